@@ -1,0 +1,28 @@
+#pragma once
+/*
+ * lock_ranks.h - THE lock order. A thread may take a lock only if its rank is greater than that of every lock it holds; equal ranks only where the
+ * lock says so (spin_lock_nested). Sleeping locks (below RANK_SPIN_FIRST) cannot be taken under any spinlock. docs/locking.md gives an example path for each edge.
+ */
+enum lock_rank {
+	RANK_NONE = 0,       /* not checked: only for locks that are taken alone (tests) */
+	/* sleeping locks */
+	RANK_PROC = 4,       /* process tree */
+	RANK_SPACE = 8,      /* space.lock */
+	RANK_SPACE_2 = 9,    /* the child's space during fork */
+	/* spinlocks */
+	RANK_SPIN_FIRST = 16,
+	RANK_OBJECT = 20,    /* vm_object.lock of anonymous objects */
+	RANK_BACKING = 22,   /* vm_object.lock of file and physical objects: under that of an anonymous object in front of it */
+	RANK_PURGE = 26,     /* list of volatile objects */
+	RANK_MMU = 30,       /* mmu_context lock */
+	RANK_KVA = 34,       /* kernel VA arena */
+	RANK_SLAB = 40,      /* slab cache */
+	RANK_ZONE = 44,      /* buddy zone */
+	RANK_IRQ = 50,       /* device interrupt state; taken by interrupt handlers from here on: irqsave */
+	RANK_WAIT = 54,      /* spinlock that guards a wait queue's predicate in drivers and kernel services */
+	RANK_WAITQ = 58,     /* waitq.lock itself */
+	RANK_TIMER = 62,     /* per-CPU timer queue */
+	RANK_SCHED = 66,     /* run queue */
+	RANK_LOG = 72,       /* kernel log */
+	RANK_UART = 76,      /* serial port output */
+};

@@ -1,0 +1,34 @@
+#pragma once
+/*
+ * log.h - the kernel log: a ring of records with sequence numbers, writable from any context, NMI and panic included.
+ * Readers keep their own position and learn how many records they missed. Never allocates, never waits for a reader.
+ */
+#include "lib/err.h"
+#include "lib/printf.h"
+
+enum log_level { LOG_EMERG, LOG_ALERT, LOG_CRIT, LOG_ERR, LOG_WARN, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
+
+struct log_record {
+	uint64_t seq;
+	nsec_t time;
+	uint32_t cpu;
+	uint8_t level;
+	char subsystem[11];
+	uint16_t len;
+	char text[256]; /* terminated; longer messages are cut */
+};
+
+void log_print(enum log_level level, const char *subsystem, const char *fmt, ...) PRINTF(3, 4);
+void log_vprint(enum log_level level, const char *subsystem, const char *fmt, va_list args) PRINTF(3, 0);
+#define log_err(sub, ...)   log_print(LOG_ERR, sub, __VA_ARGS__)
+#define log_warn(sub, ...)  log_print(LOG_WARN, sub, __VA_ARGS__)
+#define log_info(sub, ...)  log_print(LOG_INFO, sub, __VA_ARGS__)
+#define log_debug(sub, ...) log_print(LOG_DEBUG, sub, __VA_ARGS__)
+
+/* Where records go as they are written (the serial console), besides the ring; NULL: nowhere. Level: records above it are not echoed. */
+void log_set_console(void (*write)(const char *s, size_t n), enum log_level max);
+/* Read the first record with sequence number >= *seq; advances *seq past it; *lost gets how many were overwritten in between.
+ * -EAGAIN: there is none yet. */
+MUST_CHECK err_t log_read(uint64_t *seq, struct log_record *out, uint64_t *lost);
+/* Write the last `max` records to the console again (panic). */
+void log_replay(unsigned max);

@@ -1,0 +1,90 @@
+#pragma once
+/*
+ * thread.h - threads and the scheduler's view of them.
+ *
+ * States: NEW -> (thread_start) READY <-> RUNNING -> BLOCKED -> READY ... RUNNING -> DEAD. Blocking and yielding happen inside kern/, never at call sites.
+ * A dead thread's stack is freed by whoever joins it (thread_join), never by itself.
+ *
+ * (C) constant after thread_init; (R) run queue lock of t->cpu; (W) lock of the wait queue it sleeps on; (A) atomic; (T) the thread itself
+ */
+#include "arch/thread.h"
+#include "kern/waitq.h"
+#include "lib/refcount.h"
+
+struct mmu_context;
+struct vm_space;
+struct process;
+
+enum thread_state { THREAD_NEW, THREAD_READY, THREAD_RUNNING, THREAD_BLOCKED, THREAD_DEAD };
+
+enum {
+	THREAD_NAME_MAX = 16,
+	NICE_MIN = -20,
+	NICE_MAX = 19,
+	THREAD_LOCKS_MAX = 8,
+};
+
+enum thread_flags {
+	THREAD_KILLED = 1 << 0,      /* die at the next return to user space */
+	THREAD_SIGNALLED = 1 << 1,   /* exit work: a signal is pending */
+	THREAD_EXIT_WORK = THREAD_KILLED | THREAD_SIGNALLED,
+	THREAD_NOFAULT = 1 << 8,     /* usercopy_atomic: faults are not resolved */
+};
+
+struct thread {
+	struct arch_thread arch;     /* saved context; first, so that assembly finds it */
+	_Atomic uint32_t flags;      /* (A) enum thread_flags */
+	_Atomic uint32_t state;      /* (R) enum thread_state */
+	struct list run_link;        /* (R) in a run queue */
+	uint32_t cpu;                /* (R) CPU whose run queue it is or was on last */
+	uint64_t affinity;           /* (R) CPUs it may run on */
+	int nice;                    /* (R) -20 ... 19 */
+	uint64_t vruntime;           /* (R) weighted virtual run time, ns */
+	nsec_t run_started;          /* (R) when it got the CPU */
+	nsec_t cpu_time;             /* (R) total time run */
+	struct list wait_link;       /* (W) in waitq.sleepers */
+	struct waitq *waiting_on;    /* (W) */
+	err_t wait_result;           /* (W) */
+	struct mmu_context *mmu;     /* (T) address space to run on; NULL: kernel thread, borrows */
+	struct vm_space *space;      /* (T) space that usercopy goes to; NULL for kernel threads */
+	struct process *process;     /* (C) NULL for kernel threads */
+	vaddr_t stack, stack_end;    /* (C) kernel stack [stack, stack_end) */
+	void (*fn)(void *arg);       /* (C) kernel threads: what it runs */
+	void *arg;
+	char name[THREAD_NAME_MAX];  /* (C) */
+	uint32_t tid;                /* (C) */
+	struct refcount refs;
+	struct waitq exit_waiters;   /* woken when it is DEAD and off its stack */
+	struct spinlock exit_lock;   /* guards `gone` */
+	bool gone;
+	struct list all_link;        /* list of all threads, guarded by the list's lock */
+#ifdef CONFIG_DEBUG
+	unsigned nlocks;             /* (T) sleeping locks held, for the rank checker */
+	struct {
+		const void *lock;
+		const char *name;
+		int rank;
+		void *where;
+	} locks[THREAD_LOCKS_MAX];
+#endif
+};
+
+/* Fill in *t for a thread that will run fn(arg) in the kernel on [stack, stack + size). State NEW, one reference. */
+void thread_init(struct thread *t, const char *name, vaddr_t stack, uint64_t size, void (*fn)(void *), void *arg);
+/* Make a NEW thread READY. */
+void thread_start(struct thread *t);
+/* Allow it on the CPUs of mask only (at least one online). Takes effect at its next switch at the latest. */
+void thread_set_affinity(struct thread *t, uint64_t mask);
+void thread_set_nice(struct thread *t, int nice);
+/* End the current thread. */
+NORETURN void thread_exit(void);
+/* Sleep until t is DEAD and no CPU uses its stack. */
+void thread_join(struct thread *t);
+/* Run others that are ready; the current thread stays READY. */
+void thread_yield(void);
+/* Sleep until the monotonic time `deadline`; 0 or -EINTR (killed). */
+err_t thread_sleep_until(nsec_t deadline);
+/* Set flags and wake the thread if it sleeps in a way that these flags interrupt. From any context. */
+void thread_interrupt(struct thread *t, uint32_t flags);
+/* Call fn on each thread, with the list locked: fn may not sleep. */
+void thread_for_each(void (*fn)(struct thread *t, void *arg), void *arg);

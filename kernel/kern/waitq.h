@@ -1,0 +1,29 @@
+#pragma once
+/*
+ * waitq.h - queues of sleeping threads. Works like a condition variable: the predicate is guarded by a spinlock of the caller, and going to sleep
+ * and dropping that lock are one step, so no wake-up is lost.
+ */
+#include "kern/spinlock.h"
+#include "lib/err.h"
+#include "lib/list.h"
+
+struct waitq {
+	struct spinlock lock; /* rank RANK_WAITQ */
+	struct list sleepers; /* guarded by lock; threads by their wait_link, oldest first */
+};
+
+enum wait_flags {
+	WAIT_KILLABLE = 1 << 0,      /* -EINTR when the thread is being killed */
+	WAIT_INTERRUPTIBLE = 1 << 1, /* -EINTR when a signal is pending as well */
+};
+
+void waitq_init(struct waitq *q);
+/* Sleep until woken. `held`, a spinlock taken with spin_lock (interrupts enabled), is released while asleep and held again on return. `deadline` is
+ * monotonic, NSEC_NEVER for none. 0 = woken (check the predicate again), -ETIMEDOUT, -EINTR. */
+err_t waitq_sleep(struct waitq *q, struct spinlock *held, nsec_t deadline, unsigned flags);
+/* The same where the predicate's lock was taken with spin_lock_irqsave; interrupts are disabled again on return. */
+err_t waitq_sleep_irq(struct waitq *q, struct spinlock *held, nsec_t deadline, unsigned flags);
+/* Wake the longest sleeper / all. From any context, interrupts included. Return the number woken. */
+unsigned waitq_wake_one(struct waitq *q);
+unsigned waitq_wake_all(struct waitq *q);
+bool waitq_is_empty(struct waitq *q);

@@ -1,0 +1,77 @@
+#pragma once
+/*
+ * region.h - windows of a space onto objects, and the ordered set of them: pure logic, no page is touched here.
+ *
+ * Letters: (S) the space's lock; (SO) space lock and object lock: either to read, both to write; (O) object lock; (B) the backing's lock; (C) constant
+ */
+#include "lib/list.h"
+#include "lib/rbtree.h"
+#include "vm/object.h"
+
+struct vm_space;
+
+enum vm_prot { VM_READ = 1, VM_WRITE = 2, VM_EXEC = 4, VM_RWX = 7 }; /* the numbers of Linux's PROT_* */
+
+enum region_flags {
+	REGION_SHARED = 1 << 0,    /* MAP_SHARED: fork makes another window on the same object */
+	REGION_STACK = 1 << 1,
+	REGION_IMMUTABLE = 1 << 2, /* -EPERM for unmap, protect and replace until the space dies */
+	REGION_DONTFORK = 1 << 3,  /* not in the child */
+	REGION_WIPEONFORK = 1 << 4, /* zeros in the child */
+	REGION_MERGE_MASK = 0xff,  /* flags that must be equal for two windows to merge */
+};
+
+struct region {
+	struct rb_node node;      /* (S) by start */
+	uint64_t gap;             /* (S) free bytes between the region before and this one */
+	uint64_t max_gap;         /* (S) largest gap in the subtree */
+	uaddr_t start, end;       /* (SO) */
+	pgidx_t offset;           /* (SO) object index of `start` */
+	struct vm_space *space;   /* (C) */
+	struct vm_object *object; /* (C) counted */
+	uint8_t prot;             /* (SO) enum vm_prot: what is allowed now */
+	uint8_t max_prot;         /* (C) what mprotect may reach */
+	uint32_t flags;           /* (S) enum region_flags */
+	struct list view_link;    /* (O) object->viewers */
+	struct list backing_link; /* (B) object->backing->backed */
+};
+
+static inline pgidx_t region_index(const struct region *r, uaddr_t addr)
+{
+	return r->offset + ((addr - r->start) >> PAGE_SHIFT);
+}
+static inline uaddr_t region_addr(const struct region *r, pgidx_t idx)
+{
+	return r->start + ((idx - r->offset) << PAGE_SHIFT);
+}
+static inline uint64_t region_npages(const struct region *r)
+{
+	return (r->end - r->start) >> PAGE_SHIFT;
+}
+static inline bool region_is_private(const struct region *r)
+{
+	return !(r->flags & REGION_SHARED);
+}
+
+struct region_set {
+	struct rb_tree tree;
+	uaddr_t low, high; /* addresses that the set may use: [low, high) */
+	uint64_t count;
+};
+
+void region_set_init(struct region_set *s, uaddr_t low, uaddr_t high);
+/* The region that contains addr, or NULL. */
+struct region *region_find(const struct region_set *s, uaddr_t addr);
+/* The first region with end > addr, or NULL. */
+struct region *region_find_from(const struct region_set *s, uaddr_t addr);
+struct region *region_next(const struct region *r);
+struct region *region_prev(const struct region *r);
+/* Put r, which overlaps nothing, into the set. */
+void region_insert(struct region_set *s, struct region *r);
+void region_remove(struct region_set *s, struct region *r);
+/* r's bounds changed within its free neighbourhood: repair the gaps. */
+void region_update(struct region_set *s, struct region *r);
+/* The highest free range of len bytes that ends at or below `limit` and starts at or above `floor`; O(log n). 0: none. */
+uaddr_t region_find_gap(const struct region_set *s, uint64_t len, uint64_t align, uaddr_t floor, uaddr_t limit);
+/* Check order, disjointness, gaps and augmentation; panics on a violation. */
+void region_set_validate(const struct region_set *s);
