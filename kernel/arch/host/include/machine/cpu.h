@@ -1,0 +1,35 @@
+#pragma once
+/* cpu.h (host) - inline half of arch/cpu.h over POSIX threads. Interrupts do not exist: irq_save only keeps the books. */
+#include <sched.h>
+#include "lib/types.h"
+
+struct cpu;
+struct thread;
+
+struct cpu *this_cpu(void);
+struct thread *current_thread(void);
+uint32_t cpu_id(void);
+void preempt_count_add(int n);
+uint32_t preempt_count(void);
+uint64_t irq_save(void);
+void irq_restore(uint64_t state);
+void irq_enable(void);
+void irq_disable(void);
+bool irq_is_enabled(void);
+
+static inline bool cpu_need_resched(void)
+{
+	return false;
+}
+static inline void cpu_relax(void)
+{
+	sched_yield(); /* two host cores carry any number of CPUs: let the holder run */
+}
+static inline void cpu_wait_irq(void)
+{
+	sched_yield();
+}
+static inline uint64_t cpu_cycles(void)
+{
+	return __builtin_ia32_rdtsc();
+}
