@@ -32,8 +32,8 @@ static unsigned strip_base_prefix(const char **s)
 		*s += 2;
 		return 16;
 	}
-	if (digit_value((*s)[1]) >= 8)
-		return 10; /* 0K, 09: not octal; the digits decide */
+	if (digit_value((*s)[1]) >= 10)
+		return 10; /* a zero with a suffix */
 	*s += 1;
 	return 8;
 }
