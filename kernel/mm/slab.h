@@ -18,7 +18,11 @@ struct slab_stats {
 	uint64_t frames;       /* frames that the cache holds */
 };
 
+/* After frame_init, before any other function here; a host test may start over with it. */
 void slab_init(void);
+/* Each CPU calls it as it comes up, so that it has its per-CPU memory from then on; without it the first
+ * allocations get that memory. */
+void slab_init_cpu(void);
 /* A cache of objects of `size` bytes (1 ... 32 KiB) aligned to `align` (0: 16). Never fails at boot; later
  * NULL on no memory. `name` must stay. */
 struct slab_cache *slab_cache_create(const char *name, size_t size, size_t align);
@@ -28,7 +32,8 @@ void slab_cache_destroy(struct slab_cache *c);
 void *slab_alloc(struct slab_cache *c);
 void *slab_zalloc(struct slab_cache *c);
 void slab_free(struct slab_cache *c, void *object);
-/* Give empty slabs and this CPU's cached objects back; returns frames freed. */
+/* Give back what is not handed out: objects in the CPUs' caches (of all CPUs, none is asked) and empty slabs.
+ * Returns frames freed. */
 uint64_t slab_shrink(struct slab_cache *c);
 uint64_t slab_shrink_all(void);
 void slab_cache_stats(struct slab_cache *c, struct slab_stats *out);
