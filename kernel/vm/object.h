@@ -52,6 +52,7 @@ struct vm_object {
 	struct list viewers;            /* (L) regions by view_link that look at this object */
 	struct list backed;             /* (L) FILE: regions by backing_link that see it behind a private object */
 	struct vm_object *backing;      /* (C) ANON: counted; NULL: none */
+	pgidx_t trim;                   /* lock of the backing: the file was cut here; private pages from it on are void */
 	struct list pins;               /* (L) struct vm_pin by link: pages somebody writes to now */
 	struct waitq io_wait;           /* (L) is its predicate lock: woken when a page stops being BUSY or pinned */
 	const struct vm_file_ops *ops;  /* (C) FILE */
@@ -92,7 +93,7 @@ void object_put(struct vm_object *o);
  * copy is private if o is, has the same backing and volatile state. -ENOMEM: nothing changed. */
 MUST_CHECK err_t object_clone(struct vm_object *o, struct vm_object **out);
 /* Set the number of pages. Shrinking unmaps the tail everywhere, waits for I/O on it and frees it; growing reads zeros. -ENOMEM: nothing changed. Not for
- * private or PHYS objects (-EINVAL). May sleep. */
+ * private or PHYS objects (-EINVAL). May sleep. Resizes of a FILE object are serialised by the caller (its file's lock). */
 MUST_CHECK err_t object_resize(struct vm_object *o, pgidx_t npages);
 /* Drop the pages of [first, end) from the object and every translation of them: they read as zeros (ANON), as the backing, or are read again (FILE; dirty
  * ones are kept, -EBUSY). -ENOMEM: nothing changed. May sleep. */

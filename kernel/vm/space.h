@@ -33,6 +33,7 @@ struct vm_map_args {
 	unsigned flags;           /* enum vm_map_flags */
 	struct vm_object *object; /* NULL: anonymous memory. The region takes its own reference */
 	pgidx_t offset;           /* object index of the first page */
+	uaddr_t floor, ceiling;   /* without VM_MAP_FIXED and without room at the hint: look in [floor, ceiling) only; 0: no bound */
 };
 
 void vm_init(void);
