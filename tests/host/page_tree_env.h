@@ -1,4 +1,5 @@
 #pragma once
+#include "lib/inject.h"
 #include "mm/frame.h"
 #include "vm/page_tree.h"
 void standin_init(void);
