@@ -13,12 +13,12 @@
 #include <string.h>
 #include "page_tree_env.h"
 
-#define CHECK(cond)                                                                                                   \
-	do {                                                                                                          \
-		if (!(cond)) {                                                                                        \
-			fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, __func__, #cond);                      \
-			abort();                                                                                      \
-		}                                                                                                     \
+#define CHECK(cond)                                                                                          \
+	do {                                                                                                 \
+		if (!(cond)) {                                                                               \
+			fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, __func__, #cond);             \
+			abort();                                                                             \
+		}                                                                                            \
 	} while (0)
 
 enum { THREADS = 4, TREES = 24, PAGES = 160 };
@@ -121,7 +121,8 @@ static void remove_pages(struct racer *w, struct racing_tree *t)
 	uint64_t freed;
 	CHECK(page_tree_reserve(&r, page_tree_remove_need(&t->tree, index_of(a), index_of(b - 1) + 1)) == 0);
 	inject_arm(1); /* the bound counted before must do, although others drop their shares meanwhile */
-	CHECK(page_tree_remove(&t->tree, index_of(a), index_of(b - 1) + 1, &r, NULL, &freed) == 0 && !inject_fired());
+	CHECK(page_tree_remove(&t->tree, index_of(a), index_of(b - 1) + 1, &r, NULL, &freed) == 0 &&
+	      !inject_fired());
 	inject_arm(0);
 	page_tree_unreserve(&r);
 	memset(&t->shadow[a], 0, (b - a) * sizeof(t->shadow[0]));
@@ -140,7 +141,8 @@ static void clone_tree(struct racer *w, unsigned from, unsigned to)
 	memcpy(trees[to].shadow, trees[from].shadow, sizeof(trees[to].shadow));
 	pthread_mutex_unlock(&trees[from].lock);
 	pthread_mutex_unlock(&trees[to].lock);
-	page_tree_destroy(&old, NULL); /* under no lock: nobody else reaches it, but its nodes may be shared */
+	page_tree_destroy(
+	    &old, NULL); /* under no lock: nobody else reaches it, but its nodes may be shared */
 	w->clones++;
 	w->drops++;
 }
@@ -199,9 +201,9 @@ static void run_race(uint64_t ops)
 		sum.lookups += w[i].lookups;
 		sum.drops += w[i].drops;
 	}
-	printf("# %llu clones, %llu writes (%llu by copy), %llu lookups, %llu drops\n", (unsigned long long)sum.clones,
-	    (unsigned long long)sum.writes, (unsigned long long)sum.copies, (unsigned long long)sum.lookups,
-	    (unsigned long long)sum.drops);
+	printf("# %llu clones, %llu writes (%llu by copy), %llu lookups, %llu drops\n",
+	    (unsigned long long)sum.clones, (unsigned long long)sum.writes, (unsigned long long)sum.copies,
+	    (unsigned long long)sum.lookups, (unsigned long long)sum.drops);
 	CHECK(sum.clones && sum.copies && sum.copies < sum.writes);
 	for (unsigned k = 0; k < TREES; k++) {
 		scan(&trees[k]);
