@@ -43,10 +43,12 @@ CFLAGS := -std=gnu11 $(WARN) -O2 -g $(INCLUDES) -ffreestanding -fno-builtin -fno
 	-mno-red-zone -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
 	-fno-omit-frame-pointer -fno-strict-aliasing -fno-common $(if $(findstring clang,$(CC)),--target=x86_64-linux-gnu) \
 	$(FLAGS_$(VARIANT))
-LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack $(if $(filter ld,$(LD)),-no-pie --no-warn-rwx-segments)
+LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack $(if $(filter ld,$(LD)),-no-pie --no-warn-rwx-segments) \
+	$(if $(filter kasan,$(VARIANT)),$(addprefix --wrap=,memcpy memmove memset memcmp))
 
 SRC := $(filter-out kernel/arch/host/%,$(wildcard kernel/*/*.c $(ARCH)/*.c $(ARCH)/*.S)) \
 	$(if $(filter-out release,$(VARIANT)),$(wildcard tests/guest/k*.c))
+SRC := $(filter-out $(if $(filter-out kasan,$(VARIANT)),%kasan.c) $(if $(filter-out ubsan,$(VARIANT)),%ubsan.c),$(SRC))
 OBJ := $(SRC:%=$(B)/%.o)
 # Code that runs before the shadow is mapped, or that reports what the sanitizers find.
 NOSAN := $(wildcard $(ARCH)/early*.c $(ARCH)/boot*.c) kernel/debug/% kernel/lib/string.c
