@@ -59,20 +59,20 @@ static long long value_of(const struct type *t, uintptr_t word)
 	panic("ubsan: %s:%u:%u: " fmt, (place)->file, (place)->line, (place)->column, ##__VA_ARGS__)
 
 /* Each handler has two names: with _abort where the compiler was told not to go on. */
-#define HANDLER(name, args, ...)                                                                             \
-	void __ubsan_handle_##name args;                                                                     \
-	void __ubsan_handle_##name##_abort args;                                                             \
-	void __ubsan_handle_##name args                                                                      \
+#define HANDLER(handler, args, ...)                                                                          \
+	void __ubsan_handle_##handler args;                                                                  \
+	void __ubsan_handle_##handler##_abort args;                                                          \
+	void __ubsan_handle_##handler args                                                                   \
 	{                                                                                                    \
 		__VA_ARGS__;                                                                                 \
 	}                                                                                                    \
-	void __ubsan_handle_##name##_abort args                                                              \
+	void __ubsan_handle_##handler##_abort args                                                           \
 	{                                                                                                    \
 		__VA_ARGS__;                                                                                 \
 	}
 
-#define ARITHMETIC(name, sign)                                                                               \
-	HANDLER(name, (const struct overflow_data *d, uintptr_t a, uintptr_t b),                             \
+#define ARITHMETIC(handler, sign)                                                                            \
+	HANDLER(handler, (const struct overflow_data *d, uintptr_t a, uintptr_t b),                          \
 	    REPORT(&d->place, "overflow: %lld " sign " %lld in %s", value_of(d->type, a),                    \
 		value_of(d->type, b), d->type->name))
 
