@@ -20,6 +20,7 @@ struct cpu {
 	struct thread *current;      /* offset 16: the running thread */
 	_Atomic uint32_t need_resched; /* offset 24 (A): run the scheduler at the next chance */
 	uint32_t irq_depth;          /* offset 28: nesting of interrupt handlers */
+	struct arch_cpu arch;        /* offset 32: what the port keeps; its assembly knows the offsets in it */
 	struct thread *idle;         /* (C) */
 #ifdef CONFIG_DEBUG
 	unsigned nlocks;             /* spinlocks held by this CPU, for the rank checker and panic */
@@ -30,7 +31,6 @@ struct cpu {
 		void *where;         /* return address of who took it */
 	} locks[LOCKS_HELD_MAX];
 #endif
-	struct arch_cpu arch;
 } ALIGNED(CACHE_LINE);
 
 /* The port reaches these with one instruction (machine/cpu.h). */
@@ -38,5 +38,7 @@ _Static_assert(offsetof(struct cpu, preempt) == 8, "machine/cpu.h");
 _Static_assert(offsetof(struct cpu, id) == 12, "machine/cpu.h");
 _Static_assert(offsetof(struct cpu, current) == 16, "machine/cpu.h");
 _Static_assert(offsetof(struct cpu, need_resched) == 24, "machine/cpu.h");
+_Static_assert(offsetof(struct cpu, irq_depth) == 28, "machine/percpu.h");
+_Static_assert(offsetof(struct cpu, arch) == 32, "machine/percpu.h");
 
 extern struct cpu cpus[MAX_CPUS];

@@ -1,6 +1,6 @@
 #pragma once
 /*
- * page_tree.h - the persistent 64-ary radix tree from page index to page. See docs/vm.md, "The page tree".
+ * page_tree.h - the persistent 64-ary radix tree from page index to page. See docs/page_tree.md.
  *
  * A tree is a pointer to a root node. A node has 64 slots, which hold nodes (level > 0) or pages (level 0), and a count of the slots and roots that
  * name it. Clone is one more reference on the root. A node that is reached through anything with more than one reference is immutable, and so is a page
@@ -11,7 +11,7 @@
  *
  * Locking: a tree is guarded by its owner's lock (vm_object.lock). Two trees may share nodes under different locks: shared nodes are only read, reference
  * counts are atomic, and whoever drops the last reference frees the node and drops its children.
- * Invariants PT1..PTn are listed in docs/invariants.md and checked by page_tree_validate.
+ * Invariants PT1..PT9 are listed in docs/page_tree.md and checked by page_tree_validate.
  */
 #include "lib/bits.h"
 #include "lib/err.h"
@@ -126,6 +126,9 @@ unsigned page_tree_remove_need(const struct page_tree *t, pgidx_t first, pgidx_t
 /* Make the path to idx exclusively owned, growing the tree if idx is not covered yet; *out names its slot (empty or not). Takes nodes from r first, if r is not
  * NULL, then allocates (never sleeps). -ENOMEM: the tree's contents are unchanged (paths may have been copied). Tree locked. */
 MUST_CHECK err_t page_tree_own(struct page_tree *t, pgidx_t idx, struct pt_reserve *r, struct page_slot *out);
+/* Undo page_tree_own(idx) whose slot stays empty: free nodes that it left without a page, lower the root. An empty slot of an owned path is either filled or
+ * pruned before the lock is dropped (PT4). Nothing happens if the leaf has pages, so it may be called whenever in doubt. Tree locked. */
+void page_tree_prune(struct page_tree *t, pgidx_t idx);
 
 static inline struct page *page_slot_get(struct page_slot s)
 {

@@ -1,0 +1,20 @@
+#pragma once
+/*
+ * desc.h - segment selectors, in an order that syscall/sysret demand: SYSCALL loads CS = STAR[47:32], SS = that + 8;
+ * SYSRET loads SS = STAR[63:48] + 8, CS = STAR[63:48] + 16. Included by assembly.
+ */
+#define SEL_KERNEL_CODE 0x08
+#define SEL_KERNEL_DATA 0x10
+#define SEL_USER_DATA   0x23 /* 0x20 | 3; 0x18 is the base that STAR names */
+#define SEL_USER_CODE   0x2b /* 0x28 | 3 */
+#define SEL_TSS         0x30 /* two slots */
+#define GDT_ENTRIES     8
+
+/* Interrupt stack table slots; 0 means: stay on the current stack. */
+#define IST_NMI           1
+#define IST_DOUBLE_FAULT  2
+#define IST_MACHINE_CHECK 3
+#define IST_DEBUG         4
+#define IST_COUNT         4
+
+#define KERNEL_BASE 0xffffffff80000000

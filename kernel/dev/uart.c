@@ -1,0 +1,114 @@
+/*
+ * uart.c - the 16550 serial port as console of last resort.
+ *
+ * Only polling: an interrupt-driven driver for terminals sits in a driver above. Nothing here allocates, locks or sleeps, so panic can use it from an NMI.
+ *
+ * A port that is not there reads as all ones (floating bus); the scratch register and the loopback test tell one that is.
+ */
+#include "dev/uart.h"
+#include "arch/cpu.h"
+
+enum {
+	COM1 = 0x3f8,
+	UART_DATA = 0,
+	UART_IER = 1,
+	UART_FCR = 2,
+	UART_LCR = 3,
+	UART_MCR = 4,
+	UART_LSR = 5,
+	UART_SCRATCH = 7,
+	LCR_8N1 = 0x03,
+	LCR_DLAB = 0x80,
+	MCR_DTR_RTS_OUT2 = 0x0b,
+	MCR_LOOPBACK = 0x1e,
+	LSR_DATA_READY = 0x01,
+	LSR_TX_EMPTY = 0x20,
+	FCR_ENABLE_CLEAR = 0x07,
+	DIVISOR_115200 = 1,
+	PROBE_BYTE = 0xae,
+	FIFO_SIZE = 16,
+	/* At 115200 baud a byte takes 87 us; a port access takes about 1 us, so this is more than a second. */
+	TX_SPINS_MAX = 1 << 20,
+};
+
+static bool present;
+
+static bool scratch_works(uint8_t value)
+{
+	out8(COM1 + UART_SCRATCH, value);
+	return in8(COM1 + UART_SCRATCH) == value;
+}
+
+static bool loopback_works(void)
+{
+	out8(COM1 + UART_MCR, MCR_LOOPBACK);
+	out8(COM1 + UART_DATA, PROBE_BYTE);
+	for (int i = 0; i < 1000; i++)
+		if (in8(COM1 + UART_LSR) & LSR_DATA_READY)
+			return in8(COM1 + UART_DATA) == PROBE_BYTE;
+	return false;
+}
+
+void uart_init(void)
+{
+	present = false;
+	if (!scratch_works(0x55) || !scratch_works(0xaa))
+		return;
+	out8(COM1 + UART_IER, 0);
+	out8(COM1 + UART_LCR, LCR_DLAB);
+	out8(COM1 + UART_DATA, DIVISOR_115200);
+	out8(COM1 + UART_IER, 0);
+	out8(COM1 + UART_LCR, LCR_8N1);
+	out8(COM1 + UART_FCR, FCR_ENABLE_CLEAR);
+	present = loopback_works();
+	out8(COM1 + UART_MCR, MCR_DTR_RTS_OUT2);
+}
+
+bool uart_is_present(void)
+{
+	return present;
+}
+
+/* Wait until the transmit FIFO is empty: then it takes FIFO_SIZE bytes without asking again. */
+static bool wait_transmitter(void)
+{
+	for (unsigned i = 0; i < TX_SPINS_MAX; i++) {
+		if (in8(COM1 + UART_LSR) & LSR_TX_EMPTY)
+			return true;
+		cpu_relax();
+	}
+	return false;
+}
+
+static void put_byte(uint8_t byte, unsigned *room)
+{
+	if (!present)
+		return;
+	if (*room == 0) {
+		if (!wait_transmitter()) {
+			present = false;
+			return;
+		}
+		*room = FIFO_SIZE;
+	}
+	out8(COM1 + UART_DATA, byte);
+	--*room;
+}
+
+void uart_write(const char *s, size_t n)
+{
+	unsigned room = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (s[i] == '\n')
+			put_byte('\r', &room);
+		put_byte((uint8_t)s[i], &room);
+	}
+}
+
+int uart_read(void)
+{
+	if (!present || !(in8(COM1 + UART_LSR) & LSR_DATA_READY))
+		return -1;
+	return in8(COM1 + UART_DATA);
+}
