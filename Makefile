@@ -1,75 +1,173 @@
-# Quire's one makefile. `make help` lists the targets.
+# Quire's one makefile. `make help` lists the targets and the variables.
 #
-# Sources are found, not listed: every .c and .S under kernel/ but arch/host is the kernel; every tests/host/test_*.c is a host test program, linked with the real sources of
-# lib, mm and vm over arch/host. A variant (release, test, debug, kasan, ubsan) is a set of flags with an object directory of its own.
-MAKEFLAGS += --no-builtin-rules
+# Sources are found, not listed: every .c and .S under kernel/ but arch/host is the kernel; tests/guest/k*.c is compiled into
+# every variant but release, tests/guest/u*.c are user programs; each tests/host/test_*.c is a host program over arch/host.
+# A variant is a set of flags with an object directory of its own; objects are rebuilt when headers or flags change.
+MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
-CC ?= gcc
+# What the caller may set -----------------------------------------------------------------------------------------------
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-VARIANT ?= release
-B := build/$(CC)-$(VARIANT)
+VARIANT ?= $(if $(filter debug,$(MAKECMDGOALS)),debug,$(if $(filter bench,$(MAKECMDGOALS)),test,release))
+LD      := $(if $(findstring clang,$(CC)),ld.lld,ld)
+SAN     ?= asan
+V       ?=
+Q       := $(if $(V),,@)
 
+# The kernel --------------------------------------------------------------------------------------------------------------
+B    := build/$(CC)-$(VARIANT)
+ARCH := kernel/arch/x86_64
 WARN := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wshadow
-CFLAGS := -std=gnu11 $(WARN) -O2 -g -Ikernel -Ikernel/arch/x86_64/include -Itests/guest -I$(B)/gen -Ibuild/gen -Iabi \
-  -ffreestanding -fno-builtin -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
-  -fno-asynchronous-unwind-tables -fcf-protection=none -fno-omit-frame-pointer -fno-strict-aliasing
-ifneq ($(findstring clang,$(CC)),)
-CFLAGS += --target=x86_64-unknown-none-elf
-endif
-CFLAGS_release :=
-CFLAGS_test  := -DCONFIG_TEST
-CFLAGS_debug := -DCONFIG_DEBUG -DCONFIG_TEST -DCONFIG_INJECT
-CFLAGS += $(CFLAGS_$(VARIANT))
 
-SRC := $(filter-out kernel/arch/host/%,$(wildcard kernel/*/*.c kernel/arch/x86_64/*.c kernel/arch/x86_64/*.S))
-ifneq ($(VARIANT),release)
-SRC += $(wildcard tests/guest/k*.c)
+KASAN_gcc   := -fsanitize=kernel-address -fasan-shadow-offset=0xdffffc0000000000 --param asan-globals=1 \
+	--param asan-stack=1 --param asan-instrumentation-with-call-threshold=0
+KASAN_clang := -fsanitize=kernel-address $(addprefix -mllvm -asan-,mapping-offset=0xdffffc0000000000 globals=1 stack=1 \
+	instrumentation-with-call-threshold=0)
+SAN_kasan := $(KASAN_$(if $(findstring clang,$(CC)),clang,gcc))
+SAN_ubsan := -fsanitize=undefined -fno-sanitize=alignment
+
+FLAGS_release :=
+FLAGS_test    := -DCONFIG_TEST
+FLAGS_debug   := -DCONFIG_TEST -DCONFIG_INJECT -DCONFIG_DEBUG
+FLAGS_kasan   := -DCONFIG_TEST -DCONFIG_INJECT -DCONFIG_KASAN
+FLAGS_ubsan   := -DCONFIG_TEST -DCONFIG_INJECT -DCONFIG_UBSAN
+ifeq ($(filter $(VARIANT),release test debug kasan ubsan),)
+$(error VARIANT is one of release, test, debug, kasan, ubsan)
 endif
+
+INCLUDES := -Ikernel -I$(ARCH)/include -Itests/guest -I$(B)/gen -Iabi
+CFLAGS := -std=gnu11 $(WARN) -O2 -g $(INCLUDES) -ffreestanding -fno-builtin -fno-pic -fno-pie -mcmodel=kernel \
+	-mno-red-zone -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
+	-fno-omit-frame-pointer -fno-strict-aliasing -fno-common $(if $(findstring clang,$(CC)),--target=x86_64-linux-gnu) \
+	$(FLAGS_$(VARIANT))
+LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack $(if $(filter ld,$(LD)),-no-pie --no-warn-rwx-segments)
+
+SRC := $(filter-out kernel/arch/host/%,$(wildcard kernel/*/*.c $(ARCH)/*.c $(ARCH)/*.S)) \
+	$(if $(filter-out release,$(VARIANT)),$(wildcard tests/guest/k*.c))
 OBJ := $(SRC:%=$(B)/%.o)
+# Code that runs before the shadow is mapped, or that reports what the sanitizers find.
+NOSAN := $(wildcard $(ARCH)/early*.c $(ARCH)/boot*.c) kernel/debug/% kernel/lib/string.c
 
-all: build/quire.elf
-
+.PHONY: all kernel
+all: build/quire.elf compile_commands.json
 build/quire.elf: $(B)/quire.elf
-	cp $< $@
+	@cmp -s $< $@ || cp $< $@
+kernel: $(B)/quire.elf
 
-$(B)/quire.elf: $(OBJ) kernel/arch/x86_64/kernel.ld
-	ld -nostdlib -static -no-pie -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments -T kernel/arch/x86_64/kernel.ld -o $@ $(OBJ)
-
-$(B)/%.c.o: %.c
+# Linked twice: the symbols of the first link become a table for backtraces, which lies behind everything that it names.
+link = $(LD) $(LDFLAGS) -T $(ARCH)/kernel.ld -o $(1) $(OBJ) $(2)
+ksyms = python3 tools/ksyms.py make < $(1) > $(2).S && $(CC) $(CFLAGS) -c -o $(2).o $(2).S
+$(B)/quire.elf: $(OBJ) $(B)/objects $(ARCH)/kernel.ld tools/ksyms.py
+	@echo "LD    $@"
+	$Q$(call ksyms,/dev/null,$(B)/ksyms0) && $(call link,$(B)/first.elf,$(B)/ksyms0.o)
+	$Qnm -n $(B)/first.elf > $(B)/symbols && $(call ksyms,$(B)/symbols,$(B)/ksyms)
+	$Q$(call link,$@,$(B)/ksyms.o) && nm -n $@ | python3 tools/ksyms.py check $(B)/ksyms.S
+$(B)/%.o: % $(B)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
-$(B)/%.S.o: %.S
-	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+	@echo "CC    $<"
+	$Q$(CC) $(CFLAGS) $(if $(filter $(NOSAN),$<),,$(SAN_$(VARIANT))) -MMD -MP -c -o $@ $<
 
-# Host tests: build/host-SAN/test_x, SAN = asan (default) or tsan or plain.
-SAN ?= asan
+# A file that changes only when its text does: what depends on it is rebuilt when flags or lists of files change.
+keep = @mkdir -p $(@D); echo '$(1)' | cmp -s - $@ || echo '$(1)' > $@
+$(B)/flags: FORCE | build/deps/$(if $(findstring clang,$(CC)),clang,build)
+	$(call keep,$(CC) $(CFLAGS) $(SAN_$(VARIANT)) $(NOSAN))
+$(B)/objects: FORCE
+	$(call keep,$(LD) $(LDFLAGS) $(OBJ))
+compile_commands.json: tools/compdb.py $(B)/flags $(B)/objects
+	$Qpython3 tools/compdb.py '$(CC) $(CFLAGS)' $(filter %.c,$(SRC)) > $@
+
+# User programs and the initrd that carries them ------------------------------------------------------------------------------
+UPROGS := $(patsubst tests/guest/%.c,build/initrd/bin/%,$(wildcard tests/guest/u*.c))
+build/initrd/bin/%: tests/guest/%.c build/deps/test
+	@mkdir -p $(@D) build/user
+	@echo "MUSL  $<"
+	$Qmusl-gcc -std=gnu11 $(WARN) -O2 -g -static -no-pie -fno-pie -Iabi -MMD -MP -MF build/user/$*.d -o $@ $<
+build/initrd.cpio: $(UPROGS)
+	@mkdir -p build/initrd
+	$Qcd build/initrd && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible > ../initrd.cpio
+
+# Running -------------------------------------------------------------------------------------------------------------------
+.PHONY: run debug iso
+QEMU_ARGS := $(if $(MACHINE),--machine $(MACHINE)) $(if $(CPUS),--cpus $(CPUS)) $(if $(MEM),--mem $(MEM)) $(if $(ARGS),--append '$(ARGS)')
+run: $(B)/quire.elf build/initrd.cpio build/deps/run
+	$Qpython3 tools/qemu.py run --kernel $< --initrd build/initrd.cpio $(QEMU_ARGS)
+debug: $(B)/quire.elf build/initrd.cpio build/deps/gdb
+	$Qpython3 tools/qemu.py debug --kernel $< --initrd build/initrd.cpio $(QEMU_ARGS)
+iso: build/quire.iso
+build/quire-%.iso: build/$(CC)-%/quire.elf build/initrd.cpio tools/mkiso.sh build/deps/test
+	$Qtools/mkiso.sh $< build/initrd.cpio $@
+build/quire.iso: $(B)/quire.elf build/initrd.cpio tools/mkiso.sh build/deps/test
+	$Qtools/mkiso.sh $< build/initrd.cpio $@ '$(ARGS)'
+
+# Host programs: the real sources of lib, mm and vm over arch/host, one object directory for each sanitizer ------------------
 H := build/host-$(SAN)
-HFLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=all
-HFLAGS_tsan := -fsanitize=thread
-HFLAGS_plain := -O2
-HFLAGS_cov := --coverage
-HCFLAGS := -std=gnu11 $(WARN) -Wno-missing-prototypes -O1 -g -D_GNU_SOURCE -DCONFIG_HOST -DCONFIG_DEBUG -DCONFIG_INJECT -Ikernel -Ikernel/arch/host/include -Itests/host -Itests/model \
-  -fno-omit-frame-pointer $(HFLAGS_$(SAN))
-HSRC := $(filter-out kernel/lib/string.c,$(wildcard kernel/lib/*.c kernel/mm/*.c kernel/vm/*.c)) kernel/kern/spinlock.c $(wildcard kernel/arch/host/*.c)
-HOBJ := $(HSRC:%=$(H)/%.o)
+HCC         := $(if $(filter fuzz,$(SAN)),clang,gcc)
+HSAN_asan   := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+HSAN_tsan   := -O1 -fsanitize=thread
+HSAN_plain  := -O2
+HSAN_cov    := -O0 --coverage
+HSAN_fuzz   := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+HCFLAGS := -std=gnu11 $(WARN) -Wno-missing-prototypes -g -D_GNU_SOURCE -DCONFIG_HOST -DCONFIG_INJECT \
+	$(if $(filter plain,$(SAN)),,-DCONFIG_DEBUG) -Ikernel -Ikernel/arch/host/include -Itests/host -Itests/model \
+	-fno-omit-frame-pointer $(HSAN_$(SAN))
+HSRC := $(filter-out kernel/lib/string.c,$(wildcard kernel/lib/*.c kernel/mm/*.c kernel/vm/*.c)) kernel/kern/spinlock.c \
+	$(wildcard kernel/arch/host/*.c tests/model/*.c)
+HOBJ   := $(HSRC:%=$(H)/%.o)
 HTESTS := $(patsubst tests/host/%.c,$(H)/%,$(wildcard tests/host/test_*.c))
+FUZZERS := $(patsubst tests/fuzz/%.c,build/host-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-$(H)/%.c.o: %.c
+.PRECIOUS: $(H)/%.o
+$(H)/%.o: % $(H)/flags
 	@mkdir -p $(@D)
-	gcc $(HCFLAGS) -MMD -MP -c -o $@ $<
+	@echo "HCC   $<"
+	$Q$(HCC) $(HCFLAGS) -MMD -MP -c -o $@ $<
 $(H)/test_%: $(H)/tests/host/test_%.c.o $(HOBJ)
-	gcc $(HCFLAGS) -o $@ $^ -lcmocka -lpthread
+	$Q$(HCC) $(HCFLAGS) -o $@ $^ -lcmocka -lpthread
+$(H)/fuzz_%: $(H)/tests/fuzz/fuzz_%.c.o $(HOBJ)
+	$Q$(HCC) $(HCFLAGS) -fsanitize=fuzzer -o $@ $^ -lpthread
+$(H)/flags: FORCE | build/deps/test
+	$(call keep,$(HCC) $(HCFLAGS) $(HSRC))
+$(HTESTS) $(filter $(H)/%,$(FUZZERS)): $(H)/flags
 
+.PHONY: host-programs fuzz-programs host-tests
+host-programs: $(HTESTS)
+fuzz-programs: $(FUZZERS)
 host-tests: $(HTESTS)
-	prove -v -e '' $(HTESTS)
+	$Qprove -v --exec tools/runtest.py $(HTESTS)
 
+# Style ------------------------------------------------------------------------------------------------------------------------
+OWN := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
+.PHONY: format lint
+format: build/deps/lint
+	$Qclang-format -i $(OWN)
+lint: build/deps/lint
+	$Qtools/lint.sh $(OWN)
+
+# Housekeeping -----------------------------------------------------------------------------------------------------------------
+DEPS := build clang run gdb test lint
+.PHONY: deps clean help FORCE
+build/deps/%: tools/deps.sh
+	@mkdir -p $(@D)
+	$Qtools/deps.sh $* && touch $@
+deps: $(DEPS:%=build/deps/%)
 clean:
-	rm -rf build
+	rm -rf build compile_commands.json
+help:
+	@sed -n 's/^#: \?//p' $(firstword $(MAKEFILE_LIST))
 
--include $(shell find build -name '*.d' 2>/dev/null)
-.PHONY: all clean host-tests
+#: make            the kernel, build/quire.elf            CC=gcc|clang VARIANT=release|test|debug|kasan|ubsan V=1
+#: make run        boot it on this terminal               MACHINE=q35|microvm CPUS=n MEM=size ARGS='key=value ...'
+#: make debug      boot it and wait for gdb
+#: make iso        build/quire.iso, for BIOS and UEFI
+#: make test       everything; ends with "N passed, N failed"
+#: make host-tests the real sources of lib, mm and vm as host programs   SAN=asan|tsan|plain|cov
+#: make fuzz       the fuzzers, for long                  SECONDS=n for each
+#: make bench      the figures of docs/performance.md, counted in instructions
+#: make coverage   lines of mm/ and vm/ that the host tests run
+#: make format     lay the sources out;  make lint: check layout, layers, sizes, and what cppcheck sees
+#: make deps       install what Debian packages are missing (as root; else say how)
+
+-include $(OBJ:.o=.d) $(HOBJ:.o=.d) $(HTESTS:$(H)/%=$(H)/tests/host/%.c.d) $(wildcard build/user/*.d)

@@ -1,6 +1,6 @@
 #pragma once
 /*
- * page_tree.h - the persistent 64-ary radix tree from page index to page. See docs/vm.md, "The page tree".
+ * page_tree.h - the persistent 64-ary radix tree from page index to page. See docs/page_tree.md.
  *
  * A tree is a pointer to a root node. A node has 64 slots, which hold nodes (level > 0) or pages (level 0), and a count of the slots and roots that
  * name it. Clone is one more reference on the root. A node that is reached through anything with more than one reference is immutable, and so is a page
@@ -11,7 +11,7 @@
  *
  * Locking: a tree is guarded by its owner's lock (vm_object.lock). Two trees may share nodes under different locks: shared nodes are only read, reference
  * counts are atomic, and whoever drops the last reference frees the node and drops its children.
- * Invariants PT1..PTn are listed in docs/invariants.md and checked by page_tree_validate.
+ * Invariants PT1..PT9 are listed in docs/page_tree.md and checked by page_tree_validate.
  */
 #include "lib/bits.h"
 #include "lib/err.h"
@@ -35,8 +35,9 @@ struct pt_node {
 	uint64_t present;              /* bit i: slot i is used */
 	uint64_t marks[PT_NMARKS];     /* bit i: slot i, or something below it, has the mark */
 	pgidx_t base;                  /* first index covered */
-	_Atomic uint32_t refs;
-	uint32_t level;
+	_Atomic uint32_t refs;         /* slots and roots that name the node */
+	uint16_t level;                /* 0: leaf */
+	uint16_t shift;                /* level * PT_BITS: a slot covers 1 << shift pages. Walks count it down instead of reading each level */
 };
 
 struct page_tree {
@@ -70,27 +71,25 @@ static inline bool page_tree_is_empty(const struct page_tree *t)
 /* Does `node` cover idx? */
 static inline bool pt_covers(const struct pt_node *node, pgidx_t idx)
 {
-	return ((idx ^ node->base) >> (PT_BITS * (node->level + 1))) == 0;
+	return (idx ^ node->base) >> node->shift >> PT_BITS == 0;
 }
 static inline unsigned pt_slot_of(const struct pt_node *node, pgidx_t idx)
 {
-	return (unsigned)(idx >> (PT_BITS * node->level)) & (PT_SLOTS - 1);
+	return (unsigned)(idx >> node->shift) & (PT_SLOTS - 1);
 }
 
 /* The leaf that covers idx, or NULL. *exclusive: every node on the path has one reference. */
 static inline struct pt_node *page_tree_leaf(const struct page_tree *t, pgidx_t idx, bool *exclusive)
 {
 	struct pt_node *node = t->root;
-	bool alone = true;
 	if (!node || !pt_covers(node, idx))
 		return NULL;
-	for (;;) {
-		alone &= load_acquire(&node->refs) == 1;
-		if (node->level == 0)
-			break;
-		node = node->slots[pt_slot_of(node, idx)].child;
+	bool alone = load_acquire(&node->refs) == 1;
+	for (unsigned shift = node->shift; shift; shift -= PT_BITS) {
+		node = node->slots[(idx >> shift) & (PT_SLOTS - 1)].child;
 		if (!node)
 			return NULL;
+		alone &= load_acquire(&node->refs) == 1;
 	}
 	*exclusive = alone;
 	return node;
@@ -102,8 +101,8 @@ static inline struct page *page_tree_lookup(const struct page_tree *t, pgidx_t i
 	const struct pt_node *node = t->root;
 	if (!node || !pt_covers(node, idx))
 		return NULL;
-	while (node->level) {
-		node = node->slots[pt_slot_of(node, idx)].child;
+	for (unsigned shift = node->shift; shift; shift -= PT_BITS) {
+		node = node->slots[(idx >> shift) & (PT_SLOTS - 1)].child;
 		if (!node)
 			return NULL;
 	}
@@ -126,6 +125,9 @@ unsigned page_tree_remove_need(const struct page_tree *t, pgidx_t first, pgidx_t
 /* Make the path to idx exclusively owned, growing the tree if idx is not covered yet; *out names its slot (empty or not). Takes nodes from r first, if r is not
  * NULL, then allocates (never sleeps). -ENOMEM: the tree's contents are unchanged (paths may have been copied). Tree locked. */
 MUST_CHECK err_t page_tree_own(struct page_tree *t, pgidx_t idx, struct pt_reserve *r, struct page_slot *out);
+/* Undo page_tree_own(idx) whose slot stays empty: free nodes that it left without a page, lower the root. An empty slot of an owned path is either filled or
+ * pruned before the lock is dropped (PT4). Nothing happens if the leaf has pages, so it may be called whenever in doubt. Tree locked. */
+void page_tree_prune(struct page_tree *t, pgidx_t idx);
 
 static inline struct page *page_slot_get(struct page_slot s)
 {

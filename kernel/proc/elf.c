@@ -1,0 +1,146 @@
+/*
+ * elf.c - reads the headers of an ELF program; see elf.h.
+ *
+ * Fields are fetched with memcpy from wherever the bytes lie, little-endian like the processor, so alignment
+ * of the buffer never matters. Sums are made with overflow checks; what could not be represented is -ENOEXEC
+ * like everything else that is wrong with a file.
+ */
+#include "proc/elf.h"
+#include "lib/string.h"
+
+enum {
+	TYPE_EXEC = 2,
+	TYPE_DYN = 3,
+	MACHINE_X86_64 = 62,
+	SEG_LOAD = 1,
+	SEG_INTERP = 3,
+	SEG_GNU_STACK = 0x6474e551,
+	SEG_X = 1,
+	SEG_W = 2,
+	SEG_R = 4,
+};
+#define ELF_MAX_ALIGN MIB(2) /* a larger wish is a wish: 2 MiB is what large translations need */
+
+struct elf_header {
+	uint8_t ident[16];
+	uint16_t type, machine;
+	uint32_t version;
+	uint64_t entry, phoff, shoff;
+	uint32_t flags;
+	uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
+};
+struct elf_phdr {
+	uint32_t type, flags;
+	uint64_t offset, vaddr, paddr, filesz, memsz, align;
+};
+_Static_assert(sizeof(struct elf_header) == ELF_HEADER_SIZE, "format");
+_Static_assert(sizeof(struct elf_phdr) == ELF_PHDR_SIZE, "format");
+
+static bool range_fits(uint64_t start, uint64_t len, uint64_t limit)
+{
+	return start <= limit && len <= limit - start;
+}
+
+err_t elf_check_header(const void *header, uint64_t file_size, uint64_t *phoff, unsigned *phnum)
+{
+	/* magic, 64-bit, little-endian, version 1; the ABI byte may be System V (0) or GNU (3) and is not
+	 * looked at */
+	static const uint8_t ident[7] = {0x7f, 'E', 'L', 'F', 2, 1, 1};
+	struct elf_header h;
+	if (file_size < sizeof(h))
+		return -ENOEXEC;
+	memcpy(&h, header, sizeof(h));
+	if (memcmp(h.ident, ident, sizeof(ident)) || h.version != 1)
+		return -ENOEXEC;
+	if ((h.type != TYPE_EXEC && h.type != TYPE_DYN) || h.machine != MACHINE_X86_64)
+		return -ENOEXEC;
+	if (h.phentsize != sizeof(struct elf_phdr) || h.phnum == 0 || h.phnum > ELF_MAX_PHDRS)
+		return -ENOEXEC;
+	if (!range_fits(h.phoff, (uint64_t)h.phnum * sizeof(struct elf_phdr), file_size))
+		return -ENOEXEC;
+	*phoff = h.phoff;
+	*phnum = h.phnum;
+	return 0;
+}
+
+static unsigned prot_of(uint32_t flags)
+{
+	return (flags & SEG_R ? ELF_READ : 0) | (flags & SEG_W ? ELF_WRITE : 0) |
+	       (flags & SEG_X ? ELF_EXEC : 0);
+}
+
+/* Where the program headers appear in memory, if this segment loads them. */
+static void find_phdrs(struct elf_image *im, const struct elf_segment *s)
+{
+	uint64_t size = (uint64_t)im->phnum * sizeof(struct elf_phdr);
+	if (!im->phdr_vaddr && im->phoff >= s->offset && range_fits(im->phoff - s->offset, size, s->filesz))
+		im->phdr_vaddr = s->vaddr + (im->phoff - s->offset);
+}
+
+/* Check one loaded segment and add it to the image. limit: no byte at or above it. */
+static err_t add_segment(
+    struct elf_image *im, const struct elf_phdr *p, uint64_t file_size, uint64_t low_limit, uint64_t limit)
+{
+	struct elf_segment s = {p->vaddr, p->memsz, p->filesz, p->offset, prot_of(p->flags)};
+	if (s.memsz == 0)
+		return s.filesz ? -ENOEXEC : 0;
+	if (s.filesz > s.memsz || !range_fits(s.offset, s.filesz, file_size))
+		return -ENOEXEC;
+	if ((s.vaddr ^ s.offset) & (PAGE_SIZE - 1))
+		return -ENOEXEC;
+	if (s.vaddr < low_limit || !range_fits(s.vaddr, s.memsz, limit))
+		return -ENOEXEC;
+	uint64_t start = ALIGN_DOWN(s.vaddr, (uint64_t)PAGE_SIZE);
+	uint64_t end = ALIGN_UP(s.vaddr + s.memsz, (uint64_t)PAGE_SIZE);
+	if (im->nsegments == ELF_MAX_SEGMENTS || (im->nsegments && start < im->high))
+		return -ENOEXEC;
+	if (im->nsegments == 0)
+		im->low = start;
+	im->high = end;
+	if (p->align > im->align)
+		im->align = MIN(p->align, ELF_MAX_ALIGN);
+	im->segments[im->nsegments++] = s;
+	find_phdrs(im, &s);
+	return 0;
+}
+
+static err_t add_phdr(
+    struct elf_image *im, const struct elf_phdr *p, uint64_t file_size, uint64_t low_limit, uint64_t limit)
+{
+	switch (p->type) {
+	case SEG_LOAD:
+		if (p->align & (p->align - 1))
+			return -ENOEXEC;
+		return add_segment(im, p, file_size, low_limit, limit);
+	case SEG_INTERP:
+		im->wants_interp = true;
+		return 0;
+	case SEG_GNU_STACK:
+		im->exec_stack = p->flags & SEG_X;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+err_t elf_parse(const void *header, const void *phdrs, uint64_t file_size, uint64_t low_limit,
+    uint64_t high_limit, struct elf_image *out)
+{
+	struct elf_header h;
+	memcpy(&h, header, sizeof(h));
+	*out = (struct elf_image){.relocatable = h.type == TYPE_DYN, .entry = h.entry, .align = PAGE_SIZE};
+	err_t err = elf_check_header(header, file_size, &out->phoff, &out->phnum);
+	/* A relocatable image is linked from 0 on and has the whole room to be moved into. */
+	uint64_t low = out->relocatable ? 0 : low_limit;
+	uint64_t limit = out->relocatable ? high_limit - low_limit : high_limit;
+	for (unsigned i = 0; !err && i < out->phnum; i++) {
+		struct elf_phdr p;
+		memcpy(&p, (const uint8_t *)phdrs + i * sizeof(p), sizeof(p));
+		err = add_phdr(out, &p, file_size, low, limit);
+	}
+	if (err)
+		return err;
+	if (out->nsegments == 0 || out->entry < out->low || out->entry >= out->high)
+		return -ENOEXEC;
+	return 0;
+}

@@ -1,0 +1,481 @@
+/*
+ * fault.c - how memory becomes accessible.
+ *
+ * One path for user faults, kernel accesses to user memory (usercopy) and copies into other spaces (copy.c);
+ * they differ in the last stage only:
+ *
+ *	find region -> check access -> find page -> promote (zero, copy, read from file)
+ *	    -> enter a translation, or pin the page
+ *
+ *	object has the page     | write, exclusively owned  -> use it; write access for its 64-page leaf again
+ *	                        | write, shared with a clone -> copy, replace
+ *	                        | read                      -> use it read-only, with present neighbours
+ *	only the backing has it | write                     -> copy into the object
+ *	                        | read                      -> the file's page read-only, with neighbours
+ *	nobody has it           | file or backing           -> read it in, start over
+ *	                        | write                     -> zeroed frame into the object
+ *	                        | read                      -> the shared zero page
+ *
+ * Locks: the space for reading, then the object, then its backing; entering a translation happens under the
+ * lock of the object that the page belongs to, which is what makes taking pages away safe (object.c). Frames
+ * are allocated, zeroed and copied with the object unlocked: the stage leaves a *spare* in the context and
+ * looks everything up again. A spare that is a copy counts only if its source is still the page that is there
+ * and the object was not cloned meanwhile (generation): a page that is shared is not written by anybody, and
+ * one that is the file's may change at any time anyway.
+ *
+ * What needs sleeping (reading a file, waiting for a busy page, reclaim) happens with no lock at all, then
+ * the whole path starts over.
+ *
+ * Break before make: when a page takes the place of another one (or of the zero page), the old translation is
+ * removed and flushed from every CPU before the lock is dropped. So no thread sees the old page after another
+ * has seen the new one.
+ */
+#include "vm/vm_priv.h"
+#include "kern/thread.h"
+
+/* What a stage wants done with no lock held before the path starts over; positive, so that they never mix
+ * with errors. */
+enum fault_need { NEED_MEMORY = 1, NEED_READ, NEED_WAIT, NEED_PAUSE };
+
+enum { RECLAIM_BATCH = 32 }; /* frames asked of reclaim when a frame was missing */
+
+struct fault {
+	struct vm_space *space;
+	uaddr_t addr;
+	unsigned access;
+	struct vm_pin *pin; /* NULL: enter a translation */
+
+	/* valid while the space is locked */
+	struct region *region;
+	struct vm_object *object;
+	pgidx_t idx;
+
+	/* a frame prepared with the object unlocked */
+	struct page *spare;
+	struct page *spare_src; /* what it is a copy of; NULL: zeros */
+	uint64_t spare_generation;
+
+	struct vm_object *io_object; /* NEED_READ, NEED_WAIT: counted */
+};
+
+/* Each row is written by its own CPU with preemption disabled, and read by anybody: plain loads and stores,
+ * atomic to be whole. */
+struct counter_row {
+	_Atomic uint64_t faults, zero_maps, zero_fills, copies, reuses, file_reads, around, retries;
+} ALIGNED(CACHE_LINE);
+static struct counter_row counters[MAX_CPUS];
+#define COUNT(event)                                                                                         \
+	do {                                                                                                 \
+		_Atomic uint64_t *c_ = &counters[cpu_id()].event;                                            \
+		store_relaxed(c_, load_relaxed(c_) + 1);                                                     \
+	} while (0)
+
+static bool is_write(const struct fault *f)
+{
+	return f->access & FAULT_WRITE;
+}
+
+/* --- last stage: enter or pin --- */
+
+/* Put a translation in, after removing that of another page if there is one. Called under the page owner's
+ * lock. */
+static err_t enter(struct fault *f, paddr_t paddr, unsigned flags)
+{
+	struct mmu_context *mmu = &f->space->mmu;
+	uaddr_t va = ALIGN_DOWN(f->addr, PAGE_SIZE);
+	err_t err = mmu_enter(mmu, va, paddr, flags);
+	if (unlikely(err == -EEXIST)) {
+		struct mmu_gather g;
+		mmu_gather_begin(&g, mmu);
+		mmu_unmap(mmu, va, va + PAGE_SIZE, &g);
+		mmu_gather_flush(&g);
+		err = mmu_enter(mmu, va, paddr, flags);
+	}
+	return err == -ENOMEM ? NEED_MEMORY : err;
+}
+
+/* Pin instead of entering. Called under the page owner's lock; `owner` is the object whose tree names the
+ * page. */
+static err_t pin(struct fault *f, struct vm_object *owner, struct page *p)
+{
+	*f->pin = (struct vm_pin){.page = p, .index = f->idx, .write = is_write(f)};
+	list_init(&f->pin->link);
+	if (p == zero_page)
+		return 0;
+	if (!page_pin(p))
+		return NEED_PAUSE;
+	object_get(owner);
+	f->pin->object = owner;
+	if (f->pin->write)
+		list_push_back(&owner->pins, &f->pin->link);
+	return 0;
+}
+
+static err_t finish(struct fault *f, struct vm_object *owner, struct page *p, bool writable)
+{
+	if (f->pin)
+		return pin(f, owner, p);
+	return enter(f, page_to_phys(p), region_mmu_flags(f->region) | (writable ? MMU_WRITE : 0));
+}
+
+/* --- neighbours --- */
+
+/* The slots of the leaf around f->idx that lie in the region: [*lo, *hi]. */
+static void leaf_window(const struct fault *f, unsigned *lo, unsigned *hi)
+{
+	const struct region *r = f->region;
+	pgidx_t base = f->idx & ~(pgidx_t)(PT_SLOTS - 1), end = r->offset + region_npages(r);
+	*lo = r->offset > base ? (unsigned)(r->offset - base) : 0;
+	*hi = end < base + PT_SLOTS ? (unsigned)(end - base) - 1 : PT_SLOTS - 1;
+}
+
+/* Enter the pages of `leaf` around the faulting one. writable: write access for pages of which we own the
+ * only share, the leaf's path being exclusive; else all read-only. `cover` (or NULL) is the leaf of the
+ * object in front: where it has a page, `leaf` is not what the region shows. */
+static void enter_around(
+    struct fault *f, const struct pt_node *leaf, const struct pt_node *cover, bool writable)
+{
+	struct page *pages[PT_SLOTS];
+	unsigned lo, hi, n = 0;
+	leaf_window(f, &lo, &hi);
+	uint64_t set = leaf->present & bit_range(lo, hi) & ~(cover ? cover->present : 0);
+	if (!(set & (set - 1)))
+		return; /* just the page itself */
+	for (unsigned i = lo; i <= hi; i++) {
+		struct page *p = set & BIT(i) ? leaf->slots[i].page : NULL;
+		if (p && (writable ? page_shares(p) != 1 : page_test_flag(p, PAGE_BUSY)))
+			p = NULL;
+		pages[i - lo] = p;
+		n += p != NULL;
+	}
+	COUNT(around);
+	uaddr_t va = region_addr(f->region, (f->idx & ~(pgidx_t)(PT_SLOTS - 1)) + lo);
+	mmu_enter_around(
+	    &f->space->mmu, va, pages, hi - lo + 1, region_mmu_flags(f->region) | (writable ? MMU_WRITE : 0));
+}
+
+/* --- promote --- */
+
+static void drop_spare(struct fault *f)
+{
+	if (f->spare)
+		frame_free(f->spare);
+	f->spare = NULL;
+}
+
+/* Prepare a zeroed frame with the object (and its backing) unlocked meanwhile. 0: look again. */
+static err_t spare_zero(struct fault *f)
+{
+	object_unlock_both(f->object);
+	drop_spare(f);
+	f->spare = frame_alloc(PAGE_ANON, FRAME_ZERO);
+	f->spare_src = NULL;
+	object_lock_both(f->object);
+	return f->spare ? 0 : NEED_MEMORY;
+}
+
+/* Prepare a copy of src, a page of a locked tree, with the locks dropped meanwhile; the pin keeps the frame.
+ * 0: look again. */
+static err_t spare_copy(struct fault *f, struct page *src)
+{
+	if (!page_pin(src))
+		return NEED_PAUSE;
+	f->spare_generation = f->object->generation;
+	object_unlock_both(f->object);
+	drop_spare(f);
+	f->spare = frame_alloc(PAGE_ANON, 0);
+	f->spare_src = src;
+	if (f->spare)
+		memcpy(page_to_virt(f->spare), page_to_virt(src), PAGE_SIZE);
+	page_unpin(src);
+	object_lock_both(f->object);
+	COUNT(copies);
+	return f->spare ? 0 : NEED_MEMORY;
+}
+
+static bool spare_fits(const struct fault *f, const struct page *src)
+{
+	return f->spare && f->spare_src == src && (!src || f->spare_generation == f->object->generation);
+}
+
+/* Put the spare into the object at f->idx, in the place of `old` (NULL: nothing was there), and finish. */
+static err_t promote(struct fault *f, struct page *old)
+{
+	struct vm_object *o = f->object;
+	struct page_slot slot;
+	if (page_tree_own(&o->tree, f->idx, NULL, &slot))
+		return NEED_MEMORY;
+	/* A private object shows each index once, so enter() will find and remove a translation of the zero
+	 * page or the file's. Otherwise every viewer may have one of these, or of the old page. */
+	if (old || f->pin || !(o->flags & VM_PRIVATE))
+		object_unmap_locked(o, f->idx, f->idx + 1);
+	struct page *p = f->spare;
+	f->spare = NULL;
+	if (old)
+		page_unshare(page_slot_replace(slot, p));
+	else
+		page_slot_fill(slot, p);
+	purge_note_filled_locked(o);
+	return finish(f, o, p, true);
+}
+
+/* --- anonymous objects --- */
+
+static err_t anon_write_present(struct fault *f, struct pt_node *leaf, struct page *p, bool exclusive)
+{
+	if (exclusive && page_shares(p) == 1) {
+		COUNT(reuses);
+		if (!f->pin && (f->access & FAULT_PRESENT))
+			enter_around(f, leaf, NULL, true);
+		return finish(f, f->object, p, true);
+	}
+	if (spare_fits(f, p))
+		return promote(f, p);
+	err_t err = spare_copy(f, p);
+	return err ? err : -EAGAIN;
+}
+
+static err_t anon_read_present(struct fault *f, struct pt_node *leaf, struct page *p, bool exclusive)
+{
+	bool writable = exclusive && (f->region->prot & VM_WRITE) && page_shares(p) == 1;
+	err_t err = finish(f, f->object, p, writable);
+	if (!err && !f->pin)
+		enter_around(f, leaf, NULL, false);
+	return err;
+}
+
+static err_t anon_absent(struct fault *f)
+{
+	if (!is_write(f)) {
+		COUNT(zero_maps);
+		return finish(f, f->object, zero_page, false);
+	}
+	if (spare_fits(f, NULL)) {
+		COUNT(zero_fills);
+		return promote(f, NULL);
+	}
+	err_t err = spare_zero(f);
+	return err ? err : -EAGAIN;
+}
+
+/* --- files --- */
+
+static void note_used(struct page *p)
+{
+	if (!page_test_flag(p, PAGE_REFERENCED))
+		page_set_flag(p, PAGE_REFERENCED);
+}
+
+/* The page cache of `file` (locked) at f->idx: *out and 0 if it is there and valid, else what has to be done
+ * first. */
+static err_t cached_page(struct fault *f, struct vm_object *file, struct page **out)
+{
+	if (f->idx >= file->npages)
+		return -EIO;
+	struct page *p = *out = page_tree_lookup(&file->tree, f->idx);
+	if (p && !page_test_flag(p, PAGE_BUSY)) {
+		note_used(p);
+		return 0;
+	}
+	object_get(file);
+	f->io_object = file;
+	if (!p)
+		COUNT(file_reads);
+	return p ? NEED_WAIT : NEED_READ;
+}
+
+/* A private page is absent and there is a file behind it. The locks of both are held. */
+static err_t backing_absent(struct fault *f, const struct pt_node *cover)
+{
+	struct vm_object *file = f->object->backing;
+	struct page *p;
+	bool exclusive;
+	err_t err = cached_page(f, file, &p);
+	if (err)
+		return err;
+	if (is_write(f)) {
+		if (spare_fits(f, p))
+			return promote(f, NULL);
+		err = spare_copy(f, p);
+		return err ? err : -EAGAIN;
+	}
+	err = finish(f, file, p, false);
+	if (!err && !f->pin)
+		enter_around(f, page_tree_leaf(&file->tree, f->idx, &exclusive), cover, false);
+	return err;
+}
+
+/* Shared window on a file. */
+static err_t fault_file(struct fault *f)
+{
+	struct vm_object *o = f->object;
+	struct page *p;
+	bool exclusive;
+	err_t err = cached_page(f, o, &p);
+	if (err)
+		return err;
+	bool dirty = page_tree_test_mark(&o->tree, f->idx, PT_DIRTY);
+	if (is_write(f) && !dirty) {
+		if (!o->ops->write)
+			return -EACCES;
+		page_tree_set_mark(&o->tree, f->idx, PT_DIRTY);
+		dirty = true;
+	}
+	err = finish(f, o, p, dirty && (f->region->prot & VM_WRITE));
+	if (!err && !f->pin && !is_write(f))
+		enter_around(f, page_tree_leaf(&o->tree, f->idx, &exclusive), NULL, false);
+	return err;
+}
+
+static err_t fault_anon(struct fault *f)
+{
+	struct vm_object *o = f->object;
+	bool exclusive = false;
+	err_t err = o->backing ? object_trim_locked(o) : 0;
+	if (err)
+		return NEED_MEMORY;
+	if (f->idx >= (o->backing ? o->backing->npages : o->npages))
+		return -EIO;
+	struct pt_node *leaf = page_tree_leaf(&o->tree, f->idx, &exclusive);
+	struct page *p = leaf ? leaf->slots[f->idx & (PT_SLOTS - 1)].page : NULL;
+	if (!p)
+		return o->backing ? backing_absent(f, leaf) : anon_absent(f);
+	return is_write(f) ? anon_write_present(f, leaf, p, exclusive)
+			   : anon_read_present(f, leaf, p, exclusive);
+}
+
+/* Device memory: the translation is all there is. */
+static err_t fault_phys(struct fault *f)
+{
+	struct vm_object *o = f->object;
+	if (f->idx >= o->npages)
+		return -EIO;
+	if (f->pin)
+		return -EFAULT;
+	unsigned flags = region_mmu_flags(f->region) | (f->region->prot & VM_WRITE ? MMU_WRITE : 0) |
+			 (unsigned)o->cache << MMU_CACHE_SHIFT;
+	return enter(f, o->phys + (f->idx << PAGE_SHIFT), flags);
+}
+
+/* --- the path --- */
+
+/* May this access be made in this region? Any right implies reading, as on every x86 system. */
+static err_t check_access(const struct region *r, unsigned access)
+{
+	if (access & FAULT_WRITE)
+		return r->prot & VM_WRITE ? 0 : -EACCES;
+	if (access & FAULT_EXEC)
+		return r->prot & VM_EXEC ? 0 : -EACCES;
+	return r->prot ? 0 : -EACCES;
+}
+
+/* Called with the space locked for reading. 0, an error, or an enum fault_need. */
+static err_t fault_locked(struct fault *f)
+{
+	struct region *r = f->region = region_find(&f->space->regions, f->addr);
+	if (unlikely(!r))
+		return -EFAULT;
+	err_t err = check_access(r, f->access);
+	if (unlikely(err))
+		return err;
+	struct vm_object *o = f->object = r->object;
+	f->idx = region_index(r, f->addr);
+	object_lock_both(o);
+	COUNT(faults);
+	do {
+		err = o->kind == VM_ANON ? fault_anon(f) : o->kind == VM_FILE ? fault_file(f) : fault_phys(f);
+	} while (err == -EAGAIN); /* the lock was dropped to prepare a spare: look again */
+	if (unlikely(err > 0))
+		COUNT(retries);
+	object_unlock_both(o);
+	return err;
+}
+
+/* Do what a stage asked for, with no lock held. 0: start over. */
+static err_t satisfy(struct fault *f, err_t need)
+{
+	struct vm_object *o = f->io_object;
+	err_t err = 0;
+	if (need == NEED_PAUSE) { /* 65,535 others have the page pinned: let some of them finish */
+		cpu_relax();
+		return 0;
+	}
+	if (need != NEED_MEMORY) {
+		err = need == NEED_READ ? file_read(o, f->idx) : file_wait(o, f->idx);
+		f->io_object = NULL;
+		object_put(o);
+	}
+	if (need == NEED_MEMORY || err == -ENOMEM)
+		err = vm_reclaim(RECLAIM_BATCH) ? 0 : -ENOMEM;
+	return err;
+}
+
+static err_t fault_run(struct fault *f)
+{
+	err_t err;
+	do {
+		rwlock_read(&f->space->lock);
+		err = fault_locked(f);
+		rwlock_read_unlock(&f->space->lock);
+		if (likely(err <= 0))
+			break;
+		err = satisfy(f, err);
+	} while (!err);
+	if (unlikely(f->spare))
+		drop_spare(f);
+	return err;
+}
+
+err_t vm_fault(struct vm_space *s, uaddr_t addr, unsigned access)
+{
+	struct fault f = {.space = s, .addr = addr, .access = access};
+	return fault_run(&f);
+}
+
+err_t vm_fault_pin(struct vm_space *s, uaddr_t addr, unsigned access, struct vm_pin *out)
+{
+	struct fault f = {.space = s, .addr = addr, .access = access & ~FAULT_PRESENT, .pin = out};
+	return fault_run(&f);
+}
+
+void vm_unpin(struct vm_pin *p)
+{
+	struct vm_object *o = p->object;
+	if (!o)
+		return; /* the zero page */
+	if (p->write) {
+		spin_lock(&o->lock);
+		list_remove(&p->link);
+		/* A write-back that ran meanwhile cleaned the page too early. */
+		if (o->kind == VM_FILE && page_tree_lookup(&o->tree, p->index) == p->page)
+			page_tree_set_mark(&o->tree, p->index, PT_DIRTY);
+		spin_unlock(&o->lock);
+	}
+	page_unpin(p->page);
+	object_put(o);
+	p->object = NULL;
+}
+
+err_t upcall_page_fault(uaddr_t addr, unsigned access)
+{
+	struct thread *t = current_thread();
+	if (unlikely(!t->space || (load_relaxed(&t->flags) & THREAD_NOFAULT)))
+		return -EFAULT;
+	return vm_fault(t->space, addr, access);
+}
+
+void vm_counters(struct vm_counters *out)
+{
+	*out = (struct vm_counters){0};
+	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++) {
+		const struct counter_row *row = &counters[cpu];
+		out->faults += load_relaxed(&row->faults);
+		out->zero_maps += load_relaxed(&row->zero_maps);
+		out->zero_fills += load_relaxed(&row->zero_fills);
+		out->copies += load_relaxed(&row->copies);
+		out->reuses += load_relaxed(&row->reuses);
+		out->file_reads += load_relaxed(&row->file_reads);
+		out->around += load_relaxed(&row->around);
+		out->retries += load_relaxed(&row->retries);
+	}
+}

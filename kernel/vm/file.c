@@ -1,0 +1,197 @@
+/*
+ * file.c - the page cache of one file: reading pages in, writing dirty ones back.
+ *
+ * I/O runs with no lock held. A page that is being read is in the tree with PAGE_BUSY and must not be looked
+ * into; a page that is being written back has the mark PT_WRITEBACK and may be used. Both are pinned
+ * meanwhile. Whoever needs such a page sleeps on io_wait and then looks everything up again; these are the
+ * possible outcomes of a read that another thread had begun:
+ *	- the page is there and valid: use it;
+ *	- the read failed: the page is gone, the waiter starts a read of its own and gets the error itself;
+ *	- the file was cut meanwhile: the index does not exist any more.
+ *
+ * The dirty mark is cleared, and the viewers' write access taken away, before the write begins: a store
+ * during the write makes the page dirty again. A page whose write failed is dirty again, and the first error
+ * waits in write_error for whoever syncs next.
+ */
+#include "vm/vm_priv.h"
+
+enum { READ_CLUSTER = 16 }; /* pages read ahead with the one that was asked for: 64 KiB */
+
+unsigned file_drop_page(struct page *p)
+{
+	lru_remove(p);
+	return page_unshare(p);
+}
+
+/* Put a fresh BUSY page at idx of the locked object. 0, -EEXIST or -ENOMEM. */
+static err_t insert_busy(struct vm_object *o, pgidx_t idx, struct page *p)
+{
+	struct page_slot slot;
+	err_t err = page_tree_own(&o->tree, idx, NULL, &slot);
+	if (err)
+		return err;
+	if (page_slot_get(slot))
+		return -EEXIST;
+	page_set_flag(p, PAGE_BUSY);
+	p->object = o;
+	p->index = idx;
+	page_slot_fill(slot, p);
+	bool pinned = page_pin(p);
+	ASSERT(pinned);
+	lru_add(p);
+	return 0;
+}
+
+/* Claim up to READ_CLUSTER absent pages from idx on; returns how many, or an error if not even the first
+ * could be had. 0: the first is there already. */
+static int claim_pages(struct vm_object *o, pgidx_t idx, struct page **pages)
+{
+	int n;
+	for (n = 0; n < READ_CLUSTER; n++) {
+		struct page *p = frame_alloc(PAGE_FILE, 0);
+		if (!p)
+			return n ? n : -ENOMEM;
+		spin_lock(&o->lock);
+		err_t err = idx + n < o->npages ? insert_busy(o, idx + n, p) : -EIO;
+		spin_unlock(&o->lock);
+		if (err) {
+			frame_free(p);
+			return n || err == -EEXIST ? n : err;
+		}
+		pages[n] = p;
+	}
+	return n;
+}
+
+/* The read of these pages is over: make them valid, or take them out again. Resizing waits for BUSY pages, so
+ * they are still where they were put. */
+static void finish_read(struct vm_object *o, pgidx_t idx, struct page **pages, int n, err_t err)
+{
+	spin_lock(&o->lock);
+	for (int i = 0; i < n; i++) {
+		ASSERT(page_tree_lookup(&o->tree, idx + i) == pages[i]);
+		page_clear_flag(pages[i], PAGE_BUSY);
+	}
+	if (err) {
+		uint64_t freed; /* a file's nodes are never shared: removing needs no memory */
+		err_t cannot = page_tree_remove(&o->tree, idx, idx + n, NULL, file_drop_page, &freed);
+		ASSERT(!cannot);
+	}
+	waitq_wake_all(&o->io_wait);
+	spin_unlock(&o->lock);
+	for (int i = 0; i < n; i++)
+		page_unpin(pages[i]);
+}
+
+err_t file_read(struct vm_object *o, pgidx_t idx)
+{
+	struct page *pages[READ_CLUSTER];
+	int n = claim_pages(o, idx, pages);
+	if (n <= 0)
+		return n;
+	err_t err = o->ops->read(o, idx, pages, (unsigned)n);
+	finish_read(o, idx, pages, n, err);
+	if (err && n > 1) { /* perhaps only a page read ahead is bad: ask for the one page alone */
+		n = claim_pages(o, idx, pages) > 0 ? 1 : 0;
+		if (n) {
+			err = o->ops->read(o, idx, pages, 1);
+			finish_read(o, idx, pages, 1, err);
+		}
+	}
+	return err;
+}
+
+err_t file_wait(struct vm_object *o, pgidx_t idx)
+{
+	err_t err = 0;
+	spin_lock(&o->lock);
+	for (;;) {
+		struct page *p = page_tree_lookup(&o->tree, idx);
+		if (err || !p || !page_test_flag(p, PAGE_BUSY))
+			break;
+		err = waitq_sleep(&o->io_wait, &o->lock, NSEC_NEVER, WAIT_KILLABLE);
+	}
+	spin_unlock(&o->lock);
+	return err;
+}
+
+/* Is any page of the range BUSY? Pages are only BUSY while a read runs, which is rare enough to look at each.
+ */
+static bool range_is_busy(struct vm_object *o, pgidx_t first, pgidx_t end)
+{
+	pgidx_t at;
+	if (page_tree_next_marked(&o->tree, PT_WRITEBACK, first, end, &at))
+		return true;
+	for (struct page *p = page_tree_next(&o->tree, first, end, &at); p;
+	     p = page_tree_next(&o->tree, at + 1, end, &at))
+		if (page_test_flag(p, PAGE_BUSY))
+			return true;
+	return false;
+}
+
+void file_wait_range_locked(struct vm_object *o, pgidx_t first, pgidx_t end)
+{
+	if (o->kind != VM_FILE)
+		return;
+	while (range_is_busy(o, first, end)) {
+		err_t err = waitq_sleep(&o->io_wait, &o->lock, NSEC_NEVER, 0);
+		ASSERT(!err); /* neither deadline nor interruption was asked for */
+	}
+}
+
+/* Take the next run of dirty pages from *at on, clean them and mark them as under way. Called with o locked;
+ * returns how many. */
+static unsigned begin_writeback(struct vm_object *o, pgidx_t *at, pgidx_t end, struct page **pages)
+{
+	unsigned n = 0;
+	struct page *p = page_tree_next_marked(&o->tree, PT_DIRTY, *at, end, at);
+	while (p && n < READ_CLUSTER && page_pin(p)) {
+		page_tree_clear_mark(&o->tree, *at + n, PT_DIRTY);
+		page_tree_set_mark(&o->tree, *at + n, PT_WRITEBACK);
+		pages[n++] = p;
+		p = *at + n < end && page_tree_test_mark(&o->tree, *at + n, PT_DIRTY)
+			? page_tree_lookup(&o->tree, *at + n)
+			: NULL;
+	}
+	if (n)
+		object_write_protect_locked(o, *at, *at + n);
+	return n;
+}
+
+static void finish_writeback(struct vm_object *o, pgidx_t at, struct page **pages, unsigned n, err_t err)
+{
+	spin_lock(&o->lock);
+	for (unsigned i = 0; i < n; i++) {
+		page_tree_clear_mark(&o->tree, at + i, PT_WRITEBACK);
+		if (err)
+			page_tree_set_mark(&o->tree, at + i, PT_DIRTY);
+	}
+	if (err && !o->write_error)
+		o->write_error = err;
+	waitq_wake_all(&o->io_wait);
+	spin_unlock(&o->lock);
+	for (unsigned i = 0; i < n; i++)
+		page_unpin(pages[i]);
+}
+
+err_t object_sync(struct vm_object *o, pgidx_t first, pgidx_t end)
+{
+	struct page *pages[READ_CLUSTER];
+	pgidx_t at = first;
+	if (o->kind != VM_FILE || !o->ops->write)
+		return 0;
+	for (;;) {
+		spin_lock(&o->lock);
+		unsigned n = begin_writeback(o, &at, end, pages);
+		if (!n)
+			break;
+		spin_unlock(&o->lock);
+		finish_writeback(o, at, pages, n, o->ops->write(o, at, pages, n));
+		at += n;
+	}
+	file_wait_range_locked(o, first, end); /* what others had begun */
+	err_t err = o->write_error;
+	o->write_error = 0;
+	spin_unlock(&o->lock);
+	return err;
+}

@@ -1,0 +1,441 @@
+/*
+ * space.c - address spaces: life, map, unmap.
+ *
+ * Every map operation has the same shape, under the space's lock for writing (so that no fault of this space
+ * runs):
+ *
+ *	check      what is asked for; nothing is changed yet
+ *	reserve    regions for splits, tree nodes for the edges of page removals, objects
+ *	commit     1. translations of the range go, and are flushed from every CPU
+ *	           2. regions change, each under the locks that reverse walkers of its objects hold
+ *	           3. private pages that no region sees any more are removed and freed
+ *
+ * Translations go first because a region that has left its object's list of viewers is not found by reclaim
+ * or truncation any more.
+ *
+ * A private object belongs to one space. Anonymous ones are indexed by the page number of the address where
+ * they were mapped, so that regions that come to lie next to one another can share an object and be merged,
+ * and fork clones few objects.
+ */
+#include "vm/vm_priv.h"
+
+static struct slab_cache *space_cache, *region_cache;
+
+void vm_init(void)
+{
+	vm_object_init_cache();
+	space_cache = slab_cache_create("vm_space", sizeof(struct vm_space), CACHE_LINE);
+	region_cache = slab_cache_create("region", sizeof(struct region), 0);
+	ASSERT(space_cache && region_cache);
+}
+
+err_t space_create(struct vm_space **out)
+{
+	struct vm_space *s = slab_zalloc(space_cache);
+	if (!s)
+		return -ENOMEM;
+	err_t err = mmu_init(&s->mmu);
+	if (err) {
+		slab_free(space_cache, s);
+		return err;
+	}
+	rwlock_init(&s->lock, "vm_space", RANK_SPACE);
+	region_set_init(&s->regions, USER_START, USER_END);
+	ref_init(&s->refs);
+	*out = s;
+	return 0;
+}
+
+void space_put(struct vm_space *s)
+{
+	if (!ref_put(&s->refs))
+		return;
+	struct mmu_gather g;
+	mmu_gather_begin(&g, &s->mmu);
+	mmu_unmap(&s->mmu, USER_START, USER_END, &g);
+	mmu_gather_flush(&g);
+	struct region *r;
+	while ((r = region_find_from(&s->regions, 0))) {
+		region_remove(&s->regions, r);
+		object_remove_viewer(r);
+		region_free(r);
+	}
+	mmu_destroy(&s->mmu);
+	slab_free(space_cache, s);
+}
+
+/* --- regions --- */
+
+struct region *region_alloc(struct vm_space *s)
+{
+	struct region *r = slab_zalloc(region_cache);
+	if (!r)
+		return NULL;
+	r->space = s;
+	list_init(&r->view_link);
+	list_init(&r->backing_link);
+	return r;
+}
+
+/* r is in no set and no list; its reference on the object goes. NULL allowed. */
+void region_free(struct region *r)
+{
+	if (!r)
+		return;
+	ASSERT(list_is_empty(&r->view_link) && list_is_empty(&r->backing_link));
+	if (r->object)
+		object_put(r->object);
+	slab_free(region_cache, r);
+}
+
+void region_set_bounds(struct region *r, uaddr_t start, uaddr_t end, pgidx_t offset)
+{
+	object_lock_both(r->object);
+	r->start = start;
+	r->end = end;
+	r->offset = offset;
+	object_unlock_both(r->object);
+}
+
+void region_split(struct region *r, uaddr_t addr, struct region *upper)
+{
+	struct region_set *set = &r->space->regions;
+	ASSERT(r->start < addr && addr < r->end);
+	upper->start = addr;
+	upper->end = r->end;
+	upper->offset = region_index(r, addr);
+	upper->object = r->object;
+	upper->prot = r->prot;
+	upper->max_prot = r->max_prot;
+	upper->flags = r->flags;
+	object_get(r->object);
+	region_set_bounds(r, r->start, addr, r->offset);
+	region_update(set, r);
+	region_insert(set, upper);
+	object_add_viewer(upper);
+}
+
+/* Could b, which follows a directly, be one window with it? */
+static bool regions_are_like(const struct region *a, const struct region *b)
+{
+	return a->end == b->start && a->object == b->object && a->offset + region_npages(a) == b->offset &&
+	       a->prot == b->prot && a->max_prot == b->max_prot && a->flags == b->flags;
+}
+
+/* b goes, a takes over its range. The object is never without a viewer of a page. */
+static void region_absorb(struct vm_space *s, struct region *a, struct region *b)
+{
+	uaddr_t end = b->end;
+	region_remove(&s->regions, b);
+	object_remove_viewer(b);
+	region_set_bounds(a, a->start, end, a->offset);
+	region_update(&s->regions, a);
+	region_free(b);
+}
+
+struct region *region_merge(struct vm_space *s, struct region *r)
+{
+	struct region *prev = region_prev(r), *next = region_next(r);
+	if (next && regions_are_like(r, next))
+		region_absorb(s, r, next);
+	if (prev && regions_are_like(prev, r)) {
+		region_absorb(s, prev, r);
+		r = prev;
+	}
+	return r;
+}
+
+/* --- unmap --- */
+
+/* What an unmapping of [start, end) needs before its point of no return. */
+struct unmap_kit {
+	struct region *upper;    /* for a region that is cut in the middle */
+	struct pt_reserve nodes; /* for the edges of page removals */
+};
+
+static void kit_fini(struct unmap_kit *kit)
+{
+	region_free(kit->upper);
+	page_tree_unreserve(&kit->nodes);
+}
+
+/* The pages of [start, end) in r that nobody sees once it is unmapped. */
+static bool pages_go(const struct region *r)
+{
+	return r->object->flags & VM_PRIVATE;
+}
+
+static unsigned removal_need(struct region *r, uaddr_t start, uaddr_t end)
+{
+	if (!pages_go(r))
+		return 0;
+	spin_lock(&r->object->lock);
+	unsigned need = page_tree_remove_need(&r->object->tree, region_index(r, MAX(start, r->start)),
+	    region_index(r, MIN(end, r->end) - 1) + 1);
+	spin_unlock(&r->object->lock);
+	return need;
+}
+
+static err_t unmap_reserve(struct vm_space *s, uaddr_t start, uaddr_t end, struct unmap_kit *kit)
+{
+	unsigned need = 0;
+	for (struct region *r = region_find_from(&s->regions, start); r && r->start < end;
+	     r = region_next(r)) {
+		if (r->flags & REGION_IMMUTABLE)
+			return -EPERM;
+		if (r->start < start && r->end > end) {
+			kit->upper = region_alloc(s);
+			if (!kit->upper)
+				return -ENOMEM;
+		}
+		need += removal_need(r, start, end);
+	}
+	return page_tree_reserve(&kit->nodes, need);
+}
+
+/* Remove the private pages that [start, end) of r showed; no translation of them is left. */
+static void remove_private_pages(struct region *r, uaddr_t start, uaddr_t end, struct pt_reserve *nodes)
+{
+	if (pages_go(r))
+		object_remove_pages(r->object, region_index(r, start), region_index(r, end - 1) + 1, nodes);
+}
+
+/* Take [start, end) out of one region. Returns the region to go on with, or NULL. */
+static struct region *unmap_from(
+    struct vm_space *s, struct region *r, uaddr_t start, uaddr_t end, struct unmap_kit *kit)
+{
+	struct region *next = region_next(r);
+	uaddr_t from = MAX(start, r->start), to = MIN(end, r->end);
+	if (r->flags & REGION_STACK)
+		fetch_add_relaxed(&s->serial, 1);
+	s->npages -= (to - from) >> PAGE_SHIFT;
+	remove_private_pages(r, from, to, &kit->nodes);
+	if (from > r->start && to < r->end) {
+		region_split(r, to, kit->upper);
+		kit->upper = NULL;
+	}
+	if (from > r->start) {
+		region_set_bounds(r, r->start, from, r->offset);
+		region_update(&s->regions, r);
+	} else if (to < r->end) {
+		region_set_bounds(r, to, r->end, region_index(r, to));
+		region_update(&s->regions, r);
+	} else {
+		region_remove(&s->regions, r);
+		object_remove_viewer(r);
+		region_free(r);
+	}
+	return next;
+}
+
+/* Cannot fail. */
+static void unmap_commit(struct vm_space *s, uaddr_t start, uaddr_t end, struct unmap_kit *kit)
+{
+	struct mmu_gather g;
+	struct region *r = region_find_from(&s->regions, start);
+	if (!r || r->start >= end)
+		return;
+	mmu_gather_begin(&g, &s->mmu);
+	mmu_unmap(&s->mmu, start, end, &g);
+	mmu_gather_flush(&g);
+	while (r && r->start < end)
+		r = unmap_from(s, r, start, end, kit);
+}
+
+err_t space_unmap(struct vm_space *s, uaddr_t addr, uint64_t len)
+{
+	struct unmap_kit kit = {0};
+	if (len > UINT64_MAX - PAGE_SIZE || !range_is_valid(s, addr, ALIGN_UP(len, PAGE_SIZE)))
+		return -EINVAL;
+	uaddr_t end = addr + ALIGN_UP(len, PAGE_SIZE);
+	rwlock_write(&s->lock);
+	err_t err = unmap_reserve(s, addr, end, &kit);
+	if (!err)
+		unmap_commit(s, addr, end, &kit);
+	rwlock_write_unlock(&s->lock);
+	kit_fini(&kit);
+	return err;
+}
+
+/* --- map --- */
+
+/* A request to map, made explicit: filled by the stages below. */
+struct map_plan {
+	struct vm_space *s;
+	const struct vm_map_args *args;
+	uint64_t len; /* rounded up */
+	uaddr_t start, end;
+	uint32_t flags; /* enum region_flags */
+	unsigned max_prot;
+	struct region *region; /* fresh; not needed if a neighbour is extended */
+	struct unmap_kit kit;
+};
+
+static bool is_anonymous_private(const struct vm_map_args *a)
+{
+	return !a->object && !(a->flags & VM_MAP_SHARED);
+}
+
+static err_t map_check(struct map_plan *p)
+{
+	const struct vm_map_args *a = p->args;
+	if (a->len == 0 || (a->prot & ~VM_RWX) || (a->max_prot & ~VM_RWX))
+		return -EINVAL;
+	if (a->len > USER_END)
+		return -ENOMEM;
+	if ((a->flags & VM_MAP_NOREPLACE) && !(a->flags & VM_MAP_FIXED))
+		return -EINVAL;
+	if ((a->flags & (VM_MAP_STACK | VM_MAP_PURGEABLE)) && !is_anonymous_private(a))
+		return -EINVAL;
+	p->len = ALIGN_UP(a->len, PAGE_SIZE);
+	if (a->offset > PT_INDEX_MAX || a->offset + (p->len >> PAGE_SHIFT) > PT_INDEX_MAX)
+		return -EOVERFLOW;
+	if (a->object && a->object->kind == VM_ANON && !(a->flags & VM_MAP_SHARED))
+		return -EINVAL; /* a private window on an anonymous object would be a clone: object_clone says
+				   so */
+	if (a->object && a->object->kind == VM_PHYS && !(a->flags & VM_MAP_SHARED))
+		return -EINVAL;
+	p->max_prot = a->max_prot ? a->max_prot : VM_RWX;
+	if (a->prot & ~p->max_prot)
+		return -EACCES;
+	p->flags =
+	    (a->flags & VM_MAP_SHARED ? REGION_SHARED : 0) | (a->flags & VM_MAP_STACK ? REGION_STACK : 0);
+	return 0;
+}
+
+/* Decide where. Called with the space locked. */
+static err_t map_place(struct map_plan *p)
+{
+	const struct vm_map_args *a = p->args;
+	struct region_set *set = &p->s->regions;
+	if (a->flags & VM_MAP_FIXED) {
+		if (!IS_ALIGNED(a->addr, PAGE_SIZE))
+			return -EINVAL;
+		if (!range_is_valid(p->s, a->addr, p->len))
+			return a->addr < set->low
+				   ? -EPERM
+				   : -ENOMEM; /* as Linux: below mmap_min_addr, beyond the end */
+		p->start = a->addr;
+		struct region *r = region_find_from(set, p->start);
+		if ((a->flags & VM_MAP_NOREPLACE) && r && r->start < p->start + p->len)
+			return -EEXIST;
+	} else {
+		uaddr_t hint = ALIGN_DOWN(a->addr, PAGE_SIZE);
+		if (hint && range_is_valid(p->s, hint, p->len))
+			p->start = region_find_gap(set, p->len, PAGE_SIZE, hint, hint + p->len);
+		if (!p->start)
+			p->start = region_find_gap(
+			    set, p->len, PAGE_SIZE, a->floor, a->ceiling ? a->ceiling : set->high);
+		if (!p->start)
+			return -ENOMEM;
+	}
+	p->end = p->start + p->len;
+	return 0;
+}
+
+/* May r's window be extended over fresh anonymous memory of the plan at address `at`? */
+static bool can_extend(const struct map_plan *p, const struct region *r, uaddr_t at)
+{
+	return r && r->offset == r->start >> PAGE_SHIFT && (r->start == at || r->end == at) &&
+	       (r->object->flags & VM_PRIVATE) && !(r->object->flags & VM_PURGEABLE) && !r->object->backing &&
+	       r->prot == p->args->prot && r->max_prot == p->max_prot && r->flags == p->flags;
+}
+
+/* The neighbour that can take the new range over, or NULL. Called after what was in the range is gone or is
+ * known to go. */
+static struct region *map_neighbour(const struct map_plan *p)
+{
+	struct region_set *set = &p->s->regions;
+	if (!is_anonymous_private(p->args) || (p->args->flags & (VM_MAP_STACK | VM_MAP_PURGEABLE)))
+		return NULL;
+	struct region *below = p->start > set->low ? region_find(set, p->start - 1) : NULL;
+	if (can_extend(p, below, p->start))
+		return below;
+	struct region *above = p->end < set->high ? region_find(set, p->end) : NULL;
+	return can_extend(p, above, p->end) ? above : NULL;
+}
+
+/* Make the region and its object. */
+static err_t map_make_region(struct map_plan *p)
+{
+	const struct vm_map_args *a = p->args;
+	struct region *r = p->region = region_alloc(p->s);
+	err_t err = 0;
+	if (!r)
+		return -ENOMEM;
+	r->start = p->start;
+	r->end = p->end;
+	r->prot = (uint8_t)a->prot;
+	r->max_prot = (uint8_t)p->max_prot;
+	r->flags = p->flags;
+	r->offset = a->offset;
+	if (a->object && (a->flags & VM_MAP_SHARED)) {
+		object_get(a->object);
+		r->object = a->object;
+	} else if (a->object) {
+		err = object_create_anon(VM_PRIVATE, 0, a->object, &r->object);
+	} else if (a->flags & VM_MAP_SHARED) {
+		r->offset = 0;
+		err = object_create_anon(0, p->len >> PAGE_SHIFT, NULL, &r->object);
+	} else {
+		r->offset = p->start >> PAGE_SHIFT;
+		err = object_create_anon(
+		    VM_PRIVATE | (a->flags & VM_MAP_PURGEABLE ? VM_PURGEABLE : 0), 0, NULL, &r->object);
+	}
+	return err;
+}
+
+/* Cannot fail. */
+static void map_commit(struct map_plan *p)
+{
+	struct vm_space *s = p->s;
+	unmap_commit(s, p->start, p->end, &p->kit);
+	struct region *n = p->region ? NULL : map_neighbour(p);
+	if (n) {
+		region_set_bounds(
+		    n, MIN(n->start, p->start), MAX(n->end, p->end), MIN(n->offset, p->start >> PAGE_SHIFT));
+		region_update(&s->regions, n);
+		region_merge(s, n);
+	} else {
+		ASSERT(p->region);
+		region_insert(&s->regions, p->region);
+		object_add_viewer(p->region);
+		region_merge(s, p->region);
+		p->region = NULL;
+	}
+	s->npages += p->len >> PAGE_SHIFT;
+}
+
+/* Fault the fresh mapping in. Best effort: an error shows when the page is used. */
+static void map_populate(struct vm_space *s, uaddr_t start, uint64_t len, unsigned prot)
+{
+	unsigned access = prot & VM_WRITE ? FAULT_WRITE : FAULT_READ;
+	for (uint64_t at = 0; prot && at < len; at += PAGE_SIZE)
+		if (vm_fault(s, start + at, access))
+			return;
+}
+
+err_t space_map(struct vm_space *s, const struct vm_map_args *args, uaddr_t *out)
+{
+	struct map_plan p = {.s = s, .args = args};
+	err_t err = map_check(&p);
+	if (err)
+		return err;
+	rwlock_write(&s->lock);
+	err = map_place(&p);
+	if (!err)
+		err = unmap_reserve(s, p.start, p.end, &p.kit);
+	if (!err && !map_neighbour(&p))
+		err = map_make_region(&p);
+	if (!err)
+		map_commit(&p);
+	rwlock_write_unlock(&s->lock);
+	kit_fini(&p.kit);
+	region_free(p.region);
+	if (err)
+		return err;
+	if (args->flags & VM_MAP_POPULATE)
+		map_populate(s, p.start, p.len, args->prot);
+	*out = p.start;
+	return 0;
+}

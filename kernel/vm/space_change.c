@@ -1,0 +1,294 @@
+/*
+ * space_change.c - operations that change regions or pages in place: protect, discard, flags, purgeable
+ * state, and looking.
+ *
+ * protect and set_flags share one shape: a range, covered without holes, is cut out at its two ends (two
+ * regions are set aside first), each region in it is changed, and like neighbours are merged again. Nothing
+ * changes unless all of it can.
+ */
+#include "vm/vm_priv.h"
+
+/* A range that is about to be changed, with the regions for its two cuts. */
+struct change {
+	struct vm_space *s;
+	uaddr_t start, end;
+	struct region *upper[2];
+};
+
+/* Round and check the range. */
+static err_t change_init(struct change *c, struct vm_space *s, uaddr_t addr, uint64_t len)
+{
+	*c = (struct change){.s = s, .start = addr};
+	if (!IS_ALIGNED(addr, PAGE_SIZE) || len > UINT64_MAX - PAGE_SIZE)
+		return -EINVAL;
+	len = ALIGN_UP(len, PAGE_SIZE);
+	if (addr + len < addr)
+		return -ENOMEM;
+	c->end = addr + len;
+	return 0;
+}
+
+static void change_fini(struct change *c)
+{
+	region_free(c->upper[0]);
+	region_free(c->upper[1]);
+}
+
+/* Every page of the range is in a region, and check(r, arg) has no objection to any. Space locked. */
+static err_t change_check(struct change *c, err_t (*check)(struct region *r, unsigned arg), unsigned arg)
+{
+	uaddr_t at = c->start;
+	struct region *r = region_find_from(&c->s->regions, at);
+	for (; at < c->end; r = region_next(r)) {
+		if (!r || r->start > at)
+			return -ENOMEM;
+		err_t err = check ? check(r, arg) : 0;
+		if (err)
+			return err;
+		at = r->end;
+		if (at >= c->end)
+			break;
+	}
+	return 0;
+}
+
+static err_t change_reserve(struct change *c)
+{
+	for (int i = 0; i < 2; i++) {
+		c->upper[i] = region_alloc(c->s);
+		if (!c->upper[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Cut regions at the ends of the range. Cannot fail. */
+static void change_cut(struct change *c)
+{
+	uaddr_t ends[2] = {c->start, c->end};
+	for (int i = 0; i < 2; i++) {
+		struct region *r = region_find(&c->s->regions, ends[i] - (i == 1));
+		ASSERT(r);
+		if (r->start < ends[i] && ends[i] < r->end) {
+			region_split(r, ends[i], c->upper[i]);
+			c->upper[i] = NULL;
+		}
+	}
+}
+
+/* Merge like neighbours in and around the range. */
+static void change_merge(struct change *c)
+{
+	struct region *r = region_find(&c->s->regions, c->start);
+	while (r && r->start <= c->end)
+		r = region_next(region_merge(c->s, r));
+}
+
+static err_t check_protect(struct region *r, unsigned prot)
+{
+	if (r->flags & REGION_IMMUTABLE)
+		return -EPERM;
+	return prot & ~r->max_prot ? -EACCES : 0;
+}
+
+static unsigned prot_to_mmu(unsigned prot)
+{
+	return prot
+		   ? MMU_USER | MMU_READ | (prot & VM_WRITE ? MMU_WRITE : 0) | (prot & VM_EXEC ? MMU_EXEC : 0)
+		   : 0;
+}
+
+static void protect_commit(struct change *c, unsigned prot)
+{
+	struct mmu_gather g;
+	change_cut(c);
+	for (struct region *r = region_find(&c->s->regions, c->start); r && r->start < c->end;
+	     r = region_next(r)) {
+		if (r->flags & REGION_STACK)
+			fetch_add_relaxed(&c->s->serial, 1);
+		r->prot = (uint8_t)prot;
+	}
+	mmu_gather_begin(&g, &c->s->mmu);
+	mmu_protect(&c->s->mmu, c->start, c->end, prot_to_mmu(prot), &g);
+	mmu_gather_flush(&g);
+	change_merge(c);
+}
+
+/* Would the change of protection change nothing? The commonest case of a second mprotect. */
+static bool already_has(struct change *c, unsigned prot)
+{
+	for (struct region *r = region_find(&c->s->regions, c->start); r && r->start < c->end;
+	     r = region_next(r))
+		if (r->prot != prot)
+			return false;
+	return true;
+}
+
+err_t space_protect(struct vm_space *s, uaddr_t addr, uint64_t len, unsigned prot)
+{
+	struct change c;
+	err_t err = prot & ~VM_RWX ? -EINVAL : change_init(&c, s, addr, len);
+	if (err || c.start == c.end)
+		return err;
+	rwlock_write(&s->lock);
+	err = change_check(&c, check_protect, prot);
+	if (!err && !already_has(&c, prot)) {
+		err = change_reserve(&c);
+		if (!err)
+			protect_commit(&c, prot);
+	}
+	rwlock_write_unlock(&s->lock);
+	change_fini(&c);
+	return err;
+}
+
+static err_t check_flags(struct region *r, unsigned set)
+{
+	(void)set;
+	return r->flags & REGION_IMMUTABLE ? -EPERM : 0;
+}
+
+err_t space_set_flags(struct vm_space *s, uaddr_t addr, uint64_t len, unsigned set, unsigned clear)
+{
+	const unsigned settable = REGION_DONTFORK | REGION_WIPEONFORK | REGION_IMMUTABLE;
+	struct change c;
+	if ((set & ~settable) || (clear & ~(settable & ~REGION_IMMUTABLE)))
+		return -EINVAL;
+	err_t err = change_init(&c, s, addr, len);
+	if (err || c.start == c.end)
+		return err;
+	rwlock_write(&s->lock);
+	err = change_check(&c, set == REGION_IMMUTABLE ? NULL : check_flags, set);
+	if (!err)
+		err = change_reserve(&c);
+	if (!err) {
+		change_cut(&c);
+		for (struct region *r = region_find(&s->regions, c.start); r && r->start < c.end;
+		     r = region_next(r))
+			r->flags = (r->flags & ~clear) | set;
+		change_merge(&c);
+	}
+	rwlock_write_unlock(&s->lock);
+	change_fini(&c);
+	return err;
+}
+
+/* --- discard --- */
+
+/* Nodes that removing the private pages of the range can need. */
+static err_t discard_reserve(struct change *c, struct pt_reserve *nodes)
+{
+	unsigned need = 0;
+	for (struct region *r = region_find(&c->s->regions, c->start); r && r->start < c->end;
+	     r = region_next(r)) {
+		if (!region_is_private(r))
+			continue;
+		spin_lock(&r->object->lock);
+		need += page_tree_remove_need(&r->object->tree, region_index(r, MAX(c->start, r->start)),
+		    region_index(r, MIN(c->end, r->end) - 1) + 1);
+		spin_unlock(&r->object->lock);
+	}
+	return page_tree_reserve(nodes, need);
+}
+
+static void discard_commit(struct change *c, struct pt_reserve *nodes)
+{
+	struct mmu_gather g;
+	mmu_gather_begin(&g, &c->s->mmu);
+	mmu_unmap(&c->s->mmu, c->start, c->end, &g);
+	mmu_gather_flush(&g);
+	for (struct region *r = region_find(&c->s->regions, c->start); r && r->start < c->end;
+	     r = region_next(r))
+		if (region_is_private(r))
+			object_remove_pages(r->object, region_index(r, MAX(c->start, r->start)),
+			    region_index(r, MIN(c->end, r->end) - 1) + 1, nodes);
+}
+
+err_t space_discard(struct vm_space *s, uaddr_t addr, uint64_t len)
+{
+	struct pt_reserve nodes = {0};
+	struct change c;
+	err_t err = change_init(&c, s, addr, len);
+	if (err || c.start == c.end)
+		return err;
+	rwlock_write(&s->lock);
+	err = change_check(&c, check_flags, 0);
+	if (!err)
+		err = discard_reserve(&c, &nodes);
+	if (!err)
+		discard_commit(&c, &nodes);
+	rwlock_write_unlock(&s->lock);
+	page_tree_unreserve(&nodes);
+	return err;
+}
+
+/* --- purgeable regions --- */
+
+/* The object of the purgeable region that is exactly the range, with a reference, or NULL. */
+static struct vm_object *purgeable_at(struct vm_space *s, uaddr_t addr, uint64_t len)
+{
+	struct vm_object *o = NULL;
+	if (len > UINT64_MAX - PAGE_SIZE)
+		return NULL;
+	rwlock_read(&s->lock);
+	struct region *r = region_find(&s->regions, addr);
+	if (r && r->start == addr && r->end == addr + ALIGN_UP(len, PAGE_SIZE) &&
+	    (r->object->flags & VM_PURGEABLE)) {
+		o = r->object;
+		object_get(o);
+	}
+	rwlock_read_unlock(&s->lock);
+	return o;
+}
+
+err_t space_set_volatile(struct vm_space *s, uaddr_t addr, uint64_t len)
+{
+	struct vm_object *o = purgeable_at(s, addr, len);
+	if (!o)
+		return -EINVAL;
+	err_t err = object_set_volatile(o);
+	object_put(o);
+	return err;
+}
+
+err_t space_set_nonvolatile(struct vm_space *s, uaddr_t addr, uint64_t len, bool *was_purged)
+{
+	struct vm_object *o = purgeable_at(s, addr, len);
+	if (!o)
+		return -EINVAL;
+	err_t err = object_set_nonvolatile(o, was_purged);
+	object_put(o);
+	return err;
+}
+
+/* --- looking --- */
+
+static void describe(const struct region *r, struct region_info *out)
+{
+	struct vm_object *o = r->object;
+	*out = (struct region_info){
+	    .start = r->start,
+	    .end = r->end,
+	    .prot = r->prot,
+	    .max_prot = r->max_prot,
+	    .flags = r->flags,
+	    .offset = r->offset,
+	    .kind = o->kind,
+	    .has_backing = o->backing != NULL,
+	    .purgeable = (o->flags & VM_PURGEABLE) != 0,
+	};
+	spin_lock(&o->lock);
+	out->vol_state = o->vol_state;
+	out->resident = page_tree_count(&o->tree, r->offset, r->offset + region_npages(r), &out->shared);
+	spin_unlock(&o->lock);
+}
+
+bool space_query(struct vm_space *s, uaddr_t addr, struct region_info *out)
+{
+	rwlock_read(&s->lock);
+	struct region *r = region_find_from(&s->regions, addr);
+	if (r)
+		describe(r, out);
+	rwlock_read_unlock(&s->lock);
+	return r != NULL;
+}

@@ -1,0 +1,150 @@
+/*
+ * validate.c - the invariants of docs/invariants.md, checked. Run after every mutation in debug host tests;
+ * an invariant that breaks is a panic that names the line.
+ */
+#include "vm/vm_priv.h"
+
+enum { QUERY_MAX = 1 << 16 }; /* pages of one region whose translations are compared */
+
+static bool is_viewer(const struct vm_object *o, const struct region *r)
+{
+	list_for_each (it, &o->viewers)
+		if (list_entry(it, struct region, view_link) == r)
+			return true;
+	return false;
+}
+
+/* O3: the viewers of a private object are in one space and show no index twice. */
+static void validate_private_viewers(struct vm_object *o)
+{
+	list_for_each (it, &o->viewers) {
+		struct region *a = list_entry(it, struct region, view_link);
+		for (struct list *jt = it->next; jt != &o->viewers; jt = jt->next) {
+			struct region *b = list_entry(jt, struct region, view_link);
+			ASSERT(a->space == b->space);
+			ASSERT(a->offset + region_npages(a) <= b->offset ||
+			       b->offset + region_npages(b) <= a->offset);
+		}
+	}
+}
+
+/* O4: every page of a private object is seen by a viewer. */
+static void validate_no_strays(struct vm_object *o)
+{
+	uint64_t seen = 0;
+	list_for_each (it, &o->viewers) {
+		struct region *r = list_entry(it, struct region, view_link);
+		seen += page_tree_count(&o->tree, r->offset, r->offset + region_npages(r), NULL);
+	}
+	ASSERT(seen == page_tree_count(&o->tree, 0, PT_INDEX_MAX + 1, NULL) || o->trim != UINT64_MAX);
+}
+
+static void validate_locked(struct vm_object *o)
+{
+	pgidx_t at;
+	page_tree_validate(&o->tree);
+	ASSERT(ref_count(&o->refs) > 0);
+	ASSERT(o->kind != VM_PHYS || page_tree_is_empty(&o->tree));                   /* O1 */
+	ASSERT(!o->backing || (o->backing->kind == VM_FILE && !o->backing->backing)); /* O2 */
+	ASSERT(o->kind == VM_FILE || list_is_empty(&o->backed));
+	ASSERT(o->vol_state == VOLATILE_NO || (o->flags & VM_PURGEABLE));
+	ASSERT(o->vol_state != VOLATILE_PURGED || page_tree_is_empty(&o->tree)); /* O5 */
+	ASSERT(!page_tree_next(&o->tree, o->npages, PT_INDEX_MAX + 1, &at) || o->kind == VM_FILE);
+	if (o->flags & VM_PRIVATE) {
+		validate_private_viewers(o);
+		if (!list_is_empty(&o->viewers))
+			validate_no_strays(o);
+	}
+}
+
+void object_validate(struct vm_object *o)
+{
+	object_lock_both(o);
+	validate_locked(o);
+	object_unlock_both(o);
+}
+
+/* The page that the region shows at idx, and whether it may be mapped writable. Locks of object and backing
+ * held. NULL: the zero page or nothing. */
+static struct page *shown_page(const struct region *r, pgidx_t idx, bool *writable)
+{
+	struct vm_object *o = r->object;
+	bool exclusive = false;
+	struct pt_node *leaf = page_tree_leaf(&o->tree, idx, &exclusive);
+	struct page *p = leaf ? leaf->slots[idx & (PT_SLOTS - 1)].page : NULL;
+	if (p) {
+		*writable = o->kind == VM_FILE ? page_tree_test_mark(&o->tree, idx, PT_DIRTY)
+					       : exclusive && page_shares(p) == 1;
+		return p;
+	}
+	*writable = false;
+	return o->backing ? page_tree_lookup(&o->backing->tree, idx) : NULL;
+}
+
+/* M1: a translation names what the object shows, with no right beyond the region's, and write access only
+ * where a store in place is allowed. */
+static void validate_translation(const struct region *r, uaddr_t va, const struct mmu_translation *t)
+{
+	struct vm_object *o = r->object;
+	pgidx_t idx = region_index(r, va);
+	bool writable = true;
+	ASSERT(r->prot != 0);
+	ASSERT(!(t->flags & MMU_WRITE) || (r->prot & VM_WRITE));
+	ASSERT(!(t->flags & MMU_EXEC) || (r->prot & VM_EXEC));
+	ASSERT(t->flags & MMU_USER);
+	if (o->kind == VM_PHYS) {
+		ASSERT(t->paddr == o->phys + (idx << PAGE_SHIFT));
+		return;
+	}
+	struct page *p = shown_page(r, idx, &writable);
+	ASSERT(t->paddr == page_to_phys(p ? p : zero_page));
+	ASSERT(p || !(o->backing || o->kind == VM_FILE));
+	ASSERT(!(t->flags & MMU_WRITE) || writable);
+	ASSERT(!p || !page_test_flag(p, PAGE_BUSY));
+}
+
+static void validate_region(const struct region *r)
+{
+	struct vm_object *o = r->object;
+	struct mmu_translation t;
+	uaddr_t end = MIN(r->end, r->start + (uaddr_t)QUERY_MAX * PAGE_SIZE);
+	object_lock_both(o);
+	validate_locked(o);
+	ASSERT(is_viewer(o, r));                                   /* R3 */
+	ASSERT((r->prot & ~r->max_prot) == 0);                     /* R4 */
+	ASSERT(region_is_private(r) == !!(o->flags & VM_PRIVATE)); /* R5 */
+	ASSERT(!o->backing || !list_is_empty(&r->backing_link));
+	for (uaddr_t va = r->start; va < end; va += PAGE_SIZE)
+		if (mmu_query(&r->space->mmu, va, &t))
+			validate_translation(r, va, &t);
+	object_unlock_both(o);
+}
+
+/* M2: nothing is translated between regions; looked for at both edges of each gap. */
+static void validate_gap(struct vm_space *s, uaddr_t start, uaddr_t end)
+{
+	struct mmu_translation t;
+	if (start < end) {
+		ASSERT(!mmu_query(&s->mmu, start, &t));
+		ASSERT(!mmu_query(&s->mmu, end - PAGE_SIZE, &t));
+	}
+}
+
+void vm_validate(struct vm_space *s)
+{
+	uint64_t npages = 0;
+	uaddr_t at = s->regions.low;
+	rwlock_read(&s->lock);
+	region_set_validate(&s->regions);
+	for (struct region *r = region_find_from(&s->regions, 0); r; r = region_next(r)) {
+		ASSERT(r->space == s);
+		validate_gap(s, at, r->start);
+		validate_region(r);
+		npages += region_npages(r);
+		at = r->end;
+	}
+	validate_gap(s, at, s->regions.high);
+	ASSERT(npages == s->npages); /* S1 */
+	mmu_validate(&s->mmu);
+	rwlock_read_unlock(&s->lock);
+}

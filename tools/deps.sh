@@ -1,0 +1,30 @@
+#!/bin/sh
+# deps.sh GROUP - make sure that the Debian packages of a group of make targets are installed: as root install what is missing,
+# else print the one command that does.
+set -eu
+case $1 in
+build) need="gcc binutils make python3" ;;
+clang) need="clang lld binutils make python3" ;;
+run) need="qemu-system-x86 python3" ;;
+gdb) need="qemu-system-x86 python3 gdb" ;;
+test) need="gcc clang libclang-rt-dev lld perl libcmocka-dev musl-tools cpio qemu-system-x86 ovmf grub-common grub-pc-bin
+	grub-efi-amd64-bin mtools xorriso" ;;
+lint) need="git clang-format cppcheck universal-ctags python3" ;;
+coverage) need="gcc libcmocka-dev" ;;
+*) echo "deps.sh: no group named $1" >&2; exit 2 ;;
+esac
+missing=
+for package in $need; do
+	dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" -eq 0 ]; then
+	echo "deps.sh: installing$missing"
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -qq
+	# shellcheck disable=SC2086
+	exec apt-get install -y -qq --no-install-recommends $missing
+fi
+echo "Packages are missing. Run this, then make again:" >&2
+echo "  sudo apt-get update && sudo apt-get install -y --no-install-recommends$missing" >&2
+exit 1

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Make C from the system-call tables.
+
+    gen_abi.py proto TABLE...    prototypes of the functions that serve the calls: sys_NAME(...)
+    gen_abi.py table TABLE...    wrappers, dispatch tables and names, for kernel/sys/dispatch.c
+    gen_abi.py numbers TABLE...  #defines for user programs
+
+A wrapper takes the six argument registers and narrows each to its C type, so that a call never sees the upper half of a register that
+the ABI says it ignores; it compiles to a tail call.
+"""
+import re
+import sys
+
+TYPES = {
+    "int": "int32_t", "uint": "uint32_t", "long": "int64_t", "size": "uint64_t", "fd": "int32_t", "pid": "int32_t",
+    "addr": "uaddr_t", "in": "uaddr_t", "out": "uaddr_t", "inout": "uaddr_t", "str": "uaddr_t",
+}
+
+
+class Call:
+    def __init__(self, nr, name, args):
+        self.nr, self.name, self.args = nr, name, args  # args None: known but not offered
+
+
+def parse(path):
+    calls, seen = [], set()
+    for lineno, line in enumerate(open(path, encoding="utf-8"), 1):
+        line = line.split("#", 1)[0].strip()
+        if not line:
+            continue
+        where = f"{path}:{lineno}"
+        words = line.split()
+        if len(words) < 2 or not re.fullmatch(r"[a-z_][a-z0-9_]*", words[1]):
+            sys.exit(f"{where}: expected: number name type:name...")
+        nr, name = int(words[0], 0), words[1]
+        args = None if words[2:] == ["?"] else [tuple(w.split(":", 1)) for w in words[2:]]
+        for arg in args or []:
+            if len(arg) != 2 or arg[0] not in TYPES:
+                sys.exit(f"{where}: bad argument {':'.join(arg)}")
+        if args and len(args) > 6:
+            sys.exit(f"{where}: more than six arguments")
+        if {nr, name} & seen:
+            sys.exit(f"{where}: number or name given twice")
+        seen |= {nr, name}
+        calls.append(Call(nr, name, args))
+    return calls
+
+
+def offered(calls):
+    return [c for c in calls if c.args is not None]
+
+
+def proto(tables):
+    print("#pragma once\n/* Made by tools/gen_abi.py: what serves each system call. */\n#include \"lib/types.h\"\n")
+    for calls in tables.values():
+        for c in offered(calls):
+            params = ", ".join(f"{TYPES[t]} {n}" for t, n in c.args) or "void"
+            print(f"int64_t sys_{c.name}({params});")
+
+
+def table(tables):
+    print("/* Made by tools/gen_abi.py: included by dispatch.c only. */")
+    params = ", ".join(f"UNUSED uint64_t a{i}" for i in range(6))
+    for family, calls in tables.items():
+        first = calls and min(c.nr for c in calls)
+        for c in offered(calls):
+            args = ", ".join(f"({TYPES[t]})a{i}" for i, (t, _) in enumerate(c.args))
+            print(f"static int64_t call_{c.name}({params})\n{{\n\treturn sys_{c.name}({args});\n}}")
+        base = 0 if family == "linux" else first
+        print(f"enum {{ {family.upper()}_BASE = {base:#x}, {family.upper()}_COUNT = {max(c.nr for c in calls) + 1 - base} }};")
+        print(f"static syscall_fn *const {family}_calls[{family.upper()}_COUNT] = {{")
+        for c in offered(calls):
+            print(f"\t[{c.nr - base}] = call_{c.name},")
+        print(f"}};\nstatic const char *const {family}_names[{family.upper()}_COUNT] = {{")
+        for c in calls:
+            print(f"\t[{c.nr - base}] = \"{c.name}\",")
+        print("};")
+
+
+def numbers(tables):
+    print("#pragma once\n/* Made by tools/gen_abi.py: numbers of the native system calls. */")
+    for family, calls in tables.items():
+        for c in calls if family != "linux" else []:
+            print(f"#define SYS_quire_{c.name} {c.nr:#x}")
+
+
+def main():
+    if len(sys.argv) < 3 or sys.argv[1] not in ("proto", "table", "numbers"):
+        sys.exit(__doc__)
+    tables = {re.sub(r".*/|\.tbl$", "", path): parse(path) for path in sys.argv[2:]}
+    {"proto": proto, "table": table, "numbers": numbers}[sys.argv[1]](tables)
+
+
+main()

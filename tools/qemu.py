@@ -1,0 +1,281 @@
+#!/usr/bin/env python3
+"""qemu.py - start Quire in QEMU: to use it, to debug it, to test it, to count its instructions.
+
+  qemu.py run   --kernel ELF ...        on this terminal (Ctrl-A X ends it)
+  qemu.py debug --kernel ELF ...        the same, waiting for gdb on port 1234
+  qemu.py test  --name NAME ...         a configuration of tests/run: prints the guest's TAP as this configuration's own
+
+The guest ends QEMU by the isa-debug-exit device: exit status 33 means clean, 95 means panic. A test that is silent for too long, or
+not done in its time, gets an NMI (the kernel answers with the state of every CPU), then is killed; it has failed, and the
+last lines of its log are shown. The emulator is always TCG: results do not depend on the host's virtualisation.
+"""
+import argparse
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+CLEAN, PANIC = 33, 95
+OVMF = "/usr/share/OVMF"
+TAIL = 60  # lines of the log shown after a failure
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--machine", default="q35", choices=["q35", "microvm", "iso-bios", "iso-uefi"])
+    common.add_argument("--variant", default="debug", help="kernel to use, if --kernel does not name one")
+    common.add_argument("--kernel")
+    common.add_argument("--initrd")
+    common.add_argument("--append", default="", help="kernel command line")
+    common.add_argument("--cpus", type=int, default=1)
+    common.add_argument("--mem", default="256M")
+    common.add_argument("--cpu", default="max")
+    common.add_argument("--icount", action="store_true", help="count instructions: one is one nanosecond, runs are repeatable")
+    common.add_argument("--qemu-arg", action="append", default=[], help="passed on as it is")
+    commands.add_parser("run", parents=[common])
+    commands.add_parser("debug", parents=[common])
+    test = commands.add_parser("test", parents=[common])
+    test.add_argument("--name", required=True)
+    test.add_argument("--timeout", type=float, default=240, help="seconds for the run")
+    test.add_argument("--silence", type=float, default=90, help="seconds without output that count as a hang")
+    test.add_argument("--retries", type=int, default=0, help="further tries if not a single byte arrived")
+    test.add_argument("--expect", choices=["clean", "panic"], default="clean")
+    test.add_argument("--expect-log", action="append", default=[], metavar="REGEX", help="must match in the log; a test point each")
+    test.add_argument("--max-instructions", type=int, help="bound for the figure in the log line `boot: N instructions to user space`")
+    test.add_argument("--host-mem", type=float, default=0, help="GiB that the host must have free, else the test is skipped")
+    return parser.parse_args()
+
+
+def make_iso(opts, kernel):
+    """Write the ISO that carries opts.append in its grub.cfg; returns its path."""
+    iso = os.path.join(ROOT, "build", "iso", f"{getattr(opts, 'name', 'run')}.iso")
+    os.makedirs(os.path.dirname(iso), exist_ok=True)
+    subprocess.run([os.path.join(ROOT, "tools", "mkiso.sh"), kernel, opts.initrd or "-", iso, opts.append], check=True)
+    return iso
+
+
+def machine_arguments(opts, kernel, scratch):
+    """What differs between the machines: chipset, firmware, and how the kernel gets in."""
+    if opts.machine.startswith("iso"):
+        args = ["-M", "q35", "-vga", "std", "-cdrom", make_iso(opts, kernel)]
+        if opts.machine == "iso-uefi":
+            variables = os.path.join(scratch, "vars.fd")
+            shutil.copy(os.path.join(OVMF, "OVMF_VARS_4M.fd"), variables)
+            args += ["-drive", f"if=pflash,format=raw,readonly=on,file={OVMF}/OVMF_CODE_4M.fd"]
+            args += ["-drive", f"if=pflash,format=raw,file={variables}"]
+        return args
+    args = ["-M", opts.machine, "-kernel", kernel, "-append", opts.append]
+    return args + (["-initrd", opts.initrd] if opts.initrd else [])
+
+
+def command_line(opts, scratch):
+    kernel = opts.kernel or os.path.join(ROOT, "build", f"gcc-{opts.variant}", "quire.elf")
+    thread = ",thread=single" if opts.icount else ""
+    args = ["qemu-system-x86_64", *machine_arguments(opts, kernel, scratch)]
+    args += ["-accel", f"tcg{thread}", "-cpu", opts.cpu, "-smp", str(opts.cpus), "-m", opts.mem]
+    args += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+    args += ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
+    if opts.icount:
+        args += ["-icount", "shift=0,sleep=off"]
+    return args + opts.qemu_arg
+
+
+# Interactive ------------------------------------------------------------------------------------------------------------
+
+
+def interactive(opts, scratch):
+    args = command_line(opts, scratch) + ["-serial", "mon:stdio"]
+    if opts.command == "debug":
+        kernel = os.path.relpath(opts.kernel or f"build/gcc-{opts.variant}/quire.elf")
+        args += ["-S", "-gdb", "tcp::1234"]
+        print(f"Waiting for gdb. In another terminal:\n\n  gdb {kernel} -x tools/gdb/quire.py -ex 'target remote :1234'\n", flush=True)
+    status = subprocess.call(args)
+    return 0 if status in (0, CLEAN) else status
+
+
+# Tests ------------------------------------------------------------------------------------------------------------------
+
+
+class Guest:
+    """One run of QEMU: its serial output goes to a log file, line by line, within bounds of time."""
+
+    def __init__(self, opts, scratch, log_path):
+        self.opts = opts
+        self.qmp_path = os.path.join(scratch, "qmp")
+        args = command_line(opts, scratch) + ["-serial", "stdio", "-qmp", f"unix:{self.qmp_path},server=on,wait=off"]
+        self.log_path = log_path
+        self.log = open(log_path, "wb")
+        self.errors = open(log_path + ".qemu", "wb")
+        self.process = subprocess.Popen(
+            args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, start_new_session=True
+        )
+        self.started = self.last_output = time.monotonic()
+
+    def read(self, seconds):
+        """Wait for output up to `seconds`; False at its end."""
+        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
+        if not ready:
+            return True
+        data = os.read(self.process.stdout.fileno(), 65536)
+        self.log.write(data)
+        self.log.flush()
+        self.last_output = time.monotonic()
+        return bool(data)
+
+    def why_late(self):
+        now = time.monotonic()
+        if now - self.started > self.opts.timeout:
+            return f"not done after {self.opts.timeout:g} s"
+        if now - self.last_output > self.opts.silence:
+            return f"silent for {self.opts.silence:g} s"
+        return None
+
+    def run(self):
+        """Run to the end. Returns (exit status, why it was stopped or None)."""
+        late = None
+        while not late and self.read(1):
+            late = self.why_late()
+        if late:
+            self.provoke()
+            self.kill()
+        status = self.process.wait()
+        self.log.close()
+        self.errors.close()
+        return status, late
+
+    def provoke(self):
+        """Ask by NMI for the state of every CPU, and give the guest some seconds to print it."""
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as qmp:
+                qmp.settimeout(5)
+                qmp.connect(self.qmp_path)
+                for request in ("qmp_capabilities", "inject-nmi"):
+                    qmp.sendall(json.dumps({"execute": request}).encode() + b"\n")
+                    qmp.recv(65536)
+                end = time.monotonic() + 10
+                while time.monotonic() < end and self.read(1):
+                    pass
+        except OSError as error:
+            self.log.write(f"\nqemu.py: no NMI could be sent: {error}\n".encode())
+
+    def kill(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def lines(self):
+        """The log; what the kernel's test runner said loses the log's prefix and so is TAP."""
+        with open(self.log_path, encoding="utf-8", errors="replace") as f:
+            return [KTEST.sub("", line.rstrip("\r\n")) for line in f]
+
+
+class Tap:
+    """Writes this configuration's test points."""
+
+    def __init__(self, prefix):
+        self.prefix, self.count, self.failed = prefix, 0, 0
+
+    def point(self, good, name, directive=""):
+        self.count += 1
+        self.failed += not good
+        print(f"{'ok' if good else 'not ok'} {self.count} - {self.prefix}: {name}{directive}")
+
+    def note(self, text):
+        print(f"# {text}")
+
+    def end(self):
+        print(f"1..{self.count}", flush=True)
+
+
+KTEST = re.compile(r"^.*?\bktest: ")
+POINT = re.compile(r"^(not )?ok (\d+)(?: -)?\s*(.*?)(\s+# (?:SKIP|TODO)\b.*)?$", re.I)
+PLAN = re.compile(r"^1\.\.(\d+)\b")
+
+
+def repeat_points(tap, lines):
+    """Print the guest's test points as ours. Several plans may follow one another (the kernel's, those of programs); points that
+    were planned and not reported have failed."""
+    planned = seen = 0
+    for line in lines:
+        if match := PLAN.match(line):
+            planned += int(match.group(1))
+        elif match := POINT.match(line):
+            seen += 1
+            tap.point(not match.group(1), match.group(3), match.group(4) or "")
+        elif line.startswith("# "):
+            tap.note(line[2:])
+    for _ in range(planned - seen):
+        tap.point(False, "planned, but did not report")
+    return planned, seen
+
+
+def log_checks(tap, opts, lines):
+    text = "\n".join(lines)
+    for pattern in opts.expect_log:
+        tap.point(re.search(pattern, text, re.M) is not None, f"the log has /{pattern}/")
+    if opts.max_instructions:
+        match = re.search(r"boot: (\d+) instructions to user space", text)
+        count = int(match.group(1)) if match else None
+        tap.point(count is not None and count < opts.max_instructions, f"{count} of {opts.max_instructions} instructions to user space")
+
+
+def show_failure(guest, lines):
+    """The end of the log, for a human, past prove."""
+    print(f"--- {guest.opts.name}: the last lines of {os.path.relpath(guest.log_path)}", file=sys.stderr)
+    with open(guest.log_path + ".qemu", encoding="utf-8", errors="replace") as f:
+        for line in f.read().splitlines()[-5:] + lines[-TAIL:]:
+            print(f"    {line}", file=sys.stderr)
+
+
+def available_gib():
+    with open("/proc/meminfo", encoding="ascii") as f:
+        return int(re.search(r"^MemAvailable:\s+(\d+)", f.read(), re.M).group(1)) / 2**20
+
+
+def test(opts, scratch):
+    if opts.host_mem and available_gib() < opts.host_mem:
+        print(f"1..0 # SKIP the host has less than {opts.host_mem:g} GiB of memory free")
+        return 0
+    if not opts.initrd and os.path.exists(os.path.join(ROOT, "build", "initrd.cpio")):
+        opts.initrd = os.path.join(ROOT, "build", "initrd.cpio")
+    os.makedirs(os.path.join(ROOT, "build", "log"), exist_ok=True)
+    for attempt in range(opts.retries + 1):
+        guest = Guest(opts, scratch, os.path.join(ROOT, "build", "log", f"{opts.name}.log"))
+        status, late = guest.run()
+        lines = guest.lines()
+        if any(lines) or status in (CLEAN, PANIC):
+            break
+        print(f"# try {attempt + 1} did not reach the kernel: {late or f'QEMU ended with status {status}'}")
+    tap = Tap(opts.name)
+    planned, _ = repeat_points(tap, lines)
+    if "test=" in opts.append:
+        tap.point(planned > 0, "the tests ran")
+    log_checks(tap, opts, lines)
+    wanted = PANIC if opts.expect == "panic" else CLEAN
+    tap.point(status == wanted and not late, f"ends {'with a panic' if opts.expect == 'panic' else 'cleanly'}")
+    if status != wanted or late:
+        tap.note(f"{late or f'QEMU ended with status {status}'}, wanted {wanted}")
+    tap.note(f"{time.monotonic() - guest.started:.1f} s")
+    tap.end()
+    if tap.failed:
+        show_failure(guest, lines)
+    return bool(tap.failed)
+
+
+def main():
+    opts = arguments()
+    with tempfile.TemporaryDirectory(prefix="quire-") as scratch:
+        return test(opts, scratch) if opts.command == "test" else interactive(opts, scratch)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""runtest.py TEST - run one test for prove: TAP on standard output, diagnostics on standard error.
+
+TEST is a guest configuration (tests/run/NAME.case: arguments of `qemu.py test`, `#` starts a comment) or a program that prints
+TAP. A program that does not end within its bound is killed with all its children, and that is a failed test point.
+"""
+import os
+import shlex
+import signal
+import subprocess
+import sys
+
+TOOLS = os.path.dirname(os.path.abspath(__file__))
+BOUND = int(os.environ.get("TEST_TIMEOUT", "600"))  # seconds for one program
+
+
+def case_arguments(path):
+    with open(path, encoding="utf-8") as f:
+        return shlex.split(f.read(), comments=True)
+
+
+def run_program(path):
+    """Run a program with a bound; its TAP passes through. Returns its exit status."""
+    env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP")
+    name = os.path.basename(path)
+    child = subprocess.Popen([os.path.abspath(path)], env=env, start_new_session=True)
+    try:
+        status = child.wait(timeout=BOUND)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        print(f"\nnot ok - {name} did not end within {BOUND} s", flush=True)
+        return 1
+    if status < 0:
+        print(f"\nnot ok - {name} was ended by {signal.Signals(-status).name}", flush=True)
+        return 1
+    return status
+
+
+def main():
+    path = sys.argv[1]
+    if path.endswith(".case"):
+        name = os.path.basename(path)[: -len(".case")]
+        os.execv(sys.executable, [sys.executable, os.path.join(TOOLS, "qemu.py"), "test", "--name", name, *case_arguments(path)])
+    sys.exit(run_program(path))
+
+
+main()
