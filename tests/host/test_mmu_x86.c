@@ -57,7 +57,8 @@ static void stub_frame_free(struct page *p)
 	if (page_kind(p) != PAGE_TABLE)
 		abort();
 	page_set_kind(p, PAGE_FREE, 0);
-	memset(page_to_virt(p), 0xa5, PAGE_SIZE); /* present, writable, large: a walk through it goes astray at once */
+	memset(page_to_virt(p), 0xa5,
+	    PAGE_SIZE); /* present, writable, large: a walk through it goes astray at once */
 	free_frames[nfree++] = (uint32_t)page_to_pfn(p);
 }
 
@@ -92,13 +93,13 @@ static uint64_t rnd(void)
 	return state;
 }
 
-#define CHECK(cond)                                                                                                    \
-	do {                                                                                                           \
-		if (!(cond)) {                                                                                         \
-			printf("not ok - %s:%d: %s (seed %llu, step %u)\n", __FILE__, __LINE__, #cond,                 \
-			    (unsigned long long)seed, step);                                                           \
-			exit(1);                                                                                       \
-		}                                                                                                      \
+#define CHECK(cond)                                                                                          \
+	do {                                                                                                 \
+		if (!(cond)) {                                                                               \
+			printf("not ok - %s:%d: %s (seed %llu, step %u)\n", __FILE__, __LINE__, #cond,       \
+			    (unsigned long long)seed, step);                                                 \
+			exit(1);                                                                             \
+		}                                                                                            \
 	} while (0)
 
 static void model_init(void)
@@ -110,8 +111,9 @@ static void model_init(void)
 		for (unsigned b = 0; b < L2S; b++)
 			for (unsigned c = 0; c < L1S; c++)
 				for (unsigned d = 0; d < L0S; d++)
-					model[n++] = (struct mpage){.va = (vaddr_t)l3[a] << 39 | (vaddr_t)l2[b] << 30 |
-								       (vaddr_t)l1[c] << 21 | (vaddr_t)l0[d] << 12};
+					model[n++] =
+					    (struct mpage){.va = (vaddr_t)l3[a] << 39 | (vaddr_t)l2[b] << 30 |
+								 (vaddr_t)l1[c] << 21 | (vaddr_t)l0[d] << 12};
 }
 
 static uint64_t expected_tables(void)
@@ -152,7 +154,8 @@ static void check_noted(const struct mpage *before, const struct mmu_gather *g)
 {
 	for (unsigned i = 0; i < NPAGES; i++) {
 		const struct mpage *b = &before[i], *m = &model[i];
-		bool lost = b->present && (!m->present || (b->flags & ~m->flags & (MMU_WRITE | MMU_EXEC | MMU_USER)));
+		bool lost =
+		    b->present && (!m->present || (b->flags & ~m->flags & (MMU_WRITE | MMU_EXEC | MMU_USER)));
 		if (lost)
 			CHECK(g->start <= b->va && b->va + PAGE_SIZE <= g->end);
 	}
@@ -258,6 +261,7 @@ static void op_enter_around(void)
 	struct mpage *first = random_page();
 	vaddr_t va = first->va - (rnd() % 8 < first->va >> 12 ? rnd() % 2 : 0) * PAGE_SIZE;
 	unsigned n = 1 + (unsigned)(rnd() % 64), flags = random_flags();
+	n = (unsigned)MIN(n, (USER_END - va) / PAGE_SIZE);
 	for (unsigned i = 0; i < n; i++)
 		pages[i] = rnd() % 4 ? phys_to_page(random_pa()) : NULL;
 	vaddr_t stop = va; /* the first missing table ends it */
@@ -266,7 +270,8 @@ static void op_enter_around(void)
 	tables_enter_around(&pt, va, pages, n, flags);
 	for (unsigned i = 0; i < NPAGES; i++) {
 		struct mpage *m = &model[i];
-		if (m->va < va || m->va >= MIN(stop, va + (uint64_t)n * PAGE_SIZE) || !pages[(m->va - va) >> 12])
+		if (m->va < va || m->va >= MIN(stop, va + (uint64_t)n * PAGE_SIZE) ||
+		    !pages[(m->va - va) >> 12])
 			continue;
 		paddr_t pa = page_to_phys(pages[(m->va - va) >> 12]);
 		if (m->present && m->level == 0 && m->pa == pa && (flags & MMU_WRITE))
@@ -433,7 +438,8 @@ static void test_hierarchy(void)
 	enum { W = MMU_READ | MMU_WRITE | MMU_USER };
 	start_tables();
 	for (unsigned i = 0; i < NPAGES; i++)
-		CHECK(model_enter(&model[i], 0x5000, W) == 0 && tables_enter(&pt, model[i].va, 0x5000, W) == 0);
+		CHECK(
+		    model_enter(&model[i], 0x5000, W) == 0 && tables_enter(&pt, model[i].va, 0x5000, W) == 0);
 	mmu_gather_begin(&g, NULL);
 	tables_write_protect(&pt, 0, GIB(1), &g);
 	CHECK(g.start == 0 && g.end == GIB(1));
@@ -481,7 +487,8 @@ static void test_enter_failures(void)
  * layout WB WT UC- UC WB WT UC- WC: index = PAT << 2 | PCD << 1 | PWT. */
 static void test_cache_types(void)
 {
-	static const unsigned pat_index[] = {[MMU_WB] = 0, [MMU_WT] = 1, [MMU_UC_MINUS] = 2, [MMU_UC] = 3, [MMU_WC] = 7};
+	static const unsigned pat_index[] = {
+	    [MMU_WB] = 0, [MMU_WT] = 1, [MMU_UC_MINUS] = 2, [MMU_UC] = 3, [MMU_WC] = 7};
 	for (unsigned c = MMU_WB; c <= MMU_WC; c++) {
 		uint64_t small = leaf_bits_at(MMU_READ | c << MMU_CACHE_SHIFT, 0);
 		uint64_t large = leaf_bits_at(MMU_READ | c << MMU_CACHE_SHIFT, 1);
@@ -526,9 +533,17 @@ static void *walker(void *arg)
 		struct mmu_translation t;
 		if (tables_query(&pt, forbidden, &t) && (t.flags & MMU_WRITE))
 			fetch_add_relaxed(&violations, 1);
-		fetch_add_relaxed(&walks, 1);
+		fetch_add_acq_rel(&walks, 1);
 	}
 	return arg;
+}
+
+/* A shootdown: the walk that was under way is over. */
+static void wait_for_walker(void)
+{
+	uint64_t seen = load_acquire(&walks);
+	while (load_acquire(&walks) < seen + 2)
+		sched_yield();
 }
 
 /* While one page gets its write access back, a walker never finds its neighbour writable. */
@@ -545,10 +560,11 @@ static void test_push_down_order(void)
 	fetch_or_acq_rel(walk(&pt, forbidden, 0, &(unsigned){0}, &(uint64_t){0}), PTE_W);
 	tables_write_protect(&pt, 0, 1ULL << 39, &g);
 	CHECK(pthread_create(&thread, NULL, walker, NULL) == 0);
-	for (unsigned i = 0; i < 3000 || load_relaxed(&walks) < 3000; i++) {
+	for (unsigned i = 0; i < 2000; i++) {
 		CHECK(tables_enter(&pt, 0x40006000, 0x6000, W) == 0);
 		tables_write_protect(&pt, 0, 1ULL << 39, &g);
-		/* Void W bits, as after a first write protection; they appear under a path without W. */
+		wait_for_walker();
+		/* Void W bits under a path without W, as if the page had been writable before. */
 		fetch_or_acq_rel(walk(&pt, forbidden, 0, &(unsigned){0}, &(uint64_t){0}), PTE_W);
 		fetch_or_acq_rel(walk(&pt, forbidden, 1, &(unsigned){0}, &(uint64_t){0}), PTE_W);
 	}
