@@ -2,8 +2,9 @@
 /*
  * kva.h - the kernel VA arena: guarded stacks, buffers of scattered frames, device maps.
  *
- * Every area has an unmapped guard page before and after it. Areas remember their kind; freeing flushes all CPUs before the addresses or frames are used again.
- * May be called with spinlocks of rank below RANK_MMU held, not in interrupt handlers; the free functions wait for other CPUs.
+ * Every area has an unmapped guard page before and after it. Areas remember their kind; freeing flushes all
+ * CPUs before the addresses or frames are used again. May be called with spinlocks of rank below RANK_MMU
+ * held, not in interrupt handlers; the free functions wait for other CPUs.
  */
 #include "arch/mmu.h"
 #include "lib/err.h"
@@ -11,7 +12,8 @@
 enum { KSTACK_PAGES = 4 };
 
 void kva_init(void);
-/* A kernel stack of KSTACK_PAGES frames, committed, guard pages on both sides. Returns its lowest address, 0 on no memory. */
+/* A kernel stack of KSTACK_PAGES frames, committed, guard pages on both sides. Returns its lowest address, 0
+ * on no memory. */
 vaddr_t kva_alloc_stack(void);
 void kva_free_stack(vaddr_t stack);
 /* len bytes (rounded up to pages) of separate frames, mapped contiguously, zeroed. NULL on no memory. */

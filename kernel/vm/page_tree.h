@@ -35,8 +35,9 @@ struct pt_node {
 	uint64_t present;              /* bit i: slot i is used */
 	uint64_t marks[PT_NMARKS];     /* bit i: slot i, or something below it, has the mark */
 	pgidx_t base;                  /* first index covered */
-	_Atomic uint32_t refs;
-	uint32_t level;
+	_Atomic uint32_t refs;         /* slots and roots that name the node */
+	uint16_t level;                /* 0: leaf */
+	uint16_t shift;                /* level * PT_BITS: a slot covers 1 << shift pages. Walks count it down instead of reading each level */
 };
 
 struct page_tree {
@@ -70,27 +71,25 @@ static inline bool page_tree_is_empty(const struct page_tree *t)
 /* Does `node` cover idx? */
 static inline bool pt_covers(const struct pt_node *node, pgidx_t idx)
 {
-	return ((idx ^ node->base) >> (PT_BITS * (node->level + 1))) == 0;
+	return (idx ^ node->base) >> node->shift >> PT_BITS == 0;
 }
 static inline unsigned pt_slot_of(const struct pt_node *node, pgidx_t idx)
 {
-	return (unsigned)(idx >> (PT_BITS * node->level)) & (PT_SLOTS - 1);
+	return (unsigned)(idx >> node->shift) & (PT_SLOTS - 1);
 }
 
 /* The leaf that covers idx, or NULL. *exclusive: every node on the path has one reference. */
 static inline struct pt_node *page_tree_leaf(const struct page_tree *t, pgidx_t idx, bool *exclusive)
 {
 	struct pt_node *node = t->root;
-	bool alone = true;
 	if (!node || !pt_covers(node, idx))
 		return NULL;
-	for (;;) {
-		alone &= load_acquire(&node->refs) == 1;
-		if (node->level == 0)
-			break;
-		node = node->slots[pt_slot_of(node, idx)].child;
+	bool alone = load_acquire(&node->refs) == 1;
+	for (unsigned shift = node->shift; shift; shift -= PT_BITS) {
+		node = node->slots[(idx >> shift) & (PT_SLOTS - 1)].child;
 		if (!node)
 			return NULL;
+		alone &= load_acquire(&node->refs) == 1;
 	}
 	*exclusive = alone;
 	return node;
@@ -102,8 +101,8 @@ static inline struct page *page_tree_lookup(const struct page_tree *t, pgidx_t i
 	const struct pt_node *node = t->root;
 	if (!node || !pt_covers(node, idx))
 		return NULL;
-	while (node->level) {
-		node = node->slots[pt_slot_of(node, idx)].child;
+	for (unsigned shift = node->shift; shift; shift -= PT_BITS) {
+		node = node->slots[(idx >> shift) & (PT_SLOTS - 1)].child;
 		if (!node)
 			return NULL;
 	}
