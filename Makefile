@@ -52,7 +52,7 @@ SRC := $(filter-out kernel/arch/host/%,$(wildcard kernel/*/*.c $(ARCH)/*.c $(ARC
 SRC := $(filter-out $(if $(filter-out kasan,$(VARIANT)),%kasan.c) $(if $(filter-out ubsan,$(VARIANT)),%ubsan.c),$(SRC))
 OBJ := $(SRC:%=$(B)/%.o)
 # Code that runs before the shadow is mapped, or that reports what the sanitizers find.
-NOSAN := $(wildcard $(ARCH)/early*.c $(ARCH)/boot*.c) kernel/debug/% kernel/lib/string.c
+NOSAN := $(wildcard $(ARCH)/early*.c $(ARCH)/boot*.c) kernel/debug/% kernel/lib/string.c kernel/mm/slab.c
 
 .PHONY: all kernel
 all: build/quire.elf compile_commands.json
