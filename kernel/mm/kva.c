@@ -410,7 +410,7 @@ static bool next_mapped(vaddr_t va, struct area *out)
 
 void kva_validate(void)
 {
-	struct area a;
+	struct area a = {0};
 	spin_lock(&kva_lock);
 	ASSERT(validate_tree() == load_relaxed(&used_pages)); /* K3 */
 	spin_unlock(&kva_lock);
