@@ -74,11 +74,11 @@ $(B)/%.o: % $(B)/flags
 	$Q$(CC) $(CFLAGS) $(if $(filter $(NOSAN),$<),,$(SAN_$(VARIANT))) -MMD -MP -c -o $@ $<
 
 # The system-call tables of abi/ as C.
-GEN := build/gen/syscall_proto.h build/gen/syscall_table.inc build/gen/quire_syscalls.h
+GEN := build/gen/sys_proto.h build/gen/sys_table.h build/gen/quire_syscalls.h
 ABI := abi/linux.tbl abi/native.tbl
 build/gen/%: $(ABI) tools/gen_abi.py
 	@mkdir -p $(@D)
-	$Qpython3 tools/gen_abi.py $(if $(filter syscall_proto.h,$*),proto,$(if $(filter %.inc,$*),table,numbers)) $(ABI) > $@
+	$Qpython3 tools/gen_abi.py $(if $(filter sys_proto.h,$*),proto,$(if $(filter sys_table.h,$*),table,numbers)) $(ABI) > $@
 $(OBJ) $(UPROGS): | $(GEN)
 
 # A file that changes only when its text does: what depends on it is rebuilt when flags or lists of files change.
