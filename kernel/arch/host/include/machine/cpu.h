@@ -1,6 +1,9 @@
 #pragma once
-/* cpu.h (host) - inline half of arch/cpu.h over POSIX threads. Interrupts do not exist: irq_save only keeps the books. */
-#include <sched.h>
+/*
+ * cpu.h (host) - inline half of arch/cpu.h over POSIX threads: each host thread that runs kernel code is a
+ * CPU (see host.c). Interrupts do not exist: irq_save only keeps the books, and what an interrupt would do
+ * (answer a shootdown) happens in cpu_poll_requests, in every spin loop and at every user access.
+ */
 #include "lib/types.h"
 
 struct cpu;
@@ -16,18 +19,13 @@ void irq_restore(uint64_t state);
 void irq_enable(void);
 void irq_disable(void);
 bool irq_is_enabled(void);
+/* Answer requests, then let another host thread run: a few host cores carry any number of CPUs. */
+void cpu_relax(void);
+void cpu_wait_irq(void);
 
 static inline bool cpu_need_resched(void)
 {
 	return false;
-}
-static inline void cpu_relax(void)
-{
-	sched_yield(); /* two host cores carry any number of CPUs: let the holder run */
-}
-static inline void cpu_wait_irq(void)
-{
-	sched_yield();
 }
 static inline uint64_t cpu_cycles(void)
 {

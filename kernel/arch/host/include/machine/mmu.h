@@ -1,26 +1,31 @@
 #pragma once
 /*
- * mmu.h (host) - physical memory is one big anonymous mapping; an MMU context is a software page table, and every CPU has a software TLB that keeps translations
- * until they are flushed, as hostile as hardware may be: see mock_mmu.c.
+ * mmu.h (host) - physical memory is one big anonymous mapping; an MMU context is a radix table of four levels
+ * whose tables are real frames, and every CPU has a software TLB that keeps translations until they are
+ * flushed, as hostile as hardware may be: see mock_mmu.c and mock_tlb.c.
  */
 #include "kern/spinlock.h"
 #include "lib/list.h"
 #include "lib/types.h"
 
 struct page;
-struct mock_table;
 
+/* (M) lock; (C) constant after mmu_init; (A) atomic */
 struct mmu_context {
 	struct spinlock lock;
-	struct mock_table *root; /* guarded by lock */
-	uint64_t tables;         /* guarded by lock */
-	_Atomic uint64_t cpus;   /* CPUs that may hold translations */
+	struct page *root;        /* (C) table of the highest level */
+	uint64_t tables;          /* (M) table frames, the root included */
+	uint64_t asid;            /* (C) tag of this context's translations in every TLB; never used twice */
+	_Atomic uint64_t cpus;    /* (A) CPUs that may hold translations */
+	_Atomic uint64_t pending; /* (A) gathers that changed something and were not flushed yet */
 };
 
 #define USER_START 0x1000ULL
 #define USER_END   0x7ffffffff000ULL
+#define KVA_BASE   0xffffd00000000000ULL
+#define KVA_SIZE   (512ULL << 30)
 
-extern char *host_ram;             /* byte of physical address 0 */
+extern char *host_ram; /* byte of physical address 0 */
 extern struct page *page_records;
 
 static inline void *phys_to_virt(paddr_t pa)

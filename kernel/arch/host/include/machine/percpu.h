@@ -1,5 +1,7 @@
 #pragma once
-/* percpu.h (host) - a CPU of the host port is a POSIX thread that called host_cpu_enter(). */
+/* percpu.h (host) - nothing beyond the common record: the TLB of a CPU lives in mock_tlb.c. */
+#include <stdbool.h>
+
 struct arch_cpu {
-	unsigned long cycles;
+	bool irqs_disabled; /* only books: there are no interrupts */
 };

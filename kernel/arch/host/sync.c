@@ -1,0 +1,283 @@
+/*
+ * sync.c (host) - the sleeping locks and wait queues of kern/, without a scheduler: whoever sleeps yields its
+ * host thread until its turn has come, and answers shootdowns meanwhile. Ranks are checked as in the kernel,
+ * per thread.
+ */
+#include "arch/clock.h"
+#include "arch/host/host.h"
+#include "kern/mutex.h"
+
+static void check_sleep(const char *what, const char *name)
+{
+	if (preempt_count() != 0)
+		panic("%s %s: sleeping with preemption disabled (a spinlock is held)", what, name);
+}
+
+static void note_acquire(const void *lock, const char *name, int rank, void *where)
+{
+	struct thread *t = current_thread();
+
+	for (unsigned i = 0; i < t->nlocks; i++)
+		if (rank != RANK_NONE && t->locks[i].rank >= rank)
+			panic("lock order: %s (rank %d) taken while %s (rank %d) is held", name, rank,
+			    t->locks[i].name, t->locks[i].rank);
+	ASSERT(t->nlocks < THREAD_LOCKS_MAX);
+	t->locks[t->nlocks].lock = lock;
+	t->locks[t->nlocks].name = name;
+	t->locks[t->nlocks].rank = rank;
+	t->locks[t->nlocks++].where = where;
+}
+
+static bool holds(const void *lock)
+{
+	struct thread *t = current_thread();
+
+	for (unsigned i = 0; i < t->nlocks; i++)
+		if (t->locks[i].lock == lock)
+			return true;
+	return false;
+}
+
+static void note_release(const void *lock, const char *name)
+{
+	struct thread *t = current_thread();
+
+	for (unsigned i = t->nlocks; i-- > 0;)
+		if (t->locks[i].lock == lock) {
+			for (; i + 1 < t->nlocks; i++)
+				t->locks[i] = t->locks[i + 1];
+			t->nlocks--;
+			return;
+		}
+	panic("%s released by a thread that does not hold it", name);
+}
+
+/* ---------------------------------------------------------------- mutex */
+
+void mutex_init(struct mutex *m, const char *name, enum lock_rank rank)
+{
+	store_relaxed(&m->owner, 0);
+	waitq_init(&m->waiters);
+	m->rank = rank;
+	m->name = name;
+}
+
+bool mutex_trylock(struct mutex *m)
+{
+	uintptr_t old = 0;
+
+	if (!cas_acquire(&m->owner, &old, (uintptr_t)current_thread()))
+		return false;
+	note_acquire(m, m->name, RANK_NONE, __builtin_return_address(0));
+	return true;
+}
+
+void mutex_lock(struct mutex *m)
+{
+	uintptr_t old = 0;
+	nsec_t since = 0;
+
+	check_sleep("mutex", m->name);
+	note_acquire(m, m->name, m->rank, __builtin_return_address(0));
+	while (!cas_acquire(&m->owner, &old, (uintptr_t)current_thread())) {
+		host_wait(&since, m->name);
+		old = 0;
+	}
+}
+
+void mutex_unlock(struct mutex *m)
+{
+	ASSERT(mutex_is_held(m));
+	note_release(m, m->name);
+	store_release(&m->owner, 0);
+}
+
+bool mutex_is_held(struct mutex *m)
+{
+	return load_relaxed(&m->owner) == (uintptr_t)current_thread();
+}
+
+/* ---------------------------------------------------------------- rwlock */
+
+void rwlock_init(struct rwlock *l, const char *name, enum lock_rank rank)
+{
+	store_relaxed(&l->state, 0);
+	waitq_init(&l->waiters);
+	l->rank = rank;
+	l->name = name;
+	l->writer = NULL;
+}
+
+void rwlock_debug_acquire(struct rwlock *l)
+{
+	check_sleep("rwlock", l->name);
+	note_acquire(l, l->name, l->rank, __builtin_return_address(0));
+}
+
+void rwlock_debug_release(struct rwlock *l)
+{
+	note_release(l, l->name);
+}
+
+void rwlock_read_slow(struct rwlock *l)
+{
+	nsec_t since = 0;
+
+	for (;;) {
+		uint32_t old = load_relaxed(&l->state);
+		if (!(old & (RW_WRITER | RW_WAITERS)) && cas_acquire(&l->state, &old, old + 1))
+			return;
+		host_wait(&since, l->name);
+	}
+}
+
+void rwlock_read_unlock_slow(struct rwlock *l)
+{
+	(void)l; /* the writer that waits polls */
+}
+
+void rwlock_write(struct rwlock *l)
+{
+	nsec_t since = 0;
+
+	rwlock_debug_acquire(l);
+	for (;;) {
+		uint32_t old = load_relaxed(&l->state);
+		if (!(old & ~RW_WAITERS) && cas_acquire(&l->state, &old, RW_WRITER))
+			break;
+		if (!(old & RW_WAITERS))
+			fetch_or_acq_rel(&l->state, RW_WAITERS);
+		host_wait(&since, l->name);
+	}
+	l->writer = current_thread();
+}
+
+void rwlock_write_unlock(struct rwlock *l)
+{
+	ASSERT(rwlock_is_write_held(l));
+	l->writer = NULL;
+	rwlock_debug_release(l);
+	fetch_and_acq_rel(&l->state, ~(RW_WRITER | RW_WAITERS));
+}
+
+bool rwlock_is_write_held(struct rwlock *l)
+{
+	return (load_relaxed(&l->state) & RW_WRITER) && holds(l);
+}
+
+bool rwlock_is_held(struct rwlock *l)
+{
+	return load_relaxed(&l->state) & ~RW_WAITERS;
+}
+
+/* ---------------------------------------------------------------- wait queues */
+
+void waitq_init(struct waitq *q)
+{
+	spin_init(&q->lock, "waitq", RANK_WAITQ);
+	list_init(&q->sleepers);
+}
+
+static bool is_interrupted(struct thread *t, unsigned flags)
+{
+	uint32_t f = load_relaxed(&t->flags);
+
+	return ((flags & (WAIT_KILLABLE | WAIT_INTERRUPTIBLE)) && (f & THREAD_KILLED)) ||
+	       ((flags & WAIT_INTERRUPTIBLE) && (f & THREAD_SIGNALLED));
+}
+
+static void enqueue(struct waitq *q, struct thread *t)
+{
+	spin_lock(&q->lock);
+	store_relaxed(&t->state, THREAD_BLOCKED);
+	t->waiting_on = q;
+	list_push_back(&q->sleepers, &t->wait_link);
+	spin_unlock(&q->lock);
+}
+
+/* Leave the queue if nobody has woken us; false: somebody has. */
+static bool withdraw(struct waitq *q, struct thread *t)
+{
+	spin_lock(&q->lock);
+	bool queued = t->waiting_on == q;
+	if (queued) {
+		list_remove(&t->wait_link);
+		t->waiting_on = NULL;
+		store_relaxed(&t->state, THREAD_RUNNING);
+	}
+	spin_unlock(&q->lock);
+	return queued;
+}
+
+static err_t wait_woken(struct waitq *q, struct thread *t, nsec_t deadline, unsigned flags)
+{
+	nsec_t since = 0;
+
+	while (load_acquire(&t->state) == THREAD_BLOCKED) {
+		if (is_interrupted(t, flags) && withdraw(q, t))
+			return -EINTR;
+		if (deadline != NSEC_NEVER && clock_now() >= deadline && withdraw(q, t))
+			return -ETIMEDOUT;
+		host_wait(&since, "a wake-up");
+	}
+	return 0;
+}
+
+err_t waitq_sleep(struct waitq *q, struct spinlock *held, nsec_t deadline, unsigned flags)
+{
+	struct thread *t = current_thread();
+
+	enqueue(q, t);
+	spin_unlock(held);
+	check_sleep("waitq", "sleep");
+	err_t err = wait_woken(q, t, deadline, flags);
+	spin_lock(held);
+	return err;
+}
+
+err_t waitq_sleep_irq(struct waitq *q, struct spinlock *held, nsec_t deadline, unsigned flags)
+{
+	struct thread *t = current_thread();
+
+	enqueue(q, t);
+	spin_unlock_irqrestore(held, 0);
+	check_sleep("waitq", "sleep");
+	err_t err = wait_woken(q, t, deadline, flags);
+	(void)spin_lock_irqsave(held);
+	return err;
+}
+
+static unsigned wake(struct waitq *q, unsigned max)
+{
+	unsigned n = 0;
+	uint64_t state = spin_lock_irqsave(&q->lock);
+
+	while (n < max && !list_is_empty(&q->sleepers)) {
+		struct thread *t = list_first(&q->sleepers, struct thread, wait_link);
+		list_remove(&t->wait_link);
+		t->waiting_on = NULL;
+		store_release(&t->state, THREAD_RUNNING);
+		n++;
+	}
+	spin_unlock_irqrestore(&q->lock, state);
+	return n;
+}
+
+unsigned waitq_wake_one(struct waitq *q)
+{
+	return wake(q, 1);
+}
+
+unsigned waitq_wake_all(struct waitq *q)
+{
+	return wake(q, UINT32_MAX);
+}
+
+bool waitq_is_empty(struct waitq *q)
+{
+	uint64_t state = spin_lock_irqsave(&q->lock);
+	bool empty = list_is_empty(&q->sleepers);
+
+	spin_unlock_irqrestore(&q->lock, state);
+	return empty;
+}
