@@ -38,7 +38,7 @@ static err_t start_first_thread(struct process *p, const struct exec_image *imag
 	if (!err)
 		err = user_thread_launch(ut);
 	if (err)
-		user_thread_discard(ut);
+		user_thread_free(ut);
 	return err;
 }
 

@@ -26,7 +26,7 @@ static err_t start_child(struct process *child, const struct trap_frame *frame)
 	if (!err)
 		err = user_thread_launch(ut);
 	if (err)
-		user_thread_discard(ut);
+		user_thread_free(ut);
 	return err;
 }
 

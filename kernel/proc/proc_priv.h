@@ -4,7 +4,5 @@
 
 /* Take p out of the tree: it is forgiven. The tree's reference passes to the caller, who drops it without the lock. */
 void process_leave_tree_locked(struct process *p);
-/* Free what a thread that has been joined leaves. */
-void user_thread_free(struct user_thread *ut);
 /* Hand a thread that is about to call thread_exit to the reaper, which joins and frees it. */
 void reaper_take(struct user_thread *ut);

@@ -173,12 +173,6 @@ void user_thread_free(struct user_thread *ut)
 	fetch_sub_relaxed(&nuser_threads, 1);
 }
 
-void user_thread_discard(struct user_thread *ut)
-{
-	thread_discard(&ut->thread);
-	user_thread_free(ut);
-}
-
 err_t user_thread_launch(struct user_thread *ut)
 {
 	struct process *p = ut->thread.process;
@@ -234,6 +228,18 @@ nsec_t current_cpu_time(void)
 	preempt_disable(); /* this CPU's run queue changes the two together */
 	nsec_t time = t->cpu_time + (clock_now() - t->run_started);
 	preempt_enable();
+	return time;
+}
+
+nsec_t process_cpu_time(struct process *p)
+{
+	spin_lock(&process_tree_lock);
+	nsec_t time = p->cpu_time;
+	list_for_each(it, &p->threads) {
+		struct thread *t = &list_entry(it, struct user_thread, link)->thread;
+		time += t == current_thread() ? current_cpu_time() : *(volatile nsec_t *)&t->cpu_time;
+	}
+	spin_unlock(&process_tree_lock);
 	return time;
 }
 

@@ -87,8 +87,8 @@ void process_put(struct process *p);
 MUST_CHECK err_t process_find(uint32_t pid, struct process **out);
 /* A NEW thread of p. p's space and *start must be complete when it is started. -ENOMEM. */
 MUST_CHECK err_t user_thread_create(struct process *p, const char *name, struct user_thread **out);
-/* Undo user_thread_create for a thread that was not started. */
-void user_thread_discard(struct user_thread *ut);
+/* Free a thread that was never started, or that has exited and been joined. */
+void user_thread_free(struct user_thread *ut);
 /* Add ut to its process and start it. -EINTR: the process is exiting; ut is as it was. */
 MUST_CHECK err_t user_thread_launch(struct user_thread *ut);
 /* Make p the current thread's process's memory: the thread runs in `space` from here on, and the old one loses its reference. Only thread of its process. */
@@ -97,6 +97,8 @@ void process_replace_space(struct process *p, struct vm_space *space, const char
 void process_for_each(void (*fn)(struct process *p, void *arg), void *arg);
 /* CPU time of the current thread up to now. */
 nsec_t current_cpu_time(void);
+/* CPU time of all threads that p has or had; of those that run on other CPUs, up to when they got the CPU. */
+nsec_t process_cpu_time(struct process *p);
 /* Number of processes that are not forgiven, of user threads that are not freed: for tests and statistics. */
 unsigned process_count(void);
 unsigned user_thread_count(void);

@@ -12,7 +12,7 @@
 #include "sys/sys.h"
 
 typedef int64_t syscall_fn(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
-#include "sys_table.h"
+#include "syscall_table.inc"
 
 enum { UNKNOWN_MAX = 128 };
 

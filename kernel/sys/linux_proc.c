@@ -64,7 +64,7 @@ int64_t sys_fork(void)
 {
 	uint32_t pid;
 	err_t err = process_fork(user_frame(current_thread()), &pid);
-	return err ? err : pid;
+	return err ? err : (int64_t)pid;
 }
 
 int64_t sys_execve(uaddr_t path, uaddr_t argv, uaddr_t envp)
@@ -110,7 +110,7 @@ int64_t sys_wait4(int32_t pid, uaddr_t status, int32_t options, uaddr_t rusage)
 		err = copy_to_user(status, &r.status, sizeof(r.status));
 	if (!err && rusage)
 		err = put_rusage(rusage, r.cpu_time);
-	return err ? err : r.found;
+	return err ? err : (int64_t)r.found;
 }
 
 int64_t sys_kill(int32_t pid, int32_t signal)

@@ -1,5 +1,6 @@
 /* linux_time.c - the clock calls of the Linux ABI. */
 #include "arch/clock.h"
+#include "dev/rtc.h"
 #include "kern/thread.h"
 #include "proc/process.h"
 #include "sys/sys.h"
@@ -24,7 +25,7 @@ static err_t clock_read(int32_t clock, nsec_t *out)
 	switch (clock) {
 	case CLOCK_REALTIME:
 	case CLOCK_REALTIME_COARSE:
-		*out = clock_boot_time() + clock_now();
+		*out = rtc_boot_time() + clock_now();
 		return 0;
 	case CLOCK_MONOTONIC:
 	case CLOCK_MONOTONIC_RAW:

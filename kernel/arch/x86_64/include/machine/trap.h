@@ -57,6 +57,8 @@ _Static_assert(offsetof(struct trap_frame, rax) == TRAP_RAX, "entry.S");
 _Static_assert(offsetof(struct trap_frame, vector) == TRAP_VECTOR, "entry.S");
 _Static_assert(offsetof(struct trap_frame, rip) == TRAP_RIP, "entry.S");
 
+#define user_frame(t) ((struct trap_frame *)((t)->stack_end - TRAP_SIZE))
+
 enum page_fault_error {
 	PF_PRESENT = 1 << 0,
 	PF_WRITE = 1 << 1,
