@@ -16,6 +16,7 @@ enum lock_rank {
 	RANK_PURGE = 26,     /* list of volatile objects */
 	RANK_MMU = 30,       /* mmu_context lock */
 	RANK_KVA = 34,       /* kernel VA arena */
+	RANK_SLAB_LIST = 38, /* list of slab caches: taken to walk it, with each cache's lock inside */
 	RANK_SLAB = 40,      /* slab cache */
 	RANK_ZONE = 44,      /* buddy zone */
 	RANK_IRQ = 50,       /* device interrupt state; taken by interrupt handlers from here on: irqsave */

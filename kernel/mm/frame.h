@@ -2,8 +2,8 @@
 /*
  * frame.h - allocation of physical frames: buddy zones (frame.c, zone.c) behind per-CPU caches (pcp.c).
  *
- * Nothing here sleeps or reclaims: a failed request returns NULL, and callers who can sleep ask vm_reclaim() and try again.
- * Usable with spinlocks of rank below RANK_ZONE held; not in interrupt handlers.
+ * Nothing here sleeps or reclaims: a failed request returns NULL, and callers who can sleep ask vm_reclaim()
+ * and try again. Usable with spinlocks of rank below RANK_ZONE held; not in interrupt handlers.
  */
 #include "lib/err.h"
 #include "mm/page.h"
@@ -11,9 +11,10 @@
 struct bootinfo;
 
 enum frame_flags {
-	FRAME_ZERO = 1 << 0,    /* filled with zeros */
-	FRAME_LOW = 1 << 1,     /* below 4 GiB */
-	FRAME_RESERVE = 1 << 2, /* may use the reserve that keeps fault, writeback and exit paths able to run */
+	FRAME_ZERO = 1 << 0, /* filled with zeros */
+	FRAME_LOW = 1 << 1,  /* below 4 GiB */
+	FRAME_RESERVE =
+	    1 << 2, /* may use the reserve that keeps fault, writeback and exit paths able to run */
 };
 
 enum {
@@ -23,29 +24,39 @@ enum {
 	NZONES = 2,
 };
 
-/* Give all USABLE ranges of the boot map to the zones and place the page records. Once, on the boot CPU, before anything allocates. The port's early
- * allocator ends here: whatever it took is already cut out of the map. */
+/* Give all USABLE ranges of the boot map to the zones and make the zero page. On the boot CPU, before
+ * anything allocates: it forgets whatever the zones had, so that a host test can start over with another map.
+ * The port's early allocator ends here: whatever it took is already cut out of the map. Frame 0 is never
+ * used. */
 void frame_init(const struct bootinfo *info);
-/* Add one range of usable frames [first, end) to the zones; their records must be mapped, they are written lazily. Used by frame_init and by the host port. */
+/* Add one range of usable frames [first, end) to the zones. The records of every 4 MiB block that the range
+ * touches must be mapped; they are written when the block is opened. Used by frame_init, and later for memory
+ * that boot code had kept (modules): at any time, from a thread. */
 void frame_add_range(uint64_t first_pfn, uint64_t end_pfn);
 
-/* One frame of the given kind (KERNEL, SLAB, TABLE, ANON, FILE): shares = pins = 0, the caller owns it. NULL: none left. */
+/* One frame of the given kind (KERNEL, SLAB, TABLE, ANON, FILE): shares = pins = 0, the caller owns it. NULL:
+ * none left. */
 struct page *frame_alloc(enum page_kind kind, unsigned flags);
 /* 2^order frames, physically contiguous, naturally aligned. The order is recorded in the first page. */
 struct page *frame_alloc_order(enum page_kind kind, unsigned order, unsigned flags);
-/* npages contiguous frames with the given alignment (bytes, a power of two >= PAGE_SIZE), wholly below `limit` (0: anywhere); up to FRAME_MAX_ORDER's size.
- * Tail frames beyond npages are given back. Free with frame_free_range. */
-struct page *frame_alloc_contiguous(enum page_kind kind, uint64_t npages, uint64_t align, paddr_t limit, unsigned flags);
-/* Give back what the matching call returned. shares and pins must be 0. Debug kernels poison the bytes and catch double frees. */
+/* npages contiguous frames with the given alignment (bytes, a power of two >= PAGE_SIZE), wholly below
+ * `limit` (bytes, 0: anywhere); up to FRAME_MAX_ORDER's size. Tail frames beyond npages are given back. Each
+ * frame has a record of its own (kind, order 0): free them with frame_free_range, in one piece or in several,
+ * or one at a time with frame_free or page_unshare. */
+struct page *frame_alloc_contiguous(
+    enum page_kind kind, uint64_t npages, uint64_t align, paddr_t limit, unsigned flags);
+/* Give back what the matching call returned. shares and pins must be 0. Debug kernels poison the bytes and
+ * catch double frees. */
 void frame_free(struct page *p);
 void frame_free_order(struct page *p, unsigned order);
 void frame_free_range(struct page *p, uint64_t npages);
 
 struct zone_stats {
-	uint64_t total, free;                       /* frames; free includes CACHED and virgin ones */
-	uint64_t free_by_order[FRAME_MAX_ORDER + 1]; /* blocks; unopened memory counts as blocks of the largest order it forms */
-	uint64_t cached;                            /* of `free`, in per-CPU caches */
-	uint64_t min, low, high;                    /* watermarks, frames */
+	uint64_t total, free;                        /* frames; free includes CACHED and virgin ones */
+	uint64_t free_by_order[FRAME_MAX_ORDER + 1]; /* blocks; unopened memory counts as blocks of the
+							largest order it forms */
+	uint64_t cached;                             /* of `free`, in per-CPU caches */
+	uint64_t min, low, high;                     /* watermarks, frames */
 };
 void frame_zone_stats(unsigned zone, struct zone_stats *out);
 /* Frames free in all zones, caches included. Exact when nothing allocates. */
@@ -53,11 +64,11 @@ uint64_t frame_free_count(void);
 uint64_t frame_total_count(void);
 /* Frames of each kind in use now, by counting records: for /proc/mm and tests. Slow. */
 void frame_count_kinds(uint64_t counts[PAGE_KINDS]);
-/* Return every per-CPU cached frame of this CPU (all CPUs: when called on each) to its zone, so that blocks coalesce. */
+/* Return every cached frame of this CPU to its zone, so that blocks coalesce. */
 void frame_drain_cpu(void);
-/* The same on every CPU, from a thread. */
+/* The same for every CPU's cache, from any CPU and any context that may allocate: no other CPU is asked. */
 void frame_drain_all(void);
-/* True while free frames are below the low watermark. */
+/* True while free frames are below the low watermark. Cached frames do not count as free here. */
 bool frame_is_low(void);
 /* Check free lists, orders, coalescing, counts; panics on a violation. Locks each zone in turn. */
 void frame_validate(void);

@@ -20,8 +20,9 @@
  *
  * A kind changes only while shares = pins = 0 and exactly one thread owns the page.
  *
- * (Z) zone lock while FREE, owning CPU while CACHED, else the owner named by the kind: page cache: object lock; tables: context lock.
- * (O) lock of the object that owns the page (kind FILE); fixed while the page is in the tree.
+ * (Z) zone lock while FREE, owning CPU while CACHED, else the owner named by the kind: page cache: object
+ *lock; tables: context lock. (O) lock of the object that owns the page (kind FILE); fixed while the page is
+ *in the tree.
  */
 #include "arch/mmu.h"
 #include "lib/assert.h"
@@ -36,7 +37,7 @@ enum page_kind {
 	PAGE_CACHED,     /* free, in a per-CPU cache */
 	PAGE_KERNEL,     /* raw frames: stacks, buffers, boot data */
 	PAGE_SLAB,
-	PAGE_TABLE,      /* page table of an MMU context */
+	PAGE_TABLE, /* page table of an MMU context */
 	PAGE_ANON,
 	PAGE_FILE,
 	PAGE_KINDS,
@@ -46,15 +47,20 @@ enum page_flags {
 	PAGE_BUSY = 1 << 0,       /* FILE: I/O under way; contents not valid yet if it is a read */
 	PAGE_REFERENCED = 1 << 1, /* second chance */
 	PAGE_ERROR = 1 << 2,      /* FILE: a write failed; reported, not retried blindly */
+	/* While a frame is free the same bits say: */
+	PAGE_HEAD = 1 << 0, /* FREE: first frame of a block on a zone list */
+	PAGE_POISONED =
+	    1 << 2, /* FREE, CACHED: its bytes are poison, to be checked before it is used again (debug) */
 };
 
 struct page {
 	_Atomic uint64_t state;
 	union {
-		struct { /* FREE blocks in a zone list, CACHED, lists of the owner: frame numbers, 0 = end (frame 0 is never ours) */
+		struct { /* FREE blocks in a zone list, CACHED, lists of the owner: frame numbers, 0 = end
+			    (frame 0 is never ours) */
 			uint32_t link_next, link_prev; /* (Z) */
 		};
-		struct { /* TABLE */
+		struct {                     /* TABLE */
 			uint32_t table_next; /* chain in a gather */
 			uint32_t table_used; /* entries present */
 		};
@@ -95,10 +101,10 @@ static inline struct page *virt_to_page(const void *v)
 	return phys_to_page(virt_to_phys(v));
 }
 
-#define PAGE_PIN_ONE   (1ULL << 32)
-#define PAGE_COUNTS    0x0000ffffffffffffULL /* shares and pins */
-#define PAGE_KIND_SHIFT 56
-#define PAGE_FLAG_SHIFT 52
+#define PAGE_PIN_ONE     (1ULL << 32)
+#define PAGE_COUNTS      0x0000ffffffffffffULL /* shares and pins */
+#define PAGE_KIND_SHIFT  56
+#define PAGE_FLAG_SHIFT  52
 #define PAGE_ORDER_SHIFT 48
 
 static inline enum page_kind page_kind(const struct page *p)
@@ -135,15 +141,18 @@ static inline void page_set_kind(struct page *p, enum page_kind kind, unsigned o
 	store_relaxed(&p->state, (uint64_t)kind << PAGE_KIND_SHIFT | (uint64_t)order << PAGE_ORDER_SHIFT);
 }
 
-/* One more slot names the page. The caller owns a share already, or holds the lock of an object whose tree has one. */
+/* One more slot names the page. The caller owns a share already, or holds the lock of an object whose tree
+ * has one. */
 static inline void page_share(struct page *p)
 {
 	uint64_t old = fetch_add_relaxed(&p->state, 1);
 	ASSERT((uint32_t)old != UINT32_MAX);
 }
-/* One slot fewer. Frees the frame if that was the last share and no pin is left; returns 1 if it was freed, else 0. */
+/* One slot fewer. Frees the frame if that was the last share and no pin is left; returns 1 if it was freed,
+ * else 0. */
 unsigned page_unshare(struct page *p);
-/* Keep the frame from being freed. The caller holds the lock of an object whose tree names it. False: too many pins (65,535); try again later. */
+/* Keep the frame from being freed. The caller holds the lock of an object whose tree names it. False: too
+ * many pins (65,535); try again later. */
 static inline MUST_CHECK bool page_pin(struct page *p)
 {
 	uint64_t old = load_relaxed(&p->state);
@@ -154,8 +163,13 @@ static inline MUST_CHECK bool page_pin(struct page *p)
 	} while (!cas_acquire(&p->state, &old, old + PAGE_PIN_ONE));
 	return true;
 }
-/* Undo page_pin; frees the frame if no share and no other pin is left (1), else 0. Any context that may take RANK_ZONE. */
+/* Undo page_pin; frees the frame if no share and no other pin is left (1), else 0. Any context that may take
+ * RANK_ZONE. */
 unsigned page_unpin(struct page *p);
 
-/* Shared page of zeros; mapped read-only wherever nothing was written yet. Kind RESERVED, in no tree, never shared or pinned. */
+/* Stop the machine and say what is wrong with a frame's record. */
+NORETURN void page_panic(const struct page *p, const char *why);
+
+/* Shared page of zeros; mapped read-only wherever nothing was written yet. Kind RESERVED, in no tree, never
+ * shared or pinned. */
 extern struct page *zero_page;

@@ -2,8 +2,9 @@
 /*
  * slab.h - object caches with per-CPU fast paths, and kmalloc on top of them.
  *
- * Nothing sleeps; NULL means no memory. Usable with spinlocks of rank below RANK_SLAB held; not in interrupt handlers.
- * Debug kernels put red zones around objects, poison free ones, and catch double frees and frees to the wrong cache.
+ * Nothing sleeps; NULL means no memory. Usable with spinlocks of rank below RANK_SLAB held; not in interrupt
+ * handlers. Debug kernels put red zones around objects, poison free ones, and catch double frees and frees to
+ * the wrong cache.
  */
 #include "lib/types.h"
 #include "lib/list.h"
@@ -17,8 +18,13 @@ struct slab_stats {
 	uint64_t frames;       /* frames that the cache holds */
 };
 
+/* After frame_init, before any other function here; a host test may start over with it. */
 void slab_init(void);
-/* A cache of objects of `size` bytes (1 ... 32 KiB) aligned to `align` (0: 16). Never fails at boot; later NULL on no memory. `name` must stay. */
+/* Each CPU calls it as it comes up, so that it has its per-CPU memory from then on; without it the first
+ * allocations get that memory. */
+void slab_init_cpu(void);
+/* A cache of objects of `size` bytes (1 ... 32 KiB) aligned to `align` (0: 16). Never fails at boot; later
+ * NULL on no memory. `name` must stay. */
 struct slab_cache *slab_cache_create(const char *name, size_t size, size_t align);
 /* All objects must have been freed. */
 void slab_cache_destroy(struct slab_cache *c);
@@ -26,7 +32,8 @@ void slab_cache_destroy(struct slab_cache *c);
 void *slab_alloc(struct slab_cache *c);
 void *slab_zalloc(struct slab_cache *c);
 void slab_free(struct slab_cache *c, void *object);
-/* Give empty slabs and this CPU's cached objects back; returns frames freed. */
+/* Give back what is not handed out: objects in the CPUs' caches (of all CPUs, none is asked) and empty slabs.
+ * Returns frames freed. */
 uint64_t slab_shrink(struct slab_cache *c);
 uint64_t slab_shrink_all(void);
 void slab_cache_stats(struct slab_cache *c, struct slab_stats *out);
@@ -34,7 +41,8 @@ void slab_cache_stats(struct slab_cache *c, struct slab_stats *out);
 void slab_for_each_cache(void (*fn)(struct slab_cache *c, void *arg), void *arg);
 void slab_validate(struct slab_cache *c);
 
-/* Any size; above the largest cache whole frames. Aligned to 16 bytes, and to their size for powers of two up to a page. */
+/* Any size; above the largest cache whole frames. Aligned to 16 bytes, and to their size for powers of two up
+ * to a page. */
 void *kmalloc(size_t size);
 void *kzalloc(size_t size);
 /* n * size with overflow checked. */

@@ -2,31 +2,33 @@
  * fault.c - how memory becomes accessible.
  *
  * One path for user faults, kernel accesses to user memory (usercopy) and copies into other spaces (copy.c);
- *they differ in the last stage only:
+ * they differ in the last stage only:
  *
- *	find region -> check access -> find page -> promote (zero, copy, read from file) -> enter a
- *translation, or pin the page
+ *	find region -> check access -> find page -> promote (zero, copy, read from file)
+ *	    -> enter a translation, or pin the page
  *
- *	object has the page     | write, exclusively owned            -> use it; give write access back to its
- *64-page leaf | write, shared with a clone          -> copy, replace | read                                ->
- *use it read-only, with present neighbours only the backing has it | write                               ->
- *copy into the object | read                                -> use the file's page read-only, with present
- *neighbours nobody has it           | file or backing                     -> read it in, start over | write
- *-> zeroed frame into the object | read                                -> the shared zero page
+ *	object has the page     | write, exclusively owned  -> use it; write access for its 64-page leaf again
+ *	                        | write, shared with a clone -> copy, replace
+ *	                        | read                      -> use it read-only, with present neighbours
+ *	only the backing has it | write                     -> copy into the object
+ *	                        | read                      -> the file's page read-only, with neighbours
+ *	nobody has it           | file or backing           -> read it in, start over
+ *	                        | write                     -> zeroed frame into the object
+ *	                        | read                      -> the shared zero page
  *
  * Locks: the space for reading, then the object, then its backing; entering a translation happens under the
- *lock of the object that the page belongs to, which is what makes taking pages away safe (object.c). Frames
- *are allocated, zeroed and copied with the object unlocked: the stage leaves a *spare* in the context and
- *looks everything up again. A spare that is a copy counts only if its source is still the page that is there
- *and the object was not cloned meanwhile (generation): a page that is shared is not written by anybody, and
- *one that is the file's may change at any time anyway.
+ * lock of the object that the page belongs to, which is what makes taking pages away safe (object.c). Frames
+ * are allocated, zeroed and copied with the object unlocked: the stage leaves a *spare* in the context and
+ * looks everything up again. A spare that is a copy counts only if its source is still the page that is there
+ * and the object was not cloned meanwhile (generation): a page that is shared is not written by anybody, and
+ * one that is the file's may change at any time anyway.
  *
  * What needs sleeping (reading a file, waiting for a busy page, reclaim) happens with no lock at all, then
- *the whole path starts over.
+ * the whole path starts over.
  *
  * Break before make: when a page takes the place of another one (or of the zero page), the old translation is
- *removed and flushed from every CPU before the lock is dropped. So no thread sees the old page after another
- *has seen the new one.
+ * removed and flushed from every CPU before the lock is dropped. So no thread sees the old page after another
+ * has seen the new one.
  */
 #include "vm/vm_priv.h"
 #include "kern/thread.h"

@@ -2,16 +2,16 @@
  * file.c - the page cache of one file: reading pages in, writing dirty ones back.
  *
  * I/O runs with no lock held. A page that is being read is in the tree with PAGE_BUSY and must not be looked
- *into; a page that is being written back has the mark PT_WRITEBACK and may be used. Both are pinned
- *meanwhile. Whoever needs such a page sleeps on io_wait and then looks everything up again; these are the
- *possible outcomes of a read that another thread had begun:
+ * into; a page that is being written back has the mark PT_WRITEBACK and may be used. Both are pinned
+ * meanwhile. Whoever needs such a page sleeps on io_wait and then looks everything up again; these are the
+ * possible outcomes of a read that another thread had begun:
  *	- the page is there and valid: use it;
  *	- the read failed: the page is gone, the waiter starts a read of its own and gets the error itself;
  *	- the file was cut meanwhile: the index does not exist any more.
  *
  * The dirty mark is cleared, and the viewers' write access taken away, before the write begins: a store
- *during the write makes the page dirty again. A page whose write failed is dirty again, and the first error
- *waits in write_error for whoever syncs next.
+ * during the write makes the page dirty again. A page whose write failed is dirty again, and the first error
+ * waits in write_error for whoever syncs next.
  */
 #include "vm/vm_priv.h"
 

@@ -2,17 +2,17 @@
  * object.c - VM objects: life, viewers, clone, resize, discard.
  *
  * An object knows which page goes where; it never knows addresses, only the regions that look at it. Whoever
- *takes a page away from an object first takes its translations away from every viewer and waits for the
- *flush, all under the object's lock: entering a translation needs that lock, so none can come back in
- *between.
+ * takes a page away from an object first takes its translations away from every viewer and waits for the
+ * flush, all under the object's lock: entering a translation needs that lock, so none can come back in
+ * between.
  *
  *	 region --object--> ANON private --backing--> FILE
  *	    |                 viewers: region          viewers: shared windows
  *	    +----------------------------------------> backed: regions that see it from behind
  *
  * Lock order: private or shared ANON (RANK_OBJECT), then its backing (RANK_BACKING). A private object in
- *front of a file uses the file's page indices, so a walker that comes from the file needs no lock of the
- *objects in front.
+ * front of a file uses the file's page indices, so a walker that comes from the file needs no lock of the
+ * objects in front.
  */
 #include "vm/vm_priv.h"
 

@@ -8,7 +8,8 @@
  *	FILE  the page cache of one file; pages are read and written through ops. Never cloned, never has a backing.
  *	PHYS  a fixed physical range (device memory), no pages of its own.
  *
- * Letters: (L) object lock; (C) constant after creation; (P) the purge list's lock; (S) lock of the space that owns a private object, for writing; (A) atomic
+ * Letters: (L) object lock; (C) constant after creation; (P) the purge list's lock; (S) lock of the space
+ * that owns a private object, for writing; (A) atomic
  */
 #include "kern/spinlock.h"
 #include "kern/waitq.h"
@@ -31,9 +32,11 @@ enum volatile_state {
 	VOLATILE_PURGED, /* they were taken; still volatile, off the list until something is written */
 };
 
-/* What a FILE object asks of its file. Called with no lock held; may sleep. Pages are BUSY and pinned meanwhile. */
+/* What a FILE object asks of its file. Called with no lock held; may sleep. Pages are BUSY and pinned
+ * meanwhile. */
 struct vm_file_ops {
-	/* Fill n pages from index idx on; bytes beyond the end of the file are zeroed. 0, -EIO, -ENOMEM, ... */
+	/* Fill n pages from index idx on; bytes beyond the end of the file are zeroed. 0, -EIO, -ENOMEM, ...
+	 */
 	err_t (*read)(struct vm_object *o, pgidx_t idx, struct page **pages, unsigned n);
 	/* Write n pages back. NULL: the object is never dirty (a write fault on it is -EACCES). */
 	err_t (*write)(struct vm_object *o, pgidx_t idx, struct page **pages, unsigned n);
@@ -66,7 +69,8 @@ struct vm_object {
 	struct vm_object *fork_clone;   /* (S) the clone that this fork made of it, while a fork runs */
 };
 
-/* A page that somebody copies to or does I/O on. Writers are on the object's list, so that a clone gets its own copy of just those. */
+/* A page that somebody copies to or does I/O on. Writers are on the object's list, so that a clone gets its
+ * own copy of just those. */
 struct vm_pin {
 	struct list link;         /* object lock */
 	struct vm_object *object; /* counted */
@@ -77,7 +81,8 @@ struct vm_pin {
 
 void vm_object_init_cache(void);
 
-/* An anonymous object. flags: VM_PRIVATE, VM_PURGEABLE. npages: its size (ignored for VM_PRIVATE). backing (or NULL) is a FILE object; a reference is taken. -ENOMEM. */
+/* An anonymous object. flags: VM_PRIVATE, VM_PURGEABLE. npages: its size (ignored for VM_PRIVATE). backing
+ * (or NULL) is a FILE object; a reference is taken. -ENOMEM. */
 MUST_CHECK err_t object_create_anon(unsigned flags, pgidx_t npages, struct vm_object *backing, struct vm_object **out);
 MUST_CHECK err_t object_create_file(const struct vm_file_ops *ops, void *priv, pgidx_t npages, struct vm_object **out);
 /* [paddr, paddr + npages * PAGE_SIZE), page aligned. */
@@ -89,30 +94,36 @@ static inline void object_get(struct vm_object *o)
 /* The last put frees it: there are no viewers then. No spinlock held. May sleep (release). */
 void object_put(struct vm_object *o);
 
-/* A copy of o as it is now, in O(1): shares every page. o: ANON. Pages that are pinned for writing are copied. Viewers of a shared o are write-protected. The
- * copy is private if o is, has the same backing and volatile state. -ENOMEM: nothing changed. */
+/* A copy of o as it is now, in O(1): shares every page. o: ANON. Pages that are pinned for writing are
+ * copied. Viewers of a shared o are write-protected. The copy is private if o is, has the same backing and
+ * volatile state. -ENOMEM: nothing changed. */
 MUST_CHECK err_t object_clone(struct vm_object *o, struct vm_object **out);
-/* Set the number of pages. Shrinking unmaps the tail everywhere, waits for I/O on it and frees it; growing reads zeros. -ENOMEM: nothing changed. Not for
- * private or PHYS objects (-EINVAL). May sleep. Resizes of a FILE object are serialised by the caller (its file's lock). */
+/* Set the number of pages. Shrinking unmaps the tail everywhere, waits for I/O on it and frees it; growing
+ * reads zeros. -ENOMEM: nothing changed. Not for private or PHYS objects (-EINVAL). May sleep. Resizes of a
+ * FILE object are serialised by the caller (its file's lock). */
 MUST_CHECK err_t object_resize(struct vm_object *o, pgidx_t npages);
-/* Drop the pages of [first, end) from the object and every translation of them: they read as zeros (ANON), as the backing, or are read again (FILE; dirty
- * ones are kept, -EBUSY). -ENOMEM: nothing changed. May sleep. */
+/* Drop the pages of [first, end) from the object and every translation of them: they read as zeros (ANON), as
+ * the backing, or are read again (FILE; dirty ones are kept, -EBUSY). -ENOMEM: nothing changed. May sleep. */
 MUST_CHECK err_t object_discard(struct vm_object *o, pgidx_t first, pgidx_t end);
 
-/* Purgeable objects (-EINVAL for others). was_purged: anything was taken since it was made volatile. Making a volatile object volatile again moves it to the
- * young end of the purge order. */
+/* Purgeable objects (-EINVAL for others). was_purged: anything was taken since it was made volatile. Making a
+ * volatile object volatile again moves it to the young end of the purge order. */
 MUST_CHECK err_t object_set_volatile(struct vm_object *o);
 MUST_CHECK err_t object_set_nonvolatile(struct vm_object *o, bool *was_purged);
-/* Take the pages of the least recently volatile object. Returns frames really freed; *more = there was one to try. */
+/* Take the pages of the least recently volatile object. Returns frames really freed; *more = there was one to
+ * try. */
 uint64_t vm_purge_one(bool *more);
 
-/* FILE: write all dirty pages of [first, end) back and wait. Returns the first error; pages that failed stay dirty. */
+/* FILE: write all dirty pages of [first, end) back and wait. Returns the first error; pages that failed stay
+ * dirty. */
 MUST_CHECK err_t object_sync(struct vm_object *o, pgidx_t first, pgidx_t end);
 
-/* Called with o locked: remove every translation of [first, end), by viewers and through private objects in front, and flush. Returns with o locked, nothing
- * may enter these pages meanwhile as entering needs the lock. */
+/* Called with o locked: remove every translation of [first, end), by viewers and through private objects in
+ * front, and flush. Returns with o locked, nothing may enter these pages meanwhile as entering needs the
+ * lock. */
 void object_unmap_locked(struct vm_object *o, pgidx_t first, pgidx_t end);
-/* Called with o locked: take write access away from every viewer's translations of [first, end), and flush. */
+/* Called with o locked: take write access away from every viewer's translations of [first, end), and flush.
+ */
 void object_write_protect_locked(struct vm_object *o, pgidx_t first, pgidx_t end);
 
 /* Check the object's invariants; panics on a violation. */

@@ -65,7 +65,8 @@ static struct pt_node *node_new(struct pt_reserve *r, unsigned level, pgidx_t id
 	struct pt_node *node = reserve_pop(r);
 	memset(node, 0, sizeof(*node));
 	node->base = ALIGN_DOWN(idx, pt_slot_span(level + 1));
-	node->level = level;
+	node->level = (uint16_t)level;
+	node->shift = (uint16_t)(level * PT_BITS);
 	store_relaxed(&node->refs, 1);
 	return node;
 }
@@ -142,7 +143,7 @@ void page_tree_unreserve(struct pt_reserve *r)
 /* Levels that the root must be wrapped in until it covers idx. */
 static unsigned levels_to_grow(const struct pt_node *root, pgidx_t idx)
 {
-	pgidx_t differ = (root->base ^ idx) >> (PT_BITS * (root->level + 1));
+	pgidx_t differ = (root->base ^ idx) >> root->shift >> PT_BITS;
 	return differ ? bit_highest(differ) / PT_BITS + 1 : 0;
 }
 
@@ -223,12 +224,12 @@ err_t page_tree_own(struct page_tree *t, pgidx_t idx, struct pt_reserve *r, stru
 	ASSERT(idx <= PT_INDEX_MAX);
 	if (unlikely(!node || !pt_covers(node, idx)))
 		return own_slow(t, idx, r, out);
-	while (likely(!pt_is_shared(node))) {
-		if (node->level == 0) {
+	for (unsigned shift = node->shift; likely(!pt_is_shared(node)); shift -= PT_BITS) {
+		if (!shift) {
 			*out = (struct page_slot){node, idx & (PT_SLOTS - 1)};
 			return 0;
 		}
-		node = node->slots[pt_slot_of(node, idx)].child;
+		node = node->slots[(idx >> shift) & (PT_SLOTS - 1)].child;
 		if (!node)
 			break;
 	}

@@ -16,10 +16,10 @@ static void validate_leaf(const struct pt_node *leaf)
 /* Recursion is as deep as the tree is high. */
 static void validate_node(const struct pt_node *node)
 {
-	ASSERT(node->level <= PT_MAX_LEVEL);
-	ASSERT(IS_ALIGNED(node->base, pt_slot_span(node->level + 1))); /* PT1 */
-	ASSERT(node->present);                                         /* PT4 */
-	ASSERT(load_relaxed(&node->refs) >= 1);                        /* PT5 */
+	ASSERT(node->level <= PT_MAX_LEVEL && node->shift == node->level * PT_BITS); /* PT1 */
+	ASSERT(IS_ALIGNED(node->base, pt_slot_span(node->level + 1)));               /* PT1 */
+	ASSERT(node->present);                                                       /* PT4 */
+	ASSERT(load_relaxed(&node->refs) >= 1);                                      /* PT5 */
 	for (unsigned m = 0; m < PT_NMARKS; m++) {
 		ASSERT(!(node->marks[m] & ~node->present));     /* PT7 */
 		ASSERT(!node->marks[m] || !pt_is_shared(node)); /* PT8 */

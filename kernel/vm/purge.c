@@ -6,14 +6,14 @@
  *	 +--set_nonvolatile-+  +--- a page ---+ is written
  *
  * State belongs to the whole object. Volatile objects that have pages wait on one list, the least recently
- *made volatile first; purging takes one object at a time: its translations go, then its root is taken off and
- *dropped. Frames that a clone or a pin still holds stay with their holders, and only frames really freed are
- *counted. A clone (fork, snapshot) starts with its original's state and is purged on its own.
+ * made volatile first; purging takes one object at a time: its translations go, then its root is taken off
+ * and dropped. Frames that a clone or a pin still holds stay with their holders, and only frames really freed
+ * are counted. A clone (fork, snapshot) starts with its original's state and is purged on its own.
  *
  * Locking: vol_state and was_purged under the object's lock; list membership under purge_lock, which is
- *inside the object's lock. vm_purge_one goes the other way round, so it takes a reference under purge_lock
- *and looks at the object again after locking it. Outcomes then: still YES (take it); made nonvolatile (leave
- *it); purged by another thread (nothing to do).
+ * inside the object's lock. vm_purge_one goes the other way round, so it takes a reference under purge_lock
+ * and looks at the object again after locking it. Outcomes then: still YES (take it); made nonvolatile (leave
+ * it); purged by another thread (nothing to do).
  */
 #include "vm/vm_priv.h"
 

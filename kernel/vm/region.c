@@ -2,8 +2,8 @@
  * region.c - the ordered set of a space's windows.
  *
  * A red-black tree by start address. Every region also knows the gap of free addresses before it and the
- *largest such gap in its subtree, so that a free range is found in O(log n). Free addresses behind the last
- *region are not in any gap; region_find_gap looks there first.
+ * largest such gap in its subtree, so that a free range is found in O(log n). Free addresses behind the last
+ * region are not in any gap; region_find_gap looks there first.
  *
  *	low        gap(A)        A        gap(B)     B       tail      high
  *	|..........................[=====]............[===]..............|

@@ -1,8 +1,10 @@
 #pragma once
 /*
- * region.h - windows of a space onto objects, and the ordered set of them: pure logic, no page is touched here.
+ * region.h - windows of a space onto objects, and the ordered set of them: pure logic, no page is touched
+ * here.
  *
- * Letters: (S) the space's lock; (SO) space lock and object lock: either to read, both to write; (O) object lock; (B) the backing's lock; (C) constant
+ * Letters: (S) the space's lock; (SO) space lock and object lock: either to read, both to write; (O) object
+ * lock; (B) the backing's lock; (C) constant
  */
 #include "lib/list.h"
 #include "lib/rbtree.h"
@@ -71,7 +73,8 @@ void region_insert(struct region_set *s, struct region *r);
 void region_remove(struct region_set *s, struct region *r);
 /* r's bounds changed within its free neighbourhood: repair the gaps. */
 void region_update(struct region_set *s, struct region *r);
-/* The highest free range of len bytes that ends at or below `limit` and starts at or above `floor`; O(log n). 0: none. */
+/* The highest free range of len bytes that ends at or below `limit` and starts at or above `floor`; O(log n).
+ * 0: none. */
 uaddr_t region_find_gap(const struct region_set *s, uint64_t len, uint64_t align, uaddr_t floor, uaddr_t limit);
 /* Check order, disjointness, gaps and augmentation; panics on a violation. */
 void region_set_validate(const struct region_set *s);

@@ -2,7 +2,7 @@
  * space.c - address spaces: life, map, unmap.
  *
  * Every map operation has the same shape, under the space's lock for writing (so that no fault of this space
- *runs):
+ * runs):
  *
  *	check      what is asked for; nothing is changed yet
  *	reserve    regions for splits, tree nodes for the edges of page removals, objects
@@ -11,11 +11,11 @@
  *	           3. private pages that no region sees any more are removed and freed
  *
  * Translations go first because a region that has left its object's list of viewers is not found by reclaim
- *or truncation any more.
+ * or truncation any more.
  *
  * A private object belongs to one space. Anonymous ones are indexed by the page number of the address where
- *they were mapped, so that regions that come to lie next to one another can share an object and be merged,
- *and fork clones few objects.
+ * they were mapped, so that regions that come to lie next to one another can share an object and be merged,
+ * and fork clones few objects.
  */
 #include "vm/vm_priv.h"
 
@@ -23,6 +23,7 @@ static struct slab_cache *space_cache, *region_cache;
 
 void vm_init(void)
 {
+	page_tree_init_cache();
 	vm_object_init_cache();
 	space_cache = slab_cache_create("vm_space", sizeof(struct vm_space), CACHE_LINE);
 	region_cache = slab_cache_create("region", sizeof(struct region), 0);

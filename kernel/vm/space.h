@@ -1,7 +1,8 @@
 #pragma once
 /*
- * space.h - address spaces and the operations on them. All map operations are transactional: they reserve everything first, then commit with steps that cannot
- * fail; an error leaves the space as it was. All may sleep; called with no lock held.
+ * space.h - address spaces and the operations on them. All map operations are transactional: they reserve
+ * everything first, then commit with steps that cannot fail; an error leaves the space as it was. All may
+ * sleep; called with no lock held.
  *
  * Letters: (S) lock; (C) constant after creation; (A) atomic
  */
@@ -46,21 +47,28 @@ static inline void space_get(struct vm_space *s)
 /* The last put unmaps everything and frees all tables. No thread may run in it then. */
 void space_put(struct vm_space *s);
 
-/* Map. *out gets the address. -EINVAL (length 0, unaligned, flags that contradict), -ENOMEM (no memory, no room), -EEXIST (NOREPLACE), -EPERM (an immutable region is in
- * the way), -EACCES (prot beyond max_prot), -EOVERFLOW (offset + len). Anonymous private memory next to a like region extends it. */
+/* Map. *out gets the address. -EINVAL (length 0, unaligned, flags that contradict), -ENOMEM (no memory, no
+ * room), -EEXIST (NOREPLACE), -EPERM (an immutable region is in the way), -EACCES (prot beyond max_prot),
+ * -EOVERFLOW (offset + len). Anonymous private memory next to a like region extends it. */
 MUST_CHECK err_t space_map(struct vm_space *s, const struct vm_map_args *args, uaddr_t *out);
-/* Unmap [addr, addr + len): holes are fine, as on Linux. -EINVAL (unaligned, 0, out of range), -EPERM, -ENOMEM (a split could not be made: nothing changed). */
+/* Unmap [addr, addr + len): holes are fine, as on Linux. -EINVAL (unaligned, 0, out of range), -EPERM,
+ * -ENOMEM (a split could not be made: nothing changed). */
 MUST_CHECK err_t space_unmap(struct vm_space *s, uaddr_t addr, uint64_t len);
-/* Change protection. -ENOMEM for a hole (as Linux; but nothing is changed then) or no memory, -EACCES beyond max_prot, -EPERM, -EINVAL. */
+/* Change protection. -ENOMEM for a hole (as Linux; but nothing is changed then) or no memory, -EACCES beyond
+ * max_prot, -EPERM, -EINVAL. */
 MUST_CHECK err_t space_protect(struct vm_space *s, uaddr_t addr, uint64_t len, unsigned prot);
-/* Throw pages away (MADV_DONTNEED): private memory reads zeros or its file again; shared: only translations go. -ENOMEM for a hole, -EINVAL. */
+/* Throw pages away (MADV_DONTNEED): private memory reads zeros or its file again; shared: only translations
+ * go. -ENOMEM for a hole, -EINVAL. */
 MUST_CHECK err_t space_discard(struct vm_space *s, uaddr_t addr, uint64_t len);
-/* Set or clear region flags DONTFORK, WIPEONFORK, IMMUTABLE (set only) on [addr, addr + len). -ENOMEM, -EINVAL, -EPERM. */
+/* Set or clear region flags DONTFORK, WIPEONFORK, IMMUTABLE (set only) on [addr, addr + len). -ENOMEM,
+ * -EINVAL, -EPERM. */
 MUST_CHECK err_t space_set_flags(struct vm_space *s, uaddr_t addr, uint64_t len, unsigned set, unsigned clear);
-/* MADV_SET_VOLATILE / SET_NONVOLATILE: [addr, addr + len) must be exactly one whole purgeable region: else -EINVAL. */
+/* MADV_SET_VOLATILE / SET_NONVOLATILE: [addr, addr + len) must be exactly one whole purgeable region: else
+ * -EINVAL. */
 MUST_CHECK err_t space_set_volatile(struct vm_space *s, uaddr_t addr, uint64_t len);
 MUST_CHECK err_t space_set_nonvolatile(struct vm_space *s, uaddr_t addr, uint64_t len, bool *was_purged);
-/* A copy of the space in time that does not depend on how many pages are resident. -ENOMEM: the parent is as it was. */
+/* A copy of the space in time that does not depend on how many pages are resident. -ENOMEM: the parent is as
+ * it was. */
 MUST_CHECK err_t space_fork(struct vm_space *parent, struct vm_space **out);
 
 /* What is at addr or above: for /proc and tests. False: nothing. */
@@ -74,5 +82,6 @@ struct region_info {
 	uint64_t resident, shared; /* pages of the window in its own object; of these, shared with a clone */
 };
 bool space_query(struct vm_space *s, uaddr_t addr, struct region_info *out);
-/* Check every invariant of docs/invariants.md in the space, its regions, their objects and the MMU context; panics on a violation. */
+/* Check every invariant of docs/invariants.md in the space, its regions, their objects and the MMU context;
+ * panics on a violation. */
 void vm_validate(struct vm_space *s);

@@ -14,18 +14,22 @@ void object_add_viewer(struct region *r);
 void object_remove_viewer(struct region *r);
 /* How pages of o are dropped from its tree. */
 unsigned (*object_drop_fn(const struct vm_object *o))(struct page *);
-/* Called with o unlocked: remove the pages of [first, end) from the tree, all translations being gone and unable to come back; nodes come from r. Returns frames freed. */
+/* Called with o unlocked: remove the pages of [first, end) from the tree, all translations being gone and
+ * unable to come back; nodes come from r. Returns frames freed. */
 uint64_t object_remove_pages(struct vm_object *o, pgidx_t first, pgidx_t end, struct pt_reserve *r);
-/* Called with o and its backing locked: drop private pages that a truncation of the file left behind its end. -ENOMEM: try again. */
+/* Called with o and its backing locked: drop private pages that a truncation of the file left behind its end.
+ * -ENOMEM: try again. */
 MUST_CHECK err_t object_trim_locked(struct vm_object *o);
 
 /* file.c */
 unsigned file_drop_page(struct page *p);
-/* Bring page idx of o, and a few that follow, into the page cache. Called with no lock. 0: look again (somebody may have been faster), or an error. */
+/* Bring page idx of o, and a few that follow, into the page cache. Called with no lock. 0: look again
+ * (somebody may have been faster), or an error. */
 MUST_CHECK err_t file_read(struct vm_object *o, pgidx_t idx);
 /* Sleep until page idx of o is not BUSY. Called with no lock. 0 or -EINTR. */
 MUST_CHECK err_t file_wait(struct vm_object *o, pgidx_t idx);
-/* Called with o locked: wait until no page of [first, end) is BUSY or being written back. The lock is dropped while sleeping. */
+/* Called with o locked: wait until no page of [first, end) is BUSY or being written back. The lock is dropped
+ * while sleeping. */
 void file_wait_range_locked(struct vm_object *o, pgidx_t first, pgidx_t end);
 
 /* purge.c */
@@ -43,7 +47,8 @@ void lru_remove(struct page *p);
 /* space.c */
 struct region *region_alloc(struct vm_space *s);
 void region_free(struct region *r);
-/* Cut r at addr (inside r, page aligned): r keeps the lower part, `upper`, fresh from region_alloc, becomes the rest. */
+/* Cut r at addr (inside r, page aligned): r keeps the lower part, `upper`, fresh from region_alloc, becomes
+ * the rest. */
 void region_split(struct region *r, uaddr_t addr, struct region *upper);
 /* Join r with the neighbours that are like it; returns the region that contains what r did. */
 struct region *region_merge(struct vm_space *s, struct region *r);

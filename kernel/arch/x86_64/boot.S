@@ -169,15 +169,21 @@ start64:
 	call boot_main
 	ud2
 
+	/* Static stacks: a page that early_mmu.c leaves out, the boot stack, such a page, then for each slot of the interrupt stack table a stack and such a page. */
 	.section .bss.guarded, "aw", @nobits
 	.balign 4096
-	.globl boot_stack_guard, boot_stack, boot_stack_end
-boot_stack_guard:
+	.globl boot_guarded, boot_stack, boot_stack_end, boot_ist_stacks, boot_guarded_end
+boot_guarded:
 	.skip 4096
 boot_stack:
 	.skip BOOT_STACK_SIZE
 boot_stack_end:
-	.skip 4096 /* guard above; early_mmu.c leaves both out */
+	.skip 4096
+boot_ist_stacks:
+	.rept IST_COUNT
+	.skip IST_STACK_SIZE + 4096
+	.endr
+boot_guarded_end:
 
 	.section .bss, "aw", @nobits
 	.balign 4096

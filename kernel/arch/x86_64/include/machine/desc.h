@@ -16,5 +16,6 @@
 #define IST_MACHINE_CHECK 3
 #define IST_DEBUG         4
 #define IST_COUNT         4
+#define IST_STACK_SIZE    0x2000
 
 #define KERNEL_BASE 0xffffffff80000000

@@ -1,0 +1,725 @@
+/*
+ * mmu_tables.c - the four levels of x86-64 page tables.
+ *
+ * Vocabulary. A table is a frame of 512 entries; its level is 3 for the root and 0 for one whose entries are
+ *4 KiB pages. An entry is absent, a leaf (a translation), or names a child table. An entry of level n spans
+ *2^(12 + 9n) bytes.
+ *
+ *	root (3)             one slot is 512 GiB; slots 256-511 are the kernel's and the same in every context
+ *	  +- level 2         one entry is 1 GiB, or a leaf if the CPU can
+ *	       +- level 1    one entry is 2 MiB, or a leaf
+ *	            +- level 0   4 KiB leaves
+ *
+ * Rights. Effective write access is the AND of W over the path, user access the AND of U, no-execute the OR
+ *of NX. Entries that name tables start with all rights that their half may have (W, and U in the user half),
+ *so that the leaf decides; only mmu_write_protect takes W from them. Then the W bits below are void, not
+ *wrong: nothing reads them until somebody enters a writable page again, and push_down makes them true first,
+ *level by level: clear W in every entry of the child, then set W in the parent. In that order a walker never
+ *sees a path with more rights than the context has. No flush is needed: what another CPU cached under the old
+ *parent lacks W, which costs it a spurious fault. (If the flush of the write protection itself is still to
+ *come, it removes what is older.)
+ *
+ * Counts. The record of a table's frame holds the number of its present entries (page->table_used), its
+ *context (owner) and which addresses it serves (index: first address | level). A table whose count reaches 0
+ *is unlinked and goes to the gather: other CPUs may still walk it until the flush, so its frame is freed
+ *after that. A table that lies wholly in an unmapped range is unlinked without a look at its entries. Tables
+ *that the boot code made have no count (their frames are RESERVED) and stay for ever.
+ *
+ * No half-made state. tables that are missing on a path are built aside and linked by one store, so a failed
+ *allocation leaves no trace, not even one in another CPU's paging-structure cache.
+ *
+ * Gathers that overlap. A thread that finds nothing to unmap must not conclude that nobody has a stale
+ *translation: another thread may have cleared the entry a moment ago and not have flushed yet. `unflushed`
+ *counts the gathers in that state; while others are, a range is noted whole, whatever was found.
+ *
+ * Rejected: recursive mapping of the tables (the direct map is simpler and works for contexts that are not
+ *loaded); keeping empty tables for reuse (a sparse space would hold them for ever); accessed or dirty bits as
+ *a reason not to flush (a walker may cache a translation before the bit is seen set).
+ */
+#include "arch/mmu.h"
+#include "arch/x86_64/mmu_tables.h"
+#include "lib/assert.h"
+#include "lib/string.h"
+#include "mm/frame.h"
+#include "mm/page.h"
+
+unsigned pt_max_leaf_level = 1;
+uint64_t pt_nx = PTE_NX;
+
+/* How each enum mmu_cache is written in an entry, for the PAT that pat_mtrr.c programs: WB WT UC- UC WB WT
+ * UC- WC. */
+static const uint64_t cache_bits[] = {
+    [MMU_WB] = 0,
+    [MMU_WT] = PTE_PWT,
+    [MMU_UC_MINUS] = PTE_PCD,
+    [MMU_UC] = PTE_PCD | PTE_PWT,
+    [MMU_WC] = PTE_PAT | PTE_PCD | PTE_PWT,
+};
+
+static inline pte_t *table_at(paddr_t pa)
+{
+	return phys_to_virt(pa);
+}
+
+pte_t *pte_table(uint64_t e)
+{
+	return table_at(e & PTE_ADDR);
+}
+
+bool table_is_counted(const pte_t *table)
+{
+	return page_kind(virt_to_page((const void *)table)) == PAGE_TABLE;
+}
+
+static inline bool is_user(vaddr_t va)
+{
+	return !(va >> 63);
+}
+
+/* The bits of a 4 KiB leaf with these rights, without its address. */
+static inline uint64_t leaf_bits(unsigned flags)
+{
+	uint64_t e = PTE_P | cache_bits[flags >> MMU_CACHE_SHIFT & 7];
+	e |= flags & MMU_WRITE ? PTE_W : 0;
+	e |= flags & MMU_USER ? PTE_U : 0;
+	e |= flags & MMU_GLOBAL ? PTE_G : 0;
+	e |= flags & MMU_EXEC ? 0 : pt_nx;
+	return e;
+}
+
+/* The same for a leaf of `level`: large ones have their PAT bit elsewhere. */
+static uint64_t leaf_bits_at(unsigned flags, unsigned level)
+{
+	uint64_t e = leaf_bits(flags);
+	if (level == 0)
+		return e;
+	return (e & ~PTE_PAT) | PTE_PS | (e & PTE_PAT ? PTE_PATL : 0);
+}
+
+static enum mmu_cache cache_of(uint64_t e, unsigned level)
+{
+	bool pat = level == 0 ? e & PTE_PAT : e & PTE_PATL;
+	unsigned index = (e & PTE_PWT ? 1 : 0) + (e & PTE_PCD ? 2 : 0);
+	return pat && index == 3 ? MMU_WC : (enum mmu_cache)index;
+}
+
+unsigned pte_flags(uint64_t e, unsigned level)
+{
+	unsigned f = MMU_READ | (unsigned)cache_of(e, level) << MMU_CACHE_SHIFT;
+	f |= e & PTE_W ? MMU_WRITE : 0;
+	f |= e & PTE_U ? MMU_USER : 0;
+	f |= e & PTE_G ? MMU_GLOBAL : 0;
+	f |= e & PTE_NX ? 0 : MMU_EXEC;
+	return f;
+}
+
+/* -- counting
+ * ---------------------------------------------------------------------------------------------------- */
+
+static inline void entry_added(pte_t *table)
+{
+	struct page *p = virt_to_page((void *)table);
+	if (page_kind(p) == PAGE_TABLE)
+		p->table_used++;
+}
+
+static inline void entry_removed(pte_t *table)
+{
+	struct page *p = virt_to_page((void *)table);
+	if (page_kind(p) != PAGE_TABLE)
+		return;
+	ASSERT(p->table_used > 0);
+	p->table_used--;
+}
+
+/* Number of entries that a scan of the table may stop after. */
+static inline unsigned entries_used(const pte_t *table)
+{
+	const struct page *p = virt_to_page((const void *)table);
+	return page_kind(p) == PAGE_TABLE ? p->table_used : PT_ENTRIES;
+}
+
+static struct page *table_alloc(struct page_tables *pt, vaddr_t va, unsigned level)
+{
+	struct page *p = frame_alloc(PAGE_TABLE, FRAME_ZERO);
+	if (!p)
+		return NULL;
+	p->table_next = 0;
+	p->table_used = 0;
+	p->owner = pt;
+	p->index = ALIGN_DOWN(va, pt_span(level) * PT_ENTRIES) | level;
+	return p;
+}
+
+/* -- gathers
+ * ----------------------------------------------------------------------------------------------------- */
+
+void tables_note(struct page_tables *pt, struct mmu_gather *g, vaddr_t start, vaddr_t end)
+{
+	if (mmu_gather_is_empty(g))
+		fetch_add_relaxed(&pt->unflushed, 1);
+	g->start = MIN(g->start, start);
+	g->end = MAX(g->end, end);
+}
+
+void tables_flushed(struct page_tables *pt, struct mmu_gather *g)
+{
+	if (mmu_gather_is_empty(g))
+		return;
+	while (g->tables) {
+		struct page *p = g->tables;
+		g->tables = p->table_next ? pfn_to_page(p->table_next) : NULL;
+		p->owner = NULL;
+		frame_free(p);
+	}
+	g->start = UINT64_MAX;
+	g->end = 0;
+	uint32_t old = fetch_sub_release(&pt->unflushed, 1);
+	ASSERT(old > 0);
+}
+
+/* While somebody else's gather waits for its flush, what it removed may still be cached: flush the range as
+ * if we had removed it. */
+static void note_if_others_wait(struct page_tables *pt, struct mmu_gather *g, vaddr_t start, vaddr_t end)
+{
+	uint32_t own = !mmu_gather_is_empty(g);
+	if (unlikely(load_acquire(&pt->unflushed) > own) && start < end)
+		tables_note(pt, g, start, end);
+}
+
+static void gather_table(struct page_tables *pt, struct mmu_gather *g, pte_t *table)
+{
+	struct page *p = virt_to_page((void *)table);
+	ASSERT(page_kind(p) == PAGE_TABLE && p->owner == pt);
+	p->table_next = g->tables ? (uint32_t)page_to_pfn(g->tables) : 0;
+	g->tables = p;
+	pt->count--;
+}
+
+/* -- life
+ * -------------------------------------------------------------------------------------------------------- */
+
+err_t tables_init(struct page_tables *pt, const pte_t *kernel_root)
+{
+	*pt = (struct page_tables){.root = NULL};
+	struct page *p = table_alloc(pt, 0, PT_LEVELS - 1);
+	if (!p)
+		return -ENOMEM;
+	pt->root = page_to_virt(p);
+	pt->count = 1;
+	for (unsigned i = PT_ENTRIES / 2; i < PT_ENTRIES; i++)
+		store_relaxed(&pt->root[i], load_relaxed(&kernel_root[i]));
+	return 0;
+}
+
+static void free_subtree(struct page_tables *pt, pte_t *table, unsigned level, unsigned nslots)
+{
+	unsigned left = entries_used(table);
+	for (unsigned i = 0; level > 0 && i < nslots && left > 0; i++) {
+		uint64_t e = load_relaxed(&table[i]);
+		if (!(e & PTE_P))
+			continue;
+		left--;
+		if (!pte_is_leaf(e, level))
+			free_subtree(pt, pte_table(e), level - 1, PT_ENTRIES);
+	}
+	pt->count--;
+	frame_free(virt_to_page((void *)table));
+}
+
+void tables_fini(struct page_tables *pt)
+{
+	ASSERT(load_acquire(&pt->unflushed) == 0);
+	free_subtree(pt, pt->root, PT_LEVELS - 1, PT_ENTRIES / 2);
+	ASSERT(pt->count == 0);
+	pt->root = NULL;
+}
+
+/* -- walking
+ * ----------------------------------------------------------------------------------------------------- */
+
+/* The entry for va at `level`, or, if the path ends above it, the absent entry or large leaf where it ends.
+ * *at gets the level reached; *path the AND of the entries above (their W bits matter). */
+static ALWAYS_INLINE pte_t *walk(
+    const struct page_tables *pt, vaddr_t va, unsigned level, unsigned *at, uint64_t *path)
+{
+	pte_t *table = pt->root;
+	uint64_t all = UINT64_MAX;
+	unsigned l = PT_LEVELS - 1;
+	for (; l > level; l--) {
+		pte_t *slot = &table[pt_index(va, l)];
+		uint64_t e = load_relaxed(slot);
+		if (unlikely((e & (PTE_P | PTE_PS)) != PTE_P)) {
+			*at = l;
+			*path = all;
+			return slot;
+		}
+		all &= e;
+		table = pte_table(e);
+	}
+	*at = l;
+	*path = all;
+	return &table[pt_index(va, l)];
+}
+
+/* Table that an entry is in. */
+static inline pte_t *table_of(pte_t *slot)
+{
+	return (pte_t *)((uintptr_t)slot & PAGE_MASK);
+}
+
+/* Hang a chain of new tables below the absent entry `slot` of level `at`, down to a table of level `bottom`.
+ * Built aside, linked last. */
+static err_t grow(struct page_tables *pt, pte_t *slot, vaddr_t va, unsigned at, unsigned bottom)
+{
+	struct page *fresh[PT_LEVELS];
+	unsigned n = 0;
+	for (unsigned l = bottom; l < at; l++) {
+		fresh[n] = table_alloc(pt, va, l);
+		if (!fresh[n])
+			goto free_fresh;
+		n++;
+	}
+	uint64_t rights = PTE_P | PTE_W | (is_user(va) ? PTE_U : 0);
+	for (unsigned i = 1; i < n; i++) {
+		pte_t *table = page_to_virt(fresh[i]);
+		store_relaxed(&table[pt_index(va, bottom + i)], page_to_phys(fresh[i - 1]) | rights);
+		fresh[i]->table_used = 1;
+	}
+	store_release(slot, page_to_phys(fresh[n - 1]) | rights);
+	entry_added(table_of(slot));
+	pt->count += n;
+	return 0;
+
+free_fresh:
+	while (n > 0)
+		frame_free(fresh[--n]);
+	return -ENOMEM;
+}
+
+/* Find the entry for va at `level`, making the tables on the way. -EEXIST: a large leaf is in the way. */
+static err_t reach(struct page_tables *pt, vaddr_t va, unsigned level, pte_t **out, uint64_t *path)
+{
+	unsigned at;
+	pte_t *slot = walk(pt, va, level, &at, path);
+	if (at > level) {
+		if (load_relaxed(slot) & PTE_P)
+			return -EEXIST;
+		/* The kernel half of the root is the same in all contexts: its slots were filled at boot. */
+		ASSERT(at < PT_LEVELS - 1 || is_user(va));
+		err_t err = grow(pt, slot, va, at, level);
+		if (err)
+			return err;
+		slot = walk(pt, va, level, &at, path);
+	}
+	*out = slot;
+	return 0;
+}
+
+/* Clear W in all entries of a table. */
+static void strip_write(pte_t *table)
+{
+	unsigned left = entries_used(table);
+	for (unsigned i = 0; i < PT_ENTRIES && left > 0; i++) {
+		uint64_t e = load_relaxed(&table[i]);
+		if (!(e & PTE_P))
+			continue;
+		left--;
+		if (e & PTE_W)
+			fetch_and_acq_rel(&table[i], ~PTE_W);
+	}
+}
+
+/* Make every entry on the path to va writable and take W from whatever else that would free. `slot` is where
+ * the path ends. */
+static void push_down(struct page_tables *pt, vaddr_t va, const pte_t *slot)
+{
+	pte_t *table = pt->root;
+	for (unsigned l = PT_LEVELS - 1; l > 0; l--) {
+		pte_t *e = &table[pt_index(va, l)];
+		if (e == slot)
+			return;
+		table = pte_table(load_relaxed(e));
+		if (load_relaxed(e) & PTE_W)
+			continue;
+		strip_write(table);
+		fetch_or_acq_rel(e, PTE_W);
+	}
+}
+
+/* -- entering
+ * ---------------------------------------------------------------------------------------------------- */
+
+/* Add the rights in `bits` to a present leaf. */
+static void widen(pte_t *slot, uint64_t old, uint64_t bits)
+{
+	uint64_t gain = bits & (PTE_W | PTE_U) & ~old;
+	if (gain)
+		fetch_or_acq_rel(slot, gain);
+	if ((old & PTE_NX) && !(bits & PTE_NX))
+		fetch_and_acq_rel(slot, ~PTE_NX);
+}
+
+/* Is everything that `flags` asks for granted by the large leaf e already? */
+static bool leaf_grants(uint64_t e, uint64_t path, unsigned level, unsigned flags)
+{
+	unsigned have = pte_flags(e & (path | ~PTE_W), level);
+	unsigned want = flags & (MMU_READ | MMU_WRITE | MMU_EXEC | MMU_USER);
+	return (have & want) == want;
+}
+
+static NOINLINE err_t enter_slow(struct page_tables *pt, vaddr_t va, paddr_t pa, unsigned flags)
+{
+	pte_t *slot;
+	uint64_t path;
+	unsigned at;
+	err_t err = reach(pt, va, 0, &slot, &path);
+	if (!err) {
+		if ((flags & MMU_WRITE) && !(path & PTE_W))
+			push_down(pt, va, slot);
+		store_release(slot, pa | leaf_bits(flags));
+		entry_added(table_of(slot));
+		return 0;
+	}
+	if (err != -EEXIST)
+		return err;
+	/* A large leaf: fine if it says the same; it cannot be widened for one page alone. */
+	slot = walk(pt, va, 0, &at, &path);
+	uint64_t e = load_relaxed(slot);
+	bool same = pte_paddr(e, at) + (va & (pt_span(at) - 1)) == pa;
+	return same && leaf_grants(e, path, at, flags) ? 0 : -EEXIST;
+}
+
+err_t tables_enter(struct page_tables *pt, vaddr_t va, paddr_t pa, unsigned flags)
+{
+	unsigned at;
+	uint64_t path;
+	pte_t *slot = walk(pt, va, 0, &at, &path);
+	if (unlikely(at > 0))
+		return enter_slow(pt, va, pa, flags);
+	uint64_t old = load_relaxed(slot);
+	if (unlikely((old & PTE_P) && (old & PTE_ADDR) != pa))
+		return -EEXIST;
+	if (unlikely((flags & MMU_WRITE) && !(path & PTE_W))) {
+		push_down(pt, va, slot);
+		old = load_relaxed(slot);
+	}
+	uint64_t bits = leaf_bits(flags);
+	if (old & PTE_P) {
+		widen(slot, old, bits);
+		return 0;
+	}
+	store_release(slot, pa | bits);
+	entry_added(table_of(slot));
+	return 0;
+}
+
+/* Fill entries [slot, slot + n) of a level-0 table; see mmu_enter_around. Returns the number of entries that
+ * became present. */
+static unsigned fill_run(pte_t *slot, struct page *const *pages, unsigned n, uint64_t bits)
+{
+	unsigned added = 0;
+	for (unsigned i = 0; i < n; i++) {
+		if (!pages[i])
+			continue;
+		uint64_t old = load_relaxed(&slot[i]);
+		paddr_t pa = page_to_phys(pages[i]);
+		if (!(old & PTE_P)) {
+			store_release(&slot[i], pa | bits);
+			added++;
+		} else if ((bits & PTE_W) && (old & PTE_ADDR) == pa) {
+			widen(&slot[i], old, bits);
+		}
+	}
+	return added;
+}
+
+void tables_enter_around(
+    struct page_tables *pt, vaddr_t va, struct page *const *pages, unsigned n, unsigned flags)
+{
+	uint64_t bits = leaf_bits(flags);
+	while (n > 0) {
+		unsigned at;
+		uint64_t path;
+		unsigned run = MIN(n, PT_ENTRIES - pt_index(va, 0));
+		pte_t *slot = walk(pt, va, 0, &at, &path);
+		if (at > 0)
+			return;
+		if ((flags & MMU_WRITE) && !(path & PTE_W))
+			push_down(pt, va, slot);
+		unsigned added = fill_run(slot, pages, run, bits);
+		struct page *table = virt_to_page((void *)table_of(slot));
+		if (page_kind(table) == PAGE_TABLE)
+			table->table_used += added;
+		va += (uint64_t)run * PAGE_SIZE;
+		pages += run;
+		n -= run;
+	}
+}
+
+static unsigned block_level(vaddr_t va, paddr_t pa, uint64_t len)
+{
+	unsigned level = pt_max_leaf_level;
+	while (level > 0 && (!IS_ALIGNED(va | pa, pt_span(level)) || len < pt_span(level)))
+		level--;
+	return level;
+}
+
+err_t tables_enter_block(
+    struct page_tables *pt, vaddr_t va, paddr_t pa, uint64_t len, unsigned flags, uint64_t *size)
+{
+	unsigned at, level = block_level(va, pa, len);
+	uint64_t path;
+	pte_t *slot;
+	/* A table in the way (one that the boot code made) means smaller pages. */
+	for (;; level--) {
+		slot = walk(pt, va, level, &at, &path);
+		uint64_t e = load_relaxed(slot);
+		if (!(e & PTE_P))
+			break;
+		if (pte_is_leaf(e, at))
+			return -EEXIST;
+	}
+	err_t err = reach(pt, va, level, &slot, &path);
+	if (err)
+		return err;
+	if ((flags & MMU_WRITE) && !(path & PTE_W))
+		push_down(pt, va, slot);
+	store_release(slot, pa | leaf_bits_at(flags, level));
+	entry_added(table_of(slot));
+	*size = pt_span(level);
+	return 0;
+}
+
+/* -- removing and narrowing
+ * -------------------------------------------------------------------------------------- */
+
+/* What the recursive functions below share. */
+struct change {
+	struct page_tables *pt;
+	struct mmu_gather *g;
+	uint64_t set, clear; /* tables_protect: bits of a leaf */
+};
+
+/* First address after the entry that covers va, but not beyond end. */
+static inline vaddr_t next_boundary(vaddr_t va, unsigned level, vaddr_t end)
+{
+	vaddr_t next = (va | (pt_span(level) - 1)) + 1;
+	return next - 1 < end - 1 ? next : end; /* next is 0 at the top of the address space */
+}
+
+static void drop_leaf(struct change *c, pte_t *slot, vaddr_t va, unsigned level)
+{
+	vaddr_t base = ALIGN_DOWN(va, pt_span(level));
+	exchange_acq_rel(slot, 0);
+	entry_removed(table_of(slot));
+	tables_note(c->pt, c->g, base, base + pt_span(level));
+}
+
+/* A leaf of which only a part is in the range: the whole of it goes. Only user translations can be faulted in
+ * again. */
+static void drop_cut_leaf(struct change *c, pte_t *slot, vaddr_t va, unsigned level)
+{
+	ASSERT(is_user(va));
+	drop_leaf(c, slot, va, level);
+}
+
+/* Give a table that was unlinked, and all tables below it, to the gather. Their entries stay as they are. */
+static void gather_subtree(struct change *c, pte_t *table, unsigned level)
+{
+	unsigned left = entries_used(table);
+	for (unsigned i = 0; level > 0 && i < PT_ENTRIES && left > 0; i++) {
+		uint64_t e = load_relaxed(&table[i]);
+		if (!(e & PTE_P))
+			continue;
+		left--;
+		if (!pte_is_leaf(e, level))
+			gather_subtree(c, pte_table(e), level - 1);
+	}
+	gather_table(c->pt, c->g, table);
+}
+
+/* Unlink the table that `slot` names; its addresses [va, va + span) are gone. */
+static void drop_table(struct change *c, pte_t *slot, vaddr_t va, unsigned level)
+{
+	pte_t *child = pte_table(exchange_acq_rel(slot, 0));
+	entry_removed(table_of(slot));
+	tables_note(c->pt, c->g, va, va + pt_span(level));
+	gather_subtree(c, child, level - 1);
+}
+
+/* After something below `slot` was dropped: its table goes too if it is empty. */
+static void drop_if_empty(struct change *c, pte_t *slot, vaddr_t va, unsigned level)
+{
+	pte_t *child = pte_table(load_relaxed(slot));
+	if (table_is_counted(child) && entries_used(child) == 0)
+		drop_table(c, slot, ALIGN_DOWN(va, pt_span(level)), level);
+}
+
+static void unmap_level(struct change *c, pte_t *table, unsigned level, vaddr_t start, vaddr_t end)
+{
+	for (vaddr_t next, va = start; va != end; va = next) {
+		next = next_boundary(va, level, end);
+		pte_t *slot = &table[pt_index(va, level)];
+		uint64_t e = load_relaxed(slot);
+		if (!(e & PTE_P))
+			continue;
+		bool whole = next - va == pt_span(level);
+		if (pte_is_leaf(e, level)) {
+			if (whole)
+				drop_leaf(c, slot, va, level);
+			else
+				drop_cut_leaf(c, slot, va, level);
+			continue;
+		}
+		pte_t *child = pte_table(e);
+		if (whole && table_is_counted(child)) {
+			drop_table(c, slot, va, level);
+			continue;
+		}
+		unmap_level(c, child, level - 1, va, next);
+		drop_if_empty(c, slot, va, level);
+	}
+}
+
+void tables_unmap(struct page_tables *pt, vaddr_t start, vaddr_t end, struct mmu_gather *g)
+{
+	struct change c = {.pt = pt, .g = g};
+	note_if_others_wait(pt, g, start, end);
+	if (start < end)
+		unmap_level(&c, pt->root, PT_LEVELS - 1, start, end);
+}
+
+/* Change the rights of one leaf; hardware may set accessed and dirty meanwhile. Widening alone needs no
+ * flush. */
+static void protect_leaf(struct change *c, pte_t *slot, vaddr_t va, unsigned level)
+{
+	uint64_t old = load_relaxed(slot), new;
+	do
+		new = (old | c->set) & ~c->clear;
+	while (!cas_acq_rel(slot, &old, new));
+	uint64_t lost = (old & ~new &(PTE_W | PTE_U)) | (new & ~old &PTE_NX);
+	if (lost)
+		tables_note(c->pt, c->g, va, va + pt_span(level));
+}
+
+static void protect_level(struct change *c, pte_t *table, unsigned level, vaddr_t start, vaddr_t end)
+{
+	for (vaddr_t next, va = start; va != end; va = next) {
+		next = next_boundary(va, level, end);
+		pte_t *slot = &table[pt_index(va, level)];
+		uint64_t e = load_relaxed(slot);
+		if (!(e & PTE_P))
+			continue;
+		if (!pte_is_leaf(e, level)) {
+			protect_level(c, pte_table(e), level - 1, va, next);
+			drop_if_empty(c, slot, va, level);
+		} else if (next - va == pt_span(level)) {
+			protect_leaf(c, slot, va, level);
+		} else {
+			drop_cut_leaf(c, slot, va, level);
+		}
+	}
+}
+
+void tables_protect(struct page_tables *pt, vaddr_t start, vaddr_t end, unsigned flags, struct mmu_gather *g)
+{
+	struct change c = {.pt = pt, .g = g};
+	if (!(flags & MMU_READ)) {
+		tables_unmap(pt, start, end, g);
+		return;
+	}
+	c.set = (flags & MMU_USER ? PTE_U : 0) | (flags & MMU_EXEC ? 0 : pt_nx);
+	c.clear = (flags & MMU_USER ? 0 : PTE_U) | (flags & MMU_EXEC ? PTE_NX : 0) |
+		  (flags & MMU_WRITE ? 0 : PTE_W);
+	note_if_others_wait(pt, g, start, end);
+	if (start < end)
+		protect_level(&c, pt->root, PT_LEVELS - 1, start, end);
+}
+
+static void write_protect_level(struct change *c, pte_t *table, unsigned level, vaddr_t start, vaddr_t end)
+{
+	for (vaddr_t next, va = start; va != end; va = next) {
+		next = next_boundary(va, level, end);
+		pte_t *slot = &table[pt_index(va, level)];
+		uint64_t e = load_relaxed(slot);
+		if ((e & (PTE_P | PTE_W)) != (PTE_P | PTE_W))
+			continue; /* nothing below is writable, whatever it says */
+		if (next - va == pt_span(level)) {
+			fetch_and_acq_rel(slot, ~PTE_W);
+			tables_note(c->pt, c->g, va, next);
+		} else if (pte_is_leaf(e, level)) {
+			drop_cut_leaf(c, slot, va, level);
+		} else {
+			write_protect_level(c, pte_table(e), level - 1, va, next);
+			drop_if_empty(c, slot, va, level);
+		}
+	}
+}
+
+void tables_write_protect(struct page_tables *pt, vaddr_t start, vaddr_t end, struct mmu_gather *g)
+{
+	struct change c = {.pt = pt, .g = g};
+	note_if_others_wait(pt, g, start, end);
+	if (start < end)
+		write_protect_level(&c, pt->root, PT_LEVELS - 1, start, end);
+}
+
+/* -- asking
+ * ------------------------------------------------------------------------------------------------------ */
+
+bool tables_query(const struct page_tables *pt, vaddr_t va, struct mmu_translation *out)
+{
+	const pte_t *table = pt->root;
+	uint64_t all = UINT64_MAX, nx = 0;
+	for (unsigned level = PT_LEVELS - 1;; level--) {
+		uint64_t e = load_relaxed(&table[pt_index(va, level)]);
+		if (!(e & PTE_P))
+			return false;
+		all &= e;
+		nx |= e & PTE_NX;
+		if (!pte_is_leaf(e, level)) {
+			table = pte_table(e);
+			continue;
+		}
+		uint64_t effective = (e & ~(PTE_W | PTE_U)) | (all & (PTE_W | PTE_U)) | nx;
+		*out = (struct mmu_translation){
+		    .paddr = pte_paddr(e, level) + (va & (pt_span(level) - 1)),
+		    .flags = pte_flags(effective, level),
+		    .size = pt_span(level),
+		    .accessed = e & PTE_A,
+		    .dirty = e & PTE_D,
+		};
+		return true;
+	}
+}
+
+bool tables_harvest(struct page_tables *pt, vaddr_t va)
+{
+	unsigned at;
+	uint64_t path;
+	pte_t *slot = walk(pt, va, 0, &at, &path);
+	uint64_t e = load_relaxed(slot);
+	if ((e & (PTE_P | PTE_A)) != (PTE_P | PTE_A))
+		return false;
+	fetch_and_acq_rel(slot, ~PTE_A);
+	return true;
+}
+
+static bool any_present(const pte_t *table, unsigned level, vaddr_t start, vaddr_t end)
+{
+	for (vaddr_t next, va = start; va != end; va = next) {
+		next = next_boundary(va, level, end);
+		uint64_t e = load_relaxed(&table[pt_index(va, level)]);
+		if (!(e & PTE_P))
+			continue;
+		if (pte_is_leaf(e, level) || any_present(pte_table(e), level - 1, va, next))
+			return true;
+	}
+	return false;
+}
+
+bool tables_any_present(const struct page_tables *pt, vaddr_t start, vaddr_t end)
+{
+	return start < end && any_present(pt->root, PT_LEVELS - 1, start, end);
+}

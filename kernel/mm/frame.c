@@ -1,0 +1,305 @@
+/*
+ * frame.c - the frame allocator's face: requests go to this CPU's cache (pcp.c) if they are for one frame,
+ * else to the zones (zone.c).
+ *
+ * Who owns a frame's record: a zone while it is FREE (zone lock), a CPU's cache while it is CACHED (whoever
+ * takes it out of its slot), else the one who was given the frame. A frame changes hands by its number coming
+ * out of a slot or a list; only then is its state written. So the state needs no lock of its own, and says
+ * the truth about every frame of an opened block.
+ *
+ * A request that may not use the reserve leaves `min` frames in each zone; that is what the fault, writeback
+ * and exit paths live on when memory is short. Before any request fails, frames lying in other CPUs' caches
+ * are taken back: for one frame pcp_alloc_slow steals it, for blocks all caches are drained, so that what was
+ * torn apart by caching grows together again.
+ *
+ * Debug kernels fill freed frames with poison and check it when they are handed out again: writes through
+ * stale pointers are found, and the frame named.
+ */
+#include "arch/bootinfo.h"
+#include "lib/inject.h"
+#include "lib/string.h"
+#include "mm/frame_priv.h"
+#ifdef CONFIG_HOST
+#include "machine/host.h" /* mock_frame_freed: does a TLB still translate to it? */
+#endif
+
+unsigned zone_normal = ZONE_LOW;
+
+#ifdef CONFIG_DEBUG
+/* Fill a frame that its owner gives back. */
+static void poison(struct page *p)
+{
+	memset(page_to_virt(p), FRAME_POISON & 0xff, PAGE_SIZE);
+	page_set_flag(p, PAGE_POISONED);
+}
+
+static void check_poison(struct page *p)
+{
+	if (!page_test_flag(p, PAGE_POISONED))
+		return;
+	const uint64_t *word = page_to_virt(p);
+	for (unsigned i = 0; i < PAGE_SIZE / sizeof *word; i++) {
+		if (word[i] != FRAME_POISON) {
+			page_panic(p, "a free frame was written to");
+		}
+	}
+}
+#else
+static inline void poison(struct page *p)
+{
+	(void)p;
+}
+static inline void check_poison(struct page *p)
+{
+	(void)p;
+}
+#endif
+
+/* May a frame in this state be given back? In use by a kind that the allocator hands out, nobody counts on
+ * it, not a block. */
+static ALWAYS_INLINE bool is_freeable(uint64_t state)
+{
+	return state >= frame_state(PAGE_KERNEL, 0) && !(state << (64 - PAGE_FLAG_SHIFT));
+}
+
+/* An owner's frame becomes CACHED. Of two threads that free the same frame, debug kernels catch
+ * the second. */
+static ALWAYS_INLINE void mark_free(struct page *p)
+{
+#ifdef CONFIG_DEBUG
+	uint64_t old = exchange_acq_rel(&p->state, frame_state(PAGE_CACHED, 0));
+	if (!is_freeable(old)) {
+		store_relaxed(&p->state, old);
+		page_panic(p, "a frame is freed that is not in use, or that somebody still uses");
+	}
+#ifdef CONFIG_HOST
+	mock_frame_freed(p, 1);
+#endif
+	poison(p);
+#else
+	if (unlikely(!is_freeable(load_relaxed(&p->state))))
+		page_panic(p, "a frame is freed that is not in use, or that somebody still uses");
+	store_relaxed(&p->state, frame_state(PAGE_CACHED, 0));
+#endif
+}
+
+static void mark_used(struct page *p, uint64_t n, enum page_kind kind, unsigned flags)
+{
+	for (uint64_t i = 0; i < n; i++) {
+		check_poison(&p[i]);
+		page_set_kind(&p[i], kind, 0);
+	}
+	if (flags & FRAME_ZERO)
+		memset(page_to_virt(p), 0, n << PAGE_SHIFT);
+}
+
+struct page *frame_alloc(enum page_kind kind, unsigned flags)
+{
+	if (inject_should_fail())
+		return NULL;
+	preempt_disable();
+	struct pcp *c = &pcps[cpu_id()][flags & FRAME_LOW ? ZONE_LOW : zone_normal];
+	uint32_t pfn = pcp_pop(c);
+	if (unlikely(!pfn))
+		pfn = pcp_alloc_slow(flags);
+	preempt_enable();
+	if (unlikely(!pfn))
+		return NULL;
+	struct page *p = pfn_to_page(pfn);
+	check_poison(p);
+	page_set_kind(p, kind, 0);
+	if (flags & FRAME_ZERO)
+		memset(page_to_virt(p), 0, PAGE_SIZE);
+	return p;
+}
+
+void frame_free(struct page *p)
+{
+	mark_free(p);
+	uint64_t pfn = page_to_pfn(p);
+	preempt_disable();
+	pcp_push(&pcps[cpu_id()][zone_of(pfn)], (uint32_t)pfn);
+	preempt_enable();
+}
+
+/* One try over the zones that the flags and the limit allow. */
+static uint32_t take_run(uint64_t npages, uint64_t align, uint64_t limit, unsigned flags)
+{
+	for (int i = flags & FRAME_LOW ? ZONE_LOW : ZONE_HIGH; i >= 0; i--) {
+		struct zone *z = &zones[i];
+		uint64_t keep = flags & FRAME_RESERVE ? 0 : load_relaxed(&z->min);
+		if ((i == ZONE_HIGH && limit <= ZONE_LOW_END) || load_relaxed(&z->free) < keep + npages)
+			continue;
+		spin_lock(&z->lock);
+		bool plain = npages == align && limit == UINT32_MAX; /* a buddy block of any address */
+		uint32_t pfn = plain ? zone_take_locked(z, bit_lowest(npages), keep)
+				     : zone_take_run_locked(z, npages, align, limit, keep);
+		spin_unlock(&z->lock);
+		if (pfn)
+			return pfn;
+	}
+	return 0;
+}
+
+static struct page *alloc_run(
+    enum page_kind kind, uint64_t npages, uint64_t align, uint64_t limit, unsigned flags)
+{
+	if (inject_should_fail())
+		return NULL;
+	uint32_t pfn = take_run(npages, align, limit, flags);
+	if (!pfn) {
+		frame_drain_all();
+		pfn = take_run(npages, align, limit, flags);
+	}
+	if (!pfn)
+		return NULL;
+	mark_used(pfn_to_page(pfn), npages, kind, flags);
+	return pfn_to_page(pfn);
+}
+
+struct page *frame_alloc_order(enum page_kind kind, unsigned order, unsigned flags)
+{
+	if (order > FRAME_MAX_ORDER)
+		return NULL;
+	if (!order)
+		return frame_alloc(kind, flags);
+	struct page *p = alloc_run(kind, 1ULL << order, 1ULL << order, UINT32_MAX, flags);
+	if (p)
+		page_set_kind(p, kind, order);
+	return p;
+}
+
+struct page *frame_alloc_contiguous(
+    enum page_kind kind, uint64_t npages, uint64_t align, paddr_t limit, unsigned flags)
+{
+	ASSERT(is_power_of_two(align) && align >= PAGE_SIZE);
+	if (!npages || npages > BLOCK_FRAMES)
+		return NULL;
+	uint64_t end = limit ? MIN(limit >> PAGE_SHIFT, UINT32_MAX) : UINT32_MAX;
+	return alloc_run(kind, npages, align >> PAGE_SHIFT, end, flags);
+}
+
+void frame_free_range(struct page *p, uint64_t npages)
+{
+	uint64_t pfn = page_to_pfn(p);
+	struct zone *z = &zones[zone_of(pfn)];
+	for (uint64_t i = 0; i < npages; i++)
+		mark_free(&p[i]);
+	spin_lock(&z->lock);
+	zone_give_locked(z, pfn, npages);
+	spin_unlock(&z->lock);
+}
+
+void frame_free_order(struct page *p, unsigned order)
+{
+	if (page_order(p) != order)
+		page_panic(p, "a block is freed with another order than it was allocated with");
+	if (!order) {
+		frame_free(p);
+		return;
+	}
+	fetch_and_acq_rel(&p->state, ~(0xfULL << PAGE_ORDER_SHIFT));
+	frame_free_range(p, 1ULL << order);
+}
+
+void frame_add_range(uint64_t first, uint64_t end)
+{
+	first = MAX(first, 1); /* frame 0: its number means "none" in links */
+	if (first < MIN(end, ZONE_LOW_END))
+		zone_add_run(&zones[ZONE_LOW], first, MIN(end, ZONE_LOW_END));
+	if (MAX(first, ZONE_LOW_END) < end) {
+		zone_add_run(&zones[ZONE_HIGH], MAX(first, ZONE_LOW_END), end);
+		zone_normal = ZONE_HIGH;
+	}
+}
+
+void frame_init(const struct bootinfo *info)
+{
+	pcp_reset();
+	for (unsigned i = 0; i < NZONES; i++)
+		zone_init(&zones[i]);
+	zone_normal = ZONE_LOW;
+	for (unsigned i = 0; i < info->nranges; i++) {
+		const struct boot_range *r = &info->ranges[i];
+		if (r->type == BOOT_MEM_USABLE)
+			frame_add_range(DIV_ROUND_UP(r->start, PAGE_SIZE), r->end >> PAGE_SHIFT);
+	}
+	zero_page = frame_alloc(PAGE_KERNEL, FRAME_ZERO);
+	ASSERT(zero_page); /* a machine without a single usable frame */
+	page_set_kind(zero_page, PAGE_RESERVED, 0);
+}
+
+void frame_zone_stats(unsigned zone, struct zone_stats *out)
+{
+	struct zone *z = &zones[zone];
+	spin_lock(&z->lock);
+	zone_stats_locked(z, out);
+	spin_unlock(&z->lock);
+	out->cached = pcp_count(zone);
+	out->free += out->cached;
+}
+
+uint64_t frame_free_count(void)
+{
+	uint64_t n = 0;
+	for (unsigned i = 0; i < NZONES; i++)
+		n += load_relaxed(&zones[i].free) + pcp_count(i);
+	return n;
+}
+
+uint64_t frame_total_count(void)
+{
+	return load_relaxed(&zones[ZONE_LOW].total) + load_relaxed(&zones[ZONE_HIGH].total);
+}
+
+static void count_kind(struct page *p, void *arg)
+{
+	uint64_t *counts = arg;
+	counts[page_kind(p)]++;
+}
+
+void frame_count_kinds(uint64_t counts[PAGE_KINDS])
+{
+	memset(counts, 0, PAGE_KINDS * sizeof counts[0]);
+	for (unsigned i = 0; i < NZONES; i++) {
+		spin_lock(&zones[i].lock);
+		counts[PAGE_VIRGIN] += zone_each_record_locked(&zones[i], count_kind, counts);
+		spin_unlock(&zones[i].lock);
+	}
+}
+
+void frame_drain_cpu(void)
+{
+	preempt_disable();
+	for (unsigned i = 0; i < NZONES; i++)
+		pcp_drain(&pcps[cpu_id()][i]);
+	preempt_enable();
+}
+
+void frame_drain_all(void)
+{
+	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++) {
+		for (unsigned i = 0; i < NZONES; i++)
+			pcp_drain(&pcps[cpu][i]);
+	}
+}
+
+bool frame_is_low(void)
+{
+	uint64_t free = 0, low = 0;
+	for (unsigned i = 0; i < NZONES; i++) {
+		free += load_relaxed(&zones[i].free);
+		low += load_relaxed(&zones[i].low);
+	}
+	return free < low;
+}
+
+void frame_validate(void)
+{
+	for (unsigned i = 0; i < NZONES; i++) {
+		spin_lock(&zones[i].lock);
+		zone_validate_locked(&zones[i]);
+		spin_unlock(&zones[i].lock);
+	}
+	pcp_validate();
+}

@@ -1,0 +1,117 @@
+#pragma once
+/*
+ * frame_priv.h - what frame.c, zone.c and pcp.c share.
+ */
+#include "arch/cpu.h"
+#include "kern/spinlock.h"
+#include "lib/bits.h"
+#include "mm/frame.h"
+
+enum {
+	BLOCK_FRAMES =
+	    1
+	    << FRAME_MAX_ORDER, /* a block: the largest buddy block, and the unit in which memory is opened */
+	ZONE_MAX_RUNS = 160,    /* more than a boot map has, and some that come later */
+	PCP_SLOTS = 62,
+	PCP_BATCH = 31, /* frames moved between a cache and its zone at a time */
+};
+#define ZONE_LOW_END (GIB(4) >> PAGE_SHIFT)
+
+/* Usable frames [first, end). */
+struct frame_run {
+	uint64_t first, end;
+};
+
+/*
+ * (Z) zone lock. (z) written with the lock, read without it: a hint. Frame numbers of 32 bits: 16 TiB.
+ */
+struct zone {
+	struct spinlock lock;
+	uint32_t head[FRAME_MAX_ORDER + 1];    /* (Z) first block of each order's list; 0: empty */
+	uint32_t nonempty;                     /* (Z) bit k: list k is not empty */
+	uint64_t nblocks[FRAME_MAX_ORDER + 1]; /* (Z) */
+	_Atomic uint64_t free;                 /* (z) frames on the lists and virgin ones */
+	uint64_t virgin;                       /* (Z) frames of ours in blocks not yet opened */
+	uint64_t cursor;        /* (Z) blocks of ours below this frame are open, all others are not */
+	_Atomic uint64_t total; /* (z) frames of ours */
+	_Atomic uint64_t min, low, high;      /* (z) watermarks, frames */
+	unsigned nruns;                       /* (Z) */
+	struct frame_run runs[ZONE_MAX_RUNS]; /* (Z) sorted, not overlapping, not adjacent */
+};
+
+/*
+ * A per-CPU cache: a stack of frame numbers. Only its own CPU pushes and pops, with preemption disabled;
+ * anyone may take a frame out of any slot by exchanging it with 0 (that is how another CPU drains it). Slots
+ * at and above `count` are 0; those below may be, when somebody has taken from them.
+ */
+struct pcp {
+	uint32_t count; /* own CPU */
+	uint32_t limit; /* own CPU; 0 until its first use */
+	_Atomic uint32_t slot[PCP_SLOTS];
+} ALIGNED(CACHE_LINE);
+_Static_assert(sizeof(struct pcp) == 256, "indexed by a shift");
+
+extern struct zone zones[NZONES];
+extern struct pcp pcps[MAX_CPUS][NZONES];
+/* The zone that ordinary requests try first: HIGH where the machine has it. */
+extern unsigned zone_normal;
+
+static inline unsigned zone_of(uint64_t pfn)
+{
+	return pfn >= ZONE_LOW_END ? ZONE_HIGH : ZONE_LOW;
+}
+
+/* zone.c. REQUIRES the zone's lock where the name says so. */
+void zone_init(struct zone *z);
+void zone_add_run(struct zone *z, uint64_t first, uint64_t end);
+/* Take a block of the order, leaving at least `keep` frames free. 0: none. Its records say CACHED. */
+uint32_t zone_take_locked(struct zone *z, unsigned order, uint64_t keep);
+/* The same for npages frames with an alignment (frames) and an end (frame number); what is beyond them goes
+ * back at once. */
+uint32_t zone_take_run_locked(struct zone *z, uint64_t npages, uint64_t align, uint64_t limit, uint64_t keep);
+/* Put CACHED frames [pfn, pfn + n) back. */
+void zone_give_locked(struct zone *z, uint64_t pfn, uint64_t n);
+void zone_stats_locked(struct zone *z, struct zone_stats *out);
+void zone_validate_locked(struct zone *z);
+/* Call fn(p, arg) for the record of each opened frame of ours; virgin frames are only counted, in the return
+ * value. */
+uint64_t zone_each_record_locked(struct zone *z, void (*fn)(struct page *p, void *arg), void *arg);
+
+/* pcp.c. Preemption disabled where a cache is named. */
+/* A frame for an order-0 request that found the cache empty; 0: none left. */
+uint32_t pcp_alloc_slow(unsigned flags);
+/* Push onto a cache that is full or not in use yet. */
+void pcp_free_slow(struct pcp *c, uint32_t pfn);
+void pcp_drain(struct pcp *c);
+/* Frames in all CPUs' caches of one zone. */
+uint64_t pcp_count(unsigned zone);
+void pcp_reset(void);
+void pcp_validate(void);
+
+static ALWAYS_INLINE uint32_t pcp_pop(struct pcp *c)
+{
+	uint32_t n = c->count;
+	if (unlikely(!n))
+		return 0;
+	c->count = --n;
+	return atomic_exchange_explicit(&c->slot[n], 0, memory_order_acquire);
+}
+static ALWAYS_INLINE void pcp_push(struct pcp *c, uint32_t pfn)
+{
+	uint32_t n = c->count;
+	if (unlikely(n >= c->limit)) {
+		pcp_free_slow(c, pfn);
+		return;
+	}
+	c->count = n + 1;
+	store_release(&c->slot[n], pfn);
+}
+
+/* Debug kernels fill free frames with this. */
+#define FRAME_POISON 0x6b6b6b6b6b6b6b6bULL
+
+/* State word of a frame with the given kind and flags, order and counts 0. */
+static inline uint64_t frame_state(enum page_kind kind, unsigned flags)
+{
+	return (uint64_t)kind << PAGE_KIND_SHIFT | (uint64_t)flags << PAGE_FLAG_SHIFT;
+}
