@@ -38,15 +38,18 @@ ifeq ($(filter $(VARIANT),release test debug kasan ubsan),)
 $(error VARIANT is one of release, test, debug, kasan, ubsan)
 endif
 
-INCLUDES := -Ikernel -I$(ARCH)/include -Itests/guest -I$(B)/gen -Iabi
+UPROGS := $(patsubst tests/guest/%.c,build/initrd/bin/%,$(wildcard tests/guest/u*.c))
+INCLUDES := -Ikernel -I$(ARCH)/include -Itests/guest -Ibuild/gen -Iabi
 CFLAGS := -std=gnu11 $(WARN) -O2 -g $(INCLUDES) -ffreestanding -fno-builtin -fno-pic -fno-pie -mcmodel=kernel \
 	-mno-red-zone -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
 	-fno-omit-frame-pointer -fno-strict-aliasing -fno-common $(if $(findstring clang,$(CC)),--target=x86_64-linux-gnu) \
 	$(FLAGS_$(VARIANT))
-LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack $(if $(filter ld,$(LD)),-no-pie --no-warn-rwx-segments)
+LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack $(if $(filter ld,$(LD)),-no-pie --no-warn-rwx-segments) \
+	$(if $(filter kasan,$(VARIANT)),$(addprefix --wrap=,memcpy memmove memset memcmp))
 
 SRC := $(filter-out kernel/arch/host/%,$(wildcard kernel/*/*.c $(ARCH)/*.c $(ARCH)/*.S)) \
 	$(if $(filter-out release,$(VARIANT)),$(wildcard tests/guest/k*.c))
+SRC := $(filter-out $(if $(filter-out kasan,$(VARIANT)),%kasan.c) $(if $(filter-out ubsan,$(VARIANT)),%ubsan.c),$(SRC))
 OBJ := $(SRC:%=$(B)/%.o)
 # Code that runs before the shadow is mapped, or that reports what the sanitizers find.
 NOSAN := $(wildcard $(ARCH)/early*.c $(ARCH)/boot*.c) kernel/debug/% kernel/lib/string.c
@@ -70,6 +73,14 @@ $(B)/%.o: % $(B)/flags
 	@echo "CC    $<"
 	$Q$(CC) $(CFLAGS) $(if $(filter $(NOSAN),$<),,$(SAN_$(VARIANT))) -MMD -MP -c -o $@ $<
 
+# The system-call tables of abi/ as C.
+GEN := build/gen/syscall_proto.h build/gen/syscall_table.inc build/gen/quire_syscalls.h
+ABI := abi/linux.tbl abi/native.tbl
+build/gen/%: $(ABI) tools/gen_abi.py
+	@mkdir -p $(@D)
+	$Qpython3 tools/gen_abi.py $(if $(filter syscall_proto.h,$*),proto,$(if $(filter %.inc,$*),table,numbers)) $(ABI) > $@
+$(OBJ) $(UPROGS): | $(GEN)
+
 # A file that changes only when its text does: what depends on it is rebuilt when flags or lists of files change.
 keep = @mkdir -p $(@D); echo '$(1)' | cmp -s - $@ || echo '$(1)' > $@
 $(B)/flags: FORCE | build/deps/$(if $(findstring clang,$(CC)),clang,build)
@@ -80,11 +91,10 @@ compile_commands.json: tools/compdb.py $(B)/flags $(B)/objects
 	$Qpython3 tools/compdb.py '$(CC) $(CFLAGS)' $(filter %.c,$(SRC)) > $@
 
 # User programs and the initrd that carries them ------------------------------------------------------------------------------
-UPROGS := $(patsubst tests/guest/%.c,build/initrd/bin/%,$(wildcard tests/guest/u*.c))
 build/initrd/bin/%: tests/guest/%.c build/deps/test
 	@mkdir -p $(@D) build/user
 	@echo "MUSL  $<"
-	$Qmusl-gcc -std=gnu11 $(WARN) -O2 -g -static -no-pie -fno-pie -Iabi -MMD -MP -MF build/user/$*.d -o $@ $<
+	$Qmusl-gcc -std=gnu11 $(WARN) -O2 -g -static -no-pie -fno-pie -Iabi -Ibuild/gen -MMD -MP -MF build/user/$*.d -o $@ $<
 build/initrd.cpio: $(UPROGS)
 	@mkdir -p build/initrd
 	$Qcd build/initrd && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible > ../initrd.cpio
@@ -125,18 +135,40 @@ $(H)/%.o: % $(H)/flags
 	@echo "HCC   $<"
 	$Q$(HCC) $(HCFLAGS) -MMD -MP -c -o $@ $<
 $(H)/test_%: $(H)/tests/host/test_%.c.o $(HOBJ)
-	$Q$(HCC) $(HCFLAGS) -o $@ $^ -lcmocka -lpthread
+	$Q$(HCC) $(HCFLAGS) -o $@ $(filter %.o,$^) -lcmocka -lpthread
 $(H)/fuzz_%: $(H)/tests/fuzz/fuzz_%.c.o $(HOBJ)
-	$Q$(HCC) $(HCFLAGS) -fsanitize=fuzzer -o $@ $^ -lpthread
+	$Q$(HCC) $(HCFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) -lpthread
 $(H)/flags: FORCE | build/deps/test
 	$(call keep,$(HCC) $(HCFLAGS) $(HSRC))
 $(HTESTS) $(filter $(H)/%,$(FUZZERS)): $(H)/flags
 
-.PHONY: host-programs fuzz-programs host-tests
+RACES := $(patsubst $(H)/%,build/host-tsan/%,$(filter %_race,$(HTESTS)))
+.PHONY: host-programs races fuzz-programs host-tests coverage
 host-programs: $(HTESTS)
+races: $(filter %_race,$(HTESTS))
 fuzz-programs: $(FUZZERS)
 host-tests: $(HTESTS)
-	$Qprove -v --exec tools/runtest.py $(HTESTS)
+	$Qprove --exec tools/runtest.py $(HTESTS)
+coverage: build/deps/coverage
+	$Q$(MAKE) SAN=cov host-programs
+	$Qtools/coverage.py build/host-cov kernel/mm kernel/vm
+
+# Everything ------------------------------------------------------------------------------------------------------------------
+# Kernels and programs are made first, two tests run at a time. tests/run holds the tests that are not host programs: the guest's
+# configurations (.case, see tools/runtest.py) and scripts.
+.PHONY: test bench fuzz
+SECONDS ?= 600
+test: build/deps/test build/deps/lint build/initrd.cpio
+	$Qfor v in release test debug kasan ubsan; do $(MAKE) CC=gcc VARIANT=$$v kernel || exit; done
+	$Q$(MAKE) CC=clang VARIANT=release kernel && $(MAKE) CC=clang VARIANT=debug kernel
+	$Q$(MAKE) SAN=asan host-programs && $(MAKE) SAN=tsan races && $(MAKE) SAN=fuzz fuzz-programs
+	$QPERL5LIB=tools/prove prove -j2 --formatter TAP::Formatter::Quire --exec tools/runtest.py \
+		$(HTESTS) $(RACES) $(FUZZERS) $(wildcard tests/run/*.case tests/run/*.sh)
+fuzz: build/deps/test
+	$Q$(MAKE) SAN=fuzz fuzz-programs
+	$Qfor f in $(FUZZERS); do tools/fuzz.sh $$f $(SECONDS) || exit; done
+bench: $(B)/quire.elf build/initrd.cpio build/deps/run
+	$Qpython3 bench/bench.py --kernel $< --initrd build/initrd.cpio --write docs/performance.md
 
 # Style ------------------------------------------------------------------------------------------------------------------------
 OWN := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
@@ -147,7 +179,7 @@ lint: build/deps/lint
 	$Qtools/lint.sh $(OWN)
 
 # Housekeeping -----------------------------------------------------------------------------------------------------------------
-DEPS := build clang run gdb test lint
+DEPS := build clang run gdb test lint coverage
 .PHONY: deps clean help FORCE
 build/deps/%: tools/deps.sh
 	@mkdir -p $(@D)

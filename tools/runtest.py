@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """runtest.py TEST - run one test for prove: TAP on standard output, diagnostics on standard error.
 
-TEST is a guest configuration (tests/run/NAME.case: arguments of `qemu.py test`, `#` starts a comment) or a program that prints
-TAP. A program that does not end within its bound is killed with all its children, and that is a failed test point.
+TEST is a guest configuration (tests/run/NAME.case: arguments of `qemu.py test`, `#` starts a comment), a fuzzer (fuzz_NAME, run for
+FUZZ_SECONDS), or a program that prints TAP. A program that does not end within its bound is killed with all its children, and that is
+a failed test point.
 """
 import os
 import shlex
@@ -11,6 +12,7 @@ import subprocess
 import sys
 
 TOOLS = os.path.dirname(os.path.abspath(__file__))
+FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "20"))
 BOUND = int(os.environ.get("TEST_TIMEOUT", "600"))  # seconds for one program
 
 
@@ -37,8 +39,23 @@ def run_program(path):
     return status
 
 
+def run_fuzzer(path):
+    """A bounded run; a finding is shown on standard error and kept under build/crashes."""
+    name = os.path.basename(path)
+    print("1..1", flush=True)
+    fuzz = [os.path.join(TOOLS, "fuzz.sh"), path, str(FUZZ_SECONDS)]
+    done = subprocess.run(fuzz, capture_output=True, text=True, errors="replace", timeout=BOUND, check=False)
+    runs = [line.split()[-1] for line in done.stderr.splitlines() if line.startswith("stat::number_of_executed_units")]
+    print(f"{'not ' if done.returncode else ''}ok 1 - {name}: {runs[0] if runs else 'no'} inputs in {FUZZ_SECONDS} s")
+    if done.returncode:
+        print("\n".join(done.stderr.splitlines()[-40:]), file=sys.stderr)
+    return done.returncode
+
+
 def main():
     path = sys.argv[1]
+    if os.path.basename(path).startswith("fuzz_"):
+        sys.exit(run_fuzzer(path))
     if path.endswith(".case"):
         name = os.path.basename(path)[: -len(".case")]
         os.execv(sys.executable, [sys.executable, os.path.join(TOOLS, "qemu.py"), "test", "--name", name, *case_arguments(path)])

@@ -4,6 +4,7 @@
  *
  * spin_lock disables preemption; the irqsave form also disables interrupts and is for locks that interrupt handlers take. A waiter with interrupts
  * disabled answers other CPUs' requests while it spins (cpu_poll_requests), so a lock may be held across a TLB shootdown.
+ * Locks of RANK_IRQ and above may be taken by interrupt handlers: everybody takes them with interrupts disabled.
  * With CONFIG_DEBUG each acquisition is checked against the ranks of the locks that the CPU holds; an inversion panics and prints where both were taken.
  */
 #include "arch/cpu.h"
@@ -40,8 +41,12 @@ void spin_wait(struct spinlock *l, uint16_t ticket);
 void spin_debug_acquire(struct spinlock *l, bool nested);
 void spin_debug_acquired(struct spinlock *l);
 void spin_debug_release(struct spinlock *l);
+#ifdef CONFIG_DEBUG
+/* Would waiting for l now break the order? What the checker itself asks; for tests. */
+bool spin_rank_would_invert(const struct spinlock *l);
+#endif
 /* Run the scheduler if it was asked for while preemption was disabled. */
-void preempt_check(void);
+void preempt_check(void); /* does nothing while interrupts are disabled: the return from the interrupt looks again */
 
 static inline void preempt_disable(void)
 {

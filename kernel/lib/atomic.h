@@ -24,6 +24,9 @@
 	atomic_compare_exchange_strong_explicit(p, old, v, memory_order_acquire, memory_order_relaxed)
 #define cas_acq_rel(p, old, v)                                                                                        \
 	atomic_compare_exchange_strong_explicit(p, old, v, memory_order_acq_rel, memory_order_relaxed)
+/* In the one total order of all sequentially consistent accesses: for `write mine, then look at yours` on both sides. */
+#define load_seq_cst(p)        atomic_load_explicit(p, memory_order_seq_cst)
+#define cas_seq_cst(p, old, v) atomic_compare_exchange_strong_explicit(p, old, v, memory_order_seq_cst, memory_order_seq_cst)
 #define fence_acquire() atomic_thread_fence(memory_order_acquire)
 #define fence_seq_cst() atomic_thread_fence(memory_order_seq_cst)
 #define compiler_barrier() atomic_signal_fence(memory_order_seq_cst)

@@ -19,6 +19,9 @@
 #include "lib/inject.h"
 #include "lib/string.h"
 #include "mm/frame_priv.h"
+#ifdef CONFIG_HOST
+#include "machine/host.h" /* mock_frame_freed: does a TLB still translate to it? */
+#endif
 
 unsigned zone_normal = ZONE_LOW;
 
@@ -69,6 +72,9 @@ static ALWAYS_INLINE void mark_free(struct page *p)
 		store_relaxed(&p->state, old);
 		page_panic(p, "a frame is freed that is not in use, or that somebody still uses");
 	}
+#ifdef CONFIG_HOST
+	mock_frame_freed(p, 1);
+#endif
 	poison(p);
 #else
 	if (unlikely(!is_freeable(load_relaxed(&p->state))))

@@ -29,7 +29,10 @@
 #include "lib/string.h"
 #include "mm/frame_priv.h"
 
-struct zone zones[NZONES];
+struct zone zones[NZONES] = {
+    [ZONE_LOW] = {.lock = SPINLOCK_INIT("zone low", RANK_ZONE)},
+    [ZONE_HIGH] = {.lock = SPINLOCK_INIT("zone high", RANK_ZONE)},
+};
 
 /* The state of a listed block's first record, apart from PAGE_POISONED. */
 static uint64_t head_state(unsigned order)

@@ -20,7 +20,7 @@
 enum {
 	PT_BITS = 6,
 	PT_SLOTS = 1 << PT_BITS,
-	PT_MAX_LEVEL = 8,  /* 9 levels x 6 bits = 54 bits of index: 2^66 bytes, more than any object */
+	PT_MAX_LEVEL = 8, /* 9 levels x 6 bits = 54 bits of index: 2^66 bytes, more than any object */
 	PT_MAX_PATH = PT_MAX_LEVEL + 1,
 };
 #define PT_INDEX_MAX ((1ULL << 52) - 1) /* largest index: 2^64 bytes */
@@ -32,12 +32,13 @@ struct pt_node {
 		struct pt_node *child; /* level > 0 */
 		struct page *page;     /* level 0 */
 	} slots[PT_SLOTS];
-	uint64_t present;              /* bit i: slot i is used */
-	uint64_t marks[PT_NMARKS];     /* bit i: slot i, or something below it, has the mark */
-	pgidx_t base;                  /* first index covered */
-	_Atomic uint32_t refs;         /* slots and roots that name the node */
-	uint16_t level;                /* 0: leaf */
-	uint16_t shift;                /* level * PT_BITS: a slot covers 1 << shift pages. Walks count it down instead of reading each level */
+	uint64_t present;          /* bit i: slot i is used */
+	uint64_t marks[PT_NMARKS]; /* bit i: slot i, or something below it, has the mark */
+	pgidx_t base;              /* first index covered */
+	_Atomic uint32_t refs;     /* slots and roots that name the node */
+	uint16_t level;            /* 0: leaf */
+	uint16_t
+	    shift; /* level * PT_BITS: a slot covers 1 << shift pages. Walks count it down instead of reading each level */
 };
 
 struct page_tree {
@@ -112,7 +113,8 @@ static inline struct page *page_tree_lookup(const struct page_tree *t, pgidx_t i
 /* The first page at index >= from and < end; *found gets its index. NULL: none. Skips empty subtrees by the masks. */
 struct page *page_tree_next(const struct page_tree *t, pgidx_t from, pgidx_t end, pgidx_t *found);
 /* The same for pages that have the mark. */
-struct page *page_tree_next_marked(const struct page_tree *t, enum page_mark m, pgidx_t from, pgidx_t end, pgidx_t *found);
+struct page *page_tree_next_marked(
+    const struct page_tree *t, enum page_mark m, pgidx_t from, pgidx_t end, pgidx_t *found);
 
 /* Allocate nodes until r holds at least n. -ENOMEM (what was got stays in r). Needs no lock. */
 MUST_CHECK err_t page_tree_reserve(struct pt_reserve *r, unsigned n);
@@ -141,8 +143,8 @@ struct page *page_slot_replace(struct page_slot s, struct page *fresh);
 /* Remove [first, end). Every translation of these pages by this tree's owner must be flushed already. Each page is dropped with drop(page) (NULL: page_unshare),
  * which returns the frames it freed; returns the sum. Shared subtrees that lie wholly in the range cost one reference. Nodes that edges need copied come from r,
  * then from the allocator; -ENOMEM only without enough in r, and then nothing was removed. Empty nodes are freed, the root is lowered where it can be. */
-MUST_CHECK err_t page_tree_remove(struct page_tree *t, pgidx_t first, pgidx_t end, struct pt_reserve *r, unsigned (*drop)(struct page *p),
-    uint64_t *freed);
+MUST_CHECK err_t page_tree_remove(struct page_tree *t, pgidx_t first, pgidx_t end, struct pt_reserve *r,
+    unsigned (*drop)(struct page *p), uint64_t *freed);
 
 /* dst (empty) becomes a copy of src in O(1). Marks must be clear in src (only file objects have any, and they are never cloned). src locked. */
 void page_tree_clone(struct page_tree *dst, struct page_tree *src);

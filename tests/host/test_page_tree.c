@@ -22,8 +22,8 @@ static uint64_t rnd(uint64_t n)
 	return (rng_state * 0x2545f4914f6cdd1dULL >> 11) % n;
 }
 
-static const pgidx_t boundaries[] = {
-    0, 64, 4096, 1ULL << 18, 1ULL << 24, 1ULL << 30, 1ULL << 35, 1ULL << 36, 1ULL << 42, 1ULL << 48, PT_INDEX_MAX, 12345, 0x7fffffffeULL};
+static const pgidx_t boundaries[] = {0, 64, 4096, 1ULL << 18, 1ULL << 24, 1ULL << 30, 1ULL << 35, 1ULL << 36,
+    1ULL << 42, 1ULL << 48, PT_INDEX_MAX, 12345, 0x7fffffffeULL};
 
 /* An index near a boundary; what would be negative or too large wraps to the other end. */
 static pgidx_t rnd_index(unsigned nboundaries)
@@ -116,7 +116,8 @@ static void test_remove_shared_whole(void)
 	must(model_remove(&m, 1, 0, 1000, true));
 	MCHECK(page_tree_nodes() == nodes && load_relaxed(&m.t[0].tree.root->refs) == 1);
 	model_clone(&m, 2, 0);
-	MCHECK(page_tree_remove_need(&m.t[2].tree, 64, 192) == 1); /* the root only: both leaves lie in the range */
+	MCHECK(page_tree_remove_need(&m.t[2].tree, 64, 192) ==
+	       1); /* the root only: both leaves lie in the range */
 	must(model_remove(&m, 2, 64, 192, true));
 	MCHECK(page_tree_nodes() == nodes + 1);
 	model_clone(&m, 3, 0);
@@ -170,7 +171,8 @@ static void test_marks(void)
 	for (unsigned i = 0; i < m.t[0].n; i++)
 		for (unsigned mk = 0; mk < PT_NMARKS; mk++)
 			model_mark(&m, 0, i, (enum page_mark)mk, false);
-	MCHECK(!page_tree_has_mark(&m.t[0].tree, PT_DIRTY) && !page_tree_has_mark(&m.t[0].tree, PT_WRITEBACK));
+	MCHECK(
+	    !page_tree_has_mark(&m.t[0].tree, PT_DIRTY) && !page_tree_has_mark(&m.t[0].tree, PT_WRITEBACK));
 	model_clone(&m, 1, 0); /* allowed now */
 	model_compare_all(&m);
 	model_end(&m);
@@ -262,7 +264,8 @@ static void test_many_sharers(void)
 		must(page_tree_own(&t[i], 6, NULL, &s));
 		page_slot_fill(s, q);
 	}
-	MCHECK(page_shares(p) == SHARERS && page_shares(q) == SHARERS && page_tree_nodes() == nodes + SHARERS);
+	MCHECK(
+	    page_shares(p) == SHARERS && page_shares(q) == SHARERS && page_tree_nodes() == nodes + SHARERS);
 	for (unsigned i = 0; i < SHARERS; i++)
 		freed += page_tree_destroy(&t[(i * 7919ULL) % SHARERS], NULL);
 	MCHECK(freed == 2 && page_tree_nodes() == nodes);
@@ -307,8 +310,8 @@ static err_t own_and_prune(void)
 
 static void test_each_allocation_fails(void)
 {
-	static const scenario_fn scenarios[] = {
-	    write_empty, write_far, write_shared, write_shared_reserved, write_hole, remove_edges, remove_edges_reserved, own_and_prune};
+	static const scenario_fn scenarios[] = {write_empty, write_far, write_shared, write_shared_reserved,
+	    write_hole, remove_edges, remove_edges_reserved, own_and_prune};
 	for (unsigned i = 0; i < ARRAY_SIZE(scenarios); i++) {
 		unsigned failures = 0;
 		for (uint64_t n = 1;; n++) {
@@ -349,7 +352,8 @@ static unsigned rnd_live(void)
 
 static void random_range(pgidx_t *first, pgidx_t *end)
 {
-	pgidx_t a = rnd_index(ARRAY_SIZE(boundaries)), b = rnd(3) ? a + rnd(200) : rnd_index(ARRAY_SIZE(boundaries));
+	pgidx_t a = rnd_index(ARRAY_SIZE(boundaries)),
+		b = rnd(3) ? a + rnd(200) : rnd_index(ARRAY_SIZE(boundaries));
 	b = MIN(b, PT_INDEX_MAX + 1);
 	*first = MIN(a, b);
 	*end = MAX(a, b) + (rnd(50) == 0 && MAX(a, b) == PT_INDEX_MAX);
@@ -532,8 +536,8 @@ static void test_costs(void)
 	fill_with(&small, 1, p);
 	fill_with(&large, MILLION, p);
 	uint64_t used = page_tree_nodes() - nodes - 1;
-	printf("# %u pages: %llu nodes of %zu bytes, %.2f bytes a page\n", MILLION, (unsigned long long)used, sizeof(struct pt_node),
-	    (double)(used * sizeof(struct pt_node)) / MILLION);
+	printf("# %u pages: %llu nodes of %zu bytes, %.2f bytes a page\n", MILLION, (unsigned long long)used,
+	    sizeof(struct pt_node), (double)(used * sizeof(struct pt_node)) / MILLION);
 	MCHECK(used == MILLION / 64 + MILLION / 4096 + MILLION / 262144 + 1);
 	long lookup = cost("lookup at height 3", op_lookup_3);
 	cost("own of an exclusive path, 4 levels", op_own_exclusive);

@@ -13,12 +13,13 @@
 #include "mm/frame.h"
 #include "vm/page_tree.h"
 
-#define MCHECK(cond)                                                                                                  \
-	do {                                                                                                          \
-		if (!(cond)) {                                                                                        \
-			fprintf(stderr, "%s:%d: %s: model disagrees: %s\n", __FILE__, __LINE__, __func__, #cond);     \
-			abort();                                                                                      \
-		}                                                                                                     \
+#define MCHECK(cond)                                                                                         \
+	do {                                                                                                 \
+		if (!(cond)) {                                                                               \
+			fprintf(stderr, "%s:%d: %s: model disagrees: %s\n", __FILE__, __LINE__, __func__,    \
+			    #cond);                                                                          \
+			abort();                                                                             \
+		}                                                                                            \
 	} while (0)
 
 enum { MODEL_TREES = 12, MODEL_ENTRIES = 512 };
@@ -118,7 +119,8 @@ static inline void model_compare_all(struct model *m)
 			last = k;
 			model_compare(&m->t[k]);
 		}
-	for (unsigned k = 0; k < MODEL_TREES; k++) /* count each page in its first place: the word's top bit says seen */
+	for (unsigned k = 0; k < MODEL_TREES;
+	     k++) /* count each page in its first place: the word's top bit says seen */
 		for (unsigned i = 0; i < m->t[k].n; i++) {
 			distinct += !(*page_word(m->t[k].e[i].page) & SEEN);
 			*page_word(m->t[k].e[i].page) |= SEEN;
@@ -129,7 +131,8 @@ static inline void model_compare_all(struct model *m)
 	MCHECK(distinct == m->pages);
 	if (live == 1) {
 		page_tree_count(&m->t[last].tree, 0, PT_INDEX_MAX + 1, &shared);
-		for (unsigned i = 0; shared && i < m->t[last].n; i++) /* a page may be in two slots of one tree */
+		for (unsigned i = 0; shared && i < m->t[last].n;
+		     i++) /* a page may be in two slots of one tree */
 			shared -= page_shares(m->t[last].e[i].page) > 1;
 		MCHECK(shared == 0);
 	}
@@ -300,10 +303,11 @@ static inline void model_query(struct model *m, unsigned k, pgidx_t first, pgidx
 		unsigned i = a;
 		while (i < b && !(t->e[i].marks >> mk & 1))
 			i++;
-		MCHECK(page_tree_next_marked(&t->tree, (enum page_mark)mk, first, end, &found) == (i < b ? t->e[i].page : NULL));
+		MCHECK(page_tree_next_marked(&t->tree, (enum page_mark)mk, first, end, &found) ==
+		       (i < b ? t->e[i].page : NULL));
 		MCHECK(i >= b || found == t->e[i].idx);
 		MCHECK(page_tree_test_mark(&t->tree, first, (enum page_mark)mk) ==
-		    (model_at(t, first) && (model_at(t, first)->marks >> mk & 1)));
+		       (model_at(t, first) && (model_at(t, first)->marks >> mk & 1)));
 	}
 	MCHECK(page_tree_lookup(&t->tree, first) == (model_at(t, first) ? model_at(t, first)->page : NULL));
 }

@@ -22,6 +22,8 @@ struct mmu_context {
 
 #define USER_START 0x1000ULL
 #define USER_END   0x7ffffffff000ULL
+#define KVA_BASE   0xffffd00000000000ULL
+#define KVA_SIZE   (512ULL << 30)
 
 extern char *host_ram; /* byte of physical address 0 */
 extern struct page *page_records;

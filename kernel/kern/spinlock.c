@@ -1,0 +1,120 @@
+/*
+ * spinlock.c - the slow halves of ticket spinlocks, and the rank checker of debug kernels.
+ *
+ * A ticket lock serves its waiters in the order in which they came: nobody starves, which matters most in an
+ * emulator whose CPUs run in turns. A waiter answers the requests of other CPUs while it spins, because the
+ * holder may be waiting for just that answer (a TLB shootdown under a lock).
+ *
+ * The rank checker. Every lock has a rank, and a CPU may only wait for a lock whose rank is above those of all
+ * locks it holds. Then no cycle of waiting CPUs can close, whatever the timing was: the check fails in the
+ * first run that takes locks in the wrong order, not in the first that deadlocks. What a CPU holds is recorded
+ * in its struct cpu; a thread that holds a spinlock does not leave its CPU, so the record needs no lock, only
+ * protection against this CPU's own interrupts. Interrupt handlers appear in the same record, above what they
+ * interrupted: waiting for a lock in a handler while the interrupted code holds a higher one is an inversion
+ * like any other. From RANK_IRQ on, locks may be taken by handlers, so everybody must hold them with
+ * interrupts disabled; that is checked too.
+ */
+#include "kern/spinlock.h"
+
+void spin_wait(struct spinlock *l, uint16_t ticket)
+{
+	while ((uint16_t)load_acquire(&l->tickets) != ticket) {
+		cpu_poll_requests();
+		cpu_relax();
+	}
+}
+
+bool spin_trylock(struct spinlock *l)
+{
+	preempt_disable();
+	uint32_t old = load_relaxed(&l->tickets);
+	if ((uint16_t)old == (uint16_t)(old >> 16) && cas_acquire(&l->tickets, &old, old + (1u << 16))) {
+#ifdef CONFIG_DEBUG
+		spin_debug_acquired(l);
+#endif
+		return true;
+	}
+	preempt_enable();
+	return false;
+}
+
+#ifdef CONFIG_DEBUG
+enum { NOT_HELD = -1 };
+
+/* Index of the record of l on this CPU. */
+static int held_index(const struct cpu *c, const struct spinlock *l)
+{
+	for (int i = (int)c->nlocks - 1; i >= 0; i--)
+		if (c->locks[i].lock == l)
+			return i;
+	return NOT_HELD;
+}
+
+/* Index of a held lock that forbids to wait for l. Locks of RANK_NONE take no part, except that no lock may be
+ * waited for by its holder. */
+static int conflict_index(const struct cpu *c, const struct spinlock *l, bool nested)
+{
+	int self = held_index(c, l);
+	if (self != NOT_HELD || l->rank == RANK_NONE)
+		return self;
+	for (int i = (int)c->nlocks - 1; i >= 0; i--)
+		if (c->locks[i].rank > l->rank || (c->locks[i].rank == l->rank && !nested))
+			return i;
+	return NOT_HELD;
+}
+
+bool spin_rank_would_invert(const struct spinlock *l)
+{
+	uint64_t state = irq_save();
+	bool invert = conflict_index(this_cpu(), l, false) != NOT_HELD;
+	irq_restore(state);
+	return invert;
+}
+
+void spin_debug_acquire(struct spinlock *l, bool nested)
+{
+	uint64_t state = irq_save();
+	struct cpu *c = this_cpu();
+	int i = conflict_index(c, l, nested);
+
+	if (unlikely(i != NOT_HELD))
+		panic("lock order: %s (rank %d) is taken at %p while %s (rank %d), taken at %p, is held",
+		    l->name, l->rank, __builtin_return_address(0), c->locks[i].name, c->locks[i].rank,
+		    c->locks[i].where);
+	irq_restore(state);
+	if (l->rank >= RANK_IRQ && irq_is_enabled())
+		panic("lock %s (rank %d) is taken at %p with interrupts enabled", l->name, l->rank,
+		    __builtin_return_address(0));
+}
+
+void spin_debug_acquired(struct spinlock *l)
+{
+	uint64_t state = irq_save();
+	struct cpu *c = this_cpu();
+
+	ASSERT(c->nlocks < LOCKS_HELD_MAX);
+	c->locks[c->nlocks].lock = l;
+	c->locks[c->nlocks].name = l->name;
+	c->locks[c->nlocks].rank = l->rank;
+	c->locks[c->nlocks].where = __builtin_return_address(0);
+	c->nlocks++;
+	store_relaxed(&l->owner, c->id + 1);
+	irq_restore(state);
+}
+
+/* Locks need not be released in the order in which they were taken. */
+void spin_debug_release(struct spinlock *l)
+{
+	uint64_t state = irq_save();
+	struct cpu *c = this_cpu();
+	int i = held_index(c, l);
+
+	if (unlikely(i == NOT_HELD))
+		panic("lock %s is released at %p by CPU %u, which does not hold it", l->name,
+		    __builtin_return_address(0), c->id);
+	for (c->nlocks--; (unsigned)i < c->nlocks; i++)
+		c->locks[i] = c->locks[i + 1];
+	store_relaxed(&l->owner, 0);
+	irq_restore(state);
+}
+#endif
