@@ -5,6 +5,7 @@
 #include "dev/uart.h"
 #include "kern/cpu.h"
 #include "machine/boot.h"
+#include "machine/smp.h"
 
 void boot_main(uint32_t magic, uint32_t info)
 {
@@ -21,5 +22,6 @@ void boot_main(uint32_t magic, uint32_t info)
 	acpi_init();                 /* notes the tables as memory in use */
 	boot_map_build();
 	early_mmu_init();
+	mmu_boot_init();             /* kernel_mmu: the arena is made with it */
 	kernel_main();
 }
