@@ -23,6 +23,7 @@ static struct slab_cache *space_cache, *region_cache;
 
 void vm_init(void)
 {
+	page_tree_init_cache();
 	vm_object_init_cache();
 	space_cache = slab_cache_create("vm_space", sizeof(struct vm_space), CACHE_LINE);
 	region_cache = slab_cache_create("region", sizeof(struct region), 0);

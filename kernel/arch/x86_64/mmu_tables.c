@@ -44,6 +44,7 @@
 #include "mm/page.h"
 
 unsigned pt_max_leaf_level = 1;
+uint64_t pt_nx = PTE_NX;
 
 /* How each enum mmu_cache is written in an entry, for the PAT that pat_mtrr.c programs: WB WT UC- UC WB WT
  * UC- WC. */
@@ -82,7 +83,7 @@ static inline uint64_t leaf_bits(unsigned flags)
 	e |= flags & MMU_WRITE ? PTE_W : 0;
 	e |= flags & MMU_USER ? PTE_U : 0;
 	e |= flags & MMU_GLOBAL ? PTE_G : 0;
-	e |= flags & MMU_EXEC ? 0 : PTE_NX;
+	e |= flags & MMU_EXEC ? 0 : pt_nx;
 	return e;
 }
 
@@ -628,7 +629,7 @@ void tables_protect(struct page_tables *pt, vaddr_t start, vaddr_t end, unsigned
 		tables_unmap(pt, start, end, g);
 		return;
 	}
-	c.set = (flags & MMU_USER ? PTE_U : 0) | (flags & MMU_EXEC ? 0 : PTE_NX);
+	c.set = (flags & MMU_USER ? PTE_U : 0) | (flags & MMU_EXEC ? 0 : pt_nx);
 	c.clear = (flags & MMU_USER ? 0 : PTE_U) | (flags & MMU_EXEC ? PTE_NX : 0) |
 		  (flags & MMU_WRITE ? 0 : PTE_W);
 	note_if_others_wait(pt, g, start, end);

@@ -66,6 +66,8 @@ struct page_tables {
 
 /* Largest level at which a leaf may be: 1 (2 MiB), or 2 (1 GiB) if the CPU can. Constant after boot. */
 extern unsigned pt_max_leaf_level;
+/* PTE_NX, or 0 on a CPU that has no such bit and would take it for an error. Constant after boot. */
+extern uint64_t pt_nx;
 
 /* A root with the upper half of `kernel_root` and an empty lower half. -ENOMEM. */
 MUST_CHECK err_t tables_init(struct page_tables *pt, const pte_t *kernel_root);
