@@ -62,6 +62,8 @@ static paddr_t cut_range(unsigned i, uint64_t size, uint64_t align, paddr_t limi
 		boot_map_insert(i + 1, start, end, BOOT_MEM_KERNEL);
 	if (end < old_end)
 		boot_map_insert(i + 2, end, old_end, BOOT_MEM_USABLE);
+	if (bootinfo.ranges[i].start == start)
+		boot_map_remove(i);
 	return start;
 }
 

@@ -21,8 +21,9 @@ void bootinfo_parse(uint32_t magic, uint32_t info);
 void boot_map_add_used(paddr_t start, paddr_t end, enum boot_memory_type type);
 /* Sort, cut and join: fills bootinfo.ranges. */
 void boot_map_build(void);
-/* Insert an entry before entry `at`; there must be room. */
+/* Insert an entry before entry `at` (there must be room); remove entry `at`. */
 void boot_map_insert(unsigned at, paddr_t start, paddr_t end, enum boot_memory_type type);
+void boot_map_remove(unsigned at);
 /* Is there RAM (mapped in the direct map), whoever uses it? */
 bool boot_range_is_memory(const struct boot_range *r);
 
@@ -37,8 +38,9 @@ bool direct_map_covers(paddr_t pa, uint64_t len);
 
 /* cpu.c: read CPUID into cpu_features. Boot CPU, first. */
 void cpu_detect(void);
-/* Allocate what `c` needs before it runs (stacks of the interrupt stack table) and fill its descriptor tables. The boot CPU's own ones are static. -ENOMEM. */
+/* Allocate what `c` needs before it runs (stacks of the interrupt stack table) and fill its descriptor tables. -ENOMEM. */
 MUST_CHECK err_t cpu_prepare(struct cpu *c);
+/* The same for the boot CPU, whose stacks are static. */
 void cpu_prepare_boot(struct cpu *c);
 /* Make the executing CPU `c`: descriptor tables, GS, control registers, system-call registers, FPU. Interrupts disabled, on the final page tables or the early ones. */
 void cpu_enter(struct cpu *c);
