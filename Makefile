@@ -171,7 +171,7 @@ bench: $(B)/quire.elf build/initrd.cpio build/deps/run
 	$Qpython3 bench/bench.py --kernel $< --initrd build/initrd.cpio --write docs/performance.md
 
 # Style ------------------------------------------------------------------------------------------------------------------------
-OWN := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
+OWN := $(filter-out %/asm.h,$(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null))
 .PHONY: format lint
 format: build/deps/lint
 	$Qclang-format -i $(OWN)

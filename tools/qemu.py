@@ -10,6 +10,7 @@ not done in its time, gets an NMI (the kernel answers with the state of every CP
 last lines of its log are shown. The emulator is always TCG: results do not depend on the host's virtualisation.
 """
 import argparse
+import itertools
 import json
 import os
 import re
@@ -205,7 +206,7 @@ def repeat_points(tap, lines):
     """Print the guest's test points as ours. Several plans may follow one another (the kernel's, those of programs); points that
     were planned and not reported have failed."""
     planned = seen = 0
-    for line in lines:
+    for line in itertools.takewhile(lambda text: not text.startswith("panic: "), lines):  # which ends with the log again
         if match := PLAN.match(line):
             planned += int(match.group(1))
         elif match := POINT.match(line):
