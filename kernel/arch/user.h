@@ -26,6 +26,8 @@ uaddr_t user_frame_sp(const struct trap_frame *f);
  * thread's own kernel stack; the whole of the stack is free again once user code runs. */
 NORETURN void user_enter(const struct trap_frame *f);
 
+/* Give t, a NEW thread, the FPU, vector and TLS-base state that a fresh program finds. -ENOMEM. */
+MUST_CHECK err_t user_state_create(struct thread *t);
 /* Give `child`, a NEW thread, a copy of the current thread's FPU, vector and TLS-base state. -ENOMEM. */
 MUST_CHECK err_t user_state_copy(struct thread *child);
 /* Give `t`, a NEW thread that will enter user mode without being a copy (the first one), the state of a fresh program. -ENOMEM. Freed by
