@@ -52,7 +52,7 @@ SRC := $(filter-out kernel/arch/host/%,$(wildcard kernel/*/*.c $(ARCH)/*.c $(ARC
 SRC := $(filter-out $(if $(filter-out kasan,$(VARIANT)),%kasan.c) $(if $(filter-out ubsan,$(VARIANT)),%ubsan.c),$(SRC))
 OBJ := $(SRC:%=$(B)/%.o)
 # Code that runs before the shadow is mapped, or that reports what the sanitizers find.
-NOSAN := $(wildcard $(ARCH)/early*.c $(ARCH)/boot*.c) kernel/debug/% kernel/lib/string.c
+NOSAN := $(wildcard $(ARCH)/early*.c $(ARCH)/boot*.c) kernel/debug/% kernel/lib/string.c kernel/mm/slab.c
 
 .PHONY: all kernel
 all: build/quire.elf compile_commands.json
@@ -74,11 +74,11 @@ $(B)/%.o: % $(B)/flags
 	$Q$(CC) $(CFLAGS) $(if $(filter $(NOSAN),$<),,$(SAN_$(VARIANT))) -MMD -MP -c -o $@ $<
 
 # The system-call tables of abi/ as C.
-GEN := build/gen/syscall_proto.h build/gen/syscall_table.inc build/gen/quire_syscalls.h
+GEN := build/gen/sys_proto.h build/gen/sys_table.h build/gen/quire_syscalls.h
 ABI := abi/linux.tbl abi/native.tbl
 build/gen/%: $(ABI) tools/gen_abi.py
 	@mkdir -p $(@D)
-	$Qpython3 tools/gen_abi.py $(if $(filter syscall_proto.h,$*),proto,$(if $(filter %.inc,$*),table,numbers)) $(ABI) > $@
+	$Qpython3 tools/gen_abi.py $(if $(filter sys_proto.h,$*),proto,$(if $(filter sys_table.h,$*),table,numbers)) $(ABI) > $@
 $(OBJ) $(UPROGS): | $(GEN)
 
 # A file that changes only when its text does: what depends on it is rebuilt when flags or lists of files change.

@@ -13,17 +13,16 @@
  * torn apart by caching grows together again.
  *
  * Debug kernels fill freed frames with poison and check it when they are handed out again: writes through
- * stale pointers are found, and the frame named.
+ * stale pointers are found, and the frame named. The address sanitizer is told instead, in its kernels.
  */
 #include "arch/bootinfo.h"
 #include "lib/inject.h"
+#include "lib/kasan.h"
 #include "lib/string.h"
 #include "mm/frame_priv.h"
 #ifdef CONFIG_HOST
 #include "machine/host.h" /* mock_frame_freed: does a TLB still translate to it? */
 #endif
-
-unsigned zone_normal = ZONE_LOW;
 
 #ifdef CONFIG_DEBUG
 /* Fill a frame that its owner gives back. */
@@ -47,40 +46,40 @@ static void check_poison(struct page *p)
 #else
 static inline void poison(struct page *p)
 {
-	(void)p;
+	kasan_poison(page_to_virt(p), PAGE_SIZE, KASAN_FRAME_FREE);
 }
 static inline void check_poison(struct page *p)
 {
-	(void)p;
+	kasan_unpoison(page_to_virt(p), PAGE_SIZE);
 }
 #endif
 
-/* May a frame in this state be given back? In use by a kind that the allocator hands out, nobody counts on
- * it, not a block. */
+/* May a frame in this state be given back? In use by a kind that the allocator hands out, nobody counts on it, not a block: with kind and flags rotated to the
+ * bottom that is one comparison. */
 static ALWAYS_INLINE bool is_freeable(uint64_t state)
 {
-	return state >= frame_state(PAGE_KERNEL, 0) && !(state << (64 - PAGE_FLAG_SHIFT));
+	uint64_t kind_flags = state << (64 - PAGE_FLAG_SHIFT) | state >> PAGE_FLAG_SHIFT;
+	return kind_flags - (PAGE_KERNEL << 4) < (PAGE_KINDS - PAGE_KERNEL) << 4;
 }
 
-/* An owner's frame becomes CACHED. Of two threads that free the same frame, debug kernels catch
- * the second. */
-static ALWAYS_INLINE void mark_free(struct page *p)
+/* An owner's frame becomes CACHED; false, and nothing changed, if it must not. Of two threads that free the same frame, debug kernels catch the second. */
+static ALWAYS_INLINE bool mark_free(struct page *p)
 {
 #ifdef CONFIG_DEBUG
-	uint64_t old = exchange_acq_rel(&p->state, frame_state(PAGE_CACHED, 0));
-	if (!is_freeable(old)) {
-		store_relaxed(&p->state, old);
-		page_panic(p, "a frame is freed that is not in use, or that somebody still uses");
-	}
+	uint64_t old = load_relaxed(&p->state);
+	if (!is_freeable(old) || !cas_acq_rel(&p->state, &old, frame_state(PAGE_CACHED, 0)))
+		return false;
 #ifdef CONFIG_HOST
 	mock_frame_freed(p, 1);
 #endif
 	poison(p);
 #else
 	if (unlikely(!is_freeable(load_relaxed(&p->state))))
-		page_panic(p, "a frame is freed that is not in use, or that somebody still uses");
+		return false;
 	store_relaxed(&p->state, frame_state(PAGE_CACHED, 0));
+	poison(p);
 #endif
+	return true;
 }
 
 static void mark_used(struct page *p, uint64_t n, enum page_kind kind, unsigned flags)
@@ -93,33 +92,79 @@ static void mark_used(struct page *p, uint64_t n, enum page_kind kind, unsigned 
 		memset(page_to_virt(p), 0, n << PAGE_SHIFT);
 }
 
-struct page *frame_alloc(enum page_kind kind, unsigned flags)
+static ALWAYS_INLINE struct page *hand_out(uint32_t pfn, enum page_kind kind)
 {
-	if (inject_should_fail())
-		return NULL;
-	preempt_disable();
-	struct pcp *c = &pcps[cpu_id()][flags & FRAME_LOW ? ZONE_LOW : zone_normal];
-	uint32_t pfn = pcp_pop(c);
-	if (unlikely(!pfn))
-		pfn = pcp_alloc_slow(flags);
-	preempt_enable();
-	if (unlikely(!pfn))
-		return NULL;
 	struct page *p = pfn_to_page(pfn);
 	check_poison(p);
 	page_set_kind(p, kind, 0);
-	if (flags & FRAME_ZERO)
+	return p;
+}
+
+/* The cache is empty. Entered with preemption disabled, leaves with it enabled. */
+static NOINLINE struct page *alloc_slow(enum page_kind kind, unsigned flags)
+{
+	uint32_t pfn = pcp_alloc_slow(flags);
+	preempt_enable();
+	return pfn ? hand_out(pfn, kind) : NULL;
+}
+
+static NOINLINE struct page *resched_and_return(struct page *p)
+{
+	preempt_check();
+	return p;
+}
+
+/* Pop, as a leaf function: whatever needs a frame of its own is called last. */
+static ALWAYS_INLINE struct page *alloc_from(struct pcp *caches, enum page_kind kind, unsigned flags)
+{
+	preempt_disable();
+	uint32_t pfn = pcp_pop(&caches[cpu_id()]);
+	if (unlikely(!pfn))
+		return alloc_slow(kind, flags);
+	struct page *p = hand_out(pfn, kind);
+	compiler_barrier();
+	preempt_count_add(-1);
+	return unlikely(cpu_need_resched()) ? resched_and_return(p) : p;
+}
+
+static NOINLINE struct page *alloc_special(enum page_kind kind, unsigned flags)
+{
+	struct page *p = alloc_from(flags & FRAME_LOW ? pcps[ZONE_LOW] : pcp_normal, kind, flags);
+	if (p && flags & FRAME_ZERO)
 		memset(page_to_virt(p), 0, PAGE_SIZE);
 	return p;
 }
 
+struct page *frame_alloc(enum page_kind kind, unsigned flags)
+{
+	if (inject_should_fail())
+		return NULL;
+	if (unlikely(flags & (FRAME_ZERO | FRAME_LOW)))
+		return alloc_special(kind, flags);
+	return alloc_from(pcp_normal, kind, flags);
+}
+
+/* A frame of the zone that is not the normal one, or that finds its cache full. Entered with preemption disabled, leaves with it enabled. */
+static NOINLINE void free_slow(struct page *p)
+{
+	uint64_t pfn = page_to_pfn(p);
+	pcp_push(&pcps[zone_of(pfn)][cpu_id()], (uint32_t)pfn);
+	preempt_enable();
+}
+
+/* A leaf function, like frame_alloc. */
 void frame_free(struct page *p)
 {
-	mark_free(p);
+	if (unlikely(!mark_free(p))) {
+		frame_bad_free(p);
+		return;
+	}
 	uint64_t pfn = page_to_pfn(p);
 	preempt_disable();
-	pcp_push(&pcps[cpu_id()][zone_of(pfn)], (uint32_t)pfn);
-	preempt_enable();
+	if (unlikely(pfn < pcp_normal_first || !pcp_try_push(&pcp_normal[cpu_id()], (uint32_t)pfn)))
+		free_slow(p);
+	else
+		preempt_enable();
 }
 
 /* One try over the zones that the flags and the limit allow. */
@@ -184,7 +229,8 @@ void frame_free_range(struct page *p, uint64_t npages)
 	uint64_t pfn = page_to_pfn(p);
 	struct zone *z = &zones[zone_of(pfn)];
 	for (uint64_t i = 0; i < npages; i++)
-		mark_free(&p[i]);
+		if (!mark_free(&p[i]))
+			frame_bad_free(&p[i]);
 	spin_lock(&z->lock);
 	zone_give_locked(z, pfn, npages);
 	spin_unlock(&z->lock);
@@ -209,7 +255,7 @@ void frame_add_range(uint64_t first, uint64_t end)
 		zone_add_run(&zones[ZONE_LOW], first, MIN(end, ZONE_LOW_END));
 	if (MAX(first, ZONE_LOW_END) < end) {
 		zone_add_run(&zones[ZONE_HIGH], MAX(first, ZONE_LOW_END), end);
-		zone_normal = ZONE_HIGH;
+		pcp_set_normal(ZONE_HIGH);
 	}
 }
 
@@ -218,7 +264,7 @@ void frame_init(const struct bootinfo *info)
 	pcp_reset();
 	for (unsigned i = 0; i < NZONES; i++)
 		zone_init(&zones[i]);
-	zone_normal = ZONE_LOW;
+	pcp_set_normal(ZONE_LOW);
 	for (unsigned i = 0; i < info->nranges; i++) {
 		const struct boot_range *r = &info->ranges[i];
 		if (r->type == BOOT_MEM_USABLE)
@@ -272,7 +318,7 @@ void frame_drain_cpu(void)
 {
 	preempt_disable();
 	for (unsigned i = 0; i < NZONES; i++)
-		pcp_drain(&pcps[cpu_id()][i]);
+		pcp_drain(&pcps[i][cpu_id()]);
 	preempt_enable();
 }
 
@@ -280,7 +326,7 @@ void frame_drain_all(void)
 {
 	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++) {
 		for (unsigned i = 0; i < NZONES; i++)
-			pcp_drain(&pcps[cpu][i]);
+			pcp_drain(&pcps[i][cpu]);
 	}
 }
 

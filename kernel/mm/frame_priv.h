@@ -52,9 +52,12 @@ struct pcp {
 _Static_assert(sizeof(struct pcp) == 256, "indexed by a shift");
 
 extern struct zone zones[NZONES];
-extern struct pcp pcps[MAX_CPUS][NZONES];
-/* The zone that ordinary requests try first: HIGH where the machine has it. */
+extern struct pcp pcps[NZONES][MAX_CPUS];
+/* The zone that ordinary requests try first: HIGH where the machine has it. Fast paths know it by its caches and its first frame: on a machine
+ * without high memory every frame is normal. Set while the zones are filled. */
 extern unsigned zone_normal;
+extern struct pcp *pcp_normal;
+extern uint64_t pcp_normal_first;
 
 static inline unsigned zone_of(uint64_t pfn)
 {
@@ -77,7 +80,11 @@ void zone_validate_locked(struct zone *z);
  * value. */
 uint64_t zone_each_record_locked(struct zone *z, void (*fn)(struct page *p, void *arg), void *arg);
 
+/* page.c. Panics; not declared to, so that it can be called last and costs frame_free no stack frame. */
+void frame_bad_free(struct page *p);
+
 /* pcp.c. Preemption disabled where a cache is named. */
+void pcp_set_normal(unsigned zone);
 /* A frame for an order-0 request that found the cache empty; 0: none left. */
 uint32_t pcp_alloc_slow(unsigned flags);
 /* Push onto a cache that is full or not in use yet. */
@@ -96,15 +103,19 @@ static ALWAYS_INLINE uint32_t pcp_pop(struct pcp *c)
 	c->count = --n;
 	return atomic_exchange_explicit(&c->slot[n], 0, memory_order_acquire);
 }
-static ALWAYS_INLINE void pcp_push(struct pcp *c, uint32_t pfn)
+static ALWAYS_INLINE bool pcp_try_push(struct pcp *c, uint32_t pfn)
 {
 	uint32_t n = c->count;
-	if (unlikely(n >= c->limit)) {
-		pcp_free_slow(c, pfn);
-		return;
-	}
+	if (unlikely(n >= c->limit))
+		return false;
 	c->count = n + 1;
 	store_release(&c->slot[n], pfn);
+	return true;
+}
+static ALWAYS_INLINE void pcp_push(struct pcp *c, uint32_t pfn)
+{
+	if (unlikely(!pcp_try_push(c, pfn)))
+		pcp_free_slow(c, pfn);
 }
 
 /* Debug kernels fill free frames with this. */

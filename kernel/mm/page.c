@@ -1,7 +1,7 @@
 /*
  * page.c - the last reference to a frame, and what a panic says about one.
  */
-#include "mm/frame.h"
+#include "mm/frame_priv.h"
 
 struct page *zero_page;
 
@@ -37,4 +37,9 @@ void page_panic(const struct page *p, const char *why)
 	    why, (unsigned long long)page_to_pfn(p), kind < PAGE_KINDS ? kinds[kind] : "?", kind,
 	    page_order(p), (unsigned)(load_relaxed(&p->state) >> PAGE_FLAG_SHIFT & 0xf), page_shares(p),
 	    page_pins(p), p->link_next, p->link_prev, p->owner, (unsigned long long)p->index);
+}
+
+void frame_bad_free(struct page *p)
+{
+	page_panic(p, "a frame is freed that is not in use, or that somebody still uses");
 }

@@ -21,7 +21,17 @@
  */
 #include "mm/frame_priv.h"
 
-struct pcp pcps[MAX_CPUS][NZONES];
+struct pcp pcps[NZONES][MAX_CPUS];
+unsigned zone_normal = ZONE_LOW;
+struct pcp *pcp_normal = pcps[ZONE_LOW];
+uint64_t pcp_normal_first;
+
+void pcp_set_normal(unsigned zone)
+{
+	zone_normal = zone;
+	pcp_normal = pcps[zone];
+	pcp_normal_first = zone == ZONE_HIGH ? ZONE_LOW_END : 0;
+}
 
 static inline uint32_t slot_take(_Atomic uint32_t *slot)
 {
@@ -79,7 +89,7 @@ static uint32_t refill(struct pcp *c, unsigned zone, unsigned flags)
 static uint32_t steal(unsigned zone)
 {
 	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++) {
-		struct pcp *c = &pcps[cpu][zone];
+		struct pcp *c = &pcps[zone][cpu];
 		for (unsigned i = 0; i < PCP_SLOTS; i++) {
 			uint32_t pfn = slot_take(&c->slot[i]);
 			if (pfn)
@@ -93,7 +103,7 @@ uint32_t pcp_alloc_slow(unsigned flags)
 {
 	unsigned first = flags & FRAME_LOW ? ZONE_LOW : zone_normal;
 	for (int zone = (int)first; zone >= 0; zone--) {
-		struct pcp *c = &pcps[cpu_id()][zone];
+		struct pcp *c = &pcps[zone][cpu_id()];
 		uint32_t pfn = pop_present(c);
 		if (pfn || (pfn = refill(c, (unsigned)zone, flags)))
 			return pfn;
@@ -148,7 +158,7 @@ uint64_t pcp_count(unsigned zone)
 	uint64_t n = 0;
 	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++) {
 		for (unsigned i = 0; i < PCP_SLOTS; i++)
-			n += load_relaxed(&pcps[cpu][zone].slot[i]) != 0;
+			n += load_relaxed(&pcps[zone][cpu].slot[i]) != 0;
 	}
 	return n;
 }
@@ -157,7 +167,7 @@ void pcp_reset(void)
 {
 	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++) {
 		for (unsigned zone = 0; zone < NZONES; zone++) {
-			struct pcp *c = &pcps[cpu][zone];
+			struct pcp *c = &pcps[zone][cpu];
 			c->count = c->limit = 0;
 			for (unsigned i = 0; i < PCP_SLOTS; i++)
 				store_relaxed(&c->slot[i], 0);
@@ -169,7 +179,7 @@ void pcp_validate(void)
 {
 	preempt_disable();
 	for (unsigned zone = 0; zone < NZONES; zone++) {
-		struct pcp *c = &pcps[cpu_id()][zone];
+		struct pcp *c = &pcps[zone][cpu_id()];
 		ASSERT(c->count <= c->limit && c->limit <= PCP_SLOTS);
 		for (unsigned i = 0; i < PCP_SLOTS; i++) {
 			uint32_t pfn = load_acquire(&c->slot[i]);

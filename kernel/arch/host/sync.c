@@ -13,29 +13,20 @@ static void check_sleep(const char *what, const char *name)
 		panic("%s %s: sleeping with preemption disabled (a spinlock is held)", what, name);
 }
 
+#ifdef CONFIG_DEBUG
 static void note_acquire(const void *lock, const char *name, int rank, void *where)
 {
 	struct thread *t = current_thread();
 
 	for (unsigned i = 0; i < t->nlocks; i++)
 		if (rank != RANK_NONE && t->locks[i].rank >= rank)
-			panic("lock order: %s (rank %d) taken while %s (rank %d) is held", name, rank,
-			    t->locks[i].name, t->locks[i].rank);
+			panic("lock order: %s (rank %d) taken while %s (rank %d) is held", name, rank, t->locks[i].name,
+			    t->locks[i].rank);
 	ASSERT(t->nlocks < THREAD_LOCKS_MAX);
 	t->locks[t->nlocks].lock = lock;
 	t->locks[t->nlocks].name = name;
 	t->locks[t->nlocks].rank = rank;
 	t->locks[t->nlocks++].where = where;
-}
-
-static bool holds(const void *lock)
-{
-	struct thread *t = current_thread();
-
-	for (unsigned i = 0; i < t->nlocks; i++)
-		if (t->locks[i].lock == lock)
-			return true;
-	return false;
 }
 
 static void note_release(const void *lock, const char *name)
@@ -51,6 +42,16 @@ static void note_release(const void *lock, const char *name)
 		}
 	panic("%s released by a thread that does not hold it", name);
 }
+#else
+static void note_acquire(const void *lock, const char *name, int rank, void *where)
+{
+	(void)lock, (void)name, (void)rank, (void)where;
+}
+static void note_release(const void *lock, const char *name)
+{
+	(void)lock, (void)name;
+}
+#endif
 
 /* ---------------------------------------------------------------- mutex */
 
@@ -162,7 +163,7 @@ void rwlock_write_unlock(struct rwlock *l)
 
 bool rwlock_is_write_held(struct rwlock *l)
 {
-	return (load_relaxed(&l->state) & RW_WRITER) && holds(l);
+	return (load_acquire(&l->state) & RW_WRITER) && l->writer == current_thread();
 }
 
 bool rwlock_is_held(struct rwlock *l)

@@ -39,6 +39,7 @@ bool direct_map_covers(paddr_t pa, uint64_t len);
 void cpu_detect(void);
 /* Allocate what `c` needs before it runs (stacks of the interrupt stack table) and fill its descriptor tables. The boot CPU's own ones are static. -ENOMEM. */
 MUST_CHECK err_t cpu_prepare(struct cpu *c);
+void cpu_prepare_boot(struct cpu *c);
 /* Make the executing CPU `c`: descriptor tables, GS, control registers, system-call registers, FPU. Interrupts disabled, on the final page tables or the early ones. */
 void cpu_enter(struct cpu *c);
 /* trap.c: fill the IDT. Once, before the first cpu_enter. */
