@@ -22,15 +22,7 @@
 #include "machine/dump.h"
 #include "machine/trap.h"
 
-/* 64-bit gate descriptor: AMD64 manual volume 2, 4.8.4. */
-struct idt_gate {
-	uint16_t offset_low, selector;
-	uint8_t ist, type;
-	uint16_t offset_mid;
-	uint32_t offset_high, reserved;
-};
-
-enum { GATE_INTERRUPT = 0x8e, GATE_USER = 0x60, IDT_SIZE = 256 };
+enum { GATE_INTERRUPT = 0x8e, GATE_USER = 0x60 };
 
 struct idt_gate idt[IDT_SIZE] ALIGNED(16);
 extern const uint64_t trap_stubs[IDT_SIZE];

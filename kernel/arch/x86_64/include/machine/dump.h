@@ -24,6 +24,3 @@ void dump_nmi(struct trap_frame *f);
 NORETURN void dump_exit(uint8_t status);
 
 enum { DUMP_EXIT_CLEAN = 0x10, DUMP_EXIT_FAILED = 0x11, DUMP_EXIT_PANIC = 0x2f }; /* QEMU's status is twice that plus 1 */
-
-/* How to send an NMI to a CPU; set once the interrupt controller is up. */
-extern void (*dump_send_nmi)(uint32_t cpu);
