@@ -139,8 +139,9 @@ static bool kill_a_sleeper(void)
 
 static int divide(void *arg)
 {
-	volatile int zero = *(int *)arg;
-	return 1 / zero;
+	int quotient = 1;
+	__asm__ volatile("cltd; idivl %1" : "+a"(quotient) : "r"(*(int *)arg) : "edx");
+	return quotient;
 }
 static int undefined(void *arg)
 {
@@ -354,7 +355,7 @@ static bool munmap_and_mprotect_errors(void)
 	CHECK(FAILS_WITH(munmap(p, 0), EINVAL));
 	CHECK(FAILS_WITH(syscall(SYS_munmap, p, -1L), EINVAL));
 	CHECK(FAILS_WITH(syscall(SYS_munmap, 0xffff800000000000, PAGE), EINVAL));
-	CHECK(FAILS_WITH(mprotect(p + 1, PAGE, PROT_READ), EINVAL));
+	CHECK(FAILS_WITH(syscall(SYS_mprotect, p + 1, PAGE, PROT_READ), EINVAL));
 	CHECK(FAILS_WITH(mprotect(p, PAGE, 0x10), EINVAL));
 	CHECK(mprotect(p, 0, PROT_READ) == 0);
 	CHECK(mprotect(p, 1, PROT_READ) == 0 && mprotect(p, PAGE, RW) == 0);
