@@ -26,10 +26,19 @@ uaddr_t user_frame_sp(const struct trap_frame *f);
  * thread's own kernel stack; the whole of the stack is free again once user code runs. */
 NORETURN void user_enter(const struct trap_frame *f);
 
+/* Give t, a NEW thread, the FPU, vector and TLS-base state that a fresh program finds. -ENOMEM. */
+MUST_CHECK err_t user_state_create(struct thread *t);
 /* Give `child`, a NEW thread, a copy of the current thread's FPU, vector and TLS-base state. -ENOMEM. */
 MUST_CHECK err_t user_state_copy(struct thread *child);
-/* Reset the current thread's FPU, vector and TLS-base state to what a fresh program finds. */
+/* Give `t`, a NEW thread that will enter user mode without being a copy (the first one), the state of a fresh program. -ENOMEM. Freed by
+ * arch_thread_fini, as that of copies. */
+MUST_CHECK err_t user_state_create(struct thread *t);
+/* Reset the current thread's FPU, vector and TLS-base state to what a fresh program finds. It has a state already. */
 void user_state_reset(void);
+
+/* Make registers that user space chose (signal return) safe to go back to: user segments, interrupts on, no flag that is not user space's. False: the
+ * instruction pointer is outside user space; going there anyway is a general protection fault of the thread. */
+bool user_frame_sanitize(struct trap_frame *f);
 
 /* TLS bases of the current thread. Setting fails with -EPERM for an address outside user space. */
 enum user_base { USER_BASE_FS, USER_BASE_GS };

@@ -16,7 +16,6 @@
  * This file is compiled without instrumentation. What it finds is a panic: the kernel's own memory is wrong,
  * nothing it does later counts.
  */
-#include "debug/kasan.h"
 #include "lib/assert.h"
 #include "lib/kasan.h"
 #include "lib/string.h"
@@ -60,7 +59,7 @@ static int8_t *shadow_of(const void *p)
 /* User addresses have no shadow; nothing but usercopy touches them, and that is assembly. */
 static bool has_shadow(const void *p)
 {
-	return (uintptr_t)p >= KASAN_FIRST_ADDRESS;
+	return (uintptr_t)p >= KASAN_FIRST;
 }
 
 static bool byte_is_accessible(const char *p)
@@ -109,8 +108,6 @@ static const char *describe(uint8_t code)
 		return "a freed object of a slab cache";
 	case KASAN_FRAME_FREE:
 		return "a freed frame";
-	case KASAN_VA_FREE:
-		return "kernel addresses that belong to no area";
 	default:
 		return code < GRANULE ? "behind the end of an object" : "poisoned memory";
 	}

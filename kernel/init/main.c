@@ -1,18 +1,162 @@
-#include "machine/boot.h"
-#include "kern/cpu.h"
+/*
+ * main.c - the order in which the kernel comes up, with a reason for each step, and what it runs then.
+ *
+ * The port has set up its own basics (descriptors, exceptions, direct map, `bootinfo`) before kernel_main. Everything that allocates for ever may assert that it gets its memory: a
+ * machine that cannot even boot has nobody to tell.
+ *
+ * Command line:
+ *	test=PATTERN    run the kernel's own tests (not in release kernels) and stop the machine
+ *	init=PATH       program to run, /init if not given
+ *	-- WORD...      arguments for it
+ *	onexit=halt     (default) when the program ends, stop the machine: clean if it returned 0
+ *	onexit=stay     keep running
+ */
+#include "arch/bootinfo.h"
+#include "arch/clock.h"
 #include "arch/cpu.h"
-#include "dev/uart.h"
-#include "lib/assert.h"
-struct cpu cpus[MAX_CPUS];
-NORETURN void panic(const char *fmt, ...)
+#include "arch/upcall.h"
+#include "dev/console.h"
+#include "dev/rtc.h"
+#include "fs/initrd.h"
+#include "kern/log.h"
+#include "kern/random.h"
+#include "kern/sched.h"
+#include "kern/timer.h"
+#include "lib/string.h"
+#include "machine/boot.h"
+#include "mm/frame.h"
+#include "mm/kva.h"
+#include "mm/slab.h"
+#include "proc/exec.h"
+#include "proc/process.h"
+#include "sys/sys.h"
+#include "vm/page_tree.h"
+#include "vm/space.h"
+
+/* The kernel's tests, where they are compiled in. */
+void ktest_main(const char *pattern) __attribute__((weak));
+
+static struct thread idle_threads[MAX_CPUS];
+static struct thread main_thread;
+
+/* Become this CPU's idle thread, ready to schedule. */
+static void start_scheduling(void)
 {
-	uart_write(fmt, 10);
-	for (;;) ;
+	struct thread *idle = &idle_threads[cpu_id()];
+	thread_init(idle, "idle", 0, 0, NULL, NULL);
+	timer_init_cpu();
+	sched_init_cpu(idle);
 }
+
+void upcall_cpu_main(void)
+{
+	irq_disable();
+	start_scheduling();
+	sched_idle();
+}
+
+static void describe_exit(const char *path, int status)
+{
+	if (status & 0x7f)
+		log_err("init", "%s was ended by signal %d (%s)", path, status & 0x7f,
+		    signal_name(status & 0x7f));
+	else
+		log_info("init", "%s exited with status %d", path, status >> 8 & 0xff);
+}
+
+/* What follows `--` on the command line, one word an argument. */
+static err_t add_arguments(struct exec_args *args)
+{
+	char word[BOOT_CMDLINE_MAX];
+	const char *s = strstr(bootinfo.cmdline, " -- ");
+	if (!s)
+		return 0;
+	s += 4;
+	while (*s) {
+		size_t n = 0;
+		while (*s == ' ')
+			s++;
+		while (*s && *s != ' ' && n < sizeof(word) - 1)
+			word[n++] = *s++;
+		word[n] = 0;
+		err_t err = n ? exec_args_add_arg(args, word) : 0;
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static err_t start_init(const char *path, struct process **out)
+{
+	struct exec_args args;
+	exec_args_init(&args);
+	err_t err = exec_args_set_path(&args, path);
+	if (!err)
+		err = exec_args_add_arg(&args, path);
+	if (!err)
+		err = add_arguments(&args);
+	if (!err)
+		err = exec_args_add_env(&args, "PATH=/bin:/usr/bin");
+	if (!err)
+		err = exec_args_add_env(&args, "HOME=/");
+	if (!err)
+		err = process_spawn(NULL, &args, out);
+	exec_args_fini(&args);
+	return err;
+}
+
+static void run_init(void)
+{
+	char path[128] = "/init", onexit[16] = "halt";
+	struct process *p;
+	(void)cmdline_get("init", path, sizeof(path));
+	(void)cmdline_get("onexit", onexit, sizeof(onexit));
+	err_t err = start_init(path, &p);
+	if (err) {
+		log_err("init", "cannot run %s: error %d", path, err);
+		machine_halt(false);
+	}
+	int status = process_wait_dead(p);
+	process_put(p);
+	describe_exit(path, status);
+	if (strcmp(onexit, "stay"))
+		machine_halt(status == 0);
+}
+
+/* The first thread: interrupts work, all CPUs are there or on their way, anything may sleep. */
+static void main_thread_fn(UNUSED void *arg)
+{
+	char pattern[128];
+	rtc_init();    /* time of day: needs the clock */
+	random_init(); /* before the first program: its stack protector wants bytes */
+	proc_init();   /* starts the reaper thread */
+	sys_io_init(); /* before the first write */
+	initrd_init(); /* files are VM objects */
+	if (ktest_main && cmdline_get("test", pattern, sizeof(pattern)))
+		ktest_main(pattern);
+	else
+		run_init();
+}
+
+static void start_main_thread(void)
+{
+	vaddr_t stack = kva_alloc_stack();
+	ASSERT(stack);
+	thread_init(&main_thread, "main", stack, KSTACK_PAGES * PAGE_SIZE, main_thread_fn, NULL);
+	thread_start(&main_thread);
+}
+
 void kernel_main(void)
 {
-	uart_write("hello\n", 6);
-	out8(0xf4, 0x10);
-	for (;;)
-		cpu_wait_irq();
+	log_set_console(console_write, LOG_INFO); /* first: whatever fails from here on can be read */
+	log_info("quire", "booted by %s: %s", bootinfo.protocol, bootinfo.cmdline);
+	frame_init(&bootinfo); /* frames: everything else is made of them */
+	slab_init();           /* small objects, on frames */
+	kva_init();            /* guarded stacks and device maps: table frames are there */
+	vm_init();             /* caches of tree nodes, objects, regions: slabs are there */
+	arch_devices_init();   /* interrupt controllers and clock: device maps are there */
+	start_scheduling();    /* threads: the clock gives them their slices */
+	smp_start();           /* other CPUs: each needs a stack, a clock and the scheduler */
+	start_main_thread();
+	sched_idle();
 }

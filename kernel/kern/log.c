@@ -2,31 +2,31 @@
  * log.c - the kernel log.
  *
  * A ring of SLOTS slots. A record's sequence number says its slot: seq % SLOTS. Whoever writes takes the next
- * number with one atomic addition, so writers never wait: not for each other, not for readers, not when an NMI
- * interrupts a writer half way, not when a CPU was stopped while it wrote.
+ * number with one atomic addition, so writers never wait: not for each other, not for readers, not when an
+ * NMI interrupts a writer half way, not when a CPU was stopped while it wrote.
  *
  *	slot.state   2 * seq + 2   record seq is complete
  *	             2 * seq + 1   record seq is being written
  *	             0             nothing yet
  *
- * The state of a slot only grows. A writer claims its slot by moving the state from an even value to its own odd
- * one. If it finds an odd one, somebody who is a whole ring behind still writes there (interrupted by us, or
- * stopped): the new record is given up, and slot.skipped tells the readers not to wait for it.
+ * The state of a slot only grows. A writer claims its slot by moving the state from an even value to its own
+ * odd one. If it finds an odd one, somebody who is a whole ring behind still writes there (interrupted by us,
+ * or stopped): the new record is given up, and slot.skipped tells the readers not to wait for it.
  *
- * A reader copies the record and then looks at the state again: if it is still the same even value, nobody wrote in
- * between (a seqlock). The bytes travel as atomic words, stores with release and loads with acquire order, which
- * puts each between the two looks at the state on every processor and for every checker; on x86 they are
- * plain moves.
+ * A reader copies the record and then looks at the state again: if it is still the same even value, nobody
+ * wrote in between (a seqlock). The bytes travel as atomic words, stores with release and loads with acquire
+ * order, which puts each between the two looks at the state on every processor and for every checker; on x86
+ * they are plain moves.
  *
- * The console. Records are echoed in order by draining the ring: `echo.next` is the next record to show. One CPU at a
- * time drains, whoever finds the console free; all others leave their records to it and go on. After letting
- * go, the drainer looks again, so no record stays behind. Nobody ever waits, with one exception: in an
- * emergency (LOG_EMERG, which panic uses) a CPU that finds the console taken waits for a bounded time and then
- * takes it over, since the owner may be stopped, or be the very context that was interrupted. The old owner notices at its
- * next record that it has been replaced.
+ * The console. Records are echoed in order by draining the ring: `echo.next` is the next record to show. One
+ * CPU at a time drains, whoever finds the console free; all others leave their records to it and go on. After
+ * letting go, the drainer looks again, so no record stays behind. Nobody ever waits, with one exception: in an
+ * emergency (LOG_EMERG, which panic uses) a CPU that finds the console taken waits for a bounded time and
+ * then takes it over, since the owner may be stopped, or be the very context that was interrupted. The old
+ * owner notices at its next record that it has been replaced.
  *
- * Rejected: a lock around the ring (an NMI or a panic would need a second, special way in), and one ring for each CPU
- * (readers would have to merge by time stamps of unsynchronised clocks).
+ * Rejected: a lock around the ring (an NMI or a panic would need a second, special way in), and one ring for
+ * each CPU (readers would have to merge by time stamps of unsynchronised clocks).
  */
 #include "arch/clock.h"
 #include "kern/log.h"
@@ -79,7 +79,7 @@ static struct slot *slot_of(uint64_t seq)
 static void slot_skip(struct slot *s, uint64_t seq)
 {
 	uint64_t old = load_relaxed(&s->skipped);
-	while (old < seq + 1 && !cas_acq_rel(&s->skipped, &old, seq + 1))
+	while (old < seq + 1 && !cas_seq_cst(&s->skipped, &old, seq + 1))
 		;
 }
 
@@ -164,8 +164,8 @@ static void echo_lost(void (*write)(const char *, size_t), uint64_t lost)
 }
 
 /*
- * Show what has not been shown, as long as `owner` has the console. In an emergency, records that are not complete are passed over: who was writing
- * them may be stopped.
+ * Show what has not been shown, as long as `owner` has the console. In an emergency, records that are not
+ * complete are passed over: who was writing them may be stopped.
  */
 static void echo_drain(uint32_t owner, bool emergency)
 {
@@ -191,13 +191,15 @@ static void echo_drain(uint32_t owner, bool emergency)
 	}
 }
 
-/* A name for this attempt to own the console: never 0, different from the last few million, and its low byte says which CPU. */
+/* A name for this attempt to own the console: never 0, different from the last few million, and its low byte
+ * says which CPU. */
 static uint32_t echo_owner_new(void)
 {
 	return (fetch_add_relaxed(&echo.attempts, 1) << 8) | (cpu_id() + 1);
 }
 
-/* Own the console; 0 if somebody else does. In an emergency: take it, at once from the context that this one interrupted, from other CPUs after a while. */
+/* Own the console; 0 if somebody else does. In an emergency: take it, at once from the context that this one
+ * interrupted, from other CPUs after a while. */
 static uint32_t echo_acquire(bool emergency)
 {
 	uint32_t mine = echo_owner_new();
@@ -234,8 +236,9 @@ static bool echo_is_behind(void)
 }
 
 /*
- * Show what is there, unless somebody else is at it. Why nothing stays behind: a writer that finds the console taken has completed its record before it
- * looked, and the owner looks for complete records after it has let go; one of the two sees the other.
+ * Show what is there, unless somebody else is at it. Why nothing stays behind: a writer that finds the
+ * console taken has completed its record before it looked, and the owner looks for complete records after it
+ * has let go; one of the two sees the other.
  */
 static void echo_run(bool emergency)
 {

@@ -55,6 +55,6 @@ static inline void rwlock_read_unlock(struct rwlock *l)
 	rwlock_debug_release(l);
 #endif
 	uint32_t old = fetch_sub_release(&l->state, 1);
-	if (unlikely(old & RW_WAITERS))
+	if (unlikely(old == (RW_WAITERS | 1))) /* the last reader out, and nobody but it, wakes the next */
 		rwlock_read_unlock_slow(l);
 }

@@ -10,8 +10,15 @@ NORETURN void sched_idle(void);
 void sched_switch(void);
 /* Finish the switch to a thread that runs for the first time (called from its entry stub). */
 void sched_finish_first_switch(void);
-/* Put a thread that is not on a queue on one and kick the CPU if it should run there now. Any context. */
-void sched_make_ready(struct thread *t);
+/* Put a thread that is NEW or BLOCKED on a queue and kick the CPU if it should run there now; false and nothing happens if it is neither. The caller makes
+ * sure that t does not go away meanwhile. Any context. */
+bool sched_make_ready(struct thread *t);
+/* The same only if t is BLOCKED in a wait that these thread flags interrupt. */
+bool sched_interrupt(struct thread *t, uint32_t flags);
+/* What the timer interrupt calls when the time slice has ended. Interrupts disabled. */
+void sched_tick(nsec_t now);
+/* t is DEAD and its stack is no longer in use: tell who joins it. Called once, by the thread that runs next on its CPU; t may be freed when it returns. */
+void thread_gone(struct thread *t);
 /* Sum of context switches, for statistics. */
 uint64_t sched_switches(void);
 /* Check: runnable <=> queued, no double enqueue, queue of the right CPU. */

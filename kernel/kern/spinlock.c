@@ -5,14 +5,14 @@
  * emulator whose CPUs run in turns. A waiter answers the requests of other CPUs while it spins, because the
  * holder may be waiting for just that answer (a TLB shootdown under a lock).
  *
- * The rank checker. Every lock has a rank, and a CPU may only wait for a lock whose rank is above those of all
- * locks it holds. Then no cycle of waiting CPUs can close, whatever the timing was: the check fails in the
- * first run that takes locks in the wrong order, not in the first that deadlocks. What a CPU holds is recorded
- * in its struct cpu; a thread that holds a spinlock does not leave its CPU, so the record needs no lock, only
- * protection against this CPU's own interrupts. Interrupt handlers appear in the same record, above what they
- * interrupted: waiting for a lock in a handler while the interrupted code holds a higher one is an inversion
- * like any other. From RANK_IRQ on, locks may be taken by handlers, so everybody must hold them with
- * interrupts disabled; that is checked too.
+ * The rank checker. Every lock has a rank, and a CPU may only wait for a lock whose rank is above those of
+ * all locks it holds. Then no cycle of waiting CPUs can close, whatever the timing was: the check fails in
+ * the first run that takes locks in the wrong order, not in the first that deadlocks. What a CPU holds is
+ * recorded in its struct cpu; a thread that holds a spinlock does not leave its CPU, so the record needs no
+ * lock, only protection against this CPU's own interrupts. Interrupt handlers appear in the same record,
+ * above what they interrupted: waiting for a lock in a handler while the interrupted code holds a higher one
+ * is an inversion like any other. From RANK_IRQ on, locks may be taken by handlers, so everybody must hold
+ * them with interrupts disabled; that is checked too.
  */
 #include "kern/spinlock.h"
 
@@ -50,8 +50,8 @@ static int held_index(const struct cpu *c, const struct spinlock *l)
 	return NOT_HELD;
 }
 
-/* Index of a held lock that forbids to wait for l. Locks of RANK_NONE take no part, except that no lock may be
- * waited for by its holder. */
+/* Index of a held lock that forbids to wait for l. Locks of RANK_NONE take no part, except that no lock may
+ * be waited for by its holder. */
 static int conflict_index(const struct cpu *c, const struct spinlock *l, bool nested)
 {
 	int self = held_index(c, l);

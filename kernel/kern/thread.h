@@ -3,12 +3,13 @@
  * thread.h - threads and the scheduler's view of them.
  *
  * States: NEW -> (thread_start) READY <-> RUNNING -> BLOCKED -> READY ... RUNNING -> DEAD. Blocking and yielding happen inside kern/, never at call sites.
- * A dead thread's stack is freed by whoever joins it (thread_join), never by itself.
+ * A dead thread's stack is freed by whoever joins it (thread_join), never by itself; so is what the port keeps for it (arch_thread_fini).
  *
  * (C) constant after thread_init; (R) run queue lock of t->cpu; (W) lock of the wait queue it sleeps on; (A) atomic; (T) the thread itself
  */
 #include "arch/thread.h"
 #include "kern/waitq.h"
+#include "lib/rbtree.h"
 #include "lib/refcount.h"
 
 struct mmu_context;
@@ -34,17 +35,18 @@ enum thread_flags {
 struct thread {
 	struct arch_thread arch;     /* saved context; first, so that assembly finds it */
 	_Atomic uint32_t flags;      /* (A) enum thread_flags */
-	_Atomic uint32_t state;      /* (R) enum thread_state */
-	struct list run_link;        /* (R) in a run queue */
-	uint32_t cpu;                /* (R) CPU whose run queue it is or was on last */
+	_Atomic uint32_t state;      /* (R) enum thread_state; RUNNING -> BLOCKED or DEAD by itself */
+	struct rb_node run_node;     /* (R) in a run queue, while `queued` */
+	bool queued;                 /* (R) exactly while READY */
+	_Atomic uint32_t cpu;        /* (R) CPU whose run queue it is or was on last */
 	uint64_t affinity;           /* (R) CPUs it may run on */
 	int nice;                    /* (R) -20 ... 19 */
-	uint64_t vruntime;           /* (R) weighted virtual run time, ns */
+	uint64_t vruntime;           /* (R) weighted virtual run time, ns; while it is on no CPU: relative to its queue's least */
 	nsec_t run_started;          /* (R) when it got the CPU */
 	nsec_t cpu_time;             /* (R) total time run */
 	struct list wait_link;       /* (W) in waitq.sleepers */
-	struct waitq *waiting_on;    /* (W) */
-	err_t wait_result;           /* (W) */
+	struct waitq *waiting_on;    /* (W) NULL: nobody has to wake it */
+	unsigned wait_flags;         /* (T) enum wait_flags; read under (R) while BLOCKED */
 	struct mmu_context *mmu;     /* (T) address space to run on; NULL: kernel thread, borrows */
 	struct vm_space *space;      /* (T) space that usercopy goes to; NULL for kernel threads */
 	struct process *process;     /* (C) NULL for kernel threads */
@@ -57,7 +59,7 @@ struct thread {
 	struct waitq exit_waiters;   /* woken when it is DEAD and off its stack */
 	struct spinlock exit_lock;   /* guards `gone` */
 	bool gone;
-	struct list all_link;        /* list of all threads, guarded by the list's lock */
+	struct list all_link;        /* list of threads that have started and not exited, guarded by the list's lock */
 #ifdef CONFIG_DEBUG
 	unsigned nlocks;             /* (T) sleeping locks held, for the rank checker */
 	struct {
@@ -86,5 +88,5 @@ void thread_yield(void);
 err_t thread_sleep_until(nsec_t deadline);
 /* Set flags and wake the thread if it sleeps in a way that these flags interrupt. From any context. */
 void thread_interrupt(struct thread *t, uint32_t flags);
-/* Call fn on each thread, with the list locked: fn may not sleep. */
+/* Call fn on each thread that has started and not exited, with the list locked (RANK_THREADS): fn may not sleep. */
 void thread_for_each(void (*fn)(struct thread *t, void *arg), void *arg);

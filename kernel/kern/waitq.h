@@ -27,3 +27,13 @@ err_t waitq_sleep_irq(struct waitq *q, struct spinlock *held, nsec_t deadline, u
 unsigned waitq_wake_one(struct waitq *q);
 unsigned waitq_wake_all(struct waitq *q);
 bool waitq_is_empty(struct waitq *q);
+
+/*
+ * The two halves of sleeping, for the locks of kern/ whose predicate is guarded by q->lock itself: with q->lock held (irqsave, nothing else), enqueue the current
+ * thread, then block, which releases the lock and returns with it held again. True: woken by waitq_wake_first_locked, and no longer on the queue.
+ */
+void waitq_enqueue_locked(struct waitq *q, unsigned flags, bool front);
+bool waitq_block_locked(struct waitq *q);
+/* The thread that has waited longest, NULL if there is none; and wake it. q->lock held. */
+struct thread *waitq_first_locked(struct waitq *q);
+void waitq_wake_first_locked(struct waitq *q);

@@ -23,6 +23,7 @@
  *	K3  used_pages = sum over areas that are handed out of their pages.
  */
 #include "kern/spinlock.h"
+#include "lib/kasan.h"
 #include "lib/printf.h"
 #include "lib/rbtree.h"
 #include "lib/string.h"
@@ -270,7 +271,11 @@ vaddr_t kva_alloc_stack(void)
 		area_set_ready(a, true);
 	else
 		a = area_create_filled(AREA_STACK, KSTACK_PAGES, 0);
-	return a ? a->start : 0;
+	if (!a)
+		return 0;
+	/* Whoever used it last may have left it by a function that never returns. */
+	kasan_unpoison((void *)a->start, KSTACK_PAGES * PAGE_SIZE);
+	return a->start;
 }
 
 void kva_free_stack(vaddr_t stack)
@@ -405,7 +410,7 @@ static bool next_mapped(vaddr_t va, struct area *out)
 
 void kva_validate(void)
 {
-	struct area a;
+	struct area a = {0};
 	spin_lock(&kva_lock);
 	ASSERT(validate_tree() == load_relaxed(&used_pages)); /* K3 */
 	spin_unlock(&kva_lock);

@@ -345,6 +345,8 @@ static size_t stride_of(size_t size, size_t align)
 {
 #ifdef CONFIG_DEBUG
 	size += SLAB_RED_MIN + sizeof(struct slab_trailer);
+#elif defined(CONFIG_KASAN)
+	size += SLAB_RED_MIN;
 #endif
 	return ALIGN_UP(MAX(size, sizeof(uint16_t)), MAX(align, sizeof(void *)));
 }

@@ -2,6 +2,7 @@
  * slab_debug.c - what debug kernels check about every object: it is allocated and freed in turn, by the cache
  * it came from, nobody writes beyond what was asked for (red zone) nor after it was freed (poison).
  */
+#include "lib/kasan.h"
 #include "lib/string.h"
 #include "mm/slab_priv.h"
 
@@ -91,5 +92,39 @@ void slab_debug_free(struct slab_cache *c, void *object, void *where)
 	t->where = where;
 	fill(object, (char *)object + c->size, SLAB_POISON);
 	fill((char *)object + c->size, t, SLAB_RED);
+}
+#elif defined(CONFIG_KASAN)
+/*
+ * In kernels with the address sanitizer the compiler checks every access; slab.c, which keeps its links in free objects, is left out.
+ */
+void slab_debug_new(struct slab_cache *c, void *object)
+{
+	kasan_poison(object, c->stride, KASAN_SLAB_FREE);
+}
+
+void slab_debug_alloc(struct slab_cache *c, void *object, void *where)
+{
+	(void)where;
+	kasan_poison(object, c->stride, KASAN_SLAB_REDZONE);
+	kasan_unpoison(object, c->size);
+}
+
+void slab_debug_narrow(struct slab_cache *c, void *object, size_t size)
+{
+	kasan_poison(object, c->size, KASAN_SLAB_REDZONE);
+	kasan_unpoison(object, size);
+}
+
+void slab_debug_free(struct slab_cache *c, void *object, void *where)
+{
+	if (!kasan_is_accessible(object, 1))
+		panic("slab %s: object %p is freed twice, or is no object, by %p", c->name, object, where);
+	kasan_poison(object, c->stride, KASAN_SLAB_FREE);
+}
+
+void slab_debug_check_free(struct slab_cache *c, void *object)
+{
+	if (kasan_is_accessible(object, 1))
+		panic("slab %s: object %p should be free", c->name, object);
 }
 #endif

@@ -31,6 +31,8 @@ struct slab_cache {
 	struct list link;  /* (G) */
 };
 
+enum { SLAB_RED_MIN = 8 }; /* bytes of red zone behind an object, in kernels that have red zones */
+
 /* Objects on their way, of one CPU and one cache; the rules are those of struct pcp (frame_priv.h). */
 struct magazine {
 	uint32_t count; /* own CPU */
@@ -51,12 +53,14 @@ enum {
 	SLAB_RED = 0xbb,
 	SLAB_POISON = 0x6b, /* free objects */
 	SLAB_FRESH = 0xa5,  /* objects just handed out: undefined contents */
-	SLAB_RED_MIN = 8,
 };
 static inline struct slab_trailer *slab_trailer(const struct slab_cache *c, void *object)
 {
 	return (struct slab_trailer *)((char *)object + c->stride - sizeof(struct slab_trailer));
 }
+#endif
+
+#if defined(CONFIG_DEBUG) || defined(CONFIG_KASAN)
 /* Called for every object of a new slab, at each alloc and each free. */
 void slab_debug_new(struct slab_cache *c, void *object);
 void slab_debug_alloc(struct slab_cache *c, void *object, void *where);

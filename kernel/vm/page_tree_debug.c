@@ -43,8 +43,10 @@ static void validate_node(const struct pt_node *node)
 
 void page_tree_validate(const struct page_tree *t)
 {
-	if (t->root)
-		validate_node(t->root);
+	if (!t->root)
+		return;
+	validate_node(t->root);
+	ASSERT(t->root->level == 0 || !is_power_of_two(t->root->present)); /* PT4 */
 }
 
 static void dump_node(const struct pt_node *node, unsigned depth)

@@ -72,7 +72,7 @@ static uint64_t shared_pages(const struct pt_node *leaf, uint64_t mask)
 	return n;
 }
 
-/* Recursion is as deep as the tree is high. shared_above: the path to the node is shared. */
+/* Recursion is as deep as the tree is high. shared_above: the path to the node is shared. shared may be NULL. */
 static uint64_t count_in(
     const struct pt_node *node, pgidx_t first, pgidx_t end, bool shared_above, uint64_t *shared)
 {
@@ -84,7 +84,8 @@ static uint64_t count_in(
 	uint64_t mask = node->present & c.touched;
 	if (node->level == 0) {
 		n = bit_count(mask);
-		*shared += shared_above ? n : shared_pages(node, mask);
+		if (shared)
+			*shared += shared_above ? n : shared_pages(node, mask);
 		return n;
 	}
 	for (; mask; mask &= mask - 1)
@@ -94,11 +95,10 @@ static uint64_t count_in(
 
 uint64_t page_tree_count(const struct page_tree *t, pgidx_t first, pgidx_t end, uint64_t *shared)
 {
-	uint64_t nshared = 0;
-	uint64_t n = t->root ? count_in(t->root, first, end, false, &nshared) : 0;
-	ASSERT(nshared <= n);
 	if (shared)
-		*shared = nshared;
+		*shared = 0;
+	uint64_t n = t->root ? count_in(t->root, first, end, false, shared) : 0;
+	ASSERT(!shared || *shared <= n);
 	return n;
 }
 
@@ -183,7 +183,6 @@ err_t page_tree_remove(struct page_tree *t, pgidx_t first, pgidx_t end, struct p
 {
 	struct pt_reserve local = {0};
 	struct pt_reserve *from = r ? r : &local;
-	ASSERT(end <= PT_INDEX_MAX + 1);
 	*freed = 0;
 	if (!t->root)
 		return 0;

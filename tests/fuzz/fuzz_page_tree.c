@@ -51,7 +51,7 @@ static err_t change_pages(struct input *in, unsigned k, unsigned op)
 		return model_remove(
 		    &m, k, MIN(idx, other), MAX(idx, other) + (MAX(idx, other) == PT_INDEX_MAX), op == 5);
 	default: /* a short range */
-		return model_remove(&m, k, idx, MIN(idx + take(in), PT_INDEX_MAX + 1), true);
+		return model_remove(&m, k, idx, idx + take(in), true);
 	}
 }
 

@@ -81,29 +81,11 @@ static uint32_t nth_cpu(unsigned n)
 			return cpu;
 }
 
-/* Move the current thread to a CPU. */
-static void move_to_cpu(uint32_t cpu)
-{
-	thread_set_affinity(current_thread(), 1ULL << cpu);
-	for (;;) {
-		preempt_disable();
-		bool arrived = cpu_id() == cpu;
-		preempt_enable();
-		if (arrived)
-			return;
-		thread_yield();
-	}
-}
-
 uint64_t kt_free_frames(void)
 {
-	/* Objects that slab caches keep for a CPU can only be given back there. */
-	for (unsigned i = 0; i < cpus_count(); i++) {
-		move_to_cpu(nth_cpu(i));
-		slab_shrink_all();
-		frame_drain_cpu();
-	}
-	thread_set_affinity(current_thread(), cpus_online());
+	kva_shrink();
+	frame_drain_all();
+	slab_shrink_all();
 	frame_drain_all();
 	return frame_free_count() + mmu_table_count(&kernel_mmu);
 }
@@ -160,11 +142,11 @@ bool kt_run_threads(unsigned n, void (*fn)(void *arg, unsigned i), void *arg)
 	return true;
 }
 
-/* Does the list of prefixes (commas between; "all") select the name? */
+/* Does the list of prefixes (commas between; "all" but measurements) select the name? */
 static bool selects(const char *pattern, const char *name)
 {
 	if (strcmp(pattern, "all") == 0)
-		return true;
+		return strncmp(name, "bench", 5) != 0;
 	for (const char *p = pattern; *p;) {
 		const char *comma = strchr(p, ',');
 		size_t n = comma ? (size_t)(comma - p) : strlen(p);

@@ -314,7 +314,7 @@ static void model_drop_cut(vaddr_t start, vaddr_t end, unsigned only_with)
 	for (unsigned i = 0; i < NPAGES; i++) {
 		struct mpage *m = &model[i];
 		vaddr_t base = ALIGN_DOWN(m->va, pt_span(m->level)), top = base + pt_span(m->level);
-		bool overlaps = base < end && start < top, whole = start <= base && top <= end;
+		bool overlaps = start < end && base < end && start < top, whole = start <= base && top <= end;
 		if (m->present && overlaps && !whole && (m->flags & only_with) == only_with)
 			m->present = false;
 	}

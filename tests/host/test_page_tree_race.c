@@ -39,7 +39,7 @@ static struct racing_tree {
 struct racer {
 	pthread_t thread;
 	unsigned id;
-	uint64_t rng, stamp, ops, clones, writes, copies, lookups, drops;
+	uint64_t rng, stamp, ops, clones, writes, in_place, copies, lookups, drops;
 };
 
 static uint64_t rnd(struct racer *w, uint64_t n)
@@ -84,6 +84,20 @@ static void write_page(struct racer *w, struct racing_tree *t, unsigned i)
 		p = fresh;
 	}
 	t->shadow[i] = *word(p);
+}
+
+/* As a write fault on a page that is writable already: no path to copy. */
+static void write_exclusive(struct racer *w, struct racing_tree *t)
+{
+	unsigned i = (unsigned)rnd(w, PAGES);
+	bool exclusive = false;
+	struct pt_node *leaf = page_tree_leaf(&t->tree, index_of(i), &exclusive);
+	struct page *p = leaf ? leaf->slots[index_of(i) % PT_SLOTS].page : NULL;
+	if (!p || !exclusive || page_shares(p) > 1)
+		return;
+	CHECK(*word(p) == t->shadow[i]);
+	t->shadow[i] = *word(p) = ++w->stamp << 8 | w->id;
+	w->in_place++;
 }
 
 static void look_up(struct racer *w, struct racing_tree *t)
@@ -162,6 +176,8 @@ static void step(struct racer *w)
 			write_page(w, t, (i + n) % PAGES);
 	} else if (op < 13) {
 		look_up(w, t);
+		for (unsigned n = 0; n < 16; n++)
+			write_exclusive(w, t);
 	} else if (op < 14) {
 		scan(t);
 	} else if (op < 15) {
@@ -198,13 +214,14 @@ static void run_race(uint64_t ops)
 		sum.clones += w[i].clones;
 		sum.writes += w[i].writes;
 		sum.copies += w[i].copies;
+		sum.in_place += w[i].in_place;
 		sum.lookups += w[i].lookups;
 		sum.drops += w[i].drops;
 	}
-	printf("# %llu clones, %llu writes (%llu by copy), %llu lookups, %llu drops\n",
+	printf("# %llu clones, %llu writes (%llu by copy), %llu in place, %llu lookups, %llu drops\n",
 	    (unsigned long long)sum.clones, (unsigned long long)sum.writes, (unsigned long long)sum.copies,
-	    (unsigned long long)sum.lookups, (unsigned long long)sum.drops);
-	CHECK(sum.clones && sum.copies && sum.copies < sum.writes);
+	    (unsigned long long)sum.in_place, (unsigned long long)sum.lookups, (unsigned long long)sum.drops);
+	CHECK(sum.clones && sum.in_place && sum.copies && sum.copies < sum.writes);
 	for (unsigned k = 0; k < TREES; k++) {
 		scan(&trees[k]);
 		page_tree_destroy(&trees[k].tree, NULL);

@@ -24,7 +24,7 @@
 
 enum { MODEL_TREES = 12, MODEL_ENTRIES = 512 };
 
-#define SEEN (1ULL << 63)
+#define PLACE (1ULL << 48) /* values stay below */
 
 struct model_entry {
 	pgidx_t idx;
@@ -108,34 +108,30 @@ static inline void model_compare(struct model_tree *t)
 	MCHECK(page_tree_is_empty(&t->tree) == (t->n == 0));
 }
 
-/* Frames in use are the distinct pages of all shadows, and nobody's exclusive page is somebody else's; with one tree alive, nothing is shared. */
+/* Frames in use are the distinct pages of all shadows; and a page counts as shared exactly if it is in more than one place. */
 static inline void model_compare_all(struct model *m)
 {
-	unsigned live = 0, last = 0;
-	uint64_t distinct = 0, shared;
+	uint64_t distinct = 0;
 	for (unsigned k = 0; k < MODEL_TREES; k++)
-		if (m->t[k].live) {
-			live++;
-			last = k;
+		if (m->t[k].live)
 			model_compare(&m->t[k]);
-		}
-	for (unsigned k = 0; k < MODEL_TREES;
-	     k++) /* count each page in its first place: the word's top bit says seen */
+	for (unsigned k = 0; k < MODEL_TREES; k++) /* the upper bits of a page's word count its places */
 		for (unsigned i = 0; i < m->t[k].n; i++) {
-			distinct += !(*page_word(m->t[k].e[i].page) & SEEN);
-			*page_word(m->t[k].e[i].page) |= SEEN;
+			uint64_t *word = page_word(m->t[k].e[i].page);
+			distinct += *word < PLACE;
+			*word += PLACE;
 		}
+	for (unsigned k = 0; k < MODEL_TREES; k++) {
+		uint64_t shared = 0, in_two_places = 0;
+		for (unsigned i = 0; i < m->t[k].n; i++)
+			in_two_places += *page_word(m->t[k].e[i].page) >= 2 * PLACE;
+		page_tree_count(&m->t[k].tree, 0, PT_INDEX_MAX + 1, &shared);
+		MCHECK(shared == in_two_places);
+	}
 	for (unsigned k = 0; k < MODEL_TREES; k++)
 		for (unsigned i = 0; i < m->t[k].n; i++)
-			*page_word(m->t[k].e[i].page) &= ~SEEN;
+			*page_word(m->t[k].e[i].page) %= PLACE;
 	MCHECK(distinct == m->pages);
-	if (live == 1) {
-		page_tree_count(&m->t[last].tree, 0, PT_INDEX_MAX + 1, &shared);
-		for (unsigned i = 0; shared && i < m->t[last].n;
-		     i++) /* a page may be in two slots of one tree */
-			shared -= page_shares(m->t[last].e[i].page) > 1;
-		MCHECK(shared == 0);
-	}
 }
 
 /* ---- Operations: t is live ---- */
@@ -223,6 +219,7 @@ static inline err_t model_own_and_prune(struct model *m, unsigned k, pgidx_t idx
 	err_t err = model_own(&m->t[k], idx, false, &s);
 	if (!err)
 		page_tree_prune(&m->t[k].tree, idx);
+	MCHECK(err || page_tree_is_empty(&m->t[k].tree) == (m->t[k].n == 0));
 	return err;
 }
 

@@ -13,6 +13,7 @@ static void check_sleep(const char *what, const char *name)
 		panic("%s %s: sleeping with preemption disabled (a spinlock is held)", what, name);
 }
 
+#ifdef CONFIG_DEBUG
 static void note_acquire(const void *lock, const char *name, int rank, void *where)
 {
 	struct thread *t = current_thread();
@@ -28,16 +29,6 @@ static void note_acquire(const void *lock, const char *name, int rank, void *whe
 	t->locks[t->nlocks++].where = where;
 }
 
-static bool holds(const void *lock)
-{
-	struct thread *t = current_thread();
-
-	for (unsigned i = 0; i < t->nlocks; i++)
-		if (t->locks[i].lock == lock)
-			return true;
-	return false;
-}
-
 static void note_release(const void *lock, const char *name)
 {
 	struct thread *t = current_thread();
@@ -51,6 +42,16 @@ static void note_release(const void *lock, const char *name)
 		}
 	panic("%s released by a thread that does not hold it", name);
 }
+#else
+static void note_acquire(const void *lock, const char *name, int rank, void *where)
+{
+	(void)lock, (void)name, (void)rank, (void)where;
+}
+static void note_release(const void *lock, const char *name)
+{
+	(void)lock, (void)name;
+}
+#endif
 
 /* ---------------------------------------------------------------- mutex */
 
@@ -162,7 +163,7 @@ void rwlock_write_unlock(struct rwlock *l)
 
 bool rwlock_is_write_held(struct rwlock *l)
 {
-	return (load_relaxed(&l->state) & RW_WRITER) && holds(l);
+	return (load_acquire(&l->state) & RW_WRITER) && l->writer == current_thread();
 }
 
 bool rwlock_is_held(struct rwlock *l)
@@ -188,24 +189,26 @@ static bool is_interrupted(struct thread *t, unsigned flags)
 
 static void enqueue(struct waitq *q, struct thread *t)
 {
-	spin_lock(&q->lock);
+	uint64_t state = spin_lock_irqsave(&q->lock);
+
 	store_relaxed(&t->state, THREAD_BLOCKED);
 	t->waiting_on = q;
 	list_push_back(&q->sleepers, &t->wait_link);
-	spin_unlock(&q->lock);
+	spin_unlock_irqrestore(&q->lock, state);
 }
 
 /* Leave the queue if nobody has woken us; false: somebody has. */
 static bool withdraw(struct waitq *q, struct thread *t)
 {
-	spin_lock(&q->lock);
+	uint64_t state = spin_lock_irqsave(&q->lock);
+
 	bool queued = t->waiting_on == q;
 	if (queued) {
 		list_remove(&t->wait_link);
 		t->waiting_on = NULL;
 		store_relaxed(&t->state, THREAD_RUNNING);
 	}
-	spin_unlock(&q->lock);
+	spin_unlock_irqrestore(&q->lock, state);
 	return queued;
 }
 

@@ -44,6 +44,7 @@
 #include "mm/page.h"
 
 unsigned pt_max_leaf_level = 1;
+uint64_t pt_nx = PTE_NX;
 
 /* How each enum mmu_cache is written in an entry, for the PAT that pat_mtrr.c programs: WB WT UC- UC WB WT
  * UC- WC. */
@@ -82,7 +83,7 @@ static inline uint64_t leaf_bits(unsigned flags)
 	e |= flags & MMU_WRITE ? PTE_W : 0;
 	e |= flags & MMU_USER ? PTE_U : 0;
 	e |= flags & MMU_GLOBAL ? PTE_G : 0;
-	e |= flags & MMU_EXEC ? 0 : PTE_NX;
+	e |= flags & MMU_EXEC ? 0 : pt_nx;
 	return e;
 }
 
@@ -192,7 +193,7 @@ static void gather_table(struct page_tables *pt, struct mmu_gather *g, pte_t *ta
 	ASSERT(page_kind(p) == PAGE_TABLE && p->owner == pt);
 	p->table_next = g->tables ? (uint32_t)page_to_pfn(g->tables) : 0;
 	g->tables = p;
-	pt->count--;
+	fetch_sub_relaxed(&pt->count, 1);
 }
 
 /* -- life
@@ -205,7 +206,7 @@ err_t tables_init(struct page_tables *pt, const pte_t *kernel_root)
 	if (!p)
 		return -ENOMEM;
 	pt->root = page_to_virt(p);
-	pt->count = 1;
+	store_relaxed(&pt->count, 1);
 	for (unsigned i = PT_ENTRIES / 2; i < PT_ENTRIES; i++)
 		store_relaxed(&pt->root[i], load_relaxed(&kernel_root[i]));
 	return 0;
@@ -222,7 +223,7 @@ static void free_subtree(struct page_tables *pt, pte_t *table, unsigned level, u
 		if (!pte_is_leaf(e, level))
 			free_subtree(pt, pte_table(e), level - 1, PT_ENTRIES);
 	}
-	pt->count--;
+	fetch_sub_relaxed(&pt->count, 1);
 	frame_free(virt_to_page((void *)table));
 }
 
@@ -230,7 +231,7 @@ void tables_fini(struct page_tables *pt)
 {
 	ASSERT(load_acquire(&pt->unflushed) == 0);
 	free_subtree(pt, pt->root, PT_LEVELS - 1, PT_ENTRIES / 2);
-	ASSERT(pt->count == 0);
+	ASSERT(load_relaxed(&pt->count) == 0);
 	pt->root = NULL;
 }
 
@@ -287,7 +288,7 @@ static err_t grow(struct page_tables *pt, pte_t *slot, vaddr_t va, unsigned at, 
 	}
 	store_release(slot, page_to_phys(fresh[n - 1]) | rights);
 	entry_added(table_of(slot));
-	pt->count += n;
+	fetch_add_relaxed(&pt->count, n);
 	return 0;
 
 free_fresh:
@@ -628,7 +629,7 @@ void tables_protect(struct page_tables *pt, vaddr_t start, vaddr_t end, unsigned
 		tables_unmap(pt, start, end, g);
 		return;
 	}
-	c.set = (flags & MMU_USER ? PTE_U : 0) | (flags & MMU_EXEC ? 0 : PTE_NX);
+	c.set = (flags & MMU_USER ? PTE_U : 0) | (flags & MMU_EXEC ? 0 : pt_nx);
 	c.clear = (flags & MMU_USER ? 0 : PTE_U) | (flags & MMU_EXEC ? PTE_NX : 0) |
 		  (flags & MMU_WRITE ? 0 : PTE_W);
 	note_if_others_wait(pt, g, start, end);

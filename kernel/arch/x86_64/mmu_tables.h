@@ -56,16 +56,18 @@ static inline paddr_t pte_paddr(uint64_t e, unsigned level)
 	return e & PTE_ADDR & ~(pt_span(level) - 1);
 }
 
-/* All fields: guarded by the context's lock, but for `unflushed`. */
+/* All fields: guarded by the context's lock, but for the atomic ones. */
 struct page_tables {
 	pte_t *root;
-	uint64_t count;             /* table frames that belong to it */
+	_Atomic uint64_t count;     /* table frames that belong to it; written under the lock */
 	_Atomic uint32_t unflushed; /* gathers that noted something and have not been flushed; raised under
 				       the lock, lowered without */
 };
 
 /* Largest level at which a leaf may be: 1 (2 MiB), or 2 (1 GiB) if the CPU can. Constant after boot. */
 extern unsigned pt_max_leaf_level;
+/* PTE_NX, or 0 on a CPU that has no such bit and would take it for an error. Constant after boot. */
+extern uint64_t pt_nx;
 
 /* A root with the upper half of `kernel_root` and an empty lower half. -ENOMEM. */
 MUST_CHECK err_t tables_init(struct page_tables *pt, const pte_t *kernel_root);

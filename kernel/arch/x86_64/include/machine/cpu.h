@@ -218,3 +218,11 @@ DEFINE_CONTROL_REGISTER(cr2)
 DEFINE_CONTROL_REGISTER(cr3)
 DEFINE_CONTROL_REGISTER(cr4)
 #undef DEFINE_CONTROL_REGISTER
+
+/* DR6, which tells the cause of a debug trap, and clear it for the next one. */
+static inline uint64_t debug_status_take(void)
+{
+	uint64_t v;
+	__asm__ volatile("movq %%dr6, %0\n\tmovq %1, %%dr6" : "=&r"(v) : "r"(0xffff0ff0UL) : "memory");
+	return v;
+}

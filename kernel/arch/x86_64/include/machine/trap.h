@@ -41,7 +41,7 @@
 #include "lib/types.h"
 
 /*
- * Registers of the interrupted code. A frame that comes from user mode lies at the very end of the thread's kernel stack, complete, at arch_user_frame():
+ * Registers of the interrupted code. A frame that comes from user mode lies at the very end of the thread's kernel stack, complete, at user_frame(thread):
  * whoever changes it there (fork, exec, signals) changes what the thread returns to.
  */
 struct trap_frame {
@@ -56,6 +56,9 @@ _Static_assert(sizeof(struct trap_frame) == TRAP_SIZE, "entry.S");
 _Static_assert(offsetof(struct trap_frame, rax) == TRAP_RAX, "entry.S");
 _Static_assert(offsetof(struct trap_frame, vector) == TRAP_VECTOR, "entry.S");
 _Static_assert(offsetof(struct trap_frame, rip) == TRAP_RIP, "entry.S");
+
+/* The user registers of thread t (struct thread *), while it is in the kernel. */
+#define user_frame(t) ((struct trap_frame *)((t)->stack_end - TRAP_SIZE))
 
 enum page_fault_error {
 	PF_PRESENT = 1 << 0,

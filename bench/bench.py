@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""bench.py --kernel ELF --initrd CPIO [--write FILE | --tap] - count what the memory core costs, in instructions.
+
+Boots the kernel on one CPU in QEMU's instruction-count mode, where one instruction is one tick of the time-stamp counter and
+figures repeat exactly; kbench.c and ubench.c print them. Prints a table with the limits, and fails if one is passed. --write: put the
+table between the markers of a Markdown file. --tap: print a test point for each limit instead.
+"""
+import argparse
+import os
+import re
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+FIGURE = re.compile(r"bench: (.+) = (\d+)")
+BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
+
+# Name, limit (None: shown only). Functions make figures of others.
+LIMITS = [
+    ("frame_alloc and frame_free", 60),
+    ("page_tree_lookup at height 3", 40),
+    ("clone of 1 page", None),
+    ("clone of 1M pages", lambda f: round(f["clone of 1 page"] * 1.05)),
+    ("destroy of a clone of 1 page", None),
+    ("destroy of a clone of 1M pages", lambda f: round(f["destroy of a clone of 1 page"] * 1.05)),
+    ("zeroing a frame", None),
+    ("anonymous write fault, zeroing apart", 500),
+    ("read fault of the zero page", 450),
+    ("null system call", 100),
+    ("boot to user space", 30_000_000),
+]
+
+
+def run(opts):
+    """{name: instructions}"""
+    command = [os.path.join(ROOT, "tools", "qemu.py"), "test", "--name", "bench", "--machine", "microvm", "--icount", "--mem", "1G"]
+    command += ["--kernel", opts.kernel, "--initrd", opts.initrd, "--timeout", "300"]
+    command += ["--append", "test=bench", "--append", "init=/bin/ubench"]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    figures = {}
+    for log in ("bench.log", "bench-2.log"):
+        with open(os.path.join(ROOT, "build", "log", log), encoding="utf-8", errors="replace") as f:
+            figures.update({name: int(value) for name, value in FIGURE.findall(f.read())})
+    if done.returncode:
+        sys.stderr.write(done.stdout + done.stderr)
+    if "anonymous write fault with zeroing" in figures and "zeroing a frame" in figures:
+        figures["anonymous write fault, zeroing apart"] = figures["anonymous write fault with zeroing"] - figures["zeroing a frame"]
+    return figures, done.returncode == 0
+
+
+def judge(figures):
+    """(name, figure or None, limit or None, good) of each line of the table."""
+    for name, limit in LIMITS:
+        try:
+            bound = limit(figures) if callable(limit) else limit
+        except KeyError:
+            bound = 0
+        value = figures.get(name)
+        yield name, value, bound, value is not None and (bound is None or value <= bound)
+
+
+def table(rows):
+    text = ["| instructions | count | limit |", "|---|---:|---:|"]
+    for name, value, bound, good in rows:
+        shown = "missing" if value is None else f"{value:,}"
+        text.append(f"| {name} | {shown}{'' if good else ' **over**'} | {'' if bound is None else f'{bound:,}'} |")
+    return "\n".join(text)
+
+
+def write(path, text):
+    with open(path, encoding="utf-8") as f:
+        old = f.read()
+    head, rest = old.split(BEGIN)
+    new = f"{head}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}"
+    if new != old:
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(new)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--kernel", required=True)
+    parser.add_argument("--initrd", required=True)
+    parser.add_argument("--write")
+    parser.add_argument("--tap", action="store_true")
+    opts = parser.parse_args()
+    figures, clean = run(opts)
+    rows = list(judge(figures))
+    if opts.tap:
+        print(f"1..{len(rows) + 1}")
+        print(f"{'ok' if clean else 'not ok'} 1 - bench: ends cleanly")
+        for i, (name, value, bound, good) in enumerate(rows, 2):
+            print(f"{'ok' if good else 'not ok'} {i} - bench: {name}: {value}{'' if bound is None else f' of {bound}'} instructions")
+        return 0
+    print(table(rows))
+    if opts.write:
+        write(opts.write, table(rows))
+    return 0 if clean and all(row[3] for row in rows) else 1
+
+
+sys.exit(main())

@@ -1,0 +1,754 @@
+/*
+ * sched.c - the scheduler.
+ *
+ * Who runs. Every CPU has a run queue: the READY threads in a red-black tree by `vruntime`, the time each has
+ * run, scaled by its weight (a nice level is a factor of 1.25). The first in the tree has had the least of its
+ * share and runs next; so in the long run threads get time in proportion to their weights. `floor` follows the
+ * least vruntime of the queue and never goes back. A thread that leaves the CPU to sleep keeps its distance to
+ * the floor and gets it back on the queue it wakes on; time asleep is not saved up beyond SLEEPER_BONUS.
+ *
+ * When. The running thread is preempted when its time slice ends, when a thread wakes that is behind it by
+ * more than WAKE_MARGIN, or when something moves it away. All of these set cpu.need_resched, and the switch
+ * happens at the next preempt_enable, at the return from the interrupt, or at the return to user mode. A slice
+ * is only timed while somebody else is READY: no tick.
+ *
+ * Where. A thread wakes where it last ran if that CPU is idle, else on an idle CPU, else where it last ran. A
+ * CPU that goes idle steals from the fullest queue. A CPU whose slice ends gives a thread to an idle CPU, or
+ * now and then to one that is much less loaded: the busy ones tick anyway, and those that do not tick need not
+ * be woken to find out that there is nothing for them.
+ *
+ * The switch. sched_switch runs with interrupts disabled and preemption count 1:
+ *
+ *	prev: lock queue; account; put prev back if it still wants to run; pick next;
+ *	      mmu_switch(next->mmu); arch_thread_switch
+ *	next: ... returns from its own arch_thread_switch; unlock queue; do what prev left to do
+ *
+ * The queue lock is held across the change of stacks and released by the thread that runs then. That gives
+ * one simple rule: under a queue's lock, a thread that is not `current` is not on its stack. So a waker never
+ * has to wait for a thread to finish leaving, a thread that is woken before it left simply goes on, and a dead
+ * thread is declared gone by the next one, when nothing of it is in use any more. mmu_switch comes first
+ * because from then on the kernel half is all that anybody looks at, and every context has the same one. A new
+ * thread starts in sched_finish_first_switch instead, which is the part after arch_thread_switch.
+ *
+ * Moving. No two queue locks are held at a time. A thread in transit between queues is BLOCKED for that
+ * moment: the mover takes it off its queue, unlocks, and makes it ready like any waker would; whoever comes in
+ * between (a wake-up, another mover) may make it ready first, which is just as good. So READY means queued,
+ * under the queue's lock, at all times, and there is no order of queue locks to keep. A running thread that
+ * may not stay on its CPU is moved in this way by the thread that runs after it.
+ *
+ * Rejected: one global queue (a lock that everybody wants), and pulling balance by a periodic timer on idle
+ * CPUs (they would not sleep).
+ *
+ * Fields: (Q) guarded by the queue's lock; (A) atomic, written under the lock, read by anybody.
+ */
+#include "arch/clock.h"
+#include "arch/mmu.h"
+#include "arch/upcall.h"
+#include "kern/sched.h"
+#include "kern/timer.h"
+#include "lib/bits.h"
+
+enum {
+	US = 1000,
+	SLICE_PERIOD = 12000 * US, /* shared by the threads of a queue */
+	SLICE_LEAST = 3000 * US,
+	SLEEPER_BONUS = 6000 * US, /* weighted ns that a sleeper may be behind the floor */
+	WAKE_MARGIN = 1000 * US,   /* weighted ns */
+	BALANCE_PERIOD = 50000 * US,
+	DETACH_SCAN = 16, /* threads looked at in search of one that may move */
+	WEIGHT_NORMAL = 1024,
+};
+
+/* 1024 * 1.25^-nice, rounded, for nice -20 ... 19. */
+static const uint32_t weights[NICE_MAX - NICE_MIN + 1] = {
+    88818,
+    71054,
+    56843,
+    45475,
+    36380,
+    29104,
+    23283,
+    18626,
+    14901,
+    11921,
+    9537,
+    7629,
+    6104,
+    4883,
+    3906,
+    3125,
+    2500,
+    2000,
+    1600,
+    1280,
+    1024,
+    819,
+    655,
+    524,
+    419,
+    336,
+    268,
+    215,
+    172,
+    137,
+    110,
+    88,
+    70,
+    56,
+    45,
+    36,
+    29,
+    23,
+    18,
+    15,
+};
+
+struct run_queue {
+	struct spinlock lock;
+	struct rb_tree tree;      /* (Q) READY threads by vruntime */
+	uint64_t floor;           /* (Q) */
+	struct thread *current;   /* (Q) */
+	struct thread *idle;      /* constant after sched_init_cpu */
+	struct thread *prev;      /* (Q) between the halves of a switch: who was current */
+	struct thread *displaced; /* (Q) likewise: a thread that may not run here any more */
+	nsec_t next_balance;      /* (Q) */
+	bool slice_timed; /* (Q) the end of the current slice is in the timer; written by the CPU itself */
+	_Atomic uint32_t nready;   /* (A) */
+	_Atomic uint64_t load;     /* (A) sum of the weights of all READY threads and current */
+	_Atomic uint64_t switches; /* (A) */
+	uint32_t cpu;              /* constant */
+} ALIGNED(CACHE_LINE);
+
+static struct run_queue queues[MAX_CPUS];
+static _Atomic uint64_t active_cpus; /* CPUs that schedule */
+static _Atomic uint64_t idle_cpus;   /* CPUs with nothing to run: a hint */
+
+static uint64_t weight_of(const struct thread *t)
+{
+	return weights[t->nice - NICE_MIN];
+}
+
+/* Is virtual time a before b? Both wrap round. */
+static bool is_before(uint64_t a, uint64_t b)
+{
+	return (int64_t)(a - b) < 0;
+}
+
+static bool may_run_on(const struct thread *t, uint32_t cpu)
+{
+	return t->affinity & BIT(cpu);
+}
+
+/* ------------------------------------------------------------------------------------------ one queue */
+
+static struct run_queue *this_queue(void)
+{
+	return &queues[cpu_id()];
+}
+
+/* Lock the queue of the CPU that t belongs to. */
+static struct run_queue *queue_lock_of(struct thread *t, uint64_t *state)
+{
+	for (;;) {
+		struct run_queue *q = &queues[load_relaxed(&t->cpu)];
+		*state = spin_lock_irqsave(&q->lock);
+		if (load_relaxed(&t->cpu) == q->cpu)
+			return q;
+		spin_unlock_irqrestore(&q->lock, *state);
+	}
+}
+
+static struct thread *queue_first_locked(struct run_queue *q)
+{
+	struct rb_node *first = rb_first(&q->tree);
+
+	return first ? rb_entry(first, struct thread, run_node) : NULL;
+}
+
+static void load_add(struct run_queue *q, uint64_t delta)
+{
+	store_relaxed(&q->load, load_relaxed(&q->load) + delta);
+}
+
+static void floor_advance_locked(struct run_queue *q)
+{
+	struct thread *first = queue_first_locked(q);
+	struct thread *least = q->current != q->idle ? q->current : NULL;
+
+	if (first && (!least || is_before(first->vruntime, least->vruntime)))
+		least = first;
+	if (least && is_before(q->floor, least->vruntime))
+		q->floor = least->vruntime;
+}
+
+/* Charge the current thread for the time since it got the CPU or was last charged. */
+static void account_locked(struct run_queue *q, nsec_t now)
+{
+	struct thread *t = q->current;
+	nsec_t ran = now > t->run_started ? now - t->run_started : 0;
+
+	t->run_started = now;
+	t->cpu_time += ran;
+	if (t == q->idle)
+		return;
+	t->vruntime += ran * WEIGHT_NORMAL / weight_of(t);
+	floor_advance_locked(q);
+}
+
+static void enqueue_locked(struct run_queue *q, struct thread *t)
+{
+	struct rb_node **link = &q->tree.root, *parent = NULL;
+
+	ASSERT_HELD(&q->lock);
+	ASSERT(!t->queued);
+	while (*link) {
+		parent = *link;
+		bool left = is_before(t->vruntime, rb_entry(parent, struct thread, run_node)->vruntime);
+		link = left ? &parent->left : &parent->right;
+	}
+	rb_insert(&q->tree, &t->run_node, parent, link);
+	t->queued = true;
+	store_relaxed(&t->state, THREAD_READY);
+	store_relaxed(&q->nready, load_relaxed(&q->nready) + 1);
+	load_add(q, weight_of(t));
+	atomic_fetch_and_explicit(&idle_cpus, ~BIT(q->cpu), memory_order_relaxed);
+}
+
+static void dequeue_locked(struct run_queue *q, struct thread *t)
+{
+	ASSERT_HELD(&q->lock);
+	ASSERT(t->queued && load_relaxed(&t->cpu) == q->cpu);
+	rb_remove(&q->tree, &t->run_node);
+	t->queued = false;
+	store_relaxed(&q->nready, load_relaxed(&q->nready) - 1);
+	load_add(q, 0 - weight_of(t));
+}
+
+/* t leaves q without being queued elsewhere: its virtual time becomes a distance. */
+static void leave_locked(struct run_queue *q, struct thread *t)
+{
+	t->vruntime -= q->floor;
+}
+
+/* t, which was on no queue, comes to q: its distance becomes a virtual time. */
+static void arrive_locked(struct run_queue *q, struct thread *t)
+{
+	if (is_before(t->vruntime, 0 - (uint64_t)SLEEPER_BONUS))
+		t->vruntime = 0 - (uint64_t)SLEEPER_BONUS;
+	t->vruntime += q->floor;
+	enqueue_locked(q, t);
+}
+
+/* Make the CPU of q run its scheduler. */
+static void kick_locked(struct run_queue *q)
+{
+	if (exchange_acq_rel(&cpus[q->cpu].need_resched, 1) == 0 && q != this_queue())
+		cpu_send_resched(q->cpu);
+}
+
+/* On the CPU of q: see that the current slice ends if somebody waits for it. A slice that is being timed
+ * stays. */
+static void slice_time_locked(struct run_queue *q, nsec_t now)
+{
+	uint32_t nready = load_relaxed(&q->nready);
+
+	if (q->slice_timed || nready == 0 || q->current == q->idle)
+		return;
+	q->slice_timed = true;
+	timer_set_slice(now + MAX(SLICE_PERIOD / (nready + 1), (uint32_t)SLICE_LEAST));
+}
+
+/* t has just been queued on q: should it run at once? If not, should the slice be timed now? */
+static void check_preempt_locked(struct run_queue *q, struct thread *t)
+{
+	nsec_t now = clock_now();
+
+	if (!q->current) /* not up yet */
+		return;
+	if (q->current != q->idle) {
+		account_locked(q, now);
+		if (!is_before(t->vruntime + WAKE_MARGIN, q->current->vruntime)) {
+			if (q == this_queue())
+				slice_time_locked(q, now);
+			else if (!q->slice_timed)
+				cpu_send_resched(q->cpu); /* upcall_resched times it there */
+			return;
+		}
+	}
+	kick_locked(q);
+}
+
+/* ------------------------------------------------------------------------------------------ making ready */
+
+enum { NO_CPU = MAX_CPUS };
+
+static uint32_t least_loaded(uint64_t mask)
+{
+	uint32_t best = bit_lowest(mask);
+
+	for (uint64_t rest = mask; rest; rest &= rest - 1) {
+		uint32_t cpu = bit_lowest(rest);
+		if (load_relaxed(&queues[cpu].load) < load_relaxed(&queues[best].load))
+			best = cpu;
+	}
+	return best;
+}
+
+/* Where a thread that is NEW or BLOCKED should run. `wish`: a CPU that somebody wants it on, or NO_CPU. */
+static uint32_t choose_cpu(const struct thread *t, uint32_t wish)
+{
+	uint64_t allowed = t->affinity & load_acquire(&active_cpus);
+	uint64_t idle = load_relaxed(&idle_cpus) & allowed;
+	uint64_t last = BIT(load_relaxed(&t->cpu));
+
+	if (!allowed)
+		return bit_lowest(t->affinity); /* it comes up and finds the thread */
+	if (wish != NO_CPU && (allowed & BIT(wish)))
+		return wish;
+	if (idle & last)
+		return load_relaxed(&t->cpu);
+	if (idle)
+		return bit_lowest(idle);
+	if ((allowed & last) && load_relaxed(&t->state) != THREAD_NEW)
+		return load_relaxed(&t->cpu);
+	return least_loaded(allowed);
+}
+
+/* May t be made ready? With flags != 0: only if it sleeps in a way that these thread flags interrupt. */
+static bool is_startable(const struct thread *t, uint32_t flags)
+{
+	uint32_t state = load_seq_cst(&t->state);
+
+	if (flags == 0)
+		return state == THREAD_BLOCKED || state == THREAD_NEW;
+	if (state != THREAD_BLOCKED)
+		return false;
+	if (t->wait_flags & WAIT_INTERRUPTIBLE)
+		return flags & THREAD_EXIT_WORK;
+	return (t->wait_flags & WAIT_KILLABLE) && (flags & THREAD_KILLED);
+}
+
+/*
+ * The one way onto a queue for a thread that is on none. Outcomes: it was not startable (false); it had not
+ * left its CPU yet and goes on; it is queued. While it changes queues no lock is held, and others may get
+ * ahead of us: then it is not startable any more when we look again, or belongs to a third queue.
+ */
+static bool make_ready(struct thread *t, uint32_t flags, uint32_t wish)
+{
+	struct run_queue *q;
+	uint64_t state;
+
+	for (bool moved = false;; moved = true) {
+		q = queue_lock_of(t, &state);
+		if (!is_startable(t, flags)) {
+			spin_unlock_irqrestore(&q->lock, state);
+			return false;
+		}
+		if (q->current == t) {
+			store_relaxed(&t->state, THREAD_RUNNING);
+			spin_unlock_irqrestore(&q->lock, state);
+			return true;
+		}
+		uint32_t target = moved && may_run_on(t, q->cpu) ? q->cpu : choose_cpu(t, wish);
+		if (target == q->cpu)
+			break;
+		store_relaxed(&t->cpu, target);
+		spin_unlock_irqrestore(&q->lock, state);
+	}
+	arrive_locked(q, t);
+	check_preempt_locked(q, t);
+	spin_unlock_irqrestore(&q->lock, state);
+	return true;
+}
+
+bool sched_make_ready(struct thread *t)
+{
+	return make_ready(t, 0, NO_CPU);
+}
+
+bool sched_interrupt(struct thread *t, uint32_t flags)
+{
+	bool woken = make_ready(t, flags, NO_CPU);
+
+	/* One that runs in user mode notices its exit work on the way back from an interrupt. */
+	if (!woken && load_relaxed(&t->state) == THREAD_RUNNING && t != current_thread())
+		cpu_send_resched(load_relaxed(&t->cpu));
+	return woken;
+}
+
+/* ------------------------------------------------------------------------------------------ the switch */
+
+/* What becomes of the thread that gives up the CPU. */
+static void put_prev_locked(struct run_queue *q, struct thread *prev)
+{
+	uint32_t state = load_relaxed(&prev->state);
+
+	if (prev == q->idle)
+		return;
+	load_add(q, 0 - weight_of(prev));
+	if (state == THREAD_RUNNING && may_run_on(prev, q->cpu)) {
+		enqueue_locked(q, prev);
+		return;
+	}
+	leave_locked(q, prev);
+	if (state == THREAD_RUNNING) {
+		store_relaxed(&prev->state, THREAD_BLOCKED);
+		q->displaced = prev;
+	}
+}
+
+static struct thread *pick_next_locked(struct run_queue *q)
+{
+	struct thread *next = queue_first_locked(q);
+
+	if (!next) {
+		atomic_fetch_or_explicit(&idle_cpus, BIT(q->cpu), memory_order_relaxed);
+		return q->idle;
+	}
+	dequeue_locked(q, next);
+	load_add(q, weight_of(next));
+	return next;
+}
+
+/* The second half, on the stack of the new thread: release the queue, then finish what the old one could not.
+ */
+static void finish_switch(void)
+{
+	struct run_queue *q = this_queue();
+	struct thread *displaced = q->displaced, *prev = q->prev;
+	bool is_dead = prev && load_relaxed(&prev->state) == THREAD_DEAD;
+
+	q->displaced = q->prev = NULL;
+	spin_unlock(&q->lock);
+	if (displaced)
+		sched_make_ready(displaced);
+	if (is_dead)
+		thread_gone(prev);
+}
+
+static void switch_to_locked(struct run_queue *q, struct thread *prev, struct thread *next)
+{
+	q->prev = prev;
+	store_relaxed(&q->switches, load_relaxed(&q->switches) + 1);
+	cpus[q->cpu].current = next;
+	if (next->mmu)
+		mmu_switch(next->mmu);
+	arch_thread_switch(prev, next);
+}
+
+void sched_switch(void)
+{
+	struct run_queue *q = this_queue();
+	struct thread *prev = q->current;
+
+	ASSERT(preempt_count() == 1 && !irq_is_enabled());
+	spin_lock(&q->lock);
+	nsec_t now = clock_now();
+	account_locked(q, now);
+	store_relaxed(&cpus[q->cpu].need_resched, 0);
+	put_prev_locked(q, prev);
+	struct thread *next = pick_next_locked(q);
+	q->current = next;
+	next->run_started = now;
+	store_relaxed(&next->state, THREAD_RUNNING);
+	if (q->slice_timed) {
+		q->slice_timed = false;
+		timer_set_slice(NSEC_NEVER);
+	}
+	slice_time_locked(q, now);
+	if (next != prev)
+		switch_to_locked(q, prev, next);
+	finish_switch(); /* of the CPU that runs us now, perhaps another one than above */
+}
+
+void sched_finish_first_switch(void)
+{
+	finish_switch();
+	preempt_count_add(-1);
+	irq_enable();
+	preempt_check();
+}
+
+void upcall_preempt(void)
+{
+	while (cpu_need_resched()) {
+		preempt_count_add(1);
+		sched_switch();
+		preempt_count_add(-1);
+	}
+}
+
+void preempt_check(void)
+{
+	if (!irq_is_enabled())
+		return;
+	irq_disable();
+	upcall_preempt();
+	irq_enable();
+}
+
+void thread_yield(void)
+{
+	ASSERT(preempt_count() == 0);
+	uint64_t state = irq_save();
+	struct run_queue *q = this_queue();
+	spin_lock(&q->lock);
+	struct thread *first = queue_first_locked(q), *t = q->current;
+	account_locked(q, clock_now());
+	if (first && !is_before(first->vruntime, t->vruntime))
+		t->vruntime =
+		    first->vruntime; /* behind it: equals are served in the order in which they come */
+	preempt_count_add(1);
+	spin_unlock(&q->lock);
+	sched_switch();
+	preempt_count_add(-1);
+	irq_restore(state);
+}
+
+/* ------------------------------------------------------------------------------------------ balancing */
+
+/* Take a READY thread off q that may run on `cpu` and weighs less than `below`. The last in the order are the
+ * best to move: they would run last here. The caller makes it ready there. */
+static struct thread *detach_locked(struct run_queue *q, uint32_t cpu, uint64_t below)
+{
+	struct rb_node *n = rb_last(&q->tree);
+
+	for (int i = 0; n && i < DETACH_SCAN; i++, n = rb_prev(n)) {
+		struct thread *t = rb_entry(n, struct thread, run_node);
+		if (!may_run_on(t, cpu) || weight_of(t) >= below)
+			continue;
+		dequeue_locked(q, t);
+		leave_locked(q, t);
+		store_relaxed(&t->state, THREAD_BLOCKED);
+		return t;
+	}
+	return NULL;
+}
+
+/* Does this queue have somebody whom its own CPU will not run at once? */
+static bool has_surplus(struct run_queue *q)
+{
+	bool is_idle = load_relaxed(&idle_cpus) & BIT(q->cpu);
+
+	return load_relaxed(&q->nready) > (is_idle ? 1 : 0) && load_relaxed(&cpus[q->cpu].need_resched) == 0;
+}
+
+/* This CPU is idle: get a thread from the CPU with the most. */
+static void steal(void)
+{
+	uint32_t here = cpu_id();
+
+	for (uint64_t left = load_acquire(&active_cpus) & ~BIT(here); left;) {
+		uint32_t victim = bit_lowest(left);
+		for (uint64_t rest = left; rest; rest &= rest - 1)
+			if (load_relaxed(&queues[bit_lowest(rest)].nready) >
+			    load_relaxed(&queues[victim].nready))
+				victim = bit_lowest(rest);
+		left &= ~BIT(victim);
+		struct run_queue *q = &queues[victim];
+		if (!has_surplus(q))
+			continue;
+		uint64_t state = spin_lock_irqsave(&q->lock);
+		struct thread *t = detach_locked(q, here, UINT64_MAX);
+		spin_unlock_irqrestore(&q->lock, state);
+		if (t) {
+			make_ready(t, 0, here);
+			return;
+		}
+	}
+}
+
+/* Choose a CPU that should get a thread from q, and which. */
+static struct thread *balance_locked(struct run_queue *q, nsec_t now, uint32_t *target)
+{
+	uint64_t others = load_acquire(&active_cpus) & ~BIT(q->cpu);
+
+	for (uint64_t idle = load_relaxed(&idle_cpus) & others; idle; idle &= idle - 1) {
+		*target = bit_lowest(idle);
+		struct thread *t = detach_locked(q, *target, UINT64_MAX);
+		if (t)
+			return t;
+	}
+	if (now < q->next_balance || !others)
+		return NULL;
+	q->next_balance = now + BALANCE_PERIOD;
+	*target = least_loaded(others);
+	uint64_t load = load_relaxed(&q->load), least = load_relaxed(&queues[*target].load);
+	/* A move of weight w makes the difference smaller if w is less than it. */
+	return load > least ? detach_locked(q, *target, load - least) : NULL;
+}
+
+void sched_tick(nsec_t now)
+{
+	struct run_queue *q = this_queue();
+	struct thread *surplus = NULL;
+	uint32_t target = NO_CPU;
+	uint64_t state = spin_lock_irqsave(&q->lock);
+
+	q->slice_timed = false;
+	account_locked(q, now);
+	if (load_relaxed(&q->nready))
+		surplus = balance_locked(q, now, &target);
+	if (load_relaxed(&q->nready))
+		kick_locked(q);
+	spin_unlock_irqrestore(&q->lock, state);
+	if (surplus)
+		make_ready(surplus, 0, target);
+}
+
+void upcall_resched(void)
+{
+	struct run_queue *q = this_queue();
+
+	/* need_resched, if set, is looked at on the way out. */
+	spin_lock(&q->lock);
+	slice_time_locked(q, clock_now());
+	spin_unlock(&q->lock);
+}
+
+/* ------------------------------------------------------------------------------------------ CPUs and
+ * settings */
+
+/* All at once, by the first CPU: a thread may be put on the queue of a CPU that is still on its way. */
+static void queues_init(void)
+{
+	for (uint32_t cpu = 0; cpu < MAX_CPUS; cpu++) {
+		struct run_queue *q = &queues[cpu];
+		spin_init(&q->lock, "run queue", RANK_SCHED);
+		rb_init(&q->tree, NULL);
+		q->cpu = cpu;
+	}
+}
+
+void sched_init_cpu(struct thread *idle)
+{
+	uint32_t cpu = cpu_id();
+	struct run_queue *q = &queues[cpu];
+	char name[THREAD_NAME_MAX];
+
+	if (!load_acquire(&active_cpus))
+		queues_init();
+	format(name, sizeof(name), "idle/%u", cpu);
+	thread_init(idle, name, 0, 0, NULL, NULL);
+	idle->affinity = BIT(cpu);
+	store_relaxed(&idle->cpu, cpu);
+	store_relaxed(&idle->state, THREAD_RUNNING);
+	idle->run_started = clock_now();
+	uint64_t state = spin_lock_irqsave(&q->lock);
+	q->idle = q->current = idle;
+	cpus[cpu].idle = cpus[cpu].current = idle;
+	spin_unlock_irqrestore(&q->lock, state);
+	fetch_or_acq_rel(&active_cpus, BIT(cpu));
+}
+
+NORETURN void sched_idle(void)
+{
+	struct run_queue *q = this_queue();
+
+	ASSERT(current_thread() == q->idle && preempt_count() == 0);
+	for (;;) {
+		irq_disable();
+		preempt_count_add(1);
+		sched_switch(); /* returns when there is nothing to run, and then this CPU counts as idle */
+		preempt_count_add(-1);
+		if (load_relaxed(&q->nready) == 0)
+			steal();
+		/* Whoever queues a thread from now on sends an interrupt, which ends the wait even if it
+		 * comes before it. */
+		if (load_relaxed(&q->nready) == 0 && !cpu_need_resched())
+			cpu_wait_irq();
+		irq_enable();
+	}
+}
+
+void thread_set_affinity(struct thread *t, uint64_t mask)
+{
+	uint64_t state;
+	bool move = false;
+
+	ASSERT(mask);
+	struct run_queue *q = queue_lock_of(t, &state);
+	t->affinity = mask;
+	if (!may_run_on(t, q->cpu)) {
+		if (t->queued) {
+			dequeue_locked(q, t);
+			leave_locked(q, t);
+			store_relaxed(&t->state, THREAD_BLOCKED);
+			move = true;
+		} else if (q->current == t) {
+			kick_locked(q);
+		}
+	}
+	spin_unlock_irqrestore(&q->lock, state);
+	if (move)
+		sched_make_ready(t);
+}
+
+void thread_set_nice(struct thread *t, int nice)
+{
+	uint64_t state;
+
+	ASSERT(nice >= NICE_MIN && nice <= NICE_MAX);
+	struct run_queue *q = queue_lock_of(t, &state);
+	if (q->current == t)
+		account_locked(q, clock_now()); /* at the old rate */
+	if (t->queued || q->current == t)
+		load_add(q, 0 - weight_of(t));
+	t->nice = nice;
+	if (t->queued || q->current == t)
+		load_add(q, weight_of(t));
+	spin_unlock_irqrestore(&q->lock, state);
+}
+
+uint64_t sched_switches(void)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t cpu = 0; cpu < MAX_CPUS; cpu++)
+		sum += load_relaxed(&queues[cpu].switches);
+	return sum;
+}
+
+/* ------------------------------------------------------------------------------------------ validation */
+
+static void validate_queue_locked(struct run_queue *q)
+{
+	uint64_t load = q->current == q->idle ? 0 : weight_of(q->current);
+	const struct thread *last = NULL;
+
+	for (struct rb_node *n = rb_first(&q->tree); n; n = rb_next(n)) {
+		const struct thread *t = rb_entry(n, struct thread, run_node);
+		ASSERT(t->queued && load_relaxed(&t->state) == THREAD_READY);
+		ASSERT(load_relaxed(&t->cpu) == q->cpu && t != q->current && t != q->idle);
+		ASSERT(!last || !is_before(t->vruntime, last->vruntime));
+		load += weight_of(t);
+		last = t;
+	}
+	ASSERT(rb_validate(&q->tree) == load_relaxed(&q->nready));
+	ASSERT(load == load_relaxed(&q->load));
+	ASSERT(q->current == cpus[q->cpu].current && !q->current->queued);
+	ASSERT(load_relaxed(&q->current->cpu) == q->cpu);
+}
+
+static void validate_thread(struct thread *t, void *arg)
+{
+	uint64_t irq_state;
+	struct run_queue *q = queue_lock_of(t, &irq_state);
+	uint32_t state = load_relaxed(&t->state);
+
+	(void)arg;
+	ASSERT(t->queued == (state == THREAD_READY));
+	ASSERT(state != THREAD_RUNNING || q->current == t);
+	spin_unlock_irqrestore(&q->lock, irq_state);
+}
+
+void sched_validate(void)
+{
+	for (uint64_t rest = load_acquire(&active_cpus); rest; rest &= rest - 1) {
+		struct run_queue *q = &queues[bit_lowest(rest)];
+		uint64_t state = spin_lock_irqsave(&q->lock);
+		validate_queue_locked(q);
+		spin_unlock_irqrestore(&q->lock, state);
+	}
+	thread_for_each(validate_thread, NULL);
+}

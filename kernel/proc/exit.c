@@ -1,0 +1,216 @@
+/*
+ * exit.c - how processes end, and how they are waited for.
+ *
+ * The end comes in two steps. First somebody decides it: exit_group, a fatal signal or trap calls process_begin_exit, which records the wait status (the first one counts) and flags
+ * every thread as killed. Then each thread, on its way back to user mode, calls user_thread_exit. The last one gives the memory back, lets its children go, and makes the process
+ * dead; only then does the parent see it. So when wait returns, the child's memory is free already, but for the last thread's kernel stack: a thread cannot free the stack that
+ * it runs on, the reaper does that once it is off it.
+ */
+#include "proc/process.h"
+#include "kern/log.h"
+#include "lib/assert.h"
+#include "mm/kva.h"
+#include "proc/proc_priv.h"
+#include "vm/space.h"
+
+static struct spinlock reaper_lock = SPINLOCK_INIT("reaper", RANK_WAIT);
+static struct list reaper_list = LIST_INIT(reaper_list); /* reaper_lock: struct user_thread by link */
+static struct waitq reaper_wait;
+static struct thread reaper_thread;
+
+/* The thread that frees the threads that are gone. */
+static void reap(UNUSED void *arg)
+{
+	spin_lock(&reaper_lock);
+	for (;;) {
+		while (list_is_empty(&reaper_list))
+			(void)waitq_sleep(&reaper_wait, &reaper_lock, NSEC_NEVER, 0);
+		struct user_thread *ut = list_first(&reaper_list, struct user_thread, link);
+		list_remove(&ut->link);
+		spin_unlock(&reaper_lock);
+		thread_join(&ut->thread);
+		user_thread_free(ut);
+		spin_lock(&reaper_lock);
+	}
+}
+
+void reaper_init(void)
+{
+	vaddr_t stack = kva_alloc_stack();
+	ASSERT(stack); /* at boot */
+	waitq_init(&reaper_wait);
+	thread_init(&reaper_thread, "reaper", stack, KSTACK_PAGES * PAGE_SIZE, reap, NULL);
+	thread_start(&reaper_thread);
+}
+
+void reaper_take(struct user_thread *ut)
+{
+	spin_lock(&reaper_lock);
+	list_push_back(&reaper_list, &ut->link);
+	waitq_wake_one(&reaper_wait);
+	spin_unlock(&reaper_lock);
+}
+
+void process_begin_exit_locked(struct process *p, int wait_status)
+{
+	ASSERT_HELD(&process_tree_lock);
+	if (p->exiting)
+		return;
+	p->exiting = true;
+	p->wait_status = wait_status;
+	list_for_each (it, &p->threads)
+		thread_interrupt(&list_entry(it, struct user_thread, link)->thread, THREAD_KILLED);
+}
+
+void process_begin_exit(struct process *p, int wait_status)
+{
+	spin_lock(&process_tree_lock);
+	process_begin_exit_locked(p, wait_status);
+	spin_unlock(&process_tree_lock);
+}
+
+/* The current thread stops using its process's memory; what is loaded stays loaded until another space is. */
+static void leave_space(void)
+{
+	struct thread *t = current_thread();
+	uint64_t irq = irq_save();
+	t->space = NULL;
+	t->mmu = NULL;
+	irq_restore(irq);
+}
+
+/* Nobody waits for the children of a dying process any more: the dead ones are forgiven (moved to `gone`), the living become orphans. */
+static void orphan_children_locked(struct process *p, struct list *gone)
+{
+	list_for_each_safe (it, &p->children) {
+		struct process *child = list_entry(it, struct process, sibling_link);
+		if (child->state == PROCESS_DEAD) {
+			process_leave_tree_locked(child);
+			list_push_back(gone, &child->sibling_link);
+			continue;
+		}
+		list_remove(&child->sibling_link);
+		child->parent = NULL;
+		store_relaxed(&child->ppid, PID_INIT);
+	}
+}
+
+/* The last thread of p is here, and uses p's space no more: p becomes dead. */
+static void process_die(struct process *p)
+{
+	struct list gone;
+	list_init(&gone);
+	space_put(p->space);
+	spin_lock(&process_tree_lock);
+	p->space = NULL;
+	p->state = PROCESS_DEAD;
+	orphan_children_locked(p, &gone);
+	if (p->parent) {
+		waitq_wake_all(&p->parent->child_wait);
+	} else {
+		process_leave_tree_locked(p);
+		list_push_back(&gone, &p->sibling_link);
+	}
+	waitq_wake_all(&p->dead_wait);
+	spin_unlock(&process_tree_lock);
+	while (!list_is_empty(&gone)) {
+		struct process *forgiven = list_first(&gone, struct process, sibling_link);
+		list_remove(&forgiven->sibling_link);
+		process_put(forgiven);
+	}
+}
+
+void user_thread_exit(int wait_status)
+{
+	struct user_thread *ut = current_user_thread();
+	struct process *p = ut->thread.process;
+	leave_space();
+	spin_lock(&process_tree_lock);
+	list_remove(&ut->link);
+	p->cpu_time += current_cpu_time();
+	bool last = --p->nthreads == 0;
+	if (last && !p->exiting) {
+		p->exiting = true;
+		p->wait_status = wait_status;
+	}
+	spin_unlock(&process_tree_lock);
+	if (last)
+		process_die(p);
+	reaper_take(ut);
+	thread_exit();
+}
+
+void process_exit(int wait_status)
+{
+	process_begin_exit(current_process(), wait_status);
+	user_thread_exit(wait_status);
+}
+
+int process_wait_dead(struct process *p)
+{
+	spin_lock(&process_tree_lock);
+	while (p->state == PROCESS_ALIVE)
+		(void)waitq_sleep(&p->dead_wait, &process_tree_lock, NSEC_NEVER, 0);
+	int status = p->wait_status;
+	spin_unlock(&process_tree_lock);
+	return status;
+}
+
+static bool wait_matches(
+    const struct wait_request *r, const struct process *parent, const struct process *child)
+{
+	if (r->pid > 0)
+		return child->pid == (uint32_t)r->pid;
+	if (r->pid == -1)
+		return true;
+	return child->pgid == (r->pid == 0 ? parent->pgid : -(uint32_t)r->pid);
+}
+
+/* Look for a dead child that r asks for. *exists: there is a child that it asks for, dead or alive. */
+static struct process *find_dead_locked(
+    const struct wait_request *r, const struct process *parent, bool *exists)
+{
+	*exists = false;
+	list_for_each (it, &parent->children) {
+		struct process *child = list_entry(it, struct process, sibling_link);
+		if (!wait_matches(r, parent, child))
+			continue;
+		*exists = true;
+		if (child->state == PROCESS_DEAD)
+			return child;
+	}
+	return NULL;
+}
+
+static void forgive_locked(struct wait_request *r, struct process *parent, struct process *child)
+{
+	r->found = child->pid;
+	r->status = child->wait_status;
+	r->cpu_time = child->cpu_time + child->children_time;
+	parent->children_time += r->cpu_time;
+	process_leave_tree_locked(child);
+}
+
+err_t process_wait(struct wait_request *r)
+{
+	struct process *parent = current_process(), *child;
+	bool exists;
+	err_t err = 0;
+	r->found = 0;
+	spin_lock(&process_tree_lock);
+	while (!(child = find_dead_locked(r, parent, &exists)) && !err) {
+		if (!exists)
+			err = -ECHILD;
+		else if (r->options & WAIT_NOHANG)
+			break;
+		else
+			err = waitq_sleep(
+			    &parent->child_wait, &process_tree_lock, NSEC_NEVER, WAIT_INTERRUPTIBLE);
+	}
+	if (child)
+		forgive_locked(r, parent, child);
+	spin_unlock(&process_tree_lock);
+	if (child)
+		process_put(child);
+	return child ? 0 : err;
+}

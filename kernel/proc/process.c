@@ -1,0 +1,286 @@
+/*
+ * process.c - the tree of processes, their numbers, and the life of their threads' memory.
+ *
+ * One spinlock guards the tree, the table of numbers and the state of every process: each critical section is a few list operations, nothing is allocated, freed or
+ * woken into under it but through waitq_wake, whose locks rank higher. What it takes to make a process or a thread is allocated before, what they leave is freed after.
+ */
+#include "proc/process.h"
+#include "arch/clock.h"
+#include "lib/string.h"
+#include "mm/kva.h"
+#include "mm/slab.h"
+#include "proc/proc_priv.h"
+#include "vm/space.h"
+
+enum { PID_BUCKETS = 256 };
+
+struct spinlock process_tree_lock = SPINLOCK_INIT("process tree", RANK_WAIT);
+static struct list pid_table[PID_BUCKETS]; /* process_tree_lock */
+static uint32_t pid_next = PID_INIT;       /* process_tree_lock: where the search for a free number starts */
+static unsigned nprocesses;                /* process_tree_lock */
+static _Atomic uint32_t nuser_threads;
+static struct slab_cache *process_cache, *thread_cache;
+
+void proc_init(void)
+{
+	for (unsigned i = 0; i < PID_BUCKETS; i++)
+		list_init(&pid_table[i]);
+	process_cache = slab_cache_create("process", sizeof(struct process), 0);
+	thread_cache = slab_cache_create("user_thread", sizeof(struct user_thread), CACHE_LINE);
+	reaper_init();
+}
+
+static struct process *find_locked(uint32_t pid)
+{
+	list_for_each (it, &pid_table[pid % PID_BUCKETS]) {
+		struct process *p = list_entry(it, struct process, pid_link);
+		if (p->pid == pid)
+			return p;
+	}
+	return NULL;
+}
+
+err_t process_find(uint32_t pid, struct process **out)
+{
+	spin_lock(&process_tree_lock);
+	struct process *p = find_locked(pid);
+	if (p)
+		process_get(p);
+	spin_unlock(&process_tree_lock);
+	*out = p;
+	return p ? 0 : -ESRCH;
+}
+
+/* The next number that nobody has: numbers are not used again soon, so that a late kill(pid) hits nobody else. */
+static err_t choose_pid_locked(uint32_t *out)
+{
+	for (uint32_t tries = PID_INIT; tries < PID_MAX; tries++) {
+		uint32_t pid = pid_next++;
+		if (pid_next == PID_MAX)
+			pid_next = PID_INIT + 1;
+		if (!find_locked(pid)) {
+			*out = pid;
+			return 0;
+		}
+	}
+	return -EAGAIN;
+}
+
+static err_t join_tree(struct process *p, struct process *parent)
+{
+	spin_lock(&process_tree_lock);
+	err_t err = choose_pid_locked(&p->pid);
+	if (!err) {
+		p->pgid = parent ? parent->pgid : p->pid;
+		store_relaxed(&p->ppid, parent ? parent->pid : 0);
+		p->parent = parent;
+		if (parent)
+			list_push_back(&parent->children, &p->sibling_link);
+		list_push_back(&pid_table[p->pid % PID_BUCKETS], &p->pid_link);
+		nprocesses++;
+	}
+	spin_unlock(&process_tree_lock);
+	return err;
+}
+
+err_t process_create(struct process *parent, struct vm_space *space, const char *name, struct process **out)
+{
+	struct process *p = slab_zalloc(process_cache);
+	if (!p)
+		return -ENOMEM;
+	ref_init(&p->refs);
+	str_copy(p->name, name, sizeof(p->name));
+	list_init(&p->children);
+	list_init(&p->sibling_link);
+	list_init(&p->threads);
+	waitq_init(&p->child_wait);
+	waitq_init(&p->dead_wait);
+	mutex_init(&p->brk_lock, "brk", RANK_PROC);
+	err_t err = join_tree(p, parent);
+	if (err) {
+		slab_free(process_cache, p);
+		return err;
+	}
+	process_get(p); /* the tree's is the first */
+	p->space = space;
+	*out = p;
+	return 0;
+}
+
+void process_leave_tree_locked(struct process *p)
+{
+	ASSERT_HELD(&process_tree_lock);
+	list_remove(&p->sibling_link);
+	list_remove(&p->pid_link);
+	p->parent = NULL;
+	p->state = PROCESS_FORGIVEN;
+	nprocesses--;
+}
+
+void process_discard(struct process *p)
+{
+	ASSERT(p->nthreads == 0);
+	spin_lock(&process_tree_lock);
+	process_leave_tree_locked(p);
+	spin_unlock(&process_tree_lock);
+	if (p->space)
+		space_put(p->space);
+	process_put(p); /* the tree's */
+	process_put(p);
+}
+
+void process_put(struct process *p)
+{
+	if (!ref_put(&p->refs))
+		return;
+	ASSERT(p->state == PROCESS_FORGIVEN && p->nthreads == 0);
+	slab_free(process_cache, p);
+}
+
+/* What a thread runs first: its fn, in the kernel, on its own stack. */
+static void start_user_thread(void *arg)
+{
+	struct user_thread *ut = arg;
+	user_enter(&ut->start);
+}
+
+err_t user_thread_create(struct process *p, const char *name, struct user_thread **out)
+{
+	struct user_thread *ut = slab_zalloc(thread_cache);
+	if (!ut)
+		return -ENOMEM;
+	ut->stack = kva_alloc_stack();
+	if (!ut->stack) {
+		slab_free(thread_cache, ut);
+		return -ENOMEM;
+	}
+	thread_init(&ut->thread, name, ut->stack, KSTACK_PAGES * PAGE_SIZE, start_user_thread, ut);
+	list_init(&ut->link);
+	process_get(p);
+	ut->thread.process = p;
+	ut->thread.tid = p->pid;
+	fetch_add_relaxed(&nuser_threads, 1);
+	*out = ut;
+	return 0;
+}
+
+void user_thread_free(struct user_thread *ut)
+{
+	arch_thread_fini(&ut->thread);
+	kva_free_stack(ut->stack);
+	process_put(ut->thread.process);
+	slab_free(thread_cache, ut);
+	fetch_sub_relaxed(&nuser_threads, 1);
+}
+
+err_t user_thread_launch(struct user_thread *ut)
+{
+	struct process *p = ut->thread.process;
+	ut->thread.space = p->space;
+	ut->thread.mmu = &p->space->mmu;
+	spin_lock(&process_tree_lock);
+	bool exiting = p->exiting;
+	if (!exiting) {
+		list_push_back(&p->threads, &ut->link);
+		p->nthreads++;
+	}
+	spin_unlock(&process_tree_lock);
+	if (exiting)
+		return -EINTR;
+	thread_start(&ut->thread);
+	return 0;
+}
+
+void process_replace_space(struct process *p, struct vm_space *space, const char *name)
+{
+	struct thread *t = current_thread();
+	spin_lock(&process_tree_lock);
+	ASSERT(p == t->process && p->nthreads == 1);
+	struct vm_space *old = p->space;
+	p->space = space;
+	str_copy(p->name, name, sizeof(p->name));
+	spin_unlock(&process_tree_lock);
+	uint64_t irq = irq_save();
+	t->space = space;
+	t->mmu = &space->mmu;
+	mmu_switch(t->mmu);
+	irq_restore(irq);
+	space_put(old);
+}
+
+static void for_each_locked(void (*fn)(struct process *p, void *arg), void *arg)
+{
+	for (unsigned i = 0; i < PID_BUCKETS; i++)
+		list_for_each (it, &pid_table[i])
+			fn(list_entry(it, struct process, pid_link), arg);
+}
+
+void process_for_each(void (*fn)(struct process *p, void *arg), void *arg)
+{
+	spin_lock(&process_tree_lock);
+	for_each_locked(fn, arg);
+	spin_unlock(&process_tree_lock);
+}
+
+nsec_t current_cpu_time(void)
+{
+	struct thread *t = current_thread();
+	preempt_disable(); /* this CPU's run queue changes the two together */
+	nsec_t time = t->cpu_time + (clock_now() - t->run_started);
+	preempt_enable();
+	return time;
+}
+
+nsec_t process_cpu_time(struct process *p)
+{
+	spin_lock(&process_tree_lock);
+	nsec_t time = p->cpu_time;
+	list_for_each (it, &p->threads) {
+		struct thread *t = &list_entry(it, struct user_thread, link)->thread;
+		time += t == current_thread() ? current_cpu_time() : *(volatile nsec_t *)&t->cpu_time;
+	}
+	spin_unlock(&process_tree_lock);
+	return time;
+}
+
+unsigned process_count(void)
+{
+	spin_lock(&process_tree_lock);
+	unsigned n = nprocesses;
+	spin_unlock(&process_tree_lock);
+	return n;
+}
+
+unsigned user_thread_count(void)
+{
+	return load_relaxed(&nuser_threads);
+}
+
+static void validate_one(struct process *p, void *arg)
+{
+	unsigned *count = arg;
+	unsigned threads = 0;
+	(*count)++;
+	ASSERT(p->state != PROCESS_FORGIVEN);
+	ASSERT(find_locked(p->pid) == p);
+	list_for_each (it, &p->threads) {
+		ASSERT(list_entry(it, struct user_thread, link)->thread.process == p);
+		threads++;
+	}
+	ASSERT(threads == p->nthreads);
+	ASSERT(p->state != PROCESS_DEAD || (threads == 0 && p->exiting && p->parent && !p->space));
+	ASSERT(p->state != PROCESS_DEAD || list_is_empty(&p->children));
+	list_for_each (it, &p->children) {
+		struct process *child = list_entry(it, struct process, sibling_link);
+		ASSERT(child->parent == p && load_relaxed(&child->ppid) == p->pid);
+	}
+}
+
+void process_validate(void)
+{
+	unsigned count = 0;
+	spin_lock(&process_tree_lock);
+	for_each_locked(validate_one, &count);
+	ASSERT(count == nprocesses);
+	spin_unlock(&process_tree_lock);
+}

@@ -1,0 +1,177 @@
+#pragma once
+/*
+ * process.h - processes and their threads.
+ *
+ *	process ──threads──▶ user_thread (embeds struct thread)
+ *	   │ │                  own kernel stack, trap frame at its end
+ *	   │ └─children──▶ process ...
+ *	   └─space──▶ vm_space
+ *
+ * A process is alive, then dead (all threads gone, memory given back, status kept), then forgiven (waited for). An orphan's death is forgiven at once: nobody will ask.
+ * The decision to exit (`exiting`, with the status that wait will tell) comes first and is made once; every thread of the process then dies at its next return to user mode.
+ *
+ * References: one for being in the tree, until forgiven; one for each thread; one for each finder.
+ *
+ * Letters: (T) the tree's lock; (A) atomic; (C) constant after creation; (B) brk_lock; (O) the process's own threads only
+ */
+#include "arch/user.h"
+#include "kern/mutex.h"
+#include "kern/thread.h"
+#include "lib/list.h"
+
+struct vm_space;
+struct exec_args;
+
+enum process_state { PROCESS_ALIVE, PROCESS_DEAD, PROCESS_FORGIVEN };
+
+enum {
+	PID_INIT = 1,
+	PID_MAX = 32768, /* first number not used */
+};
+
+struct process {
+	struct refcount refs;
+	uint32_t pid; /* (C) */
+	_Atomic uint32_t
+	    ppid; /* (A) written with (T): parent's pid, PID_INIT for an orphan, 0 for the first process */
+	uint32_t pgid;              /* (C) process group */
+	char name[THREAD_NAME_MAX]; /* (T) last part of the program's path */
+	struct list pid_link;       /* (T) in the table of pids */
+	struct process *parent;     /* (T) NULL: nobody waits for it */
+	struct list children;       /* (T) by sibling_link, alive and dead */
+	struct list sibling_link;   /* (T) */
+	struct list threads;        /* (T) struct user_thread by link */
+	unsigned nthreads;          /* (T) */
+	enum process_state state;   /* (T) */
+	bool exiting;               /* (T) wait_status is decided */
+	int wait_status;            /* (T) as wait4 tells it */
+	nsec_t cpu_time;            /* (T) of threads that are gone */
+	nsec_t children_time;       /* (T) of children that were waited for, and theirs */
+	struct waitq child_wait;    /* a child died; predicate under (T) */
+	struct waitq dead_wait;     /* it died itself; predicate under (T) */
+	struct vm_space *space;     /* (T) to change, (O) to read; counted; NULL once dead */
+	struct mutex brk_lock;
+	uaddr_t brk_start, brk; /* (B) heap of the brk call: [brk_start, brk) */
+};
+
+struct user_thread {
+	struct thread thread;    /* first */
+	struct list link;        /* (T) in process->threads; then in the reaper's list */
+	vaddr_t stack;           /* (C) kernel stack */
+	uaddr_t clear_tid;       /* (O) set_tid_address */
+	struct trap_frame start; /* (O) registers that it starts with */
+};
+
+static inline struct process *current_process(void)
+{
+	return current_thread()->process;
+}
+static inline struct user_thread *current_user_thread(void)
+{
+	return container_of(current_thread(), struct user_thread, thread);
+}
+
+/* process.c */
+/* Caches and the reaper. Once at boot, after the scheduler runs. */
+void proc_init(void);
+/* A new process without threads, in the tree under `parent` (NULL: the first process), with one reference for the caller. Takes over the reference to `space` on success.
+ * -ENOMEM, -EAGAIN (no number free). */
+MUST_CHECK err_t process_create(
+    struct process *parent, struct vm_space *space, const char *name, struct process **out);
+/* Take a process that never had a thread out of the tree again, and drop the caller's reference. */
+void process_discard(struct process *p);
+static inline void process_get(struct process *p)
+{
+	ref_get(&p->refs);
+}
+void process_put(struct process *p);
+/* The process with this number, alive or dead, with a reference. -ESRCH. */
+MUST_CHECK err_t process_find(uint32_t pid, struct process **out);
+/* A NEW thread of p. p's space and *start must be complete when it is started. -ENOMEM. */
+MUST_CHECK err_t user_thread_create(struct process *p, const char *name, struct user_thread **out);
+/* Free a thread that was never started, or that has exited and been joined. */
+void user_thread_free(struct user_thread *ut);
+/* Add ut to its process and start it. -EINTR: the process is exiting; ut is as it was. */
+MUST_CHECK err_t user_thread_launch(struct user_thread *ut);
+/* Make p the current thread's process's memory: the thread runs in `space` from here on, and the old one loses its reference. Only thread of its process. */
+void process_replace_space(struct process *p, struct vm_space *space, const char *name);
+/* Call fn on each process but forgiven ones, tree locked: fn may not sleep. */
+void process_for_each(void (*fn)(struct process *p, void *arg), void *arg);
+/* CPU time of the current thread up to now. */
+nsec_t current_cpu_time(void);
+/* CPU time of all threads that p has or had; of those that run on other CPUs, up to when they got the CPU. */
+nsec_t process_cpu_time(struct process *p);
+/* Number of processes that are not forgiven, of user threads that are not freed: for tests and statistics. */
+unsigned process_count(void);
+unsigned user_thread_count(void);
+/* Check every rule above on all processes; panics on a violation. */
+void process_validate(void);
+
+extern struct spinlock process_tree_lock; /* (T) */
+
+/* exec.c */
+/* Start the program at args' path as the first process. *out gets a reference. */
+MUST_CHECK err_t process_spawn(struct process *parent, struct exec_args *args, struct process **out);
+/* Replace the current process's program; all or nothing. On success *frame is the new program's start. */
+MUST_CHECK err_t process_exec(struct exec_args *args, struct trap_frame *frame);
+
+/* fork.c */
+/* A child that continues from *frame with result 0. */
+MUST_CHECK err_t process_fork(const struct trap_frame *frame, uint32_t *child_pid);
+
+/* exit.c */
+/* Decide that p ends with this wait status, unless that was decided before, and tell all its threads to die. Any context that may take (T). */
+void process_begin_exit(struct process *p, int wait_status);
+void process_begin_exit_locked(struct process *p, int wait_status);
+/* End the current process, or the current thread of it. */
+NORETURN void process_exit(int wait_status);
+NORETURN void user_thread_exit(int wait_status);
+/* Sleep until p is dead; returns its wait status. */
+int process_wait_dead(struct process *p);
+void reaper_init(void);
+
+enum wait_options {
+	WAIT_NOHANG = 1,
+	WAIT_UNTRACED = 2,
+	WAIT_CONTINUED = 8,
+};
+struct wait_request {
+	int32_t pid; /* as wait4's: > 0 that child, -1 any, 0 own group, < -1 that group */
+	unsigned options;
+	uint32_t found;  /* result: pid of the child, 0 with NOHANG if none is dead */
+	int status;      /* result */
+	nsec_t cpu_time; /* result: of the child and those it waited for */
+};
+/* Wait for a child of the current process to die and forgive it. -ECHILD, -EINTR. */
+MUST_CHECK err_t process_wait(struct wait_request *r);
+
+static inline int wait_status_exited(int code)
+{
+	return (code & 0xff) << 8;
+}
+static inline int wait_status_killed(int signal)
+{
+	return signal & 0x7f;
+}
+
+/* kill.c */
+enum signal_number { /* the ABI's numbers of those that the kernel names */
+	SIGILL = 4,
+	SIGTRAP = 5,
+	SIGBUS = 7,
+	SIGFPE = 8,
+	SIGKILL = 9,
+	SIGSEGV = 11,
+	SIGCHLD = 17,
+	SIGCONT = 18,
+	SIGSTOP = 19,
+	SIGTSTP = 20,
+	SIGTTIN = 21,
+	SIGTTOU = 22,
+	SIGURG = 23,
+	SIGWINCH = 28,
+	SIGNAL_MAX = 64,
+};
+const char *signal_name(int signal);
+/* What kill(2) does with this pid argument. -ESRCH, -EINVAL, -ENOSYS (a signal that stops: processes cannot be stopped). */
+MUST_CHECK err_t process_kill(int32_t pid, int signal);

@@ -1,0 +1,66 @@
+/*
+ * dispatch.c - from a system-call number to the function that serves it.
+ *
+ * The number is compared as the unsigned 64-bit value that the register holds, so that a negative or huge one is just a number that nobody has. What is not offered is -ENOSYS and one
+ * line in the log for each number: the log tells what a program misses without being flooded by it.
+ */
+#include "arch/user.h"
+#include "kern/log.h"
+#include "kern/spinlock.h"
+#include "kern/thread.h"
+#include "proc/process.h"
+#include "sys/sys.h"
+
+typedef int64_t syscall_fn(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
+#include "syscall_table.inc"
+
+enum { UNKNOWN_MAX = 128 };
+
+static struct spinlock unknown_lock = SPINLOCK_INIT("unknown calls", RANK_WAIT);
+static uint64_t unknown_numbers[UNKNOWN_MAX]; /* unknown_lock: those that were logged */
+static unsigned unknown_count;                /* unknown_lock */
+
+/* Remember nr; true if it is new. Beyond UNKNOWN_MAX numbers nothing is new. */
+static bool unknown_is_new(uint64_t nr)
+{
+	bool is_new = true;
+	spin_lock(&unknown_lock);
+	for (unsigned i = 0; is_new && i < unknown_count; i++)
+		is_new = unknown_numbers[i] != nr;
+	is_new = is_new && unknown_count < UNKNOWN_MAX;
+	if (is_new)
+		unknown_numbers[unknown_count++] = nr;
+	spin_unlock(&unknown_lock);
+	return is_new;
+}
+
+static const char *syscall_name(uint64_t nr)
+{
+	const char *name = NULL;
+	if (nr < LINUX_COUNT)
+		name = linux_names[nr];
+	else if (nr - NATIVE_BASE < NATIVE_COUNT)
+		name = native_names[nr - NATIVE_BASE];
+	return name ? name : "no such number";
+}
+
+static NOINLINE int64_t syscall_unknown(uint64_t nr)
+{
+	if (unknown_is_new(nr))
+		log_info("sys", "%s[%u] wants system call %#lx (%s), which is not offered",
+		    current_process()->name, current_process()->pid, (unsigned long)nr, syscall_name(nr));
+	return -ENOSYS;
+}
+
+int64_t syscall_dispatch(struct trap_frame *f)
+{
+	uint64_t nr = f->rax;
+	syscall_fn *fn = NULL;
+	if (likely(nr < LINUX_COUNT))
+		fn = linux_calls[nr];
+	else if (nr - NATIVE_BASE < NATIVE_COUNT)
+		fn = native_calls[nr - NATIVE_BASE];
+	if (unlikely(!fn))
+		return syscall_unknown(nr);
+	return fn(f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9);
+}

@@ -1,0 +1,149 @@
+/* linux_proc.c - the process calls of the Linux ABI. */
+#include "lib/string.h"
+#include "proc/exec.h"
+#include "proc/process.h"
+#include "sys/sys.h"
+
+enum wait4_options {
+	WALL = 0x40000000,
+	WCLONE = (int)0x80000000,
+	WNOTHREAD = 0x20000000,
+	WAIT4_OPTIONS = WAIT_NOHANG | WAIT_UNTRACED | WAIT_CONTINUED | WALL | WCLONE | WNOTHREAD,
+};
+
+enum arch_prctl_codes {
+	ARCH_SET_GS = 0x1001,
+	ARCH_SET_FS = 0x1002,
+	ARCH_GET_FS = 0x1003,
+	ARCH_GET_GS = 0x1004,
+};
+
+/* struct rusage of the ABI. What is not counted is 0. */
+struct sys_rusage {
+	int64_t user_sec, user_usec, system_sec, system_usec;
+	int64_t counts[14];
+};
+
+int64_t sys_getpid(void)
+{
+	return current_process()->pid;
+}
+
+int64_t sys_gettid(void)
+{
+	return current_thread()->tid;
+}
+
+int64_t sys_getppid(void)
+{
+	return load_relaxed(&current_process()->ppid);
+}
+
+/* There is one user so far, and it may do everything. */
+int64_t sys_getuid(void)
+{
+	return 0;
+}
+
+int64_t sys_geteuid(void)
+{
+	return 0;
+}
+
+int64_t sys_getgid(void)
+{
+	return 0;
+}
+
+int64_t sys_getegid(void)
+{
+	return 0;
+}
+
+int64_t sys_fork(void)
+{
+	uint32_t pid;
+	err_t err = process_fork(user_frame(current_thread()), &pid);
+	return err ? err : (int64_t)pid;
+}
+
+int64_t sys_execve(uaddr_t path, uaddr_t argv, uaddr_t envp)
+{
+	struct exec_args args;
+	exec_args_init(&args);
+	err_t err = exec_args_set_path_user(&args, path);
+	if (!err)
+		err = exec_args_add_user(&args, argv, envp);
+	if (!err)
+		err = process_exec(&args, user_frame(current_thread()));
+	exec_args_fini(&args);
+	return err;
+}
+
+int64_t sys_exit(int32_t status)
+{
+	user_thread_exit(wait_status_exited(status));
+}
+
+int64_t sys_exit_group(int32_t status)
+{
+	process_exit(wait_status_exited(status));
+}
+
+static err_t put_rusage(uaddr_t to, nsec_t cpu_time)
+{
+	struct sys_rusage r = {
+	    .user_sec = (int64_t)(cpu_time / 1000000000), .user_usec = (int64_t)(cpu_time / 1000 % 1000000)};
+	return copy_to_user(to, &r, sizeof(r));
+}
+
+int64_t sys_wait4(int32_t pid, uaddr_t status, int32_t options, uaddr_t rusage)
+{
+	struct wait_request r = {.pid = pid, .options = (unsigned)options};
+	if (options & ~WAIT4_OPTIONS)
+		return -EINVAL;
+	if (pid == INT32_MIN)
+		return -ESRCH;
+	err_t err = process_wait(&r);
+	if (err || !r.found)
+		return err;
+	if (status)
+		err = copy_to_user(status, &r.status, sizeof(r.status));
+	if (!err && rusage)
+		err = put_rusage(rusage, r.cpu_time);
+	return err ? err : (int64_t)r.found;
+}
+
+int64_t sys_kill(int32_t pid, int32_t signal)
+{
+	return process_kill(pid, signal);
+}
+
+int64_t sys_sched_yield(void)
+{
+	thread_yield();
+	return 0;
+}
+
+int64_t sys_set_tid_address(uaddr_t tidptr)
+{
+	current_user_thread()->clear_tid = tidptr;
+	return current_thread()->tid;
+}
+
+int64_t sys_arch_prctl(int32_t code, uaddr_t addr)
+{
+	uaddr_t value;
+	switch (code) {
+	case ARCH_SET_FS:
+		return user_base_set(USER_BASE_FS, addr);
+	case ARCH_SET_GS:
+		return user_base_set(USER_BASE_GS, addr);
+	case ARCH_GET_FS:
+	case ARCH_GET_GS:
+		value = user_base_get(code == ARCH_GET_FS ? USER_BASE_FS : USER_BASE_GS);
+		return copy_to_user(addr, &value, sizeof(value));
+	default:
+		return -EINVAL;
+	}
+}
