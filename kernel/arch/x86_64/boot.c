@@ -4,6 +4,7 @@
 #include "dev/acpi.h"
 #include "dev/uart.h"
 #include "kern/cpu.h"
+#include "lib/kasan.h"
 #include "machine/boot.h"
 #include "machine/smp.h"
 
@@ -11,6 +12,7 @@ void boot_main(uint32_t magic, uint32_t info)
 {
 	struct cpu *c = &cpus[0];
 
+	kasan_early_init();          /* before anything that was instrumented */
 	uart_init();                 /* panic can print from here on */
 	cpu_detect();
 	smap_patch();                /* before the first exception: CLAC is on its way */
