@@ -21,6 +21,7 @@ enum lock_rank {
 	RANK_ZONE = 44,      /* buddy zone */
 	RANK_SERVICE = 48,   /* predicate of a wait queue that only threads use, never an interrupt handler: plain spin_lock */
 	RANK_IRQ = 50,       /* device interrupt state; taken by interrupt handlers from here on: irqsave */
+	RANK_IOAPIC = 51,    /* registers of the IOAPICs: under the interrupt tables */
 	RANK_WAIT = 54,      /* predicate of a wait queue that interrupt handlers use too: irqsave */
 	RANK_THREADS = 56,   /* list of all threads */
 	RANK_WAITQ = 58,     /* waitq.lock itself */

@@ -196,7 +196,7 @@ void trap_kernel(struct trap_frame *f)
 	if (f->vector >= VECTOR_IRQ_FIRST) {
 		device_interrupt(f);
 		if (cpu_need_resched() && (f->rflags & RFLAGS_IF))
-			preempt_check();
+			upcall_preempt();
 	} else if (f->vector == VECTOR_PAGE_FAULT) {
 		page_fault_kernel(f);
 	} else {
