@@ -13,8 +13,8 @@ struct trap_info {
 };
 
 #ifdef CONFIG_TEST
-/* Call fn(arg) and catch the first exception that would be a panic: true, and *info tells it. fn is abandoned where it faulted: it holds nothing then. False: fn
- * returned. One thread at a time; others wait. */
+/* Call fn(arg) and catch the first exception that would be a panic: true, and *info tells it. fn is abandoned where it faulted: it must hold nothing. False: fn
+ * returned. One thread at a time. */
 bool trap_expect(void (*fn)(void *arg), void *arg, struct trap_info *info);
 /* For trap.c: is this exception expected? Then *f continues behind trap_expect. */
 bool trap_expect_catch(struct trap_frame *f, vaddr_t addr);
