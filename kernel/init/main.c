@@ -58,7 +58,8 @@ void upcall_cpu_main(void)
 static void describe_exit(const char *path, int status)
 {
 	if (status & 0x7f)
-		log_err("init", "%s was ended by signal %d (%s)", path, status & 0x7f, signal_name(status & 0x7f));
+		log_err("init", "%s was ended by signal %d (%s)", path, status & 0x7f,
+		    signal_name(status & 0x7f));
 	else
 		log_info("init", "%s exited with status %d", path, status >> 8 & 0xff);
 }
@@ -149,13 +150,13 @@ void kernel_main(void)
 {
 	log_set_console(console_write, LOG_INFO); /* first: whatever fails from here on can be read */
 	log_info("quire", "booted by %s: %s", bootinfo.protocol, bootinfo.cmdline);
-	frame_init(&bootinfo);     /* frames: everything else is made of them */
-	slab_init();               /* small objects, on frames */
-	kva_init();                /* guarded stacks and device maps: table frames are there */
-	vm_init();                 /* caches of tree nodes, objects, regions: slabs are there */
-	arch_devices_init();       /* interrupt controllers and clock: device maps are there */
-	start_scheduling();        /* threads: the clock gives them their slices */
-	smp_start();               /* other CPUs: each needs a stack, a clock and the scheduler */
+	frame_init(&bootinfo); /* frames: everything else is made of them */
+	slab_init();           /* small objects, on frames */
+	kva_init();            /* guarded stacks and device maps: table frames are there */
+	vm_init();             /* caches of tree nodes, objects, regions: slabs are there */
+	arch_devices_init();   /* interrupt controllers and clock: device maps are there */
+	start_scheduling();    /* threads: the clock gives them their slices */
+	smp_start();           /* other CPUs: each needs a stack, a clock and the scheduler */
 	start_main_thread();
 	sched_idle();
 }

@@ -21,8 +21,8 @@ enum lock_rank {
 	RANK_ZONE = 44,      /* buddy zone */
 	RANK_IRQ = 50,       /* device interrupt state; taken by interrupt handlers from here on: irqsave */
 	RANK_IOAPIC = 51,    /* registers of the IOAPICs: under the interrupt tables */
-	RANK_THREADS = 52,   /* list of all threads */
 	RANK_WAIT = 54,      /* spinlock that guards a wait queue's predicate in drivers and kernel services */
+	RANK_THREADS = 56,   /* list of all threads */
 	RANK_WAITQ = 58,     /* waitq.lock itself */
 	RANK_TIMER = 62,     /* per-CPU timer queue */
 	RANK_SCHED = 66,     /* run queue */

@@ -263,6 +263,8 @@ static void check_preempt_locked(struct run_queue *q, struct thread *t)
 {
 	nsec_t now = clock_now();
 
+	if (!q->current) /* not up yet */
+		return;
 	if (q->current != q->idle) {
 		account_locked(q, now);
 		if (!is_before(t->vruntime + WAKE_MARGIN, q->current->vruntime)) {
@@ -299,7 +301,8 @@ static uint32_t choose_cpu(const struct thread *t, uint32_t wish)
 	uint64_t idle = load_relaxed(&idle_cpus) & allowed;
 	uint64_t last = BIT(load_relaxed(&t->cpu));
 
-	ASSERT(allowed);
+	if (!allowed)
+		return bit_lowest(t->affinity); /* it comes up and finds the thread */
 	if (wish != NO_CPU && (allowed & BIT(wish)))
 		return wish;
 	if (idle & last)
@@ -466,7 +469,7 @@ void sched_finish_first_switch(void)
 	preempt_check();
 }
 
-void sched_preempt_irq(void)
+void upcall_preempt(void)
 {
 	while (cpu_need_resched()) {
 		preempt_count_add(1);
@@ -480,7 +483,7 @@ void preempt_check(void)
 	if (!irq_is_enabled())
 		return;
 	irq_disable();
-	sched_preempt_irq();
+	upcall_preempt();
 	irq_enable();
 }
 
@@ -606,23 +609,35 @@ void upcall_resched(void)
 /* ------------------------------------------------------------------------------------------ CPUs and
  * settings */
 
+/* All at once, by the first CPU: a thread may be put on the queue of a CPU that is still on its way. */
+static void queues_init(void)
+{
+	for (uint32_t cpu = 0; cpu < MAX_CPUS; cpu++) {
+		struct run_queue *q = &queues[cpu];
+		spin_init(&q->lock, "run queue", RANK_SCHED);
+		rb_init(&q->tree, NULL);
+		q->cpu = cpu;
+	}
+}
+
 void sched_init_cpu(struct thread *idle)
 {
 	uint32_t cpu = cpu_id();
 	struct run_queue *q = &queues[cpu];
 	char name[THREAD_NAME_MAX];
 
+	if (!load_acquire(&active_cpus))
+		queues_init();
 	format(name, sizeof(name), "idle/%u", cpu);
 	thread_init(idle, name, 0, 0, NULL, NULL);
 	idle->affinity = BIT(cpu);
 	store_relaxed(&idle->cpu, cpu);
 	store_relaxed(&idle->state, THREAD_RUNNING);
 	idle->run_started = clock_now();
-	spin_init(&q->lock, "run queue", RANK_SCHED);
-	rb_init(&q->tree, NULL);
-	q->cpu = cpu;
+	uint64_t state = spin_lock_irqsave(&q->lock);
 	q->idle = q->current = idle;
 	cpus[cpu].idle = cpus[cpu].current = idle;
+	spin_unlock_irqrestore(&q->lock, state);
 	fetch_or_acq_rel(&active_cpus, BIT(cpu));
 }
 
@@ -651,7 +666,7 @@ void thread_set_affinity(struct thread *t, uint64_t mask)
 	uint64_t state;
 	bool move = false;
 
-	ASSERT(mask & load_acquire(&active_cpus));
+	ASSERT(mask);
 	struct run_queue *q = queue_lock_of(t, &state);
 	t->affinity = mask;
 	if (!may_run_on(t, q->cpu)) {

@@ -47,8 +47,8 @@ static const char *syscall_name(uint64_t nr)
 static NOINLINE int64_t syscall_unknown(uint64_t nr)
 {
 	if (unknown_is_new(nr))
-		log_info("sys", "%s[%u] wants system call %#lx (%s), which is not offered", current_process()->name,
-		    current_process()->pid, (unsigned long)nr, syscall_name(nr));
+		log_info("sys", "%s[%u] wants system call %#lx (%s), which is not offered",
+		    current_process()->name, current_process()->pid, (unsigned long)nr, syscall_name(nr));
 	return -ENOSYS;
 }
 

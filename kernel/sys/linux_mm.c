@@ -158,8 +158,8 @@ static err_t check_mapped(uaddr_t addr, uint64_t len)
 int64_t sys_madvise(uaddr_t addr, uint64_t len, int32_t advice)
 {
 	struct vm_space *space = current_space();
-	bool known = (advice >= MADV_NORMAL && advice <= MADV_DONTNEED) || advice == MADV_DONTFORK || advice == MADV_DOFORK ||
-	    advice == MADV_WIPEONFORK || advice == MADV_KEEPONFORK;
+	bool known = (advice >= MADV_NORMAL && advice <= MADV_DONTNEED) || advice == MADV_DONTFORK ||
+		     advice == MADV_DOFORK || advice == MADV_WIPEONFORK || advice == MADV_KEEPONFORK;
 	err_t err = known ? check_range(addr, &len, -EINVAL) : -EINVAL;
 	if (err || !len)
 		return err;
@@ -184,8 +184,10 @@ int64_t sys_madvise(uaddr_t addr, uint64_t len, int32_t advice)
 /* Move the end of the heap from old to end, both page aligned. */
 static err_t move_brk(uaddr_t old, uaddr_t end)
 {
-	struct vm_map_args args = {
-	    .addr = old, .len = end - old, .prot = VM_READ | VM_WRITE, .flags = VM_MAP_FIXED | VM_MAP_NOREPLACE};
+	struct vm_map_args args = {.addr = old,
+	    .len = end - old,
+	    .prot = VM_READ | VM_WRITE,
+	    .flags = VM_MAP_FIXED | VM_MAP_NOREPLACE};
 	uaddr_t where;
 	if (end > old)
 		return space_map(current_space(), &args, &where);
@@ -198,7 +200,8 @@ int64_t sys_brk(uaddr_t end)
 	struct process *p = current_process();
 	mutex_lock(&p->brk_lock);
 	if (end >= p->brk_start && end < USER_END) {
-		uaddr_t old_page = ALIGN_UP(p->brk, (uint64_t)PAGE_SIZE), page = ALIGN_UP(end, (uint64_t)PAGE_SIZE);
+		uaddr_t old_page = ALIGN_UP(p->brk, (uint64_t)PAGE_SIZE),
+			page = ALIGN_UP(end, (uint64_t)PAGE_SIZE);
 		if (!move_brk(old_page, page))
 			p->brk = end;
 	}

@@ -42,12 +42,12 @@ static err_t insert_busy(struct vm_object *o, pgidx_t idx, struct page *p)
 	return 0;
 }
 
-/* Claim up to READ_CLUSTER absent pages from idx on; returns how many, or an error if not even the first
- * could be had. 0: the first is there already. */
-static int claim_pages(struct vm_object *o, pgidx_t idx, struct page **pages)
+/* Claim up to `max` absent pages from idx on; returns how many, or an error if not even the first could be
+ * had. 0: the first is there already. */
+static int claim_pages(struct vm_object *o, pgidx_t idx, struct page **pages, int max)
 {
 	int n;
-	for (n = 0; n < READ_CLUSTER; n++) {
+	for (n = 0; n < max; n++) {
 		struct page *p = frame_alloc(PAGE_FILE, 0);
 		if (!p)
 			return n ? n : -ENOMEM;
@@ -83,21 +83,24 @@ static void finish_read(struct vm_object *o, pgidx_t idx, struct page **pages, i
 		page_unpin(pages[i]);
 }
 
-err_t file_read(struct vm_object *o, pgidx_t idx)
+/* Read up to `max` absent pages from idx on. *n gets how many were tried. */
+static err_t read_cluster(struct vm_object *o, pgidx_t idx, int max, int *n)
 {
 	struct page *pages[READ_CLUSTER];
-	int n = claim_pages(o, idx, pages);
-	if (n <= 0)
-		return n;
-	err_t err = o->ops->read(o, idx, pages, (unsigned)n);
-	finish_read(o, idx, pages, n, err);
-	if (err && n > 1) { /* perhaps only a page read ahead is bad: ask for the one page alone */
-		n = claim_pages(o, idx, pages) > 0 ? 1 : 0;
-		if (n) {
-			err = o->ops->read(o, idx, pages, 1);
-			finish_read(o, idx, pages, 1, err);
-		}
-	}
+	*n = claim_pages(o, idx, pages, max);
+	if (*n <= 0)
+		return *n;
+	err_t err = o->ops->read(o, idx, pages, (unsigned)*n);
+	finish_read(o, idx, pages, *n, err);
+	return err;
+}
+
+err_t file_read(struct vm_object *o, pgidx_t idx)
+{
+	int n;
+	err_t err = read_cluster(o, idx, READ_CLUSTER, &n);
+	if (err && n > 1) /* perhaps only a page read ahead is bad: ask for the one page alone */
+		err = read_cluster(o, idx, 1, &n);
 	return err;
 }
 

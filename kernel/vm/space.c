@@ -391,7 +391,7 @@ static void map_commit(struct map_plan *p)
 {
 	struct vm_space *s = p->s;
 	unmap_commit(s, p->start, p->end, &p->kit);
-	struct region *n = p->region ? NULL : map_neighbour(p);
+	struct region *n = map_neighbour(p); /* also one that the unmapping has only just left behind */
 	if (n) {
 		region_set_bounds(
 		    n, MIN(n->start, p->start), MAX(n->end, p->end), MIN(n->offset, p->start >> PAGE_SHIFT));

@@ -20,42 +20,42 @@ struct host_test {
 	void (*fn)(void);
 	struct host_test *next;
 };
-static struct host_test *host_tests, **host_tests_end = &host_tests;
-static const char *host_test_running = "";
-static bool host_test_failed;
+static struct host_test *host_tests UNUSED, **host_tests_end UNUSED = &host_tests;
+static const char *host_test_running UNUSED = "";
+static bool host_test_failed UNUSED;
 
-#define HOST_TEST(test_name)                                                                                                       \
-	static void test_name(void);                                                                                               \
-	__attribute__((constructor)) static void register_##test_name(void)                                                       \
-	{                                                                                                                          \
-		static struct host_test t = {#test_name, test_name, NULL};                                                         \
-		*host_tests_end = &t;                                                                                              \
-		host_tests_end = &t.next;                                                                                          \
-	}                                                                                                                          \
+#define HOST_TEST(test_name)                                                                                 \
+	static void test_name(void);                                                                         \
+	__attribute__((constructor)) static void register_##test_name(void)                                  \
+	{                                                                                                    \
+		static struct host_test t = {#test_name, test_name, NULL};                                   \
+		*host_tests_end = &t;                                                                        \
+		host_tests_end = &t.next;                                                                    \
+	}                                                                                                    \
 	static void test_name(void)
 
-#define CHECK(cond)                                                                                                                \
-	do {                                                                                                                       \
-		if (!(cond)) {                                                                                                     \
-			printf("# %s:%d: %s\n", __FILE__, __LINE__, #cond);                                                        \
-			host_test_failed = true;                                                                                   \
-		}                                                                                                                  \
+#define CHECK(cond)                                                                                          \
+	do {                                                                                                 \
+		if (!(cond)) {                                                                               \
+			printf("# %s:%d: %s\n", __FILE__, __LINE__, #cond);                                  \
+			host_test_failed = true;                                                             \
+		}                                                                                            \
 	} while (0)
-#define CHECK_EQ(a, b)                                                                                                             \
-	do {                                                                                                                       \
-		long long a_ = (long long)(a), b_ = (long long)(b);                                                                \
-		if (a_ != b_) {                                                                                                    \
-			printf("# %s:%d: %s is %lld (%#llx), expected %s, %lld (%#llx)\n", __FILE__, __LINE__, #a, a_, a_, #b, b_, \
-			    b_);                                                                                                   \
-			host_test_failed = true;                                                                                   \
-		}                                                                                                                  \
+#define CHECK_EQ(a, b)                                                                                       \
+	do {                                                                                                 \
+		long long a_ = (long long)(a), b_ = (long long)(b);                                          \
+		if (a_ != b_) {                                                                              \
+			printf("# %s:%d: %s is %lld (%#llx), expected %s, %lld (%#llx)\n", __FILE__,         \
+			    __LINE__, #a, a_, a_, #b, b_, b_);                                               \
+			host_test_failed = true;                                                             \
+		}                                                                                            \
 	} while (0)
 /* For steps that a test only builds on. */
-#define MUST(expr)                                                                                                                 \
-	do {                                                                                                                       \
-		err_t must_ = (expr);                                                                                              \
-		if (must_)                                                                                                         \
-			panic("%s:%d: %s gave %d", __FILE__, __LINE__, #expr, must_);                                              \
+#define MUST(expr)                                                                                           \
+	do {                                                                                                 \
+		err_t must_ = (expr);                                                                        \
+		if (must_)                                                                                   \
+			panic("%s:%d: %s gave %d", __FILE__, __LINE__, #expr, must_);                        \
 	} while (0)
 
 static inline void host_test_in_panic(void)

@@ -16,15 +16,18 @@ static uint64_t run_seed, run_steps;
 
 static void print_seed(void)
 {
-	printf("# replay: test_model -v %llu %llu 1\n", (unsigned long long)run_seed, (unsigned long long)run_steps);
+	printf("# replay: test_model -v %llu %llu 1\n", (unsigned long long)run_seed,
+	    (unsigned long long)run_steps);
 	fflush(stdout);
 	model_print_log();
 }
 
 static struct model_options options_of(uint64_t seed)
 {
-	static const uint64_t bases[] = {GIB(1) - 96 * PAGE_SIZE, USER_START, GIB(512) - 160 * PAGE_SIZE, MIB(2), GIB(5) - 600 * PAGE_SIZE};
-	struct model_options opt = {.base = bases[seed % ARRAY_SIZE(bases)], .npages = seed / 5 % 3 == 2 ? 1300 : 170};
+	static const uint64_t bases[] = {GIB(1) - 96 * PAGE_SIZE, USER_START, GIB(512) - 160 * PAGE_SIZE,
+	    MIB(2), GIB(5) - 600 * PAGE_SIZE};
+	struct model_options opt = {
+	    .base = bases[seed % ARRAY_SIZE(bases)], .npages = seed / 5 % 3 == 2 ? 1300 : 170};
 
 	if (seed / 15 % 3 == 2) {
 		opt.base = USER_END - opt.npages * PAGE_SIZE;
@@ -57,9 +60,11 @@ static void run(uint64_t seed, uint64_t steps, uint64_t every)
 	model_check(&m);
 	model_fini(&m);
 	model_usage_get(&after);
-	printf("# seed %llu: %llu steps, %llu forks, %llu accesses, %llu frames purged, %llu failures injected\n", (unsigned long long)seed,
-	    (unsigned long long)steps, (unsigned long long)m.forks, (unsigned long long)m.faults_checked,
-	    (unsigned long long)m.purged_frames, (unsigned long long)m.injected);
+	printf(
+	    "# seed %llu: %llu steps, %llu forks, %llu accesses, %llu frames purged, %llu failures injected\n",
+	    (unsigned long long)seed, (unsigned long long)steps, (unsigned long long)m.forks,
+	    (unsigned long long)m.faults_checked, (unsigned long long)m.purged_frames,
+	    (unsigned long long)m.injected);
 	if (after.frames != before.frames || after.objects != before.objects || after.nodes != before.nodes)
 		panic("leak: frames %lld objects %lld nodes %lld", (long long)(before.frames - after.frames),
 		    (long long)(after.objects - before.objects), (long long)(after.nodes - before.nodes));
@@ -88,7 +93,8 @@ int main(int argc, char **argv)
 	host_panic_hook = print_seed;
 	run(1000, 2000, 0); /* caches that never shrink are filled once */
 	if (argc > 2) {
-		timed_run(strtoull(argv[1], NULL, 0), strtoull(argv[2], NULL, 0), argc > 3 ? strtoull(argv[3], NULL, 0) : 0);
+		timed_run(strtoull(argv[1], NULL, 0), strtoull(argv[2], NULL, 0),
+		    argc > 3 ? strtoull(argv[3], NULL, 0) : 0);
 		printf("1..1\nok 1 - seed %s\n", argv[1]);
 		return 0;
 	}

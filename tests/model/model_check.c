@@ -51,12 +51,15 @@ void model_fail(struct vm_model *m, const char *fmt, ...)
 /* ---------------------------------------------------------------- layout */
 
 /* Pages of [first, end) with contents, and how many of these somebody else shares. */
-static void count_contents(const struct model_space *s, unsigned first, unsigned end, uint64_t *resident, uint64_t *shared)
+static void count_contents(
+    const struct model_space *s, unsigned first, unsigned end, uint64_t *resident, uint64_t *shared)
 {
 	*resident = *shared = 0;
 	for (unsigned i = first; i < end; i++) {
 		const struct model_page *p = &s->pages[i];
-		const struct content *c = p->obj->kind == MODEL_SHARED ? (p->idx < MODEL_OBJ_PAGES ? p->obj->pages[p->idx] : NULL) : p->own;
+		const struct content *c = p->obj->kind == MODEL_SHARED
+					      ? (p->idx < MODEL_OBJ_PAGES ? p->obj->pages[p->idx] : NULL)
+					      : p->own;
 		*resident += c != NULL;
 		*shared += c && c->refs > 1;
 	}
@@ -64,28 +67,33 @@ static void count_contents(const struct model_space *s, unsigned first, unsigned
 
 static const enum vm_kind real_kind[] = {VM_ANON, VM_ANON, VM_FILE, VM_PHYS};
 
-static void check_region(struct vm_model *m, const struct model_space *s, unsigned first, unsigned end, const struct region_info *info)
+static void check_region(struct vm_model *m, const struct model_space *s, unsigned first, unsigned end,
+    const struct region_info *info)
 {
 	const struct model_page *p = &s->pages[first];
 	uint64_t resident, shared;
-	bool same = info->start == model_addr(m, first) && info->end == model_addr(m, end) && info->prot == p->prot &&
-	    info->max_prot == p->max_prot && info->flags == p->flags && info->offset == p->idx &&
-	    info->kind == real_kind[p->obj->kind] && info->has_backing == (p->obj->backing != NULL) &&
-	    info->purgeable == p->obj->purgeable && info->vol_state == p->obj->vol;
+	bool same = info->start == model_addr(m, first) && info->end == model_addr(m, end) &&
+		    info->prot == p->prot && info->max_prot == p->max_prot && info->flags == p->flags &&
+		    info->offset == p->idx && info->kind == real_kind[p->obj->kind] &&
+		    info->has_backing == (p->obj->backing != NULL) && info->purgeable == p->obj->purgeable &&
+		    info->vol_state == p->obj->vol;
 
 	if (!same)
 		model_fail(m,
 		    "space %d: region [%#llx, %#llx) prot %u max %u flags %#x offset %llu vol %d, expected pages [%u, %u) [%#llx, %#llx) prot %u "
 		    "max %u flags %#x offset %llu vol %d",
-		    (int)(s - m->spaces), (unsigned long long)info->start, (unsigned long long)info->end, info->prot, info->max_prot,
-		    info->flags, (unsigned long long)info->offset, info->vol_state, first, end, (unsigned long long)model_addr(m, first),
-		    (unsigned long long)model_addr(m, end), p->prot, p->max_prot, p->flags, (unsigned long long)p->idx, p->obj->vol);
+		    (int)(s - m->spaces), (unsigned long long)info->start, (unsigned long long)info->end,
+		    info->prot, info->max_prot, info->flags, (unsigned long long)info->offset,
+		    info->vol_state, first, end, (unsigned long long)model_addr(m, first),
+		    (unsigned long long)model_addr(m, end), p->prot, p->max_prot, p->flags,
+		    (unsigned long long)p->idx, p->obj->vol);
 	if (p->obj->kind > MODEL_SHARED || p->obj->trim_pending)
 		return;
 	count_contents(s, first, end, &resident, &shared);
 	if (info->resident != resident || info->shared != shared)
-		model_fail(m, "space %d pages [%u, %u): %llu resident, %llu shared; expected %llu, %llu", (int)(s - m->spaces), first, end,
-		    (unsigned long long)info->resident, (unsigned long long)info->shared, (unsigned long long)resident,
+		model_fail(m, "space %d pages [%u, %u): %llu resident, %llu shared; expected %llu, %llu",
+		    (int)(s - m->spaces), first, end, (unsigned long long)info->resident,
+		    (unsigned long long)info->shared, (unsigned long long)resident,
 		    (unsigned long long)shared);
 }
 
@@ -109,7 +117,8 @@ static void check_layout(struct vm_model *m, const struct model_space *s)
 		i = end;
 	}
 	if (space_query(s->real, at, &info))
-		model_fail(m, "space %d: a region too many at %#llx", (int)(s - m->spaces), (unsigned long long)info.start);
+		model_fail(m, "space %d: a region too many at %#llx", (int)(s - m->spaces),
+		    (unsigned long long)info.start);
 }
 
 /* ---------------------------------------------------------------- frames */
@@ -156,7 +165,8 @@ static void check_frames(struct vm_model *m)
 		model_fail(m, "%llu anonymous frames, expected %llu", (unsigned long long)counts[PAGE_ANON],
 		    (unsigned long long)m->live_contents);
 	if (counts[PAGE_TABLE] != tables)
-		model_fail(m, "%llu table frames, the contexts have %llu", (unsigned long long)counts[PAGE_TABLE], (unsigned long long)tables);
+		model_fail(m, "%llu table frames, the contexts have %llu",
+		    (unsigned long long)counts[PAGE_TABLE], (unsigned long long)tables);
 }
 
 void model_check(struct vm_model *m)

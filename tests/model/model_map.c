@@ -30,7 +30,8 @@ static unsigned pick_npages(struct vm_model *m)
 
 	if (!model_chance(m, 6))
 		return 1 + (unsigned)model_pick(m, 12);
-	return max <= 600 || model_chance(m, 50) ? 1 + (unsigned)model_pick(m, 100) : 512 + (unsigned)model_pick(m, 64);
+	return max <= 600 || model_chance(m, 50) ? 1 + (unsigned)model_pick(m, 100)
+						 : 512 + (unsigned)model_pick(m, 64);
 }
 
 static struct model_obj *pick_handle(struct vm_model *m, enum model_kind kind)
@@ -50,7 +51,8 @@ static void choose_object(struct vm_model *m, struct map_try *t)
 {
 	static const uint8_t kinds[] = {0, 0, 0, 0, 1, 2, 3, 4, 4, 4, 5, 5, 6, 6, 6, 7};
 	unsigned kind = kinds[model_pick(m, sizeof(kinds))];
-	static const enum model_kind handle_kind[] = {[4] = MODEL_SHARED, [5] = MODEL_FILE, [6] = MODEL_FILE, [7] = MODEL_PHYS};
+	static const enum model_kind handle_kind[] = {
+	    [4] = MODEL_SHARED, [5] = MODEL_FILE, [6] = MODEL_FILE, [7] = MODEL_PHYS};
 
 	if (kind >= 4)
 		t->obj = pick_handle(m, handle_kind[kind]);
@@ -61,7 +63,9 @@ static void choose_object(struct vm_model *m, struct map_try *t)
 	if (kind == 3 || (t->obj && kind != 6))
 		t->args.flags = VM_MAP_SHARED;
 	if (kind == 3)
-		t->npages = MIN(t->npages, (unsigned)MODEL_OBJ_PAGES); /* the object that the kernel makes is as large as the mapping */
+		t->npages = MIN(t->npages,
+		    (unsigned)
+			MODEL_OBJ_PAGES); /* the object that the kernel makes is as large as the mapping */
 	if (t->obj) {
 		t->args.object = t->obj->real;
 		t->args.offset = model_chance(m, 40) ? 0 : model_pick(m, MODEL_OBJ_PAGES);
@@ -102,8 +106,9 @@ static void expect_replace(struct map_try *t)
 
 static void choose_place(struct vm_model *m, struct map_try *t)
 {
-	unsigned at = MIN(model_pick_page(m), m->opt.npages - t->npages);
+	unsigned at = model_pick_page(m);
 
+	at = MIN(at, m->opt.npages - t->npages);
 	t->args.floor = m->opt.base;
 	t->args.ceiling = model_addr(m, m->opt.npages);
 	if (model_chance(m, 60)) {
@@ -153,8 +158,8 @@ static void spoil(struct vm_model *m, struct map_try *t)
 		a->flags = (a->flags | VM_MAP_FIXED) & ~VM_MAP_NOREPLACE, a->addr = 0, t->err = -EPERM;
 		break;
 	case 7:
-		a->flags = (a->flags | VM_MAP_FIXED) & ~VM_MAP_NOREPLACE, a->addr = USER_END - PAGE_SIZE, a->len = 2 * PAGE_SIZE,
-		t->err = -ENOMEM;
+		a->flags = (a->flags | VM_MAP_FIXED) & ~VM_MAP_NOREPLACE, a->addr = USER_END - PAGE_SIZE,
+		a->len = 2 * PAGE_SIZE, t->err = -ENOMEM;
 		break;
 	case 8:
 		a->offset = PT_INDEX_MAX, t->err = -EOVERFLOW;
@@ -169,8 +174,8 @@ static bool is_plain(const struct map_try *t)
 
 static bool is_like(const struct map_try *t, const struct model_page *p)
 {
-	return p->obj && p->obj->kind == MODEL_PRIVATE && !p->obj->backing && !p->obj->purgeable && p->prot == t->prot &&
-	    p->max_prot == t->max_prot && p->flags == t->region_flags;
+	return p->obj && p->obj->kind == MODEL_PRIVATE && !p->obj->backing && !p->obj->purgeable &&
+	       p->prot == t->prot && p->max_prot == t->max_prot && p->flags == t->region_flags;
 }
 
 /* The object that the new pages belong to, with a reference. */
@@ -180,7 +185,8 @@ static struct model_obj *object_for(struct vm_model *m, struct map_try *t)
 
 	if (is_plain(t) && t->first > 0 && is_like(t, &t->s->pages[t->first - 1]))
 		return model_obj_get(t->s->pages[t->first - 1].obj);
-	if (is_plain(t) && t->first + t->npages < m->opt.npages && is_like(t, &t->s->pages[t->first + t->npages]))
+	if (is_plain(t) && t->first + t->npages < m->opt.npages &&
+	    is_like(t, &t->s->pages[t->first + t->npages]))
 		return model_obj_get(t->s->pages[t->first + t->npages].obj);
 	if (t->obj && (t->args.flags & VM_MAP_SHARED))
 		return model_obj_get(t->obj);
@@ -227,23 +233,28 @@ static void apply(struct vm_model *m, struct map_try *t)
 
 void model_op_map(struct vm_model *m)
 {
-	struct map_try t = {.s = model_pick_space(m), .npages = MIN(pick_npages(m), m->opt.npages)};
+	struct map_try t = {.s = model_pick_space(m), .npages = pick_npages(m)};
 	uaddr_t got = 0;
 
+	t.npages = MIN(t.npages, m->opt.npages);
 	choose_object(m, &t);
 	t.args.prot = t.prot = pick_prot(m);
 	t.args.max_prot = model_chance(m, 15) ? t.prot | (unsigned)model_pick(m, 8) : 0;
 	t.max_prot = t.args.max_prot ? t.args.max_prot : VM_RWX;
 	t.args.len = (uint64_t)t.npages * PAGE_SIZE - (model_chance(m, 10) ? model_pick(m, PAGE_SIZE) : 0);
 	choose_place(m, &t);
-	if (!m->opt.inject && model_chance(m, 5)) /* what is populated before memory runs out is not predictable */
+	if (!m->opt.inject &&
+	    model_chance(m, 5)) /* what is populated before memory runs out is not predictable */
 		t.args.flags |= VM_MAP_POPULATE;
 	if (model_chance(m, 4))
 		spoil(m, &t);
-	t.region_flags = (t.args.flags & VM_MAP_SHARED ? REGION_SHARED : 0) | (t.args.flags & VM_MAP_STACK ? REGION_STACK : 0);
-	model_note(m, "map space %d addr %#llx len %#llx prot %u max %u flags %#x %s offset %llu -> %d at page %u",
-	    (int)(t.s - m->spaces), (unsigned long long)t.args.addr, (unsigned long long)t.args.len, t.args.prot, t.args.max_prot,
-	    t.args.flags, t.obj ? "object" : "-", (unsigned long long)t.args.offset, t.err, t.first);
+	t.region_flags = (t.args.flags & VM_MAP_SHARED ? REGION_SHARED : 0) |
+			 (t.args.flags & VM_MAP_STACK ? REGION_STACK : 0);
+	model_note(m,
+	    "map space %d addr %#llx len %#llx prot %u max %u flags %#x %s offset %llu -> %d at page %u",
+	    (int)(t.s - m->spaces), (unsigned long long)t.args.addr, (unsigned long long)t.args.len,
+	    t.args.prot, t.args.max_prot, t.args.flags, t.obj ? "object" : "-",
+	    (unsigned long long)t.args.offset, t.err, t.first);
 	model_inject_arm(m);
 	err_t err = space_map(t.s->real, &t.args, &got);
 	if (model_inject_struck(m, err))
@@ -253,6 +264,7 @@ void model_op_map(struct vm_model *m)
 	if (err)
 		return;
 	if (got != model_addr(m, t.first))
-		model_fail(m, "map: at %#llx, expected %#llx", (unsigned long long)got, (unsigned long long)model_addr(m, t.first));
+		model_fail(m, "map: at %#llx, expected %#llx", (unsigned long long)got,
+		    (unsigned long long)model_addr(m, t.first));
 	apply(m, &t);
 }

@@ -38,7 +38,8 @@ static err_t test_file_write(struct vm_object *o, pgidx_t idx, struct page **pag
 		return -EIO;
 	for (unsigned i = 0; i < n; i++)
 		for (unsigned w = 0; w < MODEL_WORDS; w++)
-			memcpy(&f->store[idx + i][w], (char *)page_to_virt(pages[i]) + model_word_offset[w], 8);
+			memcpy(
+			    &f->store[idx + i][w], (char *)page_to_virt(pages[i]) + model_word_offset[w], 8);
 	return 0;
 }
 
@@ -49,15 +50,16 @@ static const struct vm_file_ops read_only_ops = {.read = test_file_read};
 
 unsigned model_pick_page(struct vm_model *m)
 {
-	unsigned n = m->opt.npages;
+	unsigned n = m->opt.npages, at;
 
 	switch (model_pick(m, 8)) {
 	case 0:
 		return (unsigned)model_pick(m, n);
 	case 1: /* around the edges of leaves and tables */
-		return (unsigned)MIN((uint64_t)n - 1, model_pick(m, n / 64 + 1) * 64 + model_pick(m, 3));
+		at = (unsigned)(model_pick(m, n / 64 + 1) * 64 + model_pick(m, 3));
+		return MIN(at, n - 1);
 	default:
-		return (unsigned)model_pick(m, MIN(n, 40u)) + (n > 100 ? 56 : 0);
+		return (unsigned)model_pick(m, 40) + 56;
 	}
 }
 
@@ -106,7 +108,8 @@ static void expect(struct vm_model *m, const char *what, err_t got, err_t want)
 /* ---------------------------------------------------------------- unmap, protect, discard, flags */
 
 /* Why the range cannot be changed: a hole, or an immutable page, whichever comes first. */
-static err_t range_error(struct model_space *s, unsigned first, unsigned end, bool holes_matter, unsigned prot)
+static err_t range_error(
+    struct model_space *s, unsigned first, unsigned end, bool holes_matter, unsigned prot)
 {
 	for (unsigned i = first; i < end; i++) {
 		const struct model_page *p = &s->pages[i];
@@ -145,7 +148,8 @@ static void op_protect(struct vm_model *m)
 
 	model_pick_range(m, &first, &end);
 	err_t want = range_error(s, first, end, true, prot);
-	model_note(m, "protect space %d pages [%u, %u) prot %u -> %d", (int)(s - m->spaces), first, end, prot, want);
+	model_note(
+	    m, "protect space %d pages [%u, %u) prot %u -> %d", (int)(s - m->spaces), first, end, prot, want);
 	model_inject_arm(m);
 	err_t err = space_protect(s->real, model_addr(m, first), (uint64_t)(end - first) * PAGE_SIZE, prot);
 	if (model_inject_struck(m, err))
@@ -174,7 +178,8 @@ static void op_discard(struct vm_model *m)
 
 static void op_set_flags(struct vm_model *m)
 {
-	static const uint8_t settable[] = {REGION_DONTFORK, REGION_DONTFORK, REGION_WIPEONFORK, REGION_WIPEONFORK, 0};
+	static const uint8_t settable[] = {
+	    REGION_DONTFORK, REGION_DONTFORK, REGION_WIPEONFORK, REGION_WIPEONFORK, 0};
 	struct model_space *s = model_pick_space(m);
 	unsigned first, end;
 	unsigned set = model_chance(m, 3) ? REGION_IMMUTABLE : settable[model_pick(m, sizeof(settable))];
@@ -187,9 +192,11 @@ static void op_set_flags(struct vm_model *m)
 		for (unsigned i = first; i < end; i++)
 			want = s->pages[i].obj ? want : -ENOMEM;
 	}
-	model_note(m, "flags space %d pages [%u, %u) set %#x clear %#x -> %d", (int)(s - m->spaces), first, end, set, clear, want);
+	model_note(m, "flags space %d pages [%u, %u) set %#x clear %#x -> %d", (int)(s - m->spaces), first,
+	    end, set, clear, want);
 	model_inject_arm(m);
-	err_t err = space_set_flags(s->real, model_addr(m, first), (uint64_t)(end - first) * PAGE_SIZE, set, clear);
+	err_t err =
+	    space_set_flags(s->real, model_addr(m, first), (uint64_t)(end - first) * PAGE_SIZE, set, clear);
 	if (model_inject_struck(m, err))
 		return;
 	expect(m, "flags", err, want);
@@ -209,7 +216,9 @@ struct word_access {
 
 static struct word_access pick_access(struct vm_model *m)
 {
-	struct word_access a = {.s = model_pick_space(m), .page = model_pick_page(m), .word = (unsigned)model_pick(m, MODEL_WORDS)};
+	struct word_access a = {.s = model_pick_space(m),
+	    .page = model_pick_page(m),
+	    .word = (unsigned)model_pick(m, MODEL_WORDS)};
 	bool straddles = a.word == MODEL_WORDS - 1 && a.page + 1 < m->opt.npages && model_chance(m, 50);
 
 	a.n = straddles ? 16 : 8;
@@ -232,16 +241,18 @@ static err_t expect_access(const struct word_access *a, unsigned access, size_t 
 }
 
 /* By the processor, by the kernel's copy to the current space, or by a copy into another space. */
-static size_t do_access(struct vm_model *m, const struct word_access *a, uint64_t *buf, bool write, err_t *err)
+static size_t do_access(
+    struct vm_model *m, const struct word_access *a, uint64_t *buf, bool write, err_t *err)
 {
 	unsigned how = (unsigned)model_pick(m, 8);
 	size_t done;
 
-	model_note(m, "%s space %d page %u word %u n %zu by %s", write ? "write" : "read", (int)(a->s - m->spaces), a->page, a->word,
-	    a->n, how == 0 ? "space copy" : "access");
+	model_note(m, "%s space %d page %u word %u n %zu by %s", write ? "write" : "read",
+	    (int)(a->s - m->spaces), a->page, a->word, a->n, how == 0 ? "space copy" : "access");
 	model_inject_arm(m);
 	if (how == 0)
-		*err = write ? space_write(a->s->real, a->addr, buf, a->n, &done) : space_read(a->s->real, buf, a->addr, a->n, &done);
+		*err = write ? space_write(a->s->real, a->addr, buf, a->n, &done)
+			     : space_read(a->s->real, buf, a->addr, a->n, &done);
 	else
 		done = mock_copy(a->s->real, a->addr, buf, a->n, write, err);
 	return done;
@@ -250,16 +261,19 @@ static size_t do_access(struct vm_model *m, const struct word_access *a, uint64_
 /* The device cannot be reached by space copies. */
 static bool reaches_device(const struct word_access *a)
 {
-	const struct model_obj *o = a->s->pages[a->page].obj, *next = a->n == 16 ? a->s->pages[a->page + 1].obj : NULL;
+	const struct model_obj *o = a->s->pages[a->page].obj,
+			       *next = a->n == 16 ? a->s->pages[a->page + 1].obj : NULL;
 
 	return (o && o->kind == MODEL_PHYS) || (next && next->kind == MODEL_PHYS);
 }
 
-static void check_done(struct vm_model *m, const char *what, err_t err, size_t done, err_t want, size_t want_done)
+static void check_done(
+    struct vm_model *m, const char *what, err_t err, size_t done, err_t want, size_t want_done)
 {
 	m->faults_checked++;
 	if (err != want || done != want_done)
-		model_fail(m, "%s: error %d after %zu bytes, expected %d after %zu", what, err, done, want, want_done);
+		model_fail(m, "%s: error %d after %zu bytes, expected %d after %zu", what, err, done, want,
+		    want_done);
 }
 
 static void op_read(struct vm_model *m)
@@ -279,7 +293,8 @@ static void op_read(struct vm_model *m)
 		model_page_words(&a.s->pages[a.page + i], words);
 		uint64_t expected = words[i ? 0 : a.word];
 		if (got[i] != expected)
-			model_fail(m, "read: %#llx, expected %#llx", (unsigned long long)got[i], (unsigned long long)expected);
+			model_fail(m, "read: %#llx, expected %#llx", (unsigned long long)got[i],
+			    (unsigned long long)expected);
 	}
 }
 
@@ -293,8 +308,10 @@ static void op_write(struct vm_model *m)
 	if (reaches_device(&a))
 		return;
 	size_t done = do_access(m, &a, buf, true, &err);
-	if (!model_inject_struck(m, err))
-		check_done(m, "write", err, done, want, want_done);
+	while (
+	    model_inject_struck(m, err)) /* the page may be there already: do as a program would, try again */
+		done = do_access(m, &a, buf, true, &err);
+	check_done(m, "write", err, done, want, want_done);
 	for (unsigned i = 0; i < done / 8; i++)
 		model_page_write(m, &a.s->pages[a.page + i])[i ? 0 : a.word] = buf[i];
 }
@@ -348,11 +365,16 @@ static void op_copy(struct vm_model *m)
 		if ((ss->pages[src + i].obj && ss->pages[src + i].obj->kind == MODEL_PHYS) ||
 		    (ds->pages[dst + i].obj && ds->pages[dst + i].obj->kind == MODEL_PHYS))
 			return;
-	model_note(m, "copy space %d page %u -> space %d page %u, %u pages", (int)(ss - m->spaces), src, (int)(ds - m->spaces), dst, n);
+	model_note(m, "copy space %d page %u -> space %d page %u, %u pages", (int)(ss - m->spaces), src,
+	    (int)(ds - m->spaces), dst, n);
 	model_inject_arm(m);
-	err_t err = space_copy(ds->real, model_addr(m, dst), ss->real, model_addr(m, src), (size_t)n * PAGE_SIZE, &done, &side);
-	bool struck = model_inject_struck(m, err);
-	for (i = 0; i < n && i * PAGE_SIZE < done + !struck * PAGE_SIZE; i++) {
+	err_t err = space_copy(
+	    ds->real, model_addr(m, dst), ss->real, model_addr(m, src), (size_t)n * PAGE_SIZE, &done, &side);
+	if (model_inject_struck(
+		m, err)) /* again, without failures: what was done so far may overlap what follows */
+		err = space_copy(ds->real, model_addr(m, dst), ss->real, model_addr(m, src),
+		    (size_t)n * PAGE_SIZE, &done, &side);
+	for (i = 0; i < n; i++) {
 		want = model_access_error(&ss->pages[src + i], FAULT_READ);
 		want_side = want ? COPY_SRC_FAULT : COPY_OK;
 		if (!want) {
@@ -364,9 +386,9 @@ static void op_copy(struct vm_model *m)
 		model_page_words(&ss->pages[src + i], words);
 		memcpy(model_page_write(m, &ds->pages[dst + i]), words, sizeof(words));
 	}
-	if (!struck && (err != want || side != want_side || done != (size_t)i * PAGE_SIZE))
-		model_fail(m, "copy: error %d side %d after %zu bytes, expected %d side %d after %zu", err, side, done, want, want_side,
-		    (size_t)i * PAGE_SIZE);
+	if (err != want || side != want_side || done != (size_t)i * PAGE_SIZE)
+		model_fail(m, "copy: error %d side %d after %zu bytes, expected %d side %d after %zu", err,
+		    side, done, want, want_side, (size_t)i * PAGE_SIZE);
 }
 
 /* ---------------------------------------------------------------- fork and exit */
@@ -446,7 +468,8 @@ static void make_handle(struct vm_model *m, unsigned i, enum model_kind kind)
 		for (unsigned k = 0; k < npages; k++)
 			for (unsigned w = 0; w < MODEL_WORDS; w++)
 				o->file->cur[k][w] = o->file->store[k][w] = ++m->stamp << 8 | 4;
-		err = object_create_file(o->file->read_only ? &read_only_ops : &file_ops, o->file, npages, &o->real);
+		err = object_create_file(
+		    o->file->read_only ? &read_only_ops : &file_ops, o->file, npages, &o->real);
 	} else {
 		err = object_create_phys((paddr_t)HOST_DEVICE_FRAME << PAGE_SHIFT, npages, MMU_UC, &o->real);
 		memset(phys_to_virt((paddr_t)HOST_DEVICE_FRAME << PAGE_SHIFT), 0, npages << PAGE_SHIFT);
@@ -494,7 +517,8 @@ static void op_clone(struct vm_model *m)
 static void op_resize(struct vm_model *m)
 {
 	struct model_obj *o = pick_handle(m);
-	uint64_t npages = model_chance(m, 70) ? model_pick(m, MODEL_OBJ_PAGES + 1) : o->npages + model_pick(m, 3);
+	uint64_t npages =
+	    model_chance(m, 70) ? model_pick(m, MODEL_OBJ_PAGES + 1) : o->npages + model_pick(m, 3);
 
 	npages = MIN(npages, (uint64_t)MODEL_OBJ_PAGES);
 	model_note(m, "resize object kind %d from %llu to %llu pages", o->kind, (unsigned long long)o->npages,
@@ -522,10 +546,14 @@ static bool has_dirty(const struct model_obj *o, uint64_t first, uint64_t end)
 static void op_object_discard(struct vm_model *m)
 {
 	struct model_obj *o = pick_handle(m);
-	uint64_t first = model_pick(m, MODEL_OBJ_PAGES), end = first + model_pick(m, model_chance(m, 80) ? 8 : MODEL_OBJ_PAGES);
-	err_t want = o->kind == MODEL_PHYS ? -EINVAL : o->kind == MODEL_FILE && has_dirty(o, first, end) ? -EBUSY : 0;
+	uint64_t first = model_pick(m, MODEL_OBJ_PAGES),
+		 end = first + model_pick(m, model_chance(m, 80) ? 8 : MODEL_OBJ_PAGES);
+	err_t want = o->kind == MODEL_PHYS                               ? -EINVAL
+		     : o->kind == MODEL_FILE && has_dirty(o, first, end) ? -EBUSY
+									 : 0;
 
-	model_note(m, "object discard kind %d [%llu, %llu) -> %d", o->kind, (unsigned long long)first, (unsigned long long)end, want);
+	model_note(m, "object discard kind %d [%llu, %llu) -> %d", o->kind, (unsigned long long)first,
+	    (unsigned long long)end, want);
 	model_inject_arm(m);
 	err_t err = object_discard(o->real, first, end);
 	if (model_inject_struck(m, err))
@@ -538,7 +566,8 @@ static void op_object_discard(struct vm_model *m)
 static void op_sync(struct vm_model *m)
 {
 	struct model_obj *o = m->handles[1 + model_pick(m, 2)];
-	uint64_t first = model_pick(m, 2) ? 0 : model_pick(m, MODEL_OBJ_PAGES), end = first + 1 + model_pick(m, MODEL_OBJ_PAGES);
+	uint64_t first = model_pick(m, 2) ? 0 : model_pick(m, MODEL_OBJ_PAGES),
+		 end = first + 1 + model_pick(m, MODEL_OBJ_PAGES);
 	uint64_t before = o->file->writes, dirty = 0;
 
 	if (o->file->read_only)
@@ -551,8 +580,8 @@ static void op_sync(struct vm_model *m)
 	expect(m, "sync", object_sync(o->real, first, end), want);
 	o->file->fail_write = false;
 	if (o->file->writes - before != dirty)
-		model_fail(m, "sync wrote %llu pages, %llu were dirty", (unsigned long long)(o->file->writes - before),
-		    (unsigned long long)dirty);
+		model_fail(m, "sync wrote %llu pages, %llu were dirty",
+		    (unsigned long long)(o->file->writes - before), (unsigned long long)dirty);
 	for (uint64_t i = first; !want && i < MIN(end, (uint64_t)MODEL_OBJ_PAGES); i++) {
 		if (memcmp(o->file->store[i], o->file->cur[i], sizeof(o->file->cur[i])))
 			model_fail(m, "sync: page %llu differs on the medium", (unsigned long long)i);
@@ -582,7 +611,8 @@ static void op_bad_page(struct vm_model *m)
 /* Is [first, end) exactly one region? */
 static bool is_one_region(struct vm_model *m, const struct model_space *s, unsigned first, unsigned end)
 {
-	if (!s->pages[first].obj || (first > 0 && model_joined(s, first)) || (end < m->opt.npages && model_joined(s, end)))
+	if (!s->pages[first].obj || (first > 0 && model_joined(s, first)) ||
+	    (end < m->opt.npages && model_joined(s, end)))
 		return false;
 	for (unsigned i = first + 1; i < end; i++)
 		if (!model_joined(s, i))
@@ -619,8 +649,8 @@ static void op_volatile(struct vm_model *m)
 	uint64_t len = (uint64_t)(end - first) * PAGE_SIZE;
 	if (!by_object)
 		o = is_one_region(m, s, first, end) ? s->pages[first].obj : NULL;
-	model_note(m, "%svolatile space %d pages [%u, %u) %s", make ? "" : "non", (int)(s - m->spaces), first, end,
-	    by_object ? "by object" : "");
+	model_note(m, "%svolatile space %d pages [%u, %u) %s", make ? "" : "non", (int)(s - m->spaces), first,
+	    end, by_object ? "by object" : "");
 	if (by_object)
 		err = make ? object_set_volatile(o->real) : object_set_nonvolatile(o->real, &was);
 	else
@@ -645,8 +675,8 @@ static void op_purge(struct vm_model *m)
 	uint64_t freed = vm_purge_one(&more);
 	m->purged_frames += freed;
 	if (more != want_more || freed != want)
-		model_fail(m, "purge: %llu frames (more %d), expected %llu (more %d)", (unsigned long long)freed, more,
-		    (unsigned long long)want, want_more);
+		model_fail(m, "purge: %llu frames (more %d), expected %llu (more %d)",
+		    (unsigned long long)freed, more, (unsigned long long)want, want_more);
 }
 
 static void op_reclaim(struct vm_model *m)
@@ -673,23 +703,35 @@ static const struct {
 	void (*fn)(struct vm_model *m);
 	unsigned weight;
 } ops[] = {
-    {model_op_map, 14}, {op_unmap, 8}, {op_protect, 8}, {op_discard, 4}, {op_set_flags, 3}, {op_read, 24}, {op_write, 30},
-    {op_device, 2}, {op_execute, 2}, {op_copy, 5}, {op_fork, 5}, {op_exit, 3}, {op_handle, 1}, {op_clone, 2}, {op_resize, 2},
-    {op_object_discard, 2}, {op_sync, 2}, {op_bad_page, 1}, {op_volatile, 6}, {op_purge, 2}, {op_reclaim, 1}, {op_forget, 1},
+    {model_op_map, 14},
+    {op_unmap, 8},
+    {op_protect, 8},
+    {op_discard, 4},
+    {op_set_flags, 3},
+    {op_read, 24},
+    {op_write, 30},
+    {op_device, 2},
+    {op_execute, 2},
+    {op_copy, 5},
+    {op_fork, 5},
+    {op_exit, 3},
+    {op_handle, 1},
+    {op_clone, 2},
+    {op_resize, 2},
+    {op_object_discard, 2},
+    {op_sync, 2},
+    {op_bad_page, 1},
+    {op_volatile, 6},
+    {op_purge, 2},
+    {op_reclaim, 1},
+    {op_forget, 1},
 };
 
 bool model_step(struct vm_model *m)
 {
-	static unsigned total;
-
 	if (m->src.bytes && !m->src.left)
 		return false;
-	for (unsigned i = 0; total == 0 || i < ARRAY_SIZE(ops); i++) {
-		if (i == ARRAY_SIZE(ops))
-			break;
-		total += m->steps == 0 ? ops[i].weight : 0;
-	}
-	uint64_t at = model_pick(m, total);
+	uint64_t at = model_pick(m, m->total_weight);
 	m->steps++;
 	for (unsigned i = 0;; at -= ops[i++].weight)
 		if (at < ops[i].weight) {
@@ -704,6 +746,8 @@ void model_init(struct vm_model *m, const struct model_options *opt, struct mode
 	m->opt = *opt;
 	m->src = src;
 	list_init(&m->purge_list);
+	for (unsigned i = 0; i < ARRAY_SIZE(ops); i++)
+		m->total_weight += ops[i].weight;
 	for (unsigned i = 0; i < MODEL_SPACES; i++)
 		m->spaces[i].pages = calloc(opt->npages, sizeof(struct model_page));
 	expect(m, "space", space_create(&m->spaces[0].real), 0);

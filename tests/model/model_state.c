@@ -246,7 +246,8 @@ err_t model_access_error(const struct model_page *p, unsigned access)
 
 	if (!o)
 		return -EFAULT;
-	if (!p->prot || ((access & FAULT_WRITE) && !(p->prot & VM_WRITE)) || ((access & FAULT_EXEC) && !(p->prot & VM_EXEC)))
+	if (!p->prot || ((access & FAULT_WRITE) && !(p->prot & VM_WRITE)) ||
+	    ((access & FAULT_EXEC) && !(p->prot & VM_EXEC)))
 		return -EACCES;
 	const struct model_obj *file = o->kind == MODEL_FILE ? o : o->backing;
 	if (o->kind != MODEL_PRIVATE && p->idx >= o->npages)
@@ -301,8 +302,8 @@ bool model_joined(const struct model_space *s, unsigned i)
 {
 	const struct model_page *a = &s->pages[i - 1], *b = &s->pages[i];
 
-	return a->obj == b->obj && a->obj && a->idx + 1 == b->idx && a->prot == b->prot && a->max_prot == b->max_prot &&
-	    a->flags == b->flags;
+	return a->obj == b->obj && a->obj && a->idx + 1 == b->idx && a->prot == b->prot &&
+	       a->max_prot == b->max_prot && a->flags == b->flags;
 }
 
 /* ---------------------------------------------------------------- spaces */

@@ -29,10 +29,10 @@ struct model_source {
 };
 
 struct model_options {
-	uint64_t base;     /* first address of the window */
-	unsigned npages;   /* pages of the window */
-	bool no_volatile;  /* never make anything volatile: injected failures then have no side effect */
-	unsigned inject;   /* let about one in `inject` operations meet a failed allocation; 0: none */
+	uint64_t base;    /* first address of the window */
+	unsigned npages;  /* pages of the window */
+	bool no_volatile; /* never make anything volatile: injected failures then have no side effect */
+	unsigned inject;  /* let about one in `inject` operations meet a failed allocation; 0: none */
 };
 
 struct content {
@@ -54,22 +54,22 @@ struct model_file {
 
 struct model_obj {
 	enum model_kind kind;
-	unsigned refs;               /* pages that show it, backed objects, and the handle */
-	struct vm_object *real;      /* handle, or NULL */
-	struct model_obj *backing;   /* PRIVATE: the FILE behind it */
+	unsigned refs;             /* pages that show it, backed objects, and the handle */
+	struct vm_object *real;    /* handle, or NULL */
+	struct model_obj *backing; /* PRIVATE: the FILE behind it */
 	uint64_t npages;
 	bool purgeable, was_purged, trim_pending;
 	enum volatile_state vol;
 	struct list purge_link;
-	struct model_obj *clone;     /* while a fork runs */
-	struct content **pages;      /* SHARED */
-	struct model_file *file;     /* FILE, PHYS (cur only) */
+	struct model_obj *clone; /* while a fork runs */
+	struct content **pages;  /* SHARED */
+	struct model_file *file; /* FILE, PHYS (cur only) */
 };
 
 struct model_page {
 	struct model_obj *obj; /* NULL: not mapped */
 	uint64_t idx;
-	struct content *own;   /* PRIVATE: its own contents; NULL: what is behind */
+	struct content *own; /* PRIVATE: its own contents; NULL: what is behind */
 	uint8_t prot, max_prot;
 	uint16_t flags;
 };
@@ -85,7 +85,7 @@ struct vm_model {
 	struct model_space spaces[MODEL_SPACES];
 	struct model_obj *handles[MODEL_HANDLES];
 	struct list purge_list;
-	uint64_t steps, stamp;
+	uint64_t steps, stamp, total_weight;
 	uint64_t live_contents;
 	uint64_t forks, faults_checked, purged_frames, injected;
 	struct content *free_contents;

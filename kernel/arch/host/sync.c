@@ -20,8 +20,8 @@ static void note_acquire(const void *lock, const char *name, int rank, void *whe
 
 	for (unsigned i = 0; i < t->nlocks; i++)
 		if (rank != RANK_NONE && t->locks[i].rank >= rank)
-			panic("lock order: %s (rank %d) taken while %s (rank %d) is held", name, rank, t->locks[i].name,
-			    t->locks[i].rank);
+			panic("lock order: %s (rank %d) taken while %s (rank %d) is held", name, rank,
+			    t->locks[i].name, t->locks[i].rank);
 	ASSERT(t->nlocks < THREAD_LOCKS_MAX);
 	t->locks[t->nlocks].lock = lock;
 	t->locks[t->nlocks].name = name;
@@ -189,24 +189,26 @@ static bool is_interrupted(struct thread *t, unsigned flags)
 
 static void enqueue(struct waitq *q, struct thread *t)
 {
-	spin_lock(&q->lock);
+	uint64_t state = spin_lock_irqsave(&q->lock);
+
 	store_relaxed(&t->state, THREAD_BLOCKED);
 	t->waiting_on = q;
 	list_push_back(&q->sleepers, &t->wait_link);
-	spin_unlock(&q->lock);
+	spin_unlock_irqrestore(&q->lock, state);
 }
 
 /* Leave the queue if nobody has woken us; false: somebody has. */
 static bool withdraw(struct waitq *q, struct thread *t)
 {
-	spin_lock(&q->lock);
+	uint64_t state = spin_lock_irqsave(&q->lock);
+
 	bool queued = t->waiting_on == q;
 	if (queued) {
 		list_remove(&t->wait_link);
 		t->waiting_on = NULL;
 		store_relaxed(&t->state, THREAD_RUNNING);
 	}
-	spin_unlock(&q->lock);
+	spin_unlock_irqrestore(&q->lock, state);
 	return queued;
 }
 

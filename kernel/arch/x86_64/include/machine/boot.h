@@ -29,6 +29,8 @@ bool boot_range_is_memory(const struct boot_range *r);
 
 /* early_mmu.c: the final kernel half: direct map, page records, image, with a root whose kernel slots stay as they are. Loads it. After boot_map_build. */
 void early_mmu_init(void);
+/* `size` bytes of RAM below limit, contents undefined, cut out of the boot map; 0 if there is none. Before frame_init. */
+paddr_t early_alloc(uint64_t size, uint64_t align, paddr_t limit);
 /* The root table that early_mmu_init made; kernel_mmu's. Below 4 GiB. */
 extern paddr_t boot_root;
 /* A page below 1 MiB for the code that starts other CPUs, out of the map; 0: there is none. */
