@@ -433,7 +433,7 @@ KTEST(trap_usercopy_cas)
 
 static void copy_to_bad_kernel_buffer(void *arg)
 {
-	(void)copy_from_user_partial(arg, BASE, 8);
+	KT_CHECK_EQ(copy_from_user_partial(arg, BASE, 8), 0); /* not reached */
 }
 
 /* A fault on the kernel's side of a copy is a bug of the kernel, not EFAULT. */

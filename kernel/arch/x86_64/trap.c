@@ -13,7 +13,6 @@
 #include "arch/x86_64/trap_expect.h"
 #include "arch/x86_64/usercopy.h"
 #include "kern/cpu.h"
-#include "kern/sched.h"
 #include "kern/thread.h"
 #include "lib/assert.h"
 #include "machine/boot.h"
@@ -204,7 +203,7 @@ void trap_kernel(struct trap_frame *f)
 	if (f->vector >= VECTOR_IRQ_FIRST) {
 		device_interrupt(f);
 		if (cpu_need_resched() && (f->rflags & RFLAGS_IF))
-			sched_preempt_irq();
+			upcall_preempt();
 	} else if (f->vector == VECTOR_PAGE_FAULT) {
 		page_fault_kernel(f);
 	} else {
