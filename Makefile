@@ -3,7 +3,8 @@
 # Sources are found, not listed: every .c and .S under kernel/ but arch/host is the kernel; tests/guest/k*.c is compiled into
 # every variant but release, tests/guest/u*.c are user programs; each tests/host/test_*.c is a host program over arch/host.
 # A variant is a set of flags with an object directory of its own; objects are rebuilt when headers or flags change.
-MAKEFLAGS += --no-builtin-rules --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+JOBS := $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+MAKEFLAGS += --no-builtin-rules --no-print-directory $(JOBS)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
