@@ -208,10 +208,21 @@ KTEST(trap_stack_guards)
 	*(volatile uint64_t *)stack = 1;
 	*(volatile uint64_t *)(stack + size - 8) = 1;
 	kva_free_stack(stack);
-	check_fault(do_read, stack, 0);
 	/* The test's own stack. */
 	check_fault(do_write, current_thread()->stack - 8, PF_WRITE);
 	check_fault(do_write, current_thread()->stack_end, PF_WRITE);
+}
+
+KTEST(trap_freed_buffer)
+{
+	void *buffer = kva_alloc_buffer(2 * PAGE_SIZE);
+
+	KT_REQUIRE(buffer);
+	*(volatile uint64_t *)buffer = 1;
+	check_fault(do_write, (vaddr_t)buffer - 8, PF_WRITE);
+	check_fault(do_write, (vaddr_t)buffer + 2 * PAGE_SIZE, PF_WRITE);
+	kva_free_buffer(buffer);
+	check_fault(do_read, (vaddr_t)buffer, 0);
 }
 
 KTEST(trap_static_stack_guards)
