@@ -44,6 +44,8 @@ enum {
 };
 #define ARRIVE_TIMEOUT (5000ULL * MS) /* of a CPU that took a number: it is running, however slowly */
 
+struct cpu cpus[MAX_CPUS];
+
 static _Atomic uint64_t online = 1, arrived = 1;
 static vaddr_t stack_ends[MAX_CPUS]; /* by ticket */
 static unsigned nstacks;
