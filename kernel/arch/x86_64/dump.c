@@ -161,3 +161,10 @@ void dump_exit(uint8_t status)
 	for (;;)
 		__asm__ volatile("cli; hlt");
 }
+
+void machine_halt(bool clean)
+{
+	irq_disable();
+	dump_stop_others();
+	dump_exit(clean ? DUMP_EXIT_CLEAN : DUMP_EXIT_FAILED);
+}
