@@ -43,6 +43,7 @@ static struct thread main_thread;
 void upcall_cpu_main(void)
 {
 	irq_disable();
+	slab_init_cpu(); /* now, so that no later allocation on this CPU keeps frames for the first time */
 	timer_init_cpu();
 	sched_init_cpu(&idle_threads[cpu_id()]);
 	sched_idle();
@@ -142,16 +143,13 @@ static void start_main_thread(void)
 
 void kernel_main(void)
 {
-	mmu_boot_init();     /* the kernel's own tables, as the port left them: kva adds to them */
-	clock_init();        /* time: the log stamps its records */
-	log_set_console(console_write, LOG_INFO);
+	log_set_console(console_write, LOG_INFO); /* whatever fails from here on can be read */
 	log_info("quire", "booted by %s: %s", bootinfo.protocol, bootinfo.cmdline);
 	frame_init(&bootinfo); /* frames: everything else is made of them */
 	slab_init();           /* small objects, on frames */
 	kva_init();            /* guarded stacks and device maps: table frames are there */
 	vm_init();             /* caches of tree nodes, objects, regions: slabs are there */
-	memory_types_init();   /* before anything is mapped with a cache type */
-	irq_init();            /* interrupt controllers and this CPU's timer: device maps are there */
+	arch_devices_init();   /* interrupt controllers, clock: device maps are there */
 	timer_init_cpu();      /* timers: the scheduler's slices are one */
 	sched_init_cpu(&idle_threads[0]);
 	start_main_thread();

@@ -165,5 +165,6 @@ void dump_exit(uint8_t status)
 void machine_halt(bool clean)
 {
 	irq_disable();
+	dump_stop_others();
 	dump_exit(clean ? DUMP_EXIT_CLEAN : DUMP_EXIT_FAILED);
 }

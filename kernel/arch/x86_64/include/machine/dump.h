@@ -23,4 +23,4 @@ void dump_nmi(struct trap_frame *f);
 /* End QEMU with `status`, or stop for ever where there is no isa-debug-exit. Interrupts disabled. */
 NORETURN void dump_exit(uint8_t status);
 
-enum { DUMP_EXIT_CLEAN = 0x10, DUMP_EXIT_FAILED = 0x11, DUMP_EXIT_PANIC = 0x2f }; /* QEMU's status is twice that plus 1 */
+enum { DUMP_EXIT_CLEAN = 0x10, DUMP_EXIT_FAILED = 0x11, DUMP_EXIT_PANIC = 0x2f }; /* QEMU ends with twice that plus 1 */
