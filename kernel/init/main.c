@@ -43,6 +43,7 @@ static struct thread main_thread;
 void upcall_cpu_main(void)
 {
 	irq_disable();
+	slab_init_cpu(); /* now, so that no later allocation on this CPU keeps frames for the first time */
 	timer_init_cpu();
 	sched_init_cpu(&idle_threads[cpu_id()]);
 	sched_idle();
