@@ -792,7 +792,7 @@ KTEST(kern_sched_balances)
 	crew_join(&c);
 }
 
-/* One spinner a CPU and one more to share with: over time everybody gets about as much, wherever it is. */
+/* As many spinners as CPUs, started from one of them: each gets a CPU. */
 KTEST(kern_sched_spreads_new_threads)
 {
 	struct spinners s = {0};
@@ -808,6 +808,29 @@ KTEST(kern_sched_spreads_new_threads)
 		busy |= load_relaxed(&s.seen[i]);
 	crew_join(&c);
 	KT_CHECK_EQ(busy, cpus_online());
+}
+
+/* One spinner more than there are CPUs: over time each gets its part of the whole machine. Where nobody
+ * moves, one has a CPU for itself and gets twice what those get that share one. */
+KTEST(kern_sched_shares_the_machine)
+{
+	struct spinners s = {0};
+	struct crew c;
+	nsec_t least = NSEC_NEVER, most = 0;
+
+	KT_REQUIRE(crew_create(&c, MIN(cpus_count() + 1, (unsigned)WORKERS_MAX), spin_until_stop, &s));
+	crew_start(&c);
+	KT_CHECK(wait_for(&s.started, c.n));
+	pause_ns(SECONDS(2));
+	store_relaxed(&s.stop, 1);
+	for (unsigned i = 0; i < c.n; i++) {
+		thread_join(&c.w[i]->thread);
+		least = MIN(least, c.w[i]->thread.cpu_time);
+		most = MAX(most, c.w[i]->thread.cpu_time);
+	}
+	crew_join(&c);
+	KT_CHECK(most * 100 / least < 185);
+	kt_note("most to least: %llu %%", (unsigned long long)(most * 100 / least));
 }
 
 static void hop(struct worker *w)
