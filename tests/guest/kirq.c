@@ -245,7 +245,8 @@ KTEST(kirq_vectors)
 		uint32_t data;
 	} msi[256];
 	unsigned n = 0;
-	while (n < ARRAY_SIZE(msi) && irq_connect_msi(count_interrupt, &line, &msi[n].address, &msi[n].data) == 0)
+	while (n < ARRAY_SIZE(msi) &&
+	       irq_connect_msi(count_interrupt, &line, &msi[n].address, &msi[n].data) == 0)
 		n++;
 	KT_CHECK(n > 100 && n <= VECTOR_DEVICE_END - VECTOR_DEVICE_FIRST);
 	uint64_t address;
@@ -265,7 +266,14 @@ KTEST(kirq_vectors)
 /* -- messages ---------------------------------------------------------------------------------------------------- */
 
 /* QEMU docs/specs/edu.txt: writing RAISE sets the status bits and interrupts, writing ACK clears them. */
-enum { EDU_VENDOR = 0x1234, EDU_PRODUCT = 0x11e8, EDU_ID = 0, EDU_STATUS = 0x24 / 4, EDU_RAISE = 0x60 / 4, EDU_ACK = 0x64 / 4 };
+enum {
+	EDU_VENDOR = 0x1234,
+	EDU_PRODUCT = 0x11e8,
+	EDU_ID = 0,
+	EDU_STATUS = 0x24 / 4,
+	EDU_RAISE = 0x60 / 4,
+	EDU_ACK = 0x64 / 4
+};
 
 static volatile uint32_t *edu;
 
