@@ -3,7 +3,8 @@
 # Sources are found, not listed: every .c and .S under kernel/ but arch/host is the kernel; tests/guest/k*.c is compiled into
 # every variant but release, tests/guest/u*.c are user programs; each tests/host/test_*.c is a host program over arch/host.
 # A variant is a set of flags with an object directory of its own; objects are rebuilt when headers or flags change.
-MAKEFLAGS += --no-builtin-rules --no-print-directory
+JOBS := $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+MAKEFLAGS += --no-builtin-rules --no-print-directory $(JOBS)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -76,13 +77,13 @@ $(B)/%.o: % $(B)/flags
 # The system-call tables of abi/ as C.
 GEN := build/gen/sys_proto.h build/gen/sys_table.h build/gen/quire_syscalls.h
 ABI := abi/linux.tbl abi/native.tbl
-build/gen/%: $(ABI) tools/gen_abi.py
+build/gen/%: $(ABI) tools/gen_abi.py | build/deps/build
 	@mkdir -p $(@D)
 	$Qpython3 tools/gen_abi.py $(if $(filter sys_proto.h,$*),proto,$(if $(filter sys_table.h,$*),table,numbers)) $(ABI) > $@
 $(OBJ) $(UPROGS): | $(GEN)
 
 # A file that changes only when its text does: what depends on it is rebuilt when flags or lists of files change.
-keep = @mkdir -p $(@D); echo '$(1)' | cmp -s - $@ || echo '$(1)' > $@
+keep = @mkdir -p $(@D); echo '$(subst ','\'',$(1))' | cmp -s - $@ || echo '$(subst ','\'',$(1))' > $@
 $(B)/flags: FORCE | build/deps/$(if $(findstring clang,$(CC)),clang,build)
 	$(call keep,$(CC) $(CFLAGS) $(SAN_$(VARIANT)) $(NOSAN))
 $(B)/objects: FORCE
@@ -91,16 +92,21 @@ compile_commands.json: tools/compdb.py $(B)/flags $(B)/objects
 	$Qpython3 tools/compdb.py '$(CC) $(CFLAGS)' $(filter %.c,$(SRC)) > $@
 
 # User programs and the initrd that carries them ------------------------------------------------------------------------------
-build/initrd/bin/%: tests/guest/%.c build/deps/test
+UTESTS := $(filter-out %/urun %/ubench,$(UPROGS))
+UFLAGS := -std=gnu11 $(WARN) -O2 -g -static -no-pie -fno-pie -Iabi -Ibuild/gen -DUTESTS='$(UTESTS:build/initrd%="%",)'
+build/initrd/bin/%: tests/guest/%.c build/user/flags
 	@mkdir -p $(@D) build/user
 	@echo "MUSL  $<"
-	$Qmusl-gcc -std=gnu11 $(WARN) -O2 -g -static -no-pie -fno-pie -Iabi -Ibuild/gen -MMD -MP -MF build/user/$*.d -o $@ $<
+	$Qmusl-gcc $(UFLAGS) -MMD -MP -MF build/user/$*.d -o $@ $<
+build/user/flags: FORCE | build/deps/test
+	$(call keep,$(UFLAGS))
 build/initrd.cpio: $(UPROGS)
 	@mkdir -p build/initrd
 	$Qcd build/initrd && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible > ../initrd.cpio
 
 # Running -------------------------------------------------------------------------------------------------------------------
 .PHONY: run debug iso
+ARGS ?= init=/bin/ubench
 QEMU_ARGS := $(if $(MACHINE),--machine $(MACHINE)) $(if $(CPUS),--cpus $(CPUS)) $(if $(MEM),--mem $(MEM)) $(if $(ARGS),--append '$(ARGS)')
 run: $(B)/quire.elf build/initrd.cpio build/deps/run
 	$Qpython3 tools/qemu.py run --kernel $< --initrd build/initrd.cpio $(QEMU_ARGS)
@@ -171,7 +177,7 @@ bench: $(B)/quire.elf build/initrd.cpio build/deps/run
 	$Qpython3 bench/bench.py --kernel $< --initrd build/initrd.cpio --write docs/performance.md
 
 # Style ------------------------------------------------------------------------------------------------------------------------
-OWN := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
+OWN = $(filter-out %/asm.h,$(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null))
 .PHONY: format lint
 format: build/deps/lint
 	$Qclang-format -i $(OWN)

@@ -25,6 +25,7 @@ ALLOWED = {
 EXCEPTIONS = {
     ("arch/x86_64", "dev/acpi.h"): "the MADT names the CPUs and the interrupt controllers",
     ("arch/x86_64", "dev/uart.h"): "the serial console is alive before anything else",
+    ("mm", "machine/host.h"): "the host's mock MMU looks whether a TLB still translates to a frame that is freed",
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.M)
 

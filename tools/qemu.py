@@ -10,6 +10,7 @@ not done in its time, gets an NMI (the kernel answers with the state of every CP
 last lines of its log are shown. The emulator is always TCG: results do not depend on the host's virtualisation.
 """
 import argparse
+import itertools
 import json
 import os
 import re
@@ -22,10 +23,19 @@ import sys
 import tempfile
 import time
 
-CLEAN, PANIC = 33, 95
+CLEAN, FAILED, PANIC = 33, 35, 95
+ENDS = {CLEAN: "cleanly", FAILED: "with failed tests", PANIC: "with a panic"}
 OVMF = "/usr/share/OVMF"
 TAIL = 60  # lines of the log shown after a failure
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class ExpectLog(argparse.Action):
+    """--expect-log REGEX is about the boot whose --append it follows, or about all of them if it comes first."""
+
+    def __call__(self, parser, opts, value, option=None):
+        boot_of = len(opts.append) - 1 if opts.append else None
+        opts.expect_log = [*opts.expect_log, (boot_of, value)]
 
 
 def arguments():
@@ -36,7 +46,7 @@ def arguments():
     common.add_argument("--variant", default="debug", help="kernel to use, if --kernel does not name one")
     common.add_argument("--kernel")
     common.add_argument("--initrd")
-    common.add_argument("--append", default="", help="kernel command line")
+    common.add_argument("--append", action="append", default=[], help="kernel command line; a test boots once for each that is given")
     common.add_argument("--cpus", type=int, default=1)
     common.add_argument("--mem", default="256M")
     common.add_argument("--cpu", default="max")
@@ -49,39 +59,38 @@ def arguments():
     test.add_argument("--timeout", type=float, default=240, help="seconds for the run")
     test.add_argument("--silence", type=float, default=90, help="seconds without output that count as a hang")
     test.add_argument("--retries", type=int, default=0, help="further tries if not a single byte arrived")
-    test.add_argument("--expect", choices=["clean", "panic"], default="clean")
-    test.add_argument("--expect-log", action="append", default=[], metavar="REGEX", help="must match in the log; a test point each")
-    test.add_argument("--max-instructions", type=int, help="bound for the figure in the log line `boot: N instructions to user space`")
+    test.add_argument("--expect", choices=["clean", "fail", "panic", "hang"], default="clean")
+    test.add_argument("--expect-log", action=ExpectLog, default=[], metavar="REGEX", help="must match in the log of the boot before it")
     test.add_argument("--host-mem", type=float, default=0, help="GiB that the host must have free, else the test is skipped")
     return parser.parse_args()
 
 
-def make_iso(opts, kernel):
-    """Write the ISO that carries opts.append in its grub.cfg; returns its path."""
+def make_iso(opts, kernel, append):
+    """Write the ISO that carries the command line in its grub.cfg; returns its path."""
     iso = os.path.join(ROOT, "build", "iso", f"{getattr(opts, 'name', 'run')}.iso")
     os.makedirs(os.path.dirname(iso), exist_ok=True)
-    subprocess.run([os.path.join(ROOT, "tools", "mkiso.sh"), kernel, opts.initrd or "-", iso, opts.append], check=True)
+    subprocess.run([os.path.join(ROOT, "tools", "mkiso.sh"), kernel, opts.initrd or "-", iso, append], check=True)
     return iso
 
 
-def machine_arguments(opts, kernel, scratch):
+def machine_arguments(opts, kernel, append, scratch):
     """What differs between the machines: chipset, firmware, and how the kernel gets in."""
     if opts.machine.startswith("iso"):
-        args = ["-M", "q35", "-vga", "std", "-cdrom", make_iso(opts, kernel)]
+        args = ["-M", "q35", "-vga", "std", "-cdrom", make_iso(opts, kernel, append)]
         if opts.machine == "iso-uefi":
             variables = os.path.join(scratch, "vars.fd")
             shutil.copy(os.path.join(OVMF, "OVMF_VARS_4M.fd"), variables)
             args += ["-drive", f"if=pflash,format=raw,readonly=on,file={OVMF}/OVMF_CODE_4M.fd"]
             args += ["-drive", f"if=pflash,format=raw,file={variables}"]
         return args
-    args = ["-M", opts.machine, "-kernel", kernel, "-append", opts.append]
+    args = ["-M", opts.machine, "-kernel", kernel, "-append", append]
     return args + (["-initrd", opts.initrd] if opts.initrd else [])
 
 
-def command_line(opts, scratch):
+def command_line(opts, append, scratch):
     kernel = opts.kernel or os.path.join(ROOT, "build", f"gcc-{opts.variant}", "quire.elf")
     thread = ",thread=single" if opts.icount else ""
-    args = ["qemu-system-x86_64", *machine_arguments(opts, kernel, scratch)]
+    args = ["qemu-system-x86_64", *machine_arguments(opts, kernel, append, scratch)]
     args += ["-accel", f"tcg{thread}", "-cpu", opts.cpu, "-smp", str(opts.cpus), "-m", opts.mem]
     args += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     args += ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
@@ -94,7 +103,7 @@ def command_line(opts, scratch):
 
 
 def interactive(opts, scratch):
-    args = command_line(opts, scratch) + ["-serial", "mon:stdio"]
+    args = command_line(opts, " ".join(opts.append), scratch) + ["-serial", "mon:stdio"]
     if opts.command == "debug":
         kernel = os.path.relpath(opts.kernel or f"build/gcc-{opts.variant}/quire.elf")
         args += ["-S", "-gdb", "tcp::1234"]
@@ -109,10 +118,10 @@ def interactive(opts, scratch):
 class Guest:
     """One run of QEMU: its serial output goes to a log file, line by line, within bounds of time."""
 
-    def __init__(self, opts, scratch, log_path):
+    def __init__(self, opts, append, scratch, log_path):
         self.opts = opts
         self.qmp_path = os.path.join(scratch, "qmp")
-        args = command_line(opts, scratch) + ["-serial", "stdio", "-qmp", f"unix:{self.qmp_path},server=on,wait=off"]
+        args = command_line(opts, append, scratch) + ["-serial", "stdio", "-qmp", f"unix:{self.qmp_path},server=on,wait=off"]
         self.log_path = log_path
         self.log = open(log_path, "wb")
         self.errors = open(log_path + ".qemu", "wb")
@@ -201,11 +210,16 @@ POINT = re.compile(r"^(not )?ok (\d+)(?: -)?\s*(.*?)(\s+# (?:SKIP|TODO)\b.*)?$",
 PLAN = re.compile(r"^1\.\.(\d+)\b")
 
 
+def lines_before_replay(lines):
+    """A panic ends with the last lines of the log once more; they are of no use behind the log itself."""
+    return list(itertools.takewhile(lambda text: not text.startswith("last lines of the log:"), lines))
+
+
 def repeat_points(tap, lines):
     """Print the guest's test points as ours. Several plans may follow one another (the kernel's, those of programs); points that
     were planned and not reported have failed."""
     planned = seen = 0
-    for line in lines:
+    for line in lines_before_replay(lines):
         if match := PLAN.match(line):
             planned += int(match.group(1))
         elif match := POINT.match(line):
@@ -218,22 +232,48 @@ def repeat_points(tap, lines):
     return planned, seen
 
 
-def log_checks(tap, opts, lines):
+def log_checks(tap, patterns, lines):
     text = "\n".join(lines)
-    for pattern in opts.expect_log:
+    for pattern in patterns:
         tap.point(re.search(pattern, text, re.M) is not None, f"the log has /{pattern}/")
-    if opts.max_instructions:
-        match = re.search(r"boot: (\d+) instructions to user space", text)
-        count = int(match.group(1)) if match else None
-        tap.point(count is not None and count < opts.max_instructions, f"{count} of {opts.max_instructions} instructions to user space")
 
 
 def show_failure(guest, lines):
     """The end of the log, for a human, past prove."""
     print(f"--- {guest.opts.name}: the last lines of {os.path.relpath(guest.log_path)}", file=sys.stderr)
     with open(guest.log_path + ".qemu", encoding="utf-8", errors="replace") as f:
-        for line in f.read().splitlines()[-5:] + lines[-TAIL:]:
+        for line in f.read().splitlines()[-5:] + lines_before_replay(lines)[-TAIL:]:
             print(f"    {line}", file=sys.stderr)
+
+
+def ending(status, late):
+    """How a run ended, in the words of --expect and for people."""
+    if late:
+        return "hang", late
+    word = {CLEAN: "clean", FAILED: "fail", PANIC: "panic"}.get(status, "error")
+    return word, f"ended {ENDS.get(status, f'by itself: QEMU has exit status {status}')}"
+
+
+def boot(tap, opts, append, patterns, log_path, scratch):
+    """Boot once, and turn what came of it into test points. Where something else than a clean end is wanted, the guest's own points do not count."""
+    for attempt in range(opts.retries + 1):
+        guest = Guest(opts, append, scratch, log_path)
+        status, late = guest.run()
+        lines = guest.lines()
+        if any(lines) or status in ENDS:
+            break
+        tap.note(f"try {attempt + 1} did not reach the kernel: {ending(status, late)[1]}")
+    before = tap.failed
+    if opts.expect == "clean":
+        planned, _ = repeat_points(tap, lines)
+        if "test=" in append:
+            tap.point(planned > 0, "the tests ran")
+    log_checks(tap, patterns, lines)
+    how, words = ending(status, late)
+    tap.point(how == opts.expect, f"{append}: {words}")
+    tap.note(f"{time.monotonic() - guest.started:.1f} s")
+    if tap.failed > before:
+        show_failure(guest, lines)
 
 
 def available_gib():
@@ -248,26 +288,12 @@ def test(opts, scratch):
     if not opts.initrd and os.path.exists(os.path.join(ROOT, "build", "initrd.cpio")):
         opts.initrd = os.path.join(ROOT, "build", "initrd.cpio")
     os.makedirs(os.path.join(ROOT, "build", "log"), exist_ok=True)
-    for attempt in range(opts.retries + 1):
-        guest = Guest(opts, scratch, os.path.join(ROOT, "build", "log", f"{opts.name}.log"))
-        status, late = guest.run()
-        lines = guest.lines()
-        if any(lines) or status in (CLEAN, PANIC):
-            break
-        print(f"# try {attempt + 1} did not reach the kernel: {late or f'QEMU ended with status {status}'}")
     tap = Tap(opts.name)
-    planned, _ = repeat_points(tap, lines)
-    if "test=" in opts.append:
-        tap.point(planned > 0, "the tests ran")
-    log_checks(tap, opts, lines)
-    wanted = PANIC if opts.expect == "panic" else CLEAN
-    tap.point(status == wanted and not late, f"ends {'with a panic' if opts.expect == 'panic' else 'cleanly'}")
-    if status != wanted or late:
-        tap.note(f"{late or f'QEMU ended with status {status}'}, wanted {wanted}")
-    tap.note(f"{time.monotonic() - guest.started:.1f} s")
+    for i, append in enumerate(opts.append or [""]):
+        log = os.path.join(ROOT, "build", "log", f"{opts.name}{f'-{i + 1}' if i else ''}.log")
+        patterns = [pattern for n, pattern in opts.expect_log if n in (None, i)]
+        boot(tap, opts, append, patterns, log, scratch)
     tap.end()
-    if tap.failed:
-        show_failure(guest, lines)
     return bool(tap.failed)
 
 

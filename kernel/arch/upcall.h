@@ -25,6 +25,10 @@ void upcall_user_trap(unsigned vector, uint64_t error_code, uaddr_t addr, err_t 
 void upcall_timer(void);
 /* A reschedule request arrived. Interrupts disabled. Defined in kern/sched.c. */
 void upcall_resched(void);
+/* The handler of an interrupt of kernel code that ran with interrupts enabled is done (preemption count as before it), and
+ * cpu_need_resched(): run others. Interrupts disabled on entry and exit. Not preempt_check, which does nothing while interrupts are
+ * disabled. Defined in kern/sched.c. */
+void upcall_preempt(void);
 /* About to return to user mode with interrupts disabled and need_resched or other exit work pending: do it, in a loop. Defined in proc/. */
 void upcall_exit_work(void);
 /* Called by an application processor once it runs on its own stack and can take interrupts; never returns. Defined in init/main.c. */

@@ -38,8 +38,8 @@ static uint8_t read_register(uint8_t reg)
 
 static struct rtc_time read_fields(void)
 {
-	return (struct rtc_time){read_register(0), read_register(2), read_register(4), read_register(7), read_register(8),
-	    read_register(9)};
+	return (struct rtc_time){read_register(0), read_register(2), read_register(4), read_register(7),
+	    read_register(8), read_register(9)};
 }
 
 /* Two readings that agree, outside an update. False: the clock never settles, or there is none. */
@@ -81,8 +81,10 @@ static int64_t decode(const struct rtc_time *t, uint8_t status)
 	if (!(status & STATUS_B_24_HOURS))
 		hour = hour % 12 + (t->hour & HOUR_PM ? 12 : 0);
 	int month = field(t->month, binary), day = field(t->day, binary);
-	int minute = field(t->minute, binary), second = field(t->second, binary), year = field(t->year, binary);
-	if (month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 59 || year > 99)
+	int minute = field(t->minute, binary), second = field(t->second, binary),
+	    year = field(t->year, binary);
+	if (month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 59 ||
+	    year > 99)
 		return -1;
 	return date_to_seconds(CENTURY + year, month, day, hour, minute, second);
 }

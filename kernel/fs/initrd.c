@@ -55,7 +55,7 @@ static bool same_path(const char *a, const char *b)
 
 err_t initrd_lookup(const char *path, struct initrd_file **out)
 {
-	list_for_each(it, &files) {
+	list_for_each (it, &files) {
 		struct initrd_file *f = list_entry(it, struct initrd_file, link);
 		if (same_path(f->path, path)) {
 			*out = f;
@@ -70,7 +70,8 @@ static err_t add_file(const struct cpio_entry *e)
 	struct initrd_file *f = kzalloc(sizeof(*f));
 	if (!f)
 		return -ENOMEM;
-	*f = (struct initrd_file){.path = skip_slashes(e->name), .data = e->data, .size = e->size, .mode = e->mode};
+	*f = (struct initrd_file){
+	    .path = skip_slashes(e->name), .data = e->data, .size = e->size, .mode = e->mode};
 	err_t err = object_create_file(&initrd_ops, f, DIV_ROUND_UP(e->size, PAGE_SIZE), &f->object);
 	if (err) {
 		kfree(f);

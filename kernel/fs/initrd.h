@@ -9,8 +9,8 @@
 #include "vm/object.h"
 
 struct initrd_file {
-	struct list link;         /* constant after boot, like the rest */
-	const char *path;         /* absolute, in the archive's own bytes: without the leading slash */
+	struct list link; /* constant after boot, like the rest */
+	const char *path; /* absolute, in the archive's own bytes: without the leading slash */
 	const uint8_t *data;
 	uint64_t size;            /* bytes */
 	uint32_t mode;            /* as in struct stat */

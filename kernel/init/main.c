@@ -5,7 +5,7 @@
  * machine that cannot even boot has nobody to tell.
  *
  * Command line:
- *	test=PATTERN    run the kernel's own tests (not in release kernels) and stop the machine
+ *	test=PATTERN    run the kernel's own tests first (not in release kernels); without init= stop the machine then
  *	init=PATH       program to run, /init if not given
  *	-- WORD...      arguments for it
  *	onexit=halt     (default) when the program ends, stop the machine: clean if it returned 0
@@ -24,6 +24,7 @@
 #include "kern/timer.h"
 #include "lib/string.h"
 #include "machine/boot.h"
+#include "machine/smp.h"
 #include "mm/frame.h"
 #include "mm/kva.h"
 #include "mm/slab.h"
@@ -33,32 +34,26 @@
 #include "vm/page_tree.h"
 #include "vm/space.h"
 
-/* The kernel's tests, where they are compiled in. */
-void ktest_main(const char *pattern) __attribute__((weak));
+/* The kernel's tests, where they are compiled in; the number of those that failed. */
+unsigned ktest_run(const char *pattern) __attribute__((weak));
 
 static struct thread idle_threads[MAX_CPUS];
 static struct thread main_thread;
 
-/* Become this CPU's idle thread, ready to schedule. */
-static void start_scheduling(void)
-{
-	struct thread *idle = &idle_threads[cpu_id()];
-	thread_init(idle, "idle", 0, 0, NULL, NULL);
-	timer_init_cpu();
-	sched_init_cpu(idle);
-}
-
 void upcall_cpu_main(void)
 {
 	irq_disable();
-	start_scheduling();
+	slab_init_cpu(); /* now, so that no later allocation on this CPU keeps frames for the first time */
+	timer_init_cpu();
+	sched_init_cpu(&idle_threads[cpu_id()]);
 	sched_idle();
 }
 
 static void describe_exit(const char *path, int status)
 {
 	if (status & 0x7f)
-		log_err("init", "%s was ended by signal %d (%s)", path, status & 0x7f, signal_name(status & 0x7f));
+		log_err("init", "%s was ended by signal %d (%s)", path, status & 0x7f,
+		    signal_name(status & 0x7f));
 	else
 		log_info("init", "%s exited with status %d", path, status >> 8 & 0xff);
 }
@@ -104,11 +99,11 @@ static err_t start_init(const char *path, struct process **out)
 	return err;
 }
 
-static void run_init(void)
+/* Run the first program to its end; clean: is it still true that nothing has failed? */
+static void run_init(const char *path, bool clean)
 {
-	char path[128] = "/init", onexit[16] = "halt";
+	char onexit[16] = "halt";
 	struct process *p;
-	(void)cmdline_get("init", path, sizeof(path));
 	(void)cmdline_get("onexit", onexit, sizeof(onexit));
 	err_t err = start_init(path, &p);
 	if (err) {
@@ -119,22 +114,27 @@ static void run_init(void)
 	process_put(p);
 	describe_exit(path, status);
 	if (strcmp(onexit, "stay"))
-		machine_halt(status == 0);
+		machine_halt(clean && status == 0);
 }
 
 /* The first thread: interrupts work, all CPUs are there or on their way, anything may sleep. */
 static void main_thread_fn(UNUSED void *arg)
 {
-	char pattern[128];
+	char pattern[128], path[128] = "/init";
+	bool clean = true;
+	smp_start();   /* the other CPUs; first, so that all that follows finds them */
 	rtc_init();    /* time of day: needs the clock */
 	random_init(); /* before the first program: its stack protector wants bytes */
 	proc_init();   /* starts the reaper thread */
 	sys_io_init(); /* before the first write */
 	initrd_init(); /* files are VM objects */
-	if (ktest_main && cmdline_get("test", pattern, sizeof(pattern)))
-		ktest_main(pattern);
-	else
-		run_init();
+	bool has_init = cmdline_get("init", path, sizeof(path));
+	if (ktest_run && cmdline_get("test", pattern, sizeof(pattern))) {
+		clean = ktest_run(pattern) == 0;
+		if (!has_init)
+			machine_halt(clean);
+	}
+	run_init(path, clean);
 }
 
 static void start_main_thread(void)
@@ -147,15 +147,15 @@ static void start_main_thread(void)
 
 void kernel_main(void)
 {
-	log_set_console(console_write, LOG_INFO); /* first: whatever fails from here on can be read */
+	log_set_console(console_write, LOG_INFO); /* whatever fails from here on can be read */
 	log_info("quire", "booted by %s: %s", bootinfo.protocol, bootinfo.cmdline);
-	frame_init(&bootinfo);     /* frames: everything else is made of them */
-	slab_init();               /* small objects, on frames */
-	kva_init();                /* guarded stacks and device maps: table frames are there */
-	vm_init();                 /* caches of tree nodes, objects, regions: slabs are there */
-	arch_devices_init();       /* interrupt controllers and clock: device maps are there */
-	start_scheduling();        /* threads: the clock gives them their slices */
-	smp_start();               /* other CPUs: each needs a stack, a clock and the scheduler */
+	frame_init(&bootinfo); /* frames: everything else is made of them */
+	slab_init();           /* small objects, on frames */
+	kva_init();            /* guarded stacks and device maps: table frames are there */
+	vm_init();             /* caches of tree nodes, objects, regions: slabs are there */
+	arch_devices_init();   /* interrupt controllers, clock: device maps are there */
+	timer_init_cpu();      /* timers: the scheduler's slices are one */
+	sched_init_cpu(&idle_threads[0]);
 	start_main_thread();
-	sched_idle();
+	sched_idle(); /* interrupts are enabled there */
 }

@@ -3,30 +3,30 @@
  *
  * A ring of SLOTS slots. A record's sequence number says its slot: seq % SLOTS. Whoever writes takes the next
  * number with one atomic addition, so writers never wait: not for each other, not for readers, not when an
- *NMI interrupts a writer half way, not when a CPU was stopped while it wrote.
+ * NMI interrupts a writer half way, not when a CPU was stopped while it wrote.
  *
  *	slot.state   2 * seq + 2   record seq is complete
  *	             2 * seq + 1   record seq is being written
  *	             0             nothing yet
  *
  * The state of a slot only grows. A writer claims its slot by moving the state from an even value to its own
- *odd one. If it finds an odd one, somebody who is a whole ring behind still writes there (interrupted by us,
- *or stopped): the new record is given up, and slot.skipped tells the readers not to wait for it.
+ * odd one. If it finds an odd one, somebody who is a whole ring behind still writes there (interrupted by us,
+ * or stopped): the new record is given up, and slot.skipped tells the readers not to wait for it.
  *
  * A reader copies the record and then looks at the state again: if it is still the same even value, nobody
- *wrote in between (a seqlock). The bytes travel as atomic words, stores with release and loads with acquire
- *order, which puts each between the two looks at the state on every processor and for every checker; on x86
- *they are plain moves.
+ * wrote in between (a seqlock). The bytes travel as atomic words, stores with release and loads with acquire
+ * order, which puts each between the two looks at the state on every processor and for every checker; on x86
+ * they are plain moves.
  *
  * The console. Records are echoed in order by draining the ring: `echo.next` is the next record to show. One
- *CPU at a time drains, whoever finds the console free; all others leave their records to it and go on. After
- *letting go, the drainer looks again, so no record stays behind. Nobody ever waits, with one exception: in an
+ * CPU at a time drains, whoever finds the console free; all others leave their records to it and go on. After
+ * letting go, the drainer looks again, so no record stays behind. Nobody ever waits, with one exception: in an
  * emergency (LOG_EMERG, which panic uses) a CPU that finds the console taken waits for a bounded time and
- *then takes it over, since the owner may be stopped, or be the very context that was interrupted. The old
- *owner notices at its next record that it has been replaced.
+ * then takes it over, since the owner may be stopped, or be the very context that was interrupted. The old
+ * owner notices at its next record that it has been replaced.
  *
  * Rejected: a lock around the ring (an NMI or a panic would need a second, special way in), and one ring for
- *each CPU (readers would have to merge by time stamps of unsynchronised clocks).
+ * each CPU (readers would have to merge by time stamps of unsynchronised clocks).
  */
 #include "arch/clock.h"
 #include "kern/log.h"

@@ -2,14 +2,14 @@
  * mutex.c - sleeping mutual exclusion.
  *
  * `owner` is the holder's thread, with bit 0 set if somebody waits. Taking a free mutex and giving back one
- *that nobody waits for is one atomic operation. Everything else happens under the lock of the wait queue:
+ * that nobody waits for is one atomic operation. Everything else happens under the lock of the wait queue:
  *
  *	a waiter sets bit 0 while the mutex is held, and enqueues; so a set bit means a sleeper on the queue;
  *	the holder, finding bit 0, stores 0 and wakes the first sleeper.
  *
  * The mutex is not handed over: whoever runs may take it before the woken thread does, which saves a switch
- *for each passage under load. The woken thread then goes back to the front of the queue, so it waits for one
- *holder at a time and is never overtaken by another sleeper.
+ * for each passage under load. The woken thread then goes back to the front of the queue, so it waits for one
+ * holder at a time and is never overtaken by another sleeper.
  */
 #include "kern/sleeplock.h"
 

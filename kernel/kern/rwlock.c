@@ -7,15 +7,15 @@
  *	        ... | RW_WAITERS   threads sleep on the queue
  *
  * Who finds the lock free of everything in its way takes it with one atomic operation. RW_WAITERS is set
- *under the lock of the wait queue and while the lock is held, by the first who must sleep; from then on
- *nobody takes the lock directly: new readers and writers queue up behind, so a writer is not starved by
- *readers, nor readers by writers. Whoever gives back the last hold finds the bit and hands the lock over,
- *under the queue's lock: to the first sleeper if it is a writer, or to all readers in front of the first
- *writer. The new holders find the lock theirs when they run. Handing over costs a switch under load, and
- *gives every waiter a bound: one turn of each group before it.
+ * under the lock of the wait queue and while the lock is held, by the first who must sleep; from then on
+ * nobody takes the lock directly: new readers and writers queue up behind, so a writer is not starved by
+ * readers, nor readers by writers. Whoever gives back the last hold finds the bit and hands the lock over,
+ * under the queue's lock: to the first sleeper if it is a writer, or to all readers in front of the first
+ * writer. The new holders find the lock theirs when they run. Handing over costs a switch under load, and
+ * gives every waiter a bound: one turn of each group before it.
  *
  * Only the reader that takes the count to zero touches the queue after giving back its hold; anybody else
- *could be overtaken by a new holder that frees the lock.
+ * could be overtaken by a new holder that frees the lock.
  */
 #include "kern/sleeplock.h"
 

@@ -15,8 +15,6 @@ void sched_finish_first_switch(void);
 bool sched_make_ready(struct thread *t);
 /* The same only if t is BLOCKED in a wait that these thread flags interrupt. */
 bool sched_interrupt(struct thread *t, uint32_t flags);
-/* At the end of an interrupt of kernel code that ran with interrupts enabled, when cpu_need_resched(): run others. Interrupts disabled, on entry and exit. */
-void sched_preempt_irq(void);
 /* What the timer interrupt calls when the time slice has ended. Interrupts disabled. */
 void sched_tick(nsec_t now);
 /* t is DEAD and its stack is no longer in use: tell who joins it. Called once, by the thread that runs next on its CPU; t may be freed when it returns. */

@@ -8,9 +8,9 @@
 struct vm_space;
 
 enum {
-	EXEC_PATH_MAX = 4096,          /* bytes of the path, with the terminator */
-	EXEC_STRING_MAX = 128 << 10,   /* bytes of one string: MAX_ARG_STRLEN of Linux */
-	EXEC_ARGS_MAX = 2 << 20,       /* bytes of all strings and pointers: a quarter of the stack, as on Linux */
+	EXEC_PATH_MAX = 4096,        /* bytes of the path, with the terminator */
+	EXEC_STRING_MAX = 128 << 10, /* bytes of one string: MAX_ARG_STRLEN of Linux */
+	EXEC_ARGS_MAX = 2 << 20, /* bytes of all strings and pointers: a quarter of the stack, as on Linux */
 	EXEC_STACK_SIZE = 8 << 20,
 	EXEC_STACK_GUARD = 1 << 20,
 };

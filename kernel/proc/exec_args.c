@@ -107,7 +107,8 @@ static err_t add_user_array(struct exec_args *a, uaddr_t array, unsigned *count)
 err_t exec_args_add_user(struct exec_args *a, uaddr_t argv, uaddr_t envp)
 {
 	err_t err = add_user_array(a, argv, &a->argc);
-	if (!err && a->argc == 0) { /* no argument at all confuses programs: they get an empty one, as on Linux */
+	if (!err &&
+	    a->argc == 0) { /* no argument at all confuses programs: they get an empty one, as on Linux */
 		err = exec_args_add_arg(a, "");
 	}
 	return err ? err : add_user_array(a, envp, &a->envc);

@@ -97,10 +97,11 @@ static err_t read_headers(struct load *l)
 }
 
 /* Map [start, end) at a fixed place of the new space; object NULL: zeros. */
-static err_t map_fixed(struct load *l, uaddr_t start, uaddr_t end, unsigned prot, unsigned flags, struct vm_object *object,
-    pgidx_t offset)
+static err_t map_fixed(struct load *l, uaddr_t start, uaddr_t end, unsigned prot, unsigned flags,
+    struct vm_object *object, pgidx_t offset)
 {
-	struct vm_map_args m = {.addr = start, .len = end - start, .prot = prot, .object = object, .offset = offset};
+	struct vm_map_args m = {
+	    .addr = start, .len = end - start, .prot = prot, .object = object, .offset = offset};
 	uaddr_t where;
 	m.flags = VM_MAP_FIXED | VM_MAP_NOREPLACE | flags;
 	return start == end ? 0 : space_map(l->space, &m, &where);
@@ -115,8 +116,8 @@ static err_t map_segment(struct load *l, const struct elf_segment *s)
 	uaddr_t file_page_end = s->filesz ? ALIGN_UP(file_end, (uint64_t)PAGE_SIZE) : page;
 	bool cut = s->filesz && s->memsz > s->filesz && file_end != file_page_end;
 	bool read_only = !(s->prot & ELF_WRITE);
-	err_t err = map_fixed(l, page, file_page_end, cut ? s->prot | VM_WRITE | VM_READ : s->prot, 0, l->file->object,
-	    s->offset >> PAGE_SHIFT);
+	err_t err = map_fixed(l, page, file_page_end, cut ? s->prot | VM_WRITE | VM_READ : s->prot, 0,
+	    l->file->object, s->offset >> PAGE_SHIFT);
 	if (!err)
 		err = map_fixed(l, file_page_end, end, s->prot, 0, NULL, 0);
 	if (!err && cut) {
@@ -146,7 +147,7 @@ struct word_writer {
 	struct vm_space *space;
 	uaddr_t at; /* where words[0] goes */
 	unsigned n;
-	err_t err;  /* the first error; later words are dropped */
+	err_t err; /* the first error; later words are dropped */
 	uint64_t words[64];
 };
 
@@ -172,7 +173,8 @@ static void words_add_aux(struct word_writer *w, enum aux_type type, uint64_t va
 }
 
 /* Pointers to `count` strings of the block that starts at base; *s walks through the kernel's copy. */
-static void words_add_strings(struct word_writer *w, const struct exec_args *a, const char **s, unsigned count, uaddr_t base)
+static void words_add_strings(
+    struct word_writer *w, const struct exec_args *a, const char **s, unsigned count, uaddr_t base)
 {
 	for (unsigned i = 0; i < count; i++) {
 		words_add(w, base + (uint64_t)(*s - a->strings));
@@ -183,7 +185,8 @@ static void words_add_strings(struct word_writer *w, const struct exec_args *a, 
 
 enum { AUX_COUNT = 18 };
 
-static void words_add_vector(struct word_writer *w, const struct load *l, uaddr_t strings, uaddr_t platform, uaddr_t random)
+static void words_add_vector(
+    struct word_writer *w, const struct load *l, uaddr_t strings, uaddr_t platform, uaddr_t random)
 {
 	words_add_aux(w, AT_PHDR, l->elf.phdr_vaddr ? l->bias + l->elf.phdr_vaddr : 0);
 	words_add_aux(w, AT_PHENT, ELF_PHDR_SIZE);

@@ -13,7 +13,7 @@
 #include "proc/proc_priv.h"
 #include "vm/space.h"
 
-static struct spinlock reaper_lock = SPINLOCK_INIT("reaper", RANK_WAIT);
+static struct spinlock reaper_lock = SPINLOCK_INIT("reaper", RANK_SERVICE);
 static struct list reaper_list = LIST_INIT(reaper_list); /* reaper_lock: struct user_thread by link */
 static struct waitq reaper_wait;
 static struct thread reaper_thread;
@@ -58,7 +58,7 @@ void process_begin_exit_locked(struct process *p, int wait_status)
 		return;
 	p->exiting = true;
 	p->wait_status = wait_status;
-	list_for_each(it, &p->threads)
+	list_for_each (it, &p->threads)
 		thread_interrupt(&list_entry(it, struct user_thread, link)->thread, THREAD_KILLED);
 }
 
@@ -82,7 +82,7 @@ static void leave_space(void)
 /* Nobody waits for the children of a dying process any more: the dead ones are forgiven (moved to `gone`), the living become orphans. */
 static void orphan_children_locked(struct process *p, struct list *gone)
 {
-	list_for_each_safe(it, &p->children) {
+	list_for_each_safe (it, &p->children) {
 		struct process *child = list_entry(it, struct process, sibling_link);
 		if (child->state == PROCESS_DEAD) {
 			process_leave_tree_locked(child);
@@ -156,7 +156,8 @@ int process_wait_dead(struct process *p)
 	return status;
 }
 
-static bool wait_matches(const struct wait_request *r, const struct process *parent, const struct process *child)
+static bool wait_matches(
+    const struct wait_request *r, const struct process *parent, const struct process *child)
 {
 	if (r->pid > 0)
 		return child->pid == (uint32_t)r->pid;
@@ -166,10 +167,11 @@ static bool wait_matches(const struct wait_request *r, const struct process *par
 }
 
 /* Look for a dead child that r asks for. *exists: there is a child that it asks for, dead or alive. */
-static struct process *find_dead_locked(const struct wait_request *r, const struct process *parent, bool *exists)
+static struct process *find_dead_locked(
+    const struct wait_request *r, const struct process *parent, bool *exists)
 {
 	*exists = false;
-	list_for_each(it, &parent->children) {
+	list_for_each (it, &parent->children) {
 		struct process *child = list_entry(it, struct process, sibling_link);
 		if (!wait_matches(r, parent, child))
 			continue;
@@ -202,7 +204,8 @@ err_t process_wait(struct wait_request *r)
 		else if (r->options & WAIT_NOHANG)
 			break;
 		else
-			err = waitq_sleep(&parent->child_wait, &process_tree_lock, NSEC_NEVER, WAIT_INTERRUPTIBLE);
+			err = waitq_sleep(
+			    &parent->child_wait, &process_tree_lock, NSEC_NEVER, WAIT_INTERRUPTIBLE);
 	}
 	if (child)
 		forgive_locked(r, parent, child);

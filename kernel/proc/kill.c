@@ -4,7 +4,7 @@
 #include "lib/bits.h"
 #include "proc/process.h"
 
-#define IGNORED (BIT(SIGCHLD) | BIT(SIGCONT) | BIT(SIGURG) | BIT(SIGWINCH))
+#define IGNORED  (BIT(SIGCHLD) | BIT(SIGCONT) | BIT(SIGURG) | BIT(SIGWINCH))
 #define STOPPING (BIT(SIGSTOP) | BIT(SIGTSTP) | BIT(SIGTTIN) | BIT(SIGTTOU))
 
 static bool signal_in(int signal, uint64_t set)
@@ -14,10 +14,21 @@ static bool signal_in(int signal, uint64_t set)
 
 const char *signal_name(int signal)
 {
-	static const char *const names[] = {
-	    [1] = "SIGHUP", [2] = "SIGINT", [3] = "SIGQUIT", [SIGILL] = "SIGILL", [SIGTRAP] = "SIGTRAP", [6] = "SIGABRT",
-	    [SIGBUS] = "SIGBUS", [SIGFPE] = "SIGFPE", [SIGKILL] = "SIGKILL", [10] = "SIGUSR1", [SIGSEGV] = "SIGSEGV",
-	    [12] = "SIGUSR2", [13] = "SIGPIPE", [14] = "SIGALRM", [15] = "SIGTERM"};
+	static const char *const names[] = {[1] = "SIGHUP",
+	    [2] = "SIGINT",
+	    [3] = "SIGQUIT",
+	    [SIGILL] = "SIGILL",
+	    [SIGTRAP] = "SIGTRAP",
+	    [6] = "SIGABRT",
+	    [SIGBUS] = "SIGBUS",
+	    [SIGFPE] = "SIGFPE",
+	    [SIGKILL] = "SIGKILL",
+	    [10] = "SIGUSR1",
+	    [SIGSEGV] = "SIGSEGV",
+	    [12] = "SIGUSR2",
+	    [13] = "SIGPIPE",
+	    [14] = "SIGALRM",
+	    [15] = "SIGTERM"};
 	if (signal < 0 || (size_t)signal >= ARRAY_SIZE(names) || !names[signal])
 		return "signal";
 	return names[signal];
@@ -45,7 +56,8 @@ static void kill_one_locked(struct process *p, void *arg)
 	if (!kill_matches(k, p))
 		return;
 	k->matched++;
-	if (k->signal == 0 || signal_in(k->signal, IGNORED) || p->pid == PID_INIT || p->state != PROCESS_ALIVE)
+	if (k->signal == 0 || signal_in(k->signal, IGNORED) || p->pid == PID_INIT ||
+	    p->state != PROCESS_ALIVE)
 		return;
 	process_begin_exit_locked(p, wait_status_killed(k->signal));
 }

@@ -14,7 +14,7 @@
 
 enum { PID_BUCKETS = 256 };
 
-struct spinlock process_tree_lock = SPINLOCK_INIT("process tree", RANK_WAIT);
+struct spinlock process_tree_lock = SPINLOCK_INIT("process tree", RANK_SERVICE);
 static struct list pid_table[PID_BUCKETS]; /* process_tree_lock */
 static uint32_t pid_next = PID_INIT;       /* process_tree_lock: where the search for a free number starts */
 static unsigned nprocesses;                /* process_tree_lock */
@@ -32,7 +32,7 @@ void proc_init(void)
 
 static struct process *find_locked(uint32_t pid)
 {
-	list_for_each(it, &pid_table[pid % PID_BUCKETS]) {
+	list_for_each (it, &pid_table[pid % PID_BUCKETS]) {
 		struct process *p = list_entry(it, struct process, pid_link);
 		if (p->pid == pid)
 			return p;
@@ -211,7 +211,7 @@ void process_replace_space(struct process *p, struct vm_space *space, const char
 static void for_each_locked(void (*fn)(struct process *p, void *arg), void *arg)
 {
 	for (unsigned i = 0; i < PID_BUCKETS; i++)
-		list_for_each(it, &pid_table[i])
+		list_for_each (it, &pid_table[i])
 			fn(list_entry(it, struct process, pid_link), arg);
 }
 
@@ -235,7 +235,7 @@ nsec_t process_cpu_time(struct process *p)
 {
 	spin_lock(&process_tree_lock);
 	nsec_t time = p->cpu_time;
-	list_for_each(it, &p->threads) {
+	list_for_each (it, &p->threads) {
 		struct thread *t = &list_entry(it, struct user_thread, link)->thread;
 		time += t == current_thread() ? current_cpu_time() : *(volatile nsec_t *)&t->cpu_time;
 	}
@@ -263,14 +263,14 @@ static void validate_one(struct process *p, void *arg)
 	(*count)++;
 	ASSERT(p->state != PROCESS_FORGIVEN);
 	ASSERT(find_locked(p->pid) == p);
-	list_for_each(it, &p->threads) {
+	list_for_each (it, &p->threads) {
 		ASSERT(list_entry(it, struct user_thread, link)->thread.process == p);
 		threads++;
 	}
 	ASSERT(threads == p->nthreads);
 	ASSERT(p->state != PROCESS_DEAD || (threads == 0 && p->exiting && p->parent && !p->space));
 	ASSERT(p->state != PROCESS_DEAD || list_is_empty(&p->children));
-	list_for_each(it, &p->children) {
+	list_for_each (it, &p->children) {
 		struct process *child = list_entry(it, struct process, sibling_link);
 		ASSERT(child->parent == p && load_relaxed(&child->ppid) == p->pid);
 	}

@@ -31,34 +31,35 @@ enum {
 
 struct process {
 	struct refcount refs;
-	uint32_t pid;                /* (C) */
-	_Atomic uint32_t ppid;       /* (A) written with (T): parent's pid, PID_INIT for an orphan, 0 for the first process */
-	uint32_t pgid;               /* (C) process group */
-	char name[THREAD_NAME_MAX];  /* (T) last part of the program's path */
-	struct list pid_link;        /* (T) in the table of pids */
-	struct process *parent;      /* (T) NULL: nobody waits for it */
-	struct list children;        /* (T) by sibling_link, alive and dead */
-	struct list sibling_link;    /* (T) */
-	struct list threads;         /* (T) struct user_thread by link */
-	unsigned nthreads;           /* (T) */
-	enum process_state state;    /* (T) */
-	bool exiting;                /* (T) wait_status is decided */
-	int wait_status;             /* (T) as wait4 tells it */
-	nsec_t cpu_time;             /* (T) of threads that are gone */
-	nsec_t children_time;        /* (T) of children that were waited for, and theirs */
-	struct waitq child_wait;     /* a child died; predicate under (T) */
-	struct waitq dead_wait;      /* it died itself; predicate under (T) */
-	struct vm_space *space;      /* (T) to change, (O) to read; counted; NULL once dead */
+	uint32_t pid; /* (C) */
+	_Atomic uint32_t
+	    ppid; /* (A) written with (T): parent's pid, PID_INIT for an orphan, 0 for the first process */
+	uint32_t pgid;              /* (C) process group */
+	char name[THREAD_NAME_MAX]; /* (T) last part of the program's path */
+	struct list pid_link;       /* (T) in the table of pids */
+	struct process *parent;     /* (T) NULL: nobody waits for it */
+	struct list children;       /* (T) by sibling_link, alive and dead */
+	struct list sibling_link;   /* (T) */
+	struct list threads;        /* (T) struct user_thread by link */
+	unsigned nthreads;          /* (T) */
+	enum process_state state;   /* (T) */
+	bool exiting;               /* (T) wait_status is decided */
+	int wait_status;            /* (T) as wait4 tells it */
+	nsec_t cpu_time;            /* (T) of threads that are gone */
+	nsec_t children_time;       /* (T) of children that were waited for, and theirs */
+	struct waitq child_wait;    /* a child died; predicate under (T) */
+	struct waitq dead_wait;     /* it died itself; predicate under (T) */
+	struct vm_space *space;     /* (T) to change, (O) to read; counted; NULL once dead */
 	struct mutex brk_lock;
-	uaddr_t brk_start, brk;      /* (B) heap of the brk call: [brk_start, brk) */
+	uaddr_t brk_start, brk; /* (B) heap of the brk call: [brk_start, brk) */
 };
 
 struct user_thread {
-	struct thread thread;        /* first */
-	struct list link;            /* (T) in process->threads; then in the reaper's list */
-	vaddr_t stack;               /* (C) kernel stack */
-	uaddr_t clear_tid;           /* (O) set_tid_address */
-	struct trap_frame start;     /* (O) registers that it starts with */
+	struct thread thread;    /* first */
+	struct list link;        /* (T) in process->threads; then in the reaper's list */
+	vaddr_t stack;           /* (C) kernel stack */
+	uaddr_t clear_tid;       /* (O) set_tid_address */
+	struct trap_frame start; /* (O) registers that it starts with */
 };
 
 static inline struct process *current_process(void)
@@ -75,7 +76,8 @@ static inline struct user_thread *current_user_thread(void)
 void proc_init(void);
 /* A new process without threads, in the tree under `parent` (NULL: the first process), with one reference for the caller. Takes over the reference to `space` on success.
  * -ENOMEM, -EAGAIN (no number free). */
-MUST_CHECK err_t process_create(struct process *parent, struct vm_space *space, const char *name, struct process **out);
+MUST_CHECK err_t process_create(
+    struct process *parent, struct vm_space *space, const char *name, struct process **out);
 /* Take a process that never had a thread out of the tree again, and drop the caller's reference. */
 void process_discard(struct process *p);
 static inline void process_get(struct process *p)
@@ -134,11 +136,11 @@ enum wait_options {
 	WAIT_CONTINUED = 8,
 };
 struct wait_request {
-	int32_t pid;        /* as wait4's: > 0 that child, -1 any, 0 own group, < -1 that group */
+	int32_t pid; /* as wait4's: > 0 that child, -1 any, 0 own group, < -1 that group */
 	unsigned options;
-	uint32_t found;     /* result: pid of the child, 0 with NOHANG if none is dead */
-	int status;         /* result */
-	nsec_t cpu_time;    /* result: of the child and those it waited for */
+	uint32_t found;  /* result: pid of the child, 0 with NOHANG if none is dead */
+	int status;      /* result */
+	nsec_t cpu_time; /* result: of the child and those it waited for */
 };
 /* Wait for a child of the current process to die and forgive it. -ECHILD, -EINTR. */
 MUST_CHECK err_t process_wait(struct wait_request *r);

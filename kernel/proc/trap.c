@@ -12,10 +12,10 @@ enum { VECTORS = 32 };
 static int signal_of_vector(unsigned vector)
 {
 	static const uint8_t signals[VECTORS] = {
-	    [0] = SIGFPE, /* divide */
+	    [0] = SIGFPE,  /* divide */
 	    [1] = SIGTRAP, /* debug */
 	    [3] = SIGTRAP, /* breakpoint */
-	    [6] = SIGILL, /* invalid opcode */
+	    [6] = SIGILL,  /* invalid opcode */
 	    [11] = SIGBUS, /* segment not present */
 	    [12] = SIGBUS, /* stack segment */
 	    [16] = SIGFPE, /* x87 */
@@ -60,10 +60,10 @@ void upcall_user_trap(unsigned vector, uint64_t error_code, uaddr_t addr, err_t 
 	bool page_fault = vector == VECTOR_PAGE_FAULT;
 	int signal = page_fault ? signal_of_fault(why) : signal_of_vector(vector);
 	if (!page_fault || why != -EINTR)
-		log_warn("proc", "%s[%u] gets %s: %s (error %#lx) at address %#lx, pc %#lx, sp %#lx: %s", t->process->name,
-		    t->process->pid, signal_name(signal), trap_name(vector), (unsigned long)error_code, (unsigned long)addr,
-		    (unsigned long)user_frame_pc(f), (unsigned long)user_frame_sp(f),
-		    page_fault ? fault_reason(why) : "processor exception");
+		log_warn("proc", "%s[%u] gets %s: %s (error %#lx) at address %#lx, pc %#lx, sp %#lx: %s",
+		    t->process->name, t->process->pid, signal_name(signal), trap_name(vector),
+		    (unsigned long)error_code, (unsigned long)addr, (unsigned long)user_frame_pc(f),
+		    (unsigned long)user_frame_sp(f), page_fault ? fault_reason(why) : "processor exception");
 	process_exit(wait_status_killed(signal));
 }
 

@@ -16,7 +16,7 @@ typedef int64_t syscall_fn(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uin
 
 enum { UNKNOWN_MAX = 128 };
 
-static struct spinlock unknown_lock = SPINLOCK_INIT("unknown calls", RANK_WAIT);
+static struct spinlock unknown_lock = SPINLOCK_INIT("unknown calls", RANK_SERVICE);
 static uint64_t unknown_numbers[UNKNOWN_MAX]; /* unknown_lock: those that were logged */
 static unsigned unknown_count;                /* unknown_lock */
 
@@ -47,8 +47,8 @@ static const char *syscall_name(uint64_t nr)
 static NOINLINE int64_t syscall_unknown(uint64_t nr)
 {
 	if (unknown_is_new(nr))
-		log_info("sys", "%s[%u] wants system call %#lx (%s), which is not offered", current_process()->name,
-		    current_process()->pid, (unsigned long)nr, syscall_name(nr));
+		log_info("sys", "%s[%u] wants system call %#lx (%s), which is not offered",
+		    current_process()->name, current_process()->pid, (unsigned long)nr, syscall_name(nr));
 	return -ENOSYS;
 }
 

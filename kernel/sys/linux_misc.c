@@ -9,8 +9,8 @@ enum { GRND_NONBLOCK = 1, GRND_RANDOM = 2, GRND_INSECURE = 4 };
 
 enum { UTS_LENGTH = 65 };
 struct sys_utsname {
-	char sysname[UTS_LENGTH], nodename[UTS_LENGTH], release[UTS_LENGTH], version[UTS_LENGTH], machine[UTS_LENGTH],
-	    domainname[UTS_LENGTH];
+	char sysname[UTS_LENGTH], nodename[UTS_LENGTH], release[UTS_LENGTH], version[UTS_LENGTH],
+	    machine[UTS_LENGTH], domainname[UTS_LENGTH];
 };
 
 /* The ABI's name and the release whose calls programs may expect: C libraries refuse to start on older ones. */

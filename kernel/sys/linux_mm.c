@@ -25,6 +25,9 @@ enum map_bits {
 	MAP_FIXED_NOREPLACE = 0x100000,
 };
 
+#define MAP_32BIT_FLOOR   GIB(1) /* the range that Linux takes */
+#define MAP_32BIT_CEILING GIB(2)
+
 enum advice {
 	MADV_NORMAL = 0,
 	MADV_RANDOM = 1,
@@ -88,7 +91,7 @@ static err_t check_mmap(uaddr_t addr, uint64_t *len, int32_t flags, int32_t fd, 
 	if (type != MAP_SHARED && type != MAP_PRIVATE)
 		return -EINVAL;
 	/* What would have to work in another way than asked for is refused, not ignored. */
-	return flags & (MAP_32BIT | MAP_GROWSDOWN | MAP_HUGETLB) ? -ENOTSUP : 0;
+	return flags & (MAP_GROWSDOWN | MAP_HUGETLB) ? -ENOTSUP : 0;
 }
 
 int64_t sys_mmap(uaddr_t addr, uint64_t len, int32_t prot, int32_t flags, int32_t fd, int64_t offset)
@@ -100,6 +103,10 @@ int64_t sys_mmap(uaddr_t addr, uint64_t len, int32_t prot, int32_t flags, int32_
 		return err;
 	args.addr = args.flags & VM_MAP_FIXED ? addr : ALIGN_DOWN(addr, (uint64_t)PAGE_SIZE);
 	args.len = len;
+	if (flags & MAP_32BIT) {
+		args.floor = MAP_32BIT_FLOOR;
+		args.ceiling = MAP_32BIT_CEILING;
+	}
 	if (args.flags & VM_MAP_SHARED) {
 		err = object_create_anon(0, len >> PAGE_SHIFT, NULL, &args.object);
 		if (err)
@@ -158,8 +165,8 @@ static err_t check_mapped(uaddr_t addr, uint64_t len)
 int64_t sys_madvise(uaddr_t addr, uint64_t len, int32_t advice)
 {
 	struct vm_space *space = current_space();
-	bool known = (advice >= MADV_NORMAL && advice <= MADV_DONTNEED) || advice == MADV_DONTFORK || advice == MADV_DOFORK ||
-	    advice == MADV_WIPEONFORK || advice == MADV_KEEPONFORK;
+	bool known = (advice >= MADV_NORMAL && advice <= MADV_DONTNEED) || advice == MADV_DONTFORK ||
+		     advice == MADV_DOFORK || advice == MADV_WIPEONFORK || advice == MADV_KEEPONFORK;
 	err_t err = known ? check_range(addr, &len, -EINVAL) : -EINVAL;
 	if (err || !len)
 		return err;
@@ -184,8 +191,10 @@ int64_t sys_madvise(uaddr_t addr, uint64_t len, int32_t advice)
 /* Move the end of the heap from old to end, both page aligned. */
 static err_t move_brk(uaddr_t old, uaddr_t end)
 {
-	struct vm_map_args args = {
-	    .addr = old, .len = end - old, .prot = VM_READ | VM_WRITE, .flags = VM_MAP_FIXED | VM_MAP_NOREPLACE};
+	struct vm_map_args args = {.addr = old,
+	    .len = end - old,
+	    .prot = VM_READ | VM_WRITE,
+	    .flags = VM_MAP_FIXED | VM_MAP_NOREPLACE};
 	uaddr_t where;
 	if (end > old)
 		return space_map(current_space(), &args, &where);
@@ -198,7 +207,8 @@ int64_t sys_brk(uaddr_t end)
 	struct process *p = current_process();
 	mutex_lock(&p->brk_lock);
 	if (end >= p->brk_start && end < USER_END) {
-		uaddr_t old_page = ALIGN_UP(p->brk, (uint64_t)PAGE_SIZE), page = ALIGN_UP(end, (uint64_t)PAGE_SIZE);
+		uaddr_t old_page = ALIGN_UP(p->brk, (uint64_t)PAGE_SIZE),
+			page = ALIGN_UP(end, (uint64_t)PAGE_SIZE);
 		if (!move_brk(old_page, page))
 			p->brk = end;
 	}

@@ -92,7 +92,8 @@ int64_t sys_exit_group(int32_t status)
 
 static err_t put_rusage(uaddr_t to, nsec_t cpu_time)
 {
-	struct sys_rusage r = {.user_sec = (int64_t)(cpu_time / 1000000000), .user_usec = (int64_t)(cpu_time / 1000 % 1000000)};
+	struct sys_rusage r = {
+	    .user_sec = (int64_t)(cpu_time / 1000000000), .user_usec = (int64_t)(cpu_time / 1000 % 1000000)};
 	return copy_to_user(to, &r, sizeof(r));
 }
 

@@ -20,8 +20,9 @@ static void pad(void)
 static void add(const char *name, unsigned mode, const char *data)
 {
 	size_t n = strlen(data);
-	length += (size_t)sprintf(archive + length, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", 1u, mode, 0u,
-	    0u, 1u, 0u, (unsigned)n, 0u, 0u, 0u, 0u, (unsigned)strlen(name) + 1, 0u);
+	length +=
+	    (size_t)sprintf(archive + length, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X",
+		1u, mode, 0u, 0u, 1u, 0u, (unsigned)n, 0u, 0u, 0u, 0u, (unsigned)strlen(name) + 1, 0u);
 	strcpy(archive + length, name);
 	length += strlen(name) + 1;
 	pad();

@@ -99,8 +99,8 @@ static void start(const struct map *m)
 static uint64_t model_count(int state)
 {
 	uint64_t n = 0;
-	for (uint64_t i = 0; i < NFRAMES; i++)
-		n += model[i] == state;
+	for (unsigned char *m = model; (m = memchr(m, state, (size_t)(model + NFRAMES - m))); m++)
+		n++;
 	return n;
 }
 
@@ -344,6 +344,12 @@ static bool model_has(uint64_t n, uint64_t align, uint64_t limit)
 {
 	uint64_t size = 1ULL << order_of(n), step = MAX(size, align);
 	for (uint64_t pfn = step; pfn + n <= MIN(limit, NFRAMES); pfn += step) {
+		const unsigned char *next = memchr(model + pfn, FREE, NFRAMES - pfn);
+		if (!next)
+			return false;
+		pfn = ALIGN_UP((uint64_t)(next - model), step);
+		if (pfn + n > MIN(limit, NFRAMES))
+			return false;
 		if (model[pfn] == FREE && !memchr(model + pfn, NOT_OURS, size) &&
 		    !memchr(model + pfn, USED, size))
 			return true;

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "kern/log.h"
 #include "page_tree_env.h"
 #include "page_tree_model.h"
 
@@ -175,6 +176,145 @@ static void test_marks(void)
 	    !page_tree_has_mark(&m.t[0].tree, PT_DIRTY) && !page_tree_has_mark(&m.t[0].tree, PT_WRITEBACK));
 	model_clone(&m, 1, 0); /* allowed now */
 	model_compare_all(&m);
+	model_end(&m);
+}
+
+/* ---- The self-check and the picture ---- */
+
+/* Ways to break the tree of test_validate: [0, 70) and one page at 2^18, so a root of level 3. */
+static struct pt_node *node_at(unsigned level, pgidx_t idx)
+{
+	struct pt_node *node = m.t[0].tree.root;
+	while (node->level > level)
+		node = node->slots[pt_slot_of(node, idx)].child;
+	return node;
+}
+static void break_base(void)
+{
+	node_at(3, 0)->base = 64;
+}
+static void break_shift(void)
+{
+	node_at(3, 0)->shift = 12;
+}
+static void break_child_level(void)
+{
+	node_at(1, 0)->level = 0;
+	node_at(1, 0)->shift = 0;
+}
+static void break_child_place(void)
+{
+	struct pt_node *n = node_at(1, 0);
+	n->slots[2] = n->slots[1];
+	n->present |= BIT(2);
+}
+static void break_presence(void)
+{
+	node_at(1, 0)->present |= BIT(9);
+}
+static void break_leaf_presence(void)
+{
+	node_at(0, 5)->present &= ~BIT(5);
+}
+static void break_by_empty_node(void)
+{
+	struct pt_node *leaf = node_at(0, 1ULL << 18);
+	leaf->slots[0].page = NULL;
+	leaf->present = 0;
+}
+static void break_root(void)
+{
+	struct pt_node *root = node_at(3, 0);
+	root->slots[1].child = NULL;
+	root->present = BIT(0);
+}
+static void break_refs(void)
+{
+	store_relaxed(&node_at(1, 0)->refs, 0);
+}
+static void break_page(void)
+{
+	page_set_kind(m.t[0].e[3].page, PAGE_ANON, 0); /* no shares */
+}
+static void break_page_kind(void)
+{
+	store_relaxed(&m.t[0].e[3].page->state, (uint64_t)PAGE_FREE << PAGE_KIND_SHIFT | 1);
+}
+static void break_mark(void)
+{
+	node_at(0, 5)->marks[PT_DIRTY] = BIT(5);
+}
+static void break_mark_of_nothing(void)
+{
+	node_at(0, 64)->marks[PT_WRITEBACK] = BIT(63);
+}
+static void break_shared_mark(void)
+{
+	page_tree_set_mark(&m.t[0].tree, 5, PT_DIRTY);
+	store_relaxed(&node_at(3, 0)->refs, 2);
+}
+
+static void break_and_validate(void *how)
+{
+	void (*const *fn)(void) = how;
+	(*fn)();
+	page_tree_validate(&m.t[0].tree);
+}
+
+static void test_validate(void)
+{
+	static const struct {
+		void (*fn)(void);
+		const char *needle;
+	} ways[] = {{break_base, "IS_ALIGNED(node->base"}, {break_shift, "node->shift == node->level"},
+	    {break_child_level, "child->level + 1 == node->level"},
+	    {break_child_place, "child->base == node->base +"},
+	    {break_presence, "!child == !(node->present & "},
+	    {break_leaf_presence, "!p == !(leaf->present & "},
+	    {break_by_empty_node, "assertion failed: node->present"},
+	    {break_root, "is_power_of_two(t->root->present)"}, {break_refs, "refs) >= 1"},
+	    {break_page, "page_shares(p) >= 1"}, {break_page_kind, "page_kind(p) >= PAGE_KERNEL"},
+	    {break_mark, "!child->marks[m] == "},
+	    {break_mark_of_nothing, "!(node->marks[m] & ~node->present)"},
+	    {break_shared_mark, "!pt_is_shared(node)"}};
+	model_start(&m);
+	model_create(&m, 0, true);
+	populate(0, 0, 70);
+	populate(0, 1ULL << 18, (1ULL << 18) + 1);
+	for (unsigned i = 0; i < ARRAY_SIZE(ways); i++) {
+		void (*fn)(void) = ways[i].fn;
+		MCHECK(host_panics(break_and_validate, &fn, ways[i].needle));
+	}
+	model_compare_all(&m); /* each was broken in a child process only */
+	model_end(&m);
+}
+
+/* One line for each node, children under their parents. */
+static void test_dump(void)
+{
+	static const char *const expected[] = {"[0x0, 0x1000) level 1 refs 2 present 0000000000000003",
+	    "  [0x0, 0x40) level 0 refs 1", "  [0x40, 0x80) level 0 refs 1 present 000000000000003f"};
+	char line[512];
+	FILE *out = tmpfile();
+	int saved = dup(STDERR_FILENO);
+	MCHECK(out && saved >= 0);
+	model_start(&m);
+	model_create(&m, 0, false);
+	populate(0, 0, 70);
+	model_clone(&m, 1, 0);
+	model_create(&m, 2, false);
+	dup2(fileno(out), STDERR_FILENO);
+	host_log_level = LOG_INFO;
+	page_tree_dump(&m.t[0].tree);
+	page_tree_dump(&m.t[2].tree);
+	host_log_level = -1;
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	rewind(out);
+	for (unsigned i = 0; i < ARRAY_SIZE(expected); i++)
+		MCHECK(fgets(line, sizeof(line), out) && strstr(line, expected[i]));
+	MCHECK(fgets(line, sizeof(line), out) && strstr(line, "empty") && !fgets(line, sizeof(line), out));
+	fclose(out);
 	model_end(&m);
 }
 
@@ -572,6 +712,8 @@ int main(void)
 	    {"removal of shared subtrees", test_remove_shared_whole},
 	    {"pages are dropped through the caller's function", test_drop_function},
 	    {"marks", test_marks},
+	    {"validate notices each broken invariant", test_validate},
+	    {"dump", test_dump},
 	    {"every order of writing and destroying four clones", test_permutations},
 	    {"66000 sharers of a page and of a node", test_many_sharers},
 	    {"every allocation fails in turn", test_each_allocation_fails},

@@ -6,7 +6,9 @@
   quire-tree EXPR         nodes and pages of a struct page_tree (or of a struct vm_object's)
   quire-page EXPR         the record of a frame: a frame number, or a struct page *
   quire-threads           every thread, with a backtrace
-  quire-ksyms ADDR        function and line of an address
+  quire-where ADDR        function and line of an address
+  quire-trace [MAX]       step to the return into user mode (or MAX instructions, 10000), and count instructions by function:
+                          what a fault or a system call consists of. Start at the user instruction that enters the kernel
 
 They read memory of the stopped guest and change nothing.
 """
@@ -17,6 +19,7 @@ ADDRESS = 0x000FFFFFFFFFF000
 PRESENT, WRITE, USER, LARGE, GLOBAL, NX = 1, 2, 4, 1 << 7, 1 << 8, 1 << 63
 KINDS = ["virgin", "reserved", "free", "cached", "kernel", "slab", "table", "anon", "file"]
 STATES = ["new", "ready", "running", "blocked", "dead"]
+DEAD = 4
 
 
 def number(expression):
@@ -201,7 +204,7 @@ def where(address):
 
 
 def frames(rbp, low, high):
-    """Return addresses on a kernel stack, by frame pointers."""
+    """Return addresses on a kernel stack, by frame pointers; none of a stack that rbp does not point into."""
     while low <= rbp < high - 8:
         yield word(rbp + 8)
         following = word(rbp)
@@ -210,33 +213,49 @@ def frames(rbp, low, high):
         rbp = following
 
 
-def saved_frame_pointer(thread):
-    """A thread that does not run was left in arch_thread_switch: its callee-saved registers lie at arch.rsp, %rbp among them. The word that
-    points further up on the same stack and to a sane return address is the one."""
-    low, high = int(thread["stack"]), int(thread["stack_end"])
+def stopped_at(thread):
+    """(return address, frame pointer) of a thread that does not run: switch_stacks left six registers at arch.rsp, %rbp last, below its
+    return address."""
     rsp = int(thread["arch"]["rsp"])
-    for slot in range(rsp, min(rsp + 64, high), 8):
-        value = word(slot)
-        if slot < value < high - 8:
-            return value
-    return 0
+    return word(rsp + 48), word(rsp + 40)
 
 
 def show_threads(arguments):
     running = {}
     for inferior_thread in gdb.selected_inferior().threads():
         inferior_thread.switch()
-        running[int(current_thread())] = (inferior_thread.num, number("$rbp"), number("$rip"))
+        running[int(current_thread())] = (inferior_thread.num, number("$rip"), number("$rbp"))
     for t in list_members(gdb.parse_and_eval("all_threads"), "struct thread", "all_link"):
         state = int(t["state"])
         name = t["name"].string()
         on = running.get(int(t))
         place = f"on CPU {on[0] - 1}" if on else f"last on CPU {int(t['cpu'])}"
         print(f"thread {int(t['tid'])} {name}: {STATES[state]}, {place}")
-        if on:
-            print(f"    {where(on[2])}")
-        for address in frames(on[1] if on else saved_frame_pointer(t), int(t["stack"]), int(t["stack_end"])):
+        if int(t["state"]) == DEAD or (not on and not int(t["arch"]["rsp"])):
+            continue
+        rip, rbp = on[1:] if on else stopped_at(t)
+        print(f"    {where(rip)}")
+        for address in frames(rbp, int(t["stack"]), int(t["stack_end"])):
             print(f"    {where(address)}")
+
+
+def trace(arguments):
+    limit = number(arguments[0]) if arguments else 10000
+    counts, path, total = {}, [], 0
+    began_in_user = number("$pc") < DIRECT_MAP
+    while total < limit:
+        gdb.execute("stepi", to_string=True)
+        pc = number("$pc")
+        if pc < DIRECT_MAP and began_in_user:
+            break
+        total += 1
+        name = gdb.execute(f"info symbol {pc:#x}", to_string=True).split()[0]
+        counts[name] = counts.get(name, 0) + 1
+        if not path or path[-1] != name:
+            path.append(name)
+    print(f"{total} instructions: {' > '.join(path)}")
+    for name, count in sorted(counts.items(), key=lambda item: -item[1]):
+        print(f"  {count:6} {name}")
 
 
 def show_symbol(arguments):
@@ -248,4 +267,5 @@ Command("quire-space", show_space)
 Command("quire-tree", show_tree)
 Command("quire-page", show_page)
 Command("quire-threads", show_threads)
-Command("quire-ksyms", show_symbol)
+Command("quire-where", show_symbol)
+Command("quire-trace", trace)

@@ -4,12 +4,15 @@
 #include "dev/acpi.h"
 #include "dev/uart.h"
 #include "kern/cpu.h"
+#include "lib/kasan.h"
 #include "machine/boot.h"
+#include "machine/smp.h"
 
 void boot_main(uint32_t magic, uint32_t info)
 {
 	struct cpu *c = &cpus[0];
 
+	kasan_early_init();          /* before anything that was instrumented */
 	uart_init();                 /* panic can print from here on */
 	cpu_detect();
 	smap_patch();                /* before the first exception: CLAC is on its way */
@@ -21,5 +24,6 @@ void boot_main(uint32_t magic, uint32_t info)
 	acpi_init();                 /* notes the tables as memory in use */
 	boot_map_build();
 	early_mmu_init();
+	mmu_boot_init();             /* kernel_mmu: the arena is made with it */
 	kernel_main();
 }

@@ -126,7 +126,7 @@ static enum claim strongest_claim(paddr_t start)
 	return best;
 }
 
-static void remove_range(unsigned i)
+void boot_map_remove(unsigned i)
 {
 	memmove(&bootinfo.ranges[i], &bootinfo.ranges[i + 1], (bootinfo.nranges - i - 1) * sizeof(bootinfo.ranges[0]));
 	bootinfo.nranges--;
@@ -146,7 +146,7 @@ static void drop_least_range(void)
 			least = i;
 		}
 	}
-	remove_range(least);
+	boot_map_remove(least);
 }
 
 void boot_map_insert(unsigned at, paddr_t start, paddr_t end, enum boot_memory_type type)
@@ -179,7 +179,7 @@ static void align_usable(void)
 		r->start = ALIGN_UP(r->start, PAGE_SIZE);
 		r->end = ALIGN_DOWN(r->end, PAGE_SIZE);
 		if (r->start >= r->end)
-			remove_range(i);
+			boot_map_remove(i);
 	}
 }
 

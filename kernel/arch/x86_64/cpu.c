@@ -28,7 +28,6 @@ struct table_pointer {
 	uint64_t base;
 } PACKED;
 
-extern struct idt_gate idt[256];
 void system_call(void);
 
 static bool feature(uint32_t leaf, unsigned reg, unsigned bit)
@@ -168,7 +167,7 @@ free_stacks:
 static void load_tables(struct cpu *c)
 {
 	struct table_pointer gdtr = {sizeof(c->arch.gdt) - 1, (uint64_t)c->arch.gdt};
-	struct table_pointer idtr = {256 * 16 - 1, (uint64_t)idt};
+	struct table_pointer idtr = {sizeof(idt) - 1, (uint64_t)idt};
 
 	/* A CPU that comes back would find its TSS marked busy. */
 	c->arch.gdt[SEL_TSS / 8] &= ~(1ULL << 41);

@@ -8,6 +8,7 @@
 #include "lib/atomic.h"
 #include "machine/cpu.h"
 #include "machine/dump.h"
+#include "machine/smp.h"
 
 enum {
 	EXIT_PORT = 0xf4, /* isa-debug-exit,iobase=0xf4 */
@@ -20,7 +21,6 @@ struct table_pointer {
 	uint64_t base;
 } PACKED;
 
-void (*dump_send_nmi)(uint32_t cpu);
 static _Atomic bool stopping;                        /* a panic wants all CPUs */
 static struct trap_frame *_Atomic frames[MAX_CPUS];   /* what each CPU was doing */
 
@@ -134,11 +134,9 @@ void dump_stop_others(void)
 	uint64_t others = cpus_online() & ~(1ULL << cpu_id());
 
 	store_seq_cst(&stopping, true);
-	if (!dump_send_nmi)
+	if (!others)
 		return;
-	for (unsigned i = 0; i < MAX_CPUS; i++)
-		if (others >> i & 1)
-			dump_send_nmi(i);
+	smp_nmi_others();
 	for (unsigned polls = 0; polls < ANSWER_POLLS && !all_answered(others); polls++)
 		cpu_relax();
 }
@@ -152,6 +150,11 @@ void dump_nmi(struct trap_frame *f)
 {
 	if (!load_relaxed(&stopping))
 		trap_panic(f, "non-maskable interrupt");
+	dump_answer(f);
+}
+
+void dump_answer(struct trap_frame *f)
+{
 	store_release(&frames[cpu_id()], f);
 	for (;;)
 		__asm__ volatile("cli; hlt");
@@ -162,4 +165,11 @@ void dump_exit(uint8_t status)
 	out8(EXIT_PORT, status);
 	for (;;)
 		__asm__ volatile("cli; hlt");
+}
+
+void machine_halt(bool clean)
+{
+	irq_disable();
+	dump_stop_others();
+	dump_exit(clean ? DUMP_EXIT_CLEAN : DUMP_EXIT_FAILED);
 }

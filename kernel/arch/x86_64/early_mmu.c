@@ -15,6 +15,7 @@
  */
 #include "arch/bootinfo.h"
 #include "lib/assert.h"
+#include "lib/kasan.h"
 #include "lib/string.h"
 #include "machine/boot.h"
 #include "machine/cpu.h"
@@ -62,11 +63,12 @@ static paddr_t cut_range(unsigned i, uint64_t size, uint64_t align, paddr_t limi
 		boot_map_insert(i + 1, start, end, BOOT_MEM_KERNEL);
 	if (end < old_end)
 		boot_map_insert(i + 2, end, old_end, BOOT_MEM_USABLE);
+	if (bootinfo.ranges[i].start == start)
+		boot_map_remove(i);
 	return start;
 }
 
-/* size bytes of RAM below limit, contents undefined; 0 if there is none. */
-static paddr_t early_alloc(uint64_t size, uint64_t align, paddr_t limit)
+paddr_t early_alloc(uint64_t size, uint64_t align, paddr_t limit)
 {
 	for (unsigned i = bootinfo.nranges; i-- > 0;) {
 		if (bootinfo.ranges[i].type != BOOT_MEM_USABLE)
@@ -337,8 +339,10 @@ void early_mmu_init(void)
 	build_records();
 	/* An empty table for the arena: roots are copied, so this slot must never change again. */
 	entry_for(KVA_BASE, 2);
+	kasan_map_shadow(boot_root);
 	write_cr3(boot_root);
 	final_tables = true;
+	kasan_start();
 	for (unsigned i = 0; i < nspans; i++)
 		mark_span(&spans[i]);
 }

@@ -87,9 +87,9 @@ void tables_validate(const struct page_tables *pt, unsigned first_slot, unsigned
 		v.ntables++;
 		ASSERT(virt_to_page((const void *)pt->root)->table_used == present);
 	}
-	if (v.ntables != pt->count)
+	if (v.ntables != load_relaxed(&pt->count))
 		panic("mmu: %llu tables found, %llu counted", (unsigned long long)v.ntables,
-		    (unsigned long long)pt->count);
+		    (unsigned long long)load_relaxed(&pt->count));
 }
 
 /* A run of translations with equal rights. */

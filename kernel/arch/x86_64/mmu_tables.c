@@ -193,7 +193,7 @@ static void gather_table(struct page_tables *pt, struct mmu_gather *g, pte_t *ta
 	ASSERT(page_kind(p) == PAGE_TABLE && p->owner == pt);
 	p->table_next = g->tables ? (uint32_t)page_to_pfn(g->tables) : 0;
 	g->tables = p;
-	pt->count--;
+	fetch_sub_relaxed(&pt->count, 1);
 }
 
 /* -- life
@@ -206,7 +206,7 @@ err_t tables_init(struct page_tables *pt, const pte_t *kernel_root)
 	if (!p)
 		return -ENOMEM;
 	pt->root = page_to_virt(p);
-	pt->count = 1;
+	store_relaxed(&pt->count, 1);
 	for (unsigned i = PT_ENTRIES / 2; i < PT_ENTRIES; i++)
 		store_relaxed(&pt->root[i], load_relaxed(&kernel_root[i]));
 	return 0;
@@ -223,7 +223,7 @@ static void free_subtree(struct page_tables *pt, pte_t *table, unsigned level, u
 		if (!pte_is_leaf(e, level))
 			free_subtree(pt, pte_table(e), level - 1, PT_ENTRIES);
 	}
-	pt->count--;
+	fetch_sub_relaxed(&pt->count, 1);
 	frame_free(virt_to_page((void *)table));
 }
 
@@ -231,7 +231,7 @@ void tables_fini(struct page_tables *pt)
 {
 	ASSERT(load_acquire(&pt->unflushed) == 0);
 	free_subtree(pt, pt->root, PT_LEVELS - 1, PT_ENTRIES / 2);
-	ASSERT(pt->count == 0);
+	ASSERT(load_relaxed(&pt->count) == 0);
 	pt->root = NULL;
 }
 
@@ -288,7 +288,7 @@ static err_t grow(struct page_tables *pt, pte_t *slot, vaddr_t va, unsigned at, 
 	}
 	store_release(slot, page_to_phys(fresh[n - 1]) | rights);
 	entry_added(table_of(slot));
-	pt->count += n;
+	fetch_add_relaxed(&pt->count, n);
 	return 0;
 
 free_fresh:

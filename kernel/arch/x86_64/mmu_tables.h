@@ -56,10 +56,10 @@ static inline paddr_t pte_paddr(uint64_t e, unsigned level)
 	return e & PTE_ADDR & ~(pt_span(level) - 1);
 }
 
-/* All fields: guarded by the context's lock, but for `unflushed`. */
+/* All fields: guarded by the context's lock, but for the atomic ones. */
 struct page_tables {
 	pte_t *root;
-	uint64_t count;             /* table frames that belong to it */
+	_Atomic uint64_t count;     /* table frames that belong to it; written under the lock */
 	_Atomic uint32_t unflushed; /* gathers that noted something and have not been flushed; raised under
 				       the lock, lowered without */
 };

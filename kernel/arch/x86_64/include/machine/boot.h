@@ -21,13 +21,16 @@ void bootinfo_parse(uint32_t magic, uint32_t info);
 void boot_map_add_used(paddr_t start, paddr_t end, enum boot_memory_type type);
 /* Sort, cut and join: fills bootinfo.ranges. */
 void boot_map_build(void);
-/* Insert an entry before entry `at`; there must be room. */
+/* Insert an entry before entry `at` (there must be room); remove entry `at`. */
 void boot_map_insert(unsigned at, paddr_t start, paddr_t end, enum boot_memory_type type);
+void boot_map_remove(unsigned at);
 /* Is there RAM (mapped in the direct map), whoever uses it? */
 bool boot_range_is_memory(const struct boot_range *r);
 
 /* early_mmu.c: the final kernel half: direct map, page records, image, with a root whose kernel slots stay as they are. Loads it. After boot_map_build. */
 void early_mmu_init(void);
+/* `size` bytes of RAM below limit, contents undefined, cut out of the boot map; 0 if there is none. Before frame_init. */
+paddr_t early_alloc(uint64_t size, uint64_t align, paddr_t limit);
 /* The root table that early_mmu_init made; kernel_mmu's. Below 4 GiB. */
 extern paddr_t boot_root;
 /* A page below 1 MiB for the code that starts other CPUs, out of the map; 0: there is none. */
@@ -35,10 +38,16 @@ extern paddr_t ap_trampoline;
 /* Is [pa, pa + len) readable through the direct map now? Early on: the boot window. */
 bool direct_map_covers(paddr_t pa, uint64_t len);
 
+/* devices.c: memory types, interrupt controllers, clock. Once device maps can be made, before the scheduler. */
+void arch_devices_init(void);
+/* smp.c: start the other CPUs. */
+void smp_start(void);
+
 /* cpu.c: read CPUID into cpu_features. Boot CPU, first. */
 void cpu_detect(void);
-/* Allocate what `c` needs before it runs (stacks of the interrupt stack table) and fill its descriptor tables. The boot CPU's own ones are static. -ENOMEM. */
+/* Allocate what `c` needs before it runs (stacks of the interrupt stack table) and fill its descriptor tables. -ENOMEM. */
 MUST_CHECK err_t cpu_prepare(struct cpu *c);
+/* The same for the boot CPU, whose stacks are static. */
 void cpu_prepare_boot(struct cpu *c);
 /* Make the executing CPU `c`: descriptor tables, GS, control registers, system-call registers, FPU. Interrupts disabled, on the final page tables or the early ones. */
 void cpu_enter(struct cpu *c);

@@ -19,3 +19,18 @@
 #define IST_STACK_SIZE    0x2000
 
 #define KERNEL_BASE 0xffffffff80000000
+
+#define IDT_SIZE 256
+
+#ifndef __ASSEMBLER__
+#include "lib/types.h"
+
+/* 64-bit gate descriptor: AMD64 manual volume 2, 4.8.4. */
+struct idt_gate {
+	uint16_t offset_low, selector;
+	uint8_t ist, type;
+	uint16_t offset_mid;
+	uint32_t offset_high, reserved;
+};
+extern struct idt_gate idt[IDT_SIZE]; /* filled by trap_init, shared by all CPUs */
+#endif

@@ -1,0 +1,70 @@
+#pragma once
+/*
+ * utap.h - for test programs that run in the guest and, where they use only the Linux ABI, on the host's Linux as well: TAP on standard output, and children that may die.
+ *
+ * A program is a list of named tests; a test returns whether all its checks held. Lines say nothing that differs between machines (addresses, pids), so outputs can be compared.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct utest {
+	const char *name;
+	bool (*fn)(void);
+};
+
+/* In a test: false, with the place, if a check fails. */
+#define CHECK(cond)                                                                                          \
+	do {                                                                                                 \
+		if (!(cond)) {                                                                               \
+			printf("# %s:%d: failed: %s (errno %d)\n", __FILE__, __LINE__, #cond, errno);        \
+			return false;                                                                        \
+		}                                                                                            \
+	} while (0)
+
+/* The call returned -1 with this errno. */
+#define FAILS_WITH(call, err) (errno = 0, (long)(call) == -1 && errno == (err))
+
+/* Run fn(arg) in a child; its wait status. A child that returns from fn exits with what fn returned. */
+static inline int child_status(int (*fn)(void *arg), void *arg)
+{
+	int status = -1;
+	fflush(stdout);
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(fn(arg));
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return -1;
+	return status;
+}
+static inline bool child_exits(int (*fn)(void *arg), void *arg, int code)
+{
+	int status = child_status(fn, arg);
+	return WIFEXITED(status) && WEXITSTATUS(status) == code;
+}
+static inline bool child_dies(int (*fn)(void *arg), void *arg, int signal)
+{
+	int status = child_status(fn, arg);
+	return WIFSIGNALED(status) && WTERMSIG(status) == signal;
+}
+
+static inline int utest_run(const struct utest *tests, size_t n)
+{
+	unsigned failed = 0;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("1..%zu\n", n);
+	for (size_t i = 0; i < n; i++) {
+		bool ok = tests[i].fn();
+		failed += !ok;
+		printf("%s %zu - %s\n", ok ? "ok" : "not ok", i + 1, tests[i].name);
+	}
+	fflush(stdout);
+	return failed != 0;
+}
+#define UTEST_RUN(tests) utest_run(tests, sizeof(tests) / sizeof((tests)[0]))
