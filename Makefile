@@ -67,8 +67,8 @@ ksyms = python3 tools/ksyms.py make < $(1) > $(2).S && $(CC) $(CFLAGS) -c -o $(2
 $(B)/quire.elf: $(OBJ) $(B)/objects $(ARCH)/kernel.ld tools/ksyms.py
 	@echo "LD    $@"
 	$Q$(call ksyms,/dev/null,$(B)/ksyms0) && $(call link,$(B)/first.elf,$(B)/ksyms0.o)
-	$Qnm -n $(B)/first.elf > $(B)/symbols && $(call ksyms,$(B)/symbols,$(B)/ksyms)
-	$Q$(call link,$@,$(B)/ksyms.o) && nm -n $@ | python3 tools/ksyms.py check $(B)/ksyms.S
+	$Qnm -n --defined-only $(B)/first.elf > $(B)/symbols && $(call ksyms,$(B)/symbols,$(B)/ksyms)
+	$Q$(call link,$@,$(B)/ksyms.o) && nm -n --defined-only $@ | python3 tools/ksyms.py check $(B)/ksyms.S
 $(B)/%.o: % $(B)/flags
 	@mkdir -p $(@D)
 	@echo "CC    $<"

@@ -27,6 +27,5 @@ enum lock_rank {
 	RANK_WAITQ = 58,     /* waitq.lock itself */
 	RANK_TIMER = 62,     /* per-CPU timer queue */
 	RANK_SCHED = 66,     /* run queue */
-	RANK_LOG = 72,       /* kernel log */
 	RANK_UART = 76,      /* serial port output */
 };

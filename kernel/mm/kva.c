@@ -160,6 +160,7 @@ static struct area *area_create(enum area_kind kind, uint64_t npages, uint64_t a
 		slab_free(area_cache, a);
 		return NULL;
 	}
+	kasan_unpoison((void *)a->start, npages << PAGE_SHIFT); /* a stack may have been there */
 	return a;
 }
 

@@ -146,7 +146,8 @@ void file_wait_range_locked(struct vm_object *o, pgidx_t first, pgidx_t end)
  * a mark can only tell of one write. */
 static bool can_write_back(const struct vm_object *o, pgidx_t idx)
 {
-	return page_tree_test_mark(&o->tree, idx, PT_DIRTY) && !page_tree_test_mark(&o->tree, idx, PT_WRITEBACK);
+	return page_tree_test_mark(&o->tree, idx, PT_DIRTY) &&
+	       !page_tree_test_mark(&o->tree, idx, PT_WRITEBACK);
 }
 
 /* Take the run of dirty pages at `at`, clean them and mark them as under way. Called with o locked; returns how

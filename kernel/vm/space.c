@@ -110,7 +110,8 @@ void region_split(struct region *r, uaddr_t addr, struct region *upper)
 	upper->max_prot = r->max_prot;
 	upper->flags = r->flags;
 	object_get(r->object);
-	object_add_viewer(upper); /* before r gives the range up: reverse walkers must find each page in a viewer */
+	object_add_viewer(
+	    upper); /* before r gives the range up: reverse walkers must find each page in a viewer */
 	region_set_bounds(r, r->start, addr, r->offset);
 	region_update(set, r);
 	region_insert(set, upper);

@@ -148,20 +148,44 @@ static bool wait_for(_Atomic uint32_t *flag, uint32_t value)
 
 /* ------------------------------------------------------------------------------------------ threads */
 
-static void add_cache(struct slab_cache *c, void *sum)
+enum { CACHES_MAX = 64 };
+
+/* Objects in use in every slab cache, in the order of the caches' list. */
+struct slab_census {
+	uint64_t used[CACHES_MAX];
+	const char *name[CACHES_MAX];
+	unsigned n;
+};
+
+static void count_cache(struct slab_cache *c, void *census)
 {
+	struct slab_census *all = census;
 	struct slab_stats s;
 
+	KT_REQUIRE(all->n < CACHES_MAX);
 	slab_cache_stats(c, &s);
-	*(uint64_t *)sum += s.objects_used;
+	all->name[all->n] = s.name;
+	all->used[all->n++] = s.objects_used;
 }
 
-static uint64_t slab_objects(void)
+static void slab_census(struct slab_census *all)
 {
-	uint64_t sum = 0;
+	all->n = 0;
+	kva_shrink(); /* free stacks that are kept at hand */
+	slab_for_each_cache(count_cache, all);
+}
 
-	slab_for_each_cache(add_cache, &sum);
-	return sum;
+static void check_same_objects(const struct slab_census *before)
+{
+	struct slab_census now;
+
+	slab_census(&now);
+	KT_CHECK_EQ(now.n, before->n);
+	for (unsigned i = 0; i < now.n; i++) {
+		if (now.used[i] != before->used[i])
+			kt_note("cache %s", now.name[i]);
+		KT_CHECK_EQ(now.used[i], before->used[i]);
+	}
 }
 
 static void count_run(struct worker *w)
@@ -172,8 +196,9 @@ static void count_run(struct worker *w)
 KTEST(kern_threads_start_join)
 {
 	_Atomic uint32_t runs = 0;
-	uint64_t objects = slab_objects();
+	struct slab_census before;
 
+	slab_census(&before);
 	for (int i = 0; i < 1000; i++) {
 		struct worker *w = worker_create(count_run, &runs, 0);
 		KT_REQUIRE(w);
@@ -181,7 +206,7 @@ KTEST(kern_threads_start_join)
 		worker_join(w);
 	}
 	KT_CHECK_EQ(load_relaxed(&runs), 1000);
-	KT_CHECK_EQ(slab_objects(), objects);
+	check_same_objects(&before);
 }
 
 /* Starts and joins threads of its own: on all CPUs at a time, stacks are reused as soon as they are free. */
@@ -440,12 +465,12 @@ static void customer(struct worker *w)
 	spin_unlock(&s->lock);
 }
 
-KTEST(kern_waitq_no_wakeup_lost)
+KTEST_LONG(kern_waitq_no_wakeup_lost, 120)
 {
 	struct shop s = {0};
 	struct crew c;
 	uint64_t seed = 42;
-	enum { TOKENS = 3000 };
+	enum { TOKENS = 600 };
 
 	spin_init(&s.lock, "shop", RANK_SERVICE);
 	waitq_init(&s.q);
@@ -597,68 +622,75 @@ KTEST(kern_rwlock_exclusion)
 	KT_CHECK(!rwlock_is_held(&l.rw) && waitq_is_empty(&l.rw.waiters));
 }
 
-/* Readers overlap all the time, so that the lock is never free of them by chance. */
-struct starvation {
+/* Who comes when the lock is taken, and who gets it in which order. */
+struct turns {
 	struct rwlock rw;
-	_Atomic uint32_t stop, reads, writes;
+	_Atomic uint32_t at, release; /* threads that had their turn; goes up when the holder may let go */
+	char order[WORKERS_MAX];
 };
 
-static void keep_reading(struct worker *w)
-{
-	struct starvation *s = w->shared;
+/* The crew's plan: one letter a worker, 'r' reads, 'w' writes. Each notes its turn while it has the lock. */
+static const char *turns_plan;
 
-	while (!load_relaxed(&s->stop)) {
-		rwlock_read(&s->rw);
-		fetch_add_relaxed(&s->reads, 1);
-		pause_ns(MS);
-		rwlock_read_unlock(&s->rw);
-	}
+static void take_turn(struct worker *w)
+{
+	struct turns *t = w->shared;
+	bool write = turns_plan[w->i] == 'w';
+
+	(write ? rwlock_write : rwlock_read)(&t->rw);
+	t->order[fetch_add_acq_rel(&t->at, 1)] = turns_plan[w->i];
+	if (w->i == 0)
+		KT_CHECK(wait_for(&t->release, 1));
+	(write ? rwlock_write_unlock : rwlock_read_unlock)(&t->rw);
 }
 
-static void keep_writing(struct worker *w)
+static unsigned count_sleepers(struct waitq *q)
 {
-	struct starvation *s = w->shared;
+	unsigned n = 0;
+	uint64_t state = spin_lock_irqsave(&q->lock);
 
-	while (!load_relaxed(&s->stop)) {
-		rwlock_write(&s->rw);
-		fetch_add_relaxed(&s->writes, 1);
-		pause_ns(MS);
-		rwlock_write_unlock(&s->rw);
-	}
+	list_for_each (it, &q->sleepers)
+		n++;
+	spin_unlock_irqrestore(&q->lock, state);
+	return n;
 }
 
-/* Against n busy threads, ten passages: each lets every one of them in at most once after it has queued up,
- * and once before. */
-static void passages(void (*busy)(struct worker *), bool write)
+/*
+ * The first worker of the plan takes the lock and keeps it until all others have come, one after the other,
+ * and sleep; `through` of them get in at once. Then the order of turns must be `expect`.
+ */
+static void run_turns(const char *plan, unsigned through, const char *expect)
 {
-	struct starvation s = {0};
+	struct turns t = {0};
 	struct crew c;
 
-	rwlock_init(&s.rw, "starvation", RANK_PROC);
-	KT_REQUIRE(crew_create(&c, 4, busy, &s));
-	crew_start(&c);
-	_Atomic uint32_t *others = write ? &s.reads : &s.writes;
-	while (load_relaxed(others) < 4)
-		pause_ns(MS);
-	for (int i = 0; i < 10; i++) {
-		uint32_t before = load_relaxed(others);
-		(write ? rwlock_write : rwlock_read)(&s.rw);
-		uint32_t passed = load_relaxed(others) - before;
-		(write ? rwlock_write_unlock : rwlock_read_unlock)(&s.rw);
-		KT_CHECK(passed <= 2 * c.n);
+	turns_plan = plan;
+	rwlock_init(&t.rw, "turns", RANK_PROC);
+	KT_REQUIRE(crew_create(&c, (unsigned)strlen(plan), take_turn, &t));
+	for (unsigned i = 0; i < c.n; i++) {
+		thread_start(&c.w[i]->thread);
+		if (i <= through)
+			KT_CHECK(wait_for(&t.at, i + 1));
+		for (nsec_t end = clock_now() + SECONDS(20); count_sleepers(&t.rw.waiters) + through < i;)
+			if (clock_now() < end)
+				pause_ns(MS);
+			else
+				break;
 	}
-	store_relaxed(&s.stop, 1);
+	KT_CHECK_EQ(load_relaxed(&t.at), through + 1);
+	KT_CHECK_EQ(count_sleepers(&t.rw.waiters), c.n - 1 - through);
+	store_release(&t.release, 1);
 	crew_join(&c);
+	KT_CHECK(strcmp(t.order, expect) == 0);
 }
 
-KTEST(kern_rwlock_writer_is_not_starved)
+KTEST(kern_rwlock_turns)
 {
-	passages(keep_reading, true);
-}
-
-KTEST(kern_rwlock_reader_is_not_starved)
-{
-	passages(keep_writing, false);
+	run_turns("rrrr", 3, "rrrr");
+	run_turns("rwrrr", 0, "rwrrr");   /* a waiting writer holds new readers back */
+	run_turns("rrwrw", 1, "rrwrw");   /* and is not overtaken by later writers */
+	run_turns("wrrwrr", 0, "wrrwrr"); /* nor are readers overtaken by writers */
+	run_turns("wwrwrrw", 0, "wwrwrrw");
 }
 
 /* ------------------------------------------------------------------------------------------ scheduling */
@@ -760,7 +792,7 @@ KTEST(kern_sched_balances)
 	crew_join(&c);
 }
 
-/* One spinner a CPU and one more to share with: over time everybody gets about as much, wherever it is. */
+/* As many spinners as CPUs, started from one of them: each gets a CPU. */
 KTEST(kern_sched_spreads_new_threads)
 {
 	struct spinners s = {0};
@@ -776,6 +808,29 @@ KTEST(kern_sched_spreads_new_threads)
 		busy |= load_relaxed(&s.seen[i]);
 	crew_join(&c);
 	KT_CHECK_EQ(busy, cpus_online());
+}
+
+/* One spinner more than there are CPUs: over time each gets its part of the whole machine. Where nobody
+ * moves, one has a CPU for itself and gets twice what those get that share one. */
+KTEST(kern_sched_shares_the_machine)
+{
+	struct spinners s = {0};
+	struct crew c;
+	nsec_t least = NSEC_NEVER, most = 0;
+
+	KT_REQUIRE(crew_create(&c, MIN(cpus_count() + 1, (unsigned)WORKERS_MAX), spin_until_stop, &s));
+	crew_start(&c);
+	KT_CHECK(wait_for(&s.started, c.n));
+	pause_ns(SECONDS(2));
+	store_relaxed(&s.stop, 1);
+	for (unsigned i = 0; i < c.n; i++) {
+		thread_join(&c.w[i]->thread);
+		least = MIN(least, c.w[i]->thread.cpu_time);
+		most = MAX(most, c.w[i]->thread.cpu_time);
+	}
+	crew_join(&c);
+	KT_CHECK(most * 100 / least < 185);
+	kt_note("most to least: %llu %%", (unsigned long long)(most * 100 / least));
 }
 
 static void hop(struct worker *w)

@@ -340,7 +340,7 @@ static long bad_wait_status(uintptr_t a)
 	fflush(stdout);
 	if (fork() == 0)
 		_exit(0);
-	return syscall(SYS_wait4, -1, a, 0, NULL); /* the child is gone either way */
+	return syscall(SYS_wait4, -1, wholly_bad(a), 0, NULL); /* the child is gone either way */
 }
 static long bad_rusage(uintptr_t a)
 {

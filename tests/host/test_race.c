@@ -44,18 +44,20 @@ struct stamps {
 	_Atomic uint64_t next[STAMP_WORDS]; /* each written by its thread only */
 };
 
-static void check_stamp(struct stamps *st, unsigned page, unsigned word, uint64_t before, uint64_t got, bool zero_ok)
+static void check_stamp(
+    struct stamps *st, unsigned page, unsigned word, uint64_t before, uint64_t got, bool zero_ok)
 {
 	if (got < before && !(zero_ok && got == 0))
-		panic("stamp of page %u word %u: %llu read after %llu had been seen", page, word, (unsigned long long)got,
-		    (unsigned long long)before);
+		panic("stamp of page %u word %u: %llu read after %llu had been seen", page, word,
+		    (unsigned long long)got, (unsigned long long)before);
 	uint64_t old = load_relaxed(&st->seen[page][word]);
 	while (old < got && !cas_acq_rel(&st->seen[page][word], &old, got))
 		;
 }
 
 /* Read one stamp, by the processor or by the kernel; errors that the races make possible are fine. */
-static void read_stamp(struct stamps *st, struct vm_space *s, unsigned area, unsigned page, unsigned word, bool zero_ok)
+static void read_stamp(
+    struct stamps *st, struct vm_space *s, unsigned area, unsigned page, unsigned word, bool zero_ok)
 {
 	uint64_t before = load_acquire(&st->seen[page][word]), got = 0;
 	uaddr_t addr = page_addr(area, page) + word * 8;
@@ -145,8 +147,11 @@ struct world {
 
 static void map_at(struct vm_space *s, unsigned area, struct vm_object *o, unsigned flags)
 {
-	struct vm_map_args args = {
-	    .addr = page_addr(area, 0), .len = PAGES * PAGE_SIZE, .prot = VM_READ | VM_WRITE, .flags = flags | VM_MAP_FIXED, .object = o};
+	struct vm_map_args args = {.addr = page_addr(area, 0),
+	    .len = PAGES * PAGE_SIZE,
+	    .prot = VM_READ | VM_WRITE,
+	    .flags = flags | VM_MAP_FIXED,
+	    .object = o};
 	uaddr_t at;
 
 	MUST(space_map(s, &args, &at));
@@ -189,7 +194,9 @@ static void place_set(struct world *w, unsigned i, struct place *p)
 
 static struct stamps *stamps_of(struct world *w, struct place *p, unsigned area)
 {
-	return area == AREA_SHARED ? &w->shared_stamps : area == AREA_FILE ? &w->file_stamps : &p->private[area];
+	return area == AREA_SHARED ? &w->shared_stamps
+	       : area == AREA_FILE ? &w->file_stamps
+				   : &p->private[area];
 }
 
 static bool zero_ok(unsigned area)
@@ -240,7 +247,8 @@ static void race_loose(struct place *p)
 	unsigned first = (unsigned)pick(PAGES), n = 1 + (unsigned)pick(20);
 	uaddr_t addr = page_addr(AREA_LOOSE, first);
 	uint64_t len = MIN(n, PAGES - first) * (uint64_t)PAGE_SIZE;
-	struct vm_map_args args = {.addr = addr, .len = len, .prot = VM_READ | VM_WRITE, .flags = VM_MAP_FIXED};
+	struct vm_map_args args = {
+	    .addr = addr, .len = len, .prot = VM_READ | VM_WRITE, .flags = VM_MAP_FIXED};
 
 	if (pick(2)) {
 		(void)!space_discard(p->space, addr, len);
@@ -436,8 +444,8 @@ static void moment_writer(struct moment *m, unsigned me)
 	rng = me + 99;
 	for (uint64_t i = 1; !load_relaxed(&m->stop); i++) {
 		err_t err;
-		mock_access(m->spaces[m->area == AREA_SHARED ? i / 7 % 2 : 0], page_addr(m->area, (unsigned)(i % PAGES)) + me * 8, &i, 8,
-		    true, &err);
+		mock_access(m->spaces[m->area == AREA_SHARED ? i / 7 % 2 : 0],
+		    page_addr(m->area, (unsigned)(i % PAGES)) + me * 8, &i, 8, true, &err);
 		if (err)
 			panic("moment: write gave %d", err);
 		fetch_add_relaxed(&m->wrote, 1);
@@ -454,10 +462,12 @@ static void check_moment(struct vm_space *s, unsigned area, unsigned word)
 		newest = MAX(newest, stamps[i]);
 	}
 	for (unsigned i = 0; i < PAGES; i++) {
-		uint64_t back = (newest % PAGES + PAGES - i) % PAGES, want = newest >= back ? newest - back : 0;
+		uint64_t back = (newest % PAGES + PAGES - i) % PAGES,
+			 want = newest >= back ? newest - back : 0;
 		if (stamps[i] != want)
-			panic("copy is of no moment: newest %llu, page %u has %llu, expected %llu", (unsigned long long)newest, i,
-			    (unsigned long long)stamps[i], (unsigned long long)want);
+			panic("copy is of no moment: newest %llu, page %u has %llu, expected %llu",
+			    (unsigned long long)newest, i, (unsigned long long)stamps[i],
+			    (unsigned long long)want);
 	}
 }
 
@@ -547,7 +557,8 @@ static void canary_thread(void *arg, unsigned me)
 {
 	struct canary *c = arg;
 	uint64_t value = ~0ULL, word;
-	struct vm_map_args args = {.addr = page_addr(0, 0), .len = 8 * PAGE_SIZE, .prot = VM_READ | VM_WRITE, .flags = VM_MAP_FIXED};
+	struct vm_map_args args = {
+	    .addr = page_addr(0, 0), .len = 8 * PAGE_SIZE, .prot = VM_READ | VM_WRITE, .flags = VM_MAP_FIXED};
 	uaddr_t at;
 	size_t done;
 	err_t err;
@@ -562,7 +573,8 @@ static void canary_thread(void *arg, unsigned me)
 			MUST(space_unmap(c->busy, page_addr(0, 2), 3 * PAGE_SIZE));
 		else
 			MUST(space_map(c->busy, &args, &at));
-		for (unsigned k = 0; k < 8; k++) { /* take the frames and look at all that could have been hit */
+		for (unsigned k = 0; k < 8;
+		     k++) { /* take the frames and look at all that could have been hit */
 			static char bytes[PAGE_SIZE];
 			MUST(space_discard(c->owner, page_addr(1, k), PAGE_SIZE));
 			MUST(space_write(c->owner, page_addr(1, k), &(uint64_t){0}, 8, &done));
@@ -755,8 +767,8 @@ static void owner_round(struct owner *o, uint64_t round)
 	for (unsigned i = 0; i < PAGES; i++) {
 		mock_access(o->s, addr + i * PAGE_SIZE, &word, 8, false, &err);
 		if (word != (was ? 0 : round))
-			panic("purgeable page %u: %llu in round %llu, was purged %d", i, (unsigned long long)word,
-			    (unsigned long long)round, was);
+			panic("purgeable page %u: %llu in round %llu, was purged %d", i,
+			    (unsigned long long)word, (unsigned long long)round, was);
 	}
 	o->purged += was;
 	o->kept += !was;

@@ -150,6 +150,11 @@ void dump_nmi(struct trap_frame *f)
 {
 	if (!load_relaxed(&stopping))
 		trap_panic(f, "non-maskable interrupt");
+	dump_answer(f);
+}
+
+void dump_answer(struct trap_frame *f)
+{
 	store_release(&frames[cpu_id()], f);
 	for (;;)
 		__asm__ volatile("cli; hlt");
