@@ -279,15 +279,6 @@ void pt_lower_root(struct page_tree *t)
 
 /* ---- Slots ---- */
 
-void page_slot_fill(struct page_slot s, struct page *p)
-{
-	ASSERT(s.leaf->level == 0 && load_relaxed(&s.leaf->refs) == 1);
-	ASSERT(!s.leaf->slots[s.i].page);
-	page_share(p);
-	s.leaf->slots[s.i].page = p;
-	s.leaf->present |= BIT(s.i);
-}
-
 struct page *page_slot_replace(struct page_slot s, struct page *fresh)
 {
 	struct page *old = s.leaf->slots[s.i].page;

@@ -136,7 +136,14 @@ static inline struct page *page_slot_get(struct page_slot s)
 	return s.leaf->slots[s.i].page;
 }
 /* Put a page into an empty slot; the tree takes a share of its own. */
-void page_slot_fill(struct page_slot s, struct page *p);
+static inline void page_slot_fill(struct page_slot s, struct page *p)
+{
+	ASSERT(s.leaf->level == 0 && load_relaxed(&s.leaf->refs) == 1);
+	ASSERT(!s.leaf->slots[s.i].page);
+	page_share(p);
+	s.leaf->slots[s.i].page = p;
+	s.leaf->present |= BIT(s.i);
+}
 /* Put `fresh` into a used slot and return the old page, whose share passes to the caller (page_unshare it once no translation is left). */
 struct page *page_slot_replace(struct page_slot s, struct page *fresh);
 

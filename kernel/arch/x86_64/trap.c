@@ -65,21 +65,33 @@ void trap_init(void)
 
 const char *trap_name(unsigned vector)
 {
-	static const char *const names[] = {"divide error", "debug trap", "non-maskable interrupt", "breakpoint", "overflow",
-	    "bound range exceeded", "invalid instruction", "no FPU", "double fault", "coprocessor overrun", "invalid TSS",
-	    "segment not present", "stack segment fault", "general protection fault", "page fault", "reserved exception 15",
-	    "x87 error", "misaligned access", "machine check", "SIMD error", "virtualization exception", "control protection fault"};
+	static const char *const names[] = {"divide error", "debug trap", "non-maskable interrupt",
+	    "breakpoint", "overflow", "bound range exceeded", "invalid instruction", "no FPU", "double fault",
+	    "coprocessor overrun", "invalid TSS", "segment not present", "stack segment fault",
+	    "general protection fault", "page fault", "reserved exception 15", "x87 error",
+	    "misaligned access", "machine check", "SIMD error", "virtualization exception",
+	    "control protection fault"};
 
 	if (vector < ARRAY_SIZE(names))
 		return names[vector];
-	return vector < VECTOR_IRQ_FIRST ? "reserved exception" : vector == VECTOR_SYSCALL ? "system call" : "interrupt";
+	return vector < VECTOR_IRQ_FIRST  ? "reserved exception"
+	       : vector == VECTOR_SYSCALL ? "system call"
+					  : "interrupt";
 }
 
-static unsigned fault_access(uint64_t error)
-{
-	unsigned access = error & PF_FETCH ? FAULT_EXEC : error & PF_WRITE ? FAULT_WRITE : FAULT_READ;
+/* enum fault_access for each combination of the low bits of a page fault's error code. */
+#define ACCESS(e)                                                                                            \
+	[e] = ((e)&PF_FETCH      ? FAULT_EXEC                                                                \
+		  : (e)&PF_WRITE ? FAULT_WRITE                                                               \
+				 : FAULT_READ) |                                                             \
+	      ((e)&PF_PRESENT ? FAULT_PRESENT : 0) | ((e)&PF_USER ? FAULT_USER : 0)
+#define ACCESS4(e) ACCESS(e), ACCESS((e) + 1), ACCESS((e) + 2), ACCESS((e) + 3)
+static const uint8_t access_of_error[32] = {
+    ACCESS4(0), ACCESS4(4), ACCESS4(8), ACCESS4(12), ACCESS4(16), ACCESS4(20), ACCESS4(24), ACCESS4(28)};
 
-	return access | (error & PF_PRESENT ? FAULT_PRESENT : 0) | (error & PF_USER ? FAULT_USER : 0);
+static inline unsigned fault_access(uint64_t error)
+{
+	return access_of_error[error & 31];
 }
 
 static void page_fault_user(struct trap_frame *f)
@@ -226,7 +238,8 @@ void trap_paranoid(struct trap_frame *f)
 		return;
 	case VECTOR_DOUBLE_FAULT:
 		/* Mostly the page fault of a push onto a guard page could not be delivered. */
-		trap_panic(f, "double fault after a page fault at %#lx: %s", read_cr2(), describe_address(read_cr2()));
+		trap_panic(f, "double fault after a page fault at %#lx: %s", read_cr2(),
+		    describe_address(read_cr2()));
 	default:
 		trap_panic(f, "%s", trap_name((unsigned)f->vector));
 	}

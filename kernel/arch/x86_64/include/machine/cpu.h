@@ -151,9 +151,9 @@ static inline uint32_t preempt_count(void)
 }
 static inline bool cpu_need_resched(void)
 {
-	uint32_t wanted;
-	__asm__ volatile("movl %%gs:24, %0" : "=r"(wanted) : : "memory");
-	return wanted && !preempt_count();
+	bool wanted;
+	__asm__ volatile("cmpl $0, %%gs:24" : "=@ccne"(wanted) : : "memory");
+	return unlikely(wanted) && !preempt_count();
 }
 
 /* Port accesses order memory: a device may read what was written before. */
