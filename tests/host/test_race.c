@@ -505,6 +505,8 @@ static void moment_thread(void *arg, unsigned me)
 	}
 	rng = 5;
 	for (unsigned i = 0; i < m->forks; i++) {
+		for (uint64_t before = load_relaxed(&m->wrote); load_relaxed(&m->wrote) < before + pick(300);)
+			cpu_relax(); /* the writers get on between two copies */
 		if (m->area == AREA_SHARED)
 			moment_snapshot(m);
 		else
@@ -564,8 +566,11 @@ static void canary_thread(void *arg, unsigned me)
 	err_t err;
 
 	rng = me + 17;
-	while (me && !load_acquire(&c->stop))
+	for (unsigned i = 0; me && !load_acquire(&c->stop); i++) {
 		mock_access(c->busy, page_addr(0, (unsigned)pick(8)) + pick(512) * 8, &value, 8, true, &err);
+		if (i % 64 == 0)
+			cpu_relax();
+	}
 	for (unsigned i = 0; !me && i < c->rounds; i++) {
 		if (i % 3 == 0)
 			MUST(space_discard(c->busy, page_addr(0, 0), 8 * PAGE_SIZE));
@@ -578,8 +583,7 @@ static void canary_thread(void *arg, unsigned me)
 			static char bytes[PAGE_SIZE];
 			MUST(space_discard(c->owner, page_addr(1, k), PAGE_SIZE));
 			MUST(space_write(c->owner, page_addr(1, k), &(uint64_t){0}, 8, &done));
-			for (unsigned wait = 0; wait < 3; wait++)
-				cpu_relax();
+			cpu_relax();
 			MUST(space_read(c->owner, bytes, page_addr(1, k), PAGE_SIZE, &done));
 			for (unsigned b = 0; b < PAGE_SIZE; b += 8)
 				if (memcpy(&word, bytes + b, 8), word != 0)
@@ -592,7 +596,7 @@ static void canary_thread(void *arg, unsigned me)
 
 HOST_TEST(race_reused_frames_stay_clean)
 {
-	struct canary c = {.rounds = 120 * factor};
+	struct canary c = {.rounds = 60 * factor};
 
 	MUST(space_create(&c.busy));
 	MUST(space_create(&c.owner));
@@ -747,6 +751,7 @@ struct owner {
 	struct vm_space *s;
 	_Atomic bool stop;
 	unsigned rounds;
+	_Atomic uint64_t tried;
 	uint64_t purged, kept;
 };
 
@@ -761,7 +766,8 @@ static void owner_round(struct owner *o, uint64_t round)
 	for (unsigned i = 0; i < PAGES; i++)
 		mock_access(o->s, addr + i * PAGE_SIZE, &round, 8, true, &err);
 	MUST(space_set_volatile(o->s, addr, PAGES * PAGE_SIZE));
-	for (unsigned i = 0; i < pick(6); i++)
+	uint64_t before = load_relaxed(&o->tried);
+	while (round % 3 == 0 && load_relaxed(&o->tried) < before + 2)
 		cpu_relax();
 	MUST(space_set_nonvolatile(o->s, addr, PAGES * PAGE_SIZE, &was));
 	for (unsigned i = 0; i < PAGES; i++) {
@@ -783,6 +789,7 @@ static void owner_thread(void *arg, unsigned me)
 	while (me && !load_acquire(&o->stop)) {
 		if (pick(4) == 0)
 			vm_purge_one(&more);
+		fetch_add_relaxed(&o->tried, 1);
 		cpu_relax();
 	}
 	for (unsigned i = 0; !me && i < o->rounds; i++)
@@ -806,6 +813,7 @@ HOST_TEST(race_purge_is_all_or_nothing)
 int main(int argc, char **argv)
 {
 	rng = 1;
+	host_chaos = 24;
 	if (argc > 2 && strcmp(argv[1], "-n") == 0) {
 		factor = (unsigned)atoi(argv[2]);
 		argc -= 2, argv += 2;
