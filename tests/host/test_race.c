@@ -435,7 +435,7 @@ struct moment {
 	struct vm_space *spaces[2];
 	struct vm_object *shared;
 	_Atomic bool stop;
-	unsigned area, forks;
+	unsigned area, forks, gap; /* writes between two copies: fewer than `gap` */
 	_Atomic uint64_t wrote;
 };
 
@@ -505,7 +505,8 @@ static void moment_thread(void *arg, unsigned me)
 	}
 	rng = 5;
 	for (unsigned i = 0; i < m->forks; i++) {
-		for (uint64_t before = load_relaxed(&m->wrote); load_relaxed(&m->wrote) < before + pick(300);)
+		for (uint64_t before = load_relaxed(&m->wrote);
+		     load_relaxed(&m->wrote) < before + pick(m->gap);)
 			cpu_relax(); /* the writers get on between two copies */
 		if (m->area == AREA_SHARED)
 			moment_snapshot(m);
@@ -517,7 +518,7 @@ static void moment_thread(void *arg, unsigned me)
 
 HOST_TEST(race_fork_is_one_moment)
 {
-	struct moment m = {.area = AREA_PRIVATE, .forks = 60 * factor};
+	struct moment m = {.area = AREA_PRIVATE, .forks = 60 * factor, .gap = 300};
 
 	MUST(space_create(&m.spaces[0]));
 	map_at(m.spaces[0], AREA_PRIVATE, NULL, 0);
@@ -527,9 +528,9 @@ HOST_TEST(race_fork_is_one_moment)
 	space_put(m.spaces[0]);
 }
 
-HOST_TEST(race_snapshot_is_one_moment)
+static void run_snapshots(unsigned forks, unsigned gap)
 {
-	struct moment m = {.area = AREA_SHARED, .forks = 60 * factor};
+	struct moment m = {.area = AREA_SHARED, .forks = forks, .gap = gap};
 
 	MUST(object_create_anon(0, PAGES, NULL, &m.shared));
 	for (unsigned i = 0; i < 2; i++) {
@@ -543,6 +544,22 @@ HOST_TEST(race_snapshot_is_one_moment)
 		space_put(m.spaces[i]);
 	}
 	object_put(m.shared);
+}
+
+HOST_TEST(race_snapshot_is_one_moment)
+{
+	run_snapshots(60 * factor, 300);
+}
+
+/* A copy that was prepared while a snapshot went and another one came is stale: what others stored in place
+ * meanwhile is not in it. */
+HOST_TEST(race_snapshots_in_quick_succession)
+{
+	unsigned chaos = host_chaos;
+
+	host_chaos = 3;
+	run_snapshots(400 * factor, 4);
+	host_chaos = chaos;
 }
 
 /* ---------------------------------------------------------------- frames given back while others store */
@@ -606,6 +623,112 @@ HOST_TEST(race_reused_frames_stay_clean)
 	CHECK(load_relaxed(&c.stop));
 	space_put(c.busy);
 	space_put(c.owner);
+}
+
+/* ---------------------------------------------------------------- two CPUs remove the same translation */
+
+struct removal {
+	struct vm_object *o;
+	struct vm_space *s;
+	_Atomic bool stop;
+};
+
+/* CPU 0 discards the window's translations, CPU 1 the object's pages, CPU 2 and 3 use them. Whoever finds a
+ * translation gone must not take it for flushed: the frame would be freed under a TLB that still has it. */
+static void remover(void *arg, unsigned me)
+{
+	struct removal *r = arg;
+	uint64_t word = me;
+	err_t err;
+
+	rng = me + 41;
+	for (unsigned i = 0; me == 0 && i < 400 * factor; i++)
+		MUST(space_discard(r->s, page_addr(0, 0), 8 * PAGE_SIZE));
+	while (me == 1 && !load_acquire(&r->stop))
+		MUST(object_discard(r->o, 0, 8));
+	while (me > 1 && !load_acquire(&r->stop))
+		mock_access(r->s, page_addr(0, (unsigned)pick(8)), &word, 8, true, &err);
+	if (me == 0)
+		store_release(&r->stop, true);
+}
+
+HOST_TEST(race_two_removers_of_one_translation)
+{
+	struct removal r = {0};
+	unsigned chaos = host_chaos;
+
+	MUST(object_create_anon(0, 8, NULL, &r.o));
+	MUST(space_create(&r.s));
+	map_at(r.s, 0, NULL, 0);
+	struct vm_map_args args = {.addr = page_addr(0, 0),
+	    .len = 8 * PAGE_SIZE,
+	    .prot = VM_READ | VM_WRITE,
+	    .flags = VM_MAP_FIXED | VM_MAP_SHARED,
+	    .object = r.o};
+	uaddr_t at;
+	MUST(space_map(r.s, &args, &at));
+	host_chaos = 4;
+	host_run_cpus(4, remover, &r);
+	host_chaos = chaos;
+	vm_validate(r.s);
+	CHECK(load_relaxed(&r.stop));
+	space_put(r.s);
+	object_put(r.o);
+}
+
+/* ---------------------------------------------------------------- a file is cut while a fork runs */
+
+struct cutting {
+	struct vm_object *file;
+	struct vm_space *s, *child;
+};
+
+static void cutter(void *arg, unsigned me)
+{
+	struct cutting *c = arg;
+
+	if (me == 0) {
+		MUST(space_fork(c->s, &c->child));
+		return;
+	}
+	MUST(object_resize(c->file, 5));
+	MUST(object_resize(c->file, PAGES));
+}
+
+static void cut_once(void)
+{
+	struct cutting c = {0};
+	uint64_t word = 7;
+	size_t done;
+
+	MUST(object_create_file(&store_ops, &store, PAGES, &c.file));
+	MUST(space_create(&c.s));
+	map_at(c.s, 0, c.file, 0);
+	map_at(c.s, 1, NULL, 0);
+	for (unsigned page = 4; page < 8; page++)
+		MUST(space_write(c.s, page_addr(0, page), &word, 8, &done));
+	host_run_cpus(2, cutter, &c);
+	for (unsigned page = 4; page < 8; page++) {
+		MUST(space_read(c.s, &word, page_addr(0, page), 8, &done));
+		CHECK_EQ(word, page == 4 ? 7 : 0);
+		MUST(space_read(c.child, &word, page_addr(0, page), 8, &done));
+		CHECK_EQ(word, page == 4 ? 7 : 0);
+	}
+	space_put(c.child);
+	space_put(c.s);
+	object_put(c.file);
+}
+
+/* Whichever comes first: private copies beyond the cut are void in parent and child. */
+HOST_TEST(race_cut_during_fork)
+{
+	unsigned chaos = host_chaos;
+
+	host_chaos = 3;
+	memset(store.bytes, 0, sizeof(store.bytes));
+	for (unsigned i = 0; i < 200 * factor; i++)
+		cut_once();
+	host_chaos = chaos;
 }
 
 /* Every CPU shoots at every other one at the same time; nobody waits for ever. */
