@@ -29,9 +29,10 @@ static struct model_options options_of(uint64_t seed)
 	struct model_options opt = {
 	    .base = bases[seed % ARRAY_SIZE(bases)], .npages = seed / 5 % 3 == 2 ? 1300 : 170};
 
-	if (seed / 15 % 3 == 2) {
+	if (seed / 15 % 3 == 2)
 		opt.base = USER_END - opt.npages * PAGE_SIZE;
-	}
+	else if (opt.npages > 1200) /* what is touched most lies in such a range */
+		opt.base = (seed % 2 ? GIB(1) + MIB(2) : GIB(1)) - 532 * PAGE_SIZE;
 	if (seed % 4 == 3) {
 		opt.no_volatile = true;
 		opt.inject = 3;

@@ -59,7 +59,7 @@ unsigned model_pick_page(struct vm_model *m)
 		at = (unsigned)(model_pick(m, n / 64 + 1) * 64 + model_pick(m, 3));
 		return MIN(at, n - 1);
 	default:
-		return (unsigned)model_pick(m, 40) + 56;
+		return (unsigned)model_pick(m, 40) + (n > 1200 ? 600 : 56);
 	}
 }
 
