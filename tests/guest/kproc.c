@@ -85,8 +85,8 @@ KTEST(proc_exit_status)
 	KT_CHECK_EQ(run(make_space(exit_with_argument, sizeof(exit_with_argument)), 3), 3 << 8);
 	KT_CHECK_EQ(run(make_space(exit_with_argument, sizeof(exit_with_argument)), 0x1ff), 0xff00);
 	KT_CHECK_EQ(run(make_space(load_argument, sizeof(load_argument)), STACK_AT), 0);
-	KT_CHECK_EQ(run(make_space(load_argument, sizeof(load_argument)), 0), SIGSEGV);
-	KT_CHECK_EQ(run(make_space(store_argument, sizeof(store_argument)), CODE_AT), SIGSEGV);
+	KT_CHECK_EQ(run(make_space(load_argument, sizeof(load_argument)), 0), SIGNAL_SEGV);
+	KT_CHECK_EQ(run(make_space(store_argument, sizeof(store_argument)), CODE_AT), SIGNAL_SEGV);
 	settle();
 	process_validate();
 	KT_CHECK_EQ(process_count(), 0);
@@ -110,7 +110,7 @@ KTEST(proc_bus_error)
 	static const struct {
 		unsigned page;
 		int status;
-	} cases[] = {{0, 0}, {1, SIGBUS}, {2, SIGBUS}, {3, SIGBUS}, {4, SIGSEGV}};
+	} cases[] = {{0, 0}, {1, SIGNAL_BUS}, {2, SIGNAL_BUS}, {3, SIGNAL_BUS}, {4, SIGNAL_SEGV}};
 	struct vm_object *file;
 	KT_REQUIRE(!object_create_file(&zero_file_ops, NULL, 2, &file));
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -150,7 +150,7 @@ KTEST(proc_out_of_memory)
 	}
 	struct vm_space *s = make_space(touch_for_ever, sizeof(touch_for_ever));
 	KT_REQUIRE(s && map_anon(s, 0x100000000000, GIB(64) / PAGE_SIZE, RW, 0));
-	KT_CHECK_EQ(run(s, 0x100000000000), SIGKILL);
+	KT_CHECK_EQ(run(s, 0x100000000000), SIGNAL_KILL);
 	KT_CHECK_EQ(run(make_space(exit_with_argument, sizeof(exit_with_argument)), 4), 4 << 8);
 	settle();
 }

@@ -10,6 +10,7 @@
  *	... the boot CPU can schedule ...
  *	smp_start          the other CPUs; each ends in upcall_cpu_main
  */
+#include "arch/platform.h"
 #include "lib/err.h"
 
 enum vectors {
@@ -39,8 +40,6 @@ uint8_t mtrr_fixed_type(paddr_t pa);
 /* irq.c: find and set up all interrupt controllers. Boot CPU. */
 void irq_init(void);
 
-/* smp.c: start all other CPUs and wait, within a bound, until they are up. In a thread or before there are any; does not sleep. */
-void smp_start(void);
 /* Send an NMI to every other CPU that is up: panic stops them so. Takes no lock. Nothing happens before irq_init. */
 void smp_nmi_others(void);
 /* End of the stack that the CPU started on: its idle thread's. */
