@@ -4,11 +4,11 @@
  * Buses are found by walking bridges from bus 0, as firmware numbered them; nothing is renumbered and no resource is assigned here.
  */
 #include "dev/pci.h"
+#include "arch/cpu.h"
 #include "dev/acpi.h"
 #include "kern/log.h"
 #include "kern/spinlock.h"
 #include "lib/assert.h"
-#include "machine/cpu.h"
 #include "mm/kva.h"
 
 enum {

@@ -17,6 +17,7 @@
 #include "arch/platform.h"
 #include "arch/upcall.h"
 #include "dev/console.h"
+#include "dev/pci.h"
 #include "dev/rtc.h"
 #include "fs/initrd.h"
 #include "kern/log.h"
@@ -153,6 +154,7 @@ void kernel_main(void)
 	kva_init();            /* guarded stacks and device maps: table frames are there */
 	vm_init();             /* caches of tree nodes, objects, regions: slabs are there */
 	arch_devices_init();   /* interrupt controllers, clock: device maps are there */
+	pci_init();            /* before the first driver */
 	timer_init_cpu();      /* timers: the scheduler's slices are one */
 	sched_init_cpu(&idle_threads[0]);
 	start_main_thread();

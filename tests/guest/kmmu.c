@@ -13,7 +13,7 @@
 #include "mm/kva.h"
 
 #define MC_CHECK(cond) KT_CHECK(cond)
-#include "../host/mmu_conformance.h"
+#include "mmu_conformance.h"
 
 /* Run this thread on ctx; NULL: on none of its own again. */
 static void use_context(struct mmu_context *ctx)

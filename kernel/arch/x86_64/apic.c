@@ -68,6 +68,12 @@ static void lapic_write(enum lapic_register r, uint32_t v)
 		wrmsr(MSR_X2APIC + r / 16, v);
 }
 
+/* Writes to these MSRs are not ordered behind earlier stores by themselves, nor by a locked instruction: SDM volume 3, 11.12.3. */
+static void order_msr_write(void)
+{
+	__asm__ volatile("mfence; lfence" : : : "memory");
+}
+
 err_t lapic_map(paddr_t base)
 {
 	if (!cpu_features.x2apic) {
@@ -142,7 +148,7 @@ static void send(uint32_t apic_id, uint32_t command)
 	if (!ready)
 		return;
 	if (!registers) {
-		fence_seq_cst(); /* MSR writes are not ordered behind earlier stores: SDM volume 3, 11.12.3 */
+		order_msr_write();
 		wrmsr(MSR_X2APIC + LAPIC_ICR / 16, (uint64_t)apic_id << 32 | command);
 		return;
 	}
@@ -187,7 +193,7 @@ uint32_t lapic_timer_count(void)
 
 void lapic_timer_tsc(uint64_t tsc)
 {
-	fence_seq_cst();
+	order_msr_write();
 	wrmsr(MSR_TSC_DEADLINE, tsc);
 }
 

@@ -121,20 +121,25 @@ static unsigned prepare_cpus(unsigned wanted)
 	return nstacks;
 }
 
+static uint32_t offset_in_code(const char *label)
+{
+	return (uint32_t)((uintptr_t)label - (uintptr_t)ap_code);
+}
+
 /* Copy the code to its page and fill in its data. */
 static struct ap_data *prepare_page(unsigned limit)
 {
 	char *page = phys_to_virt(ap_trampoline);
 	struct ap_data *d = (struct ap_data *)(page + AP_DATA);
 	uint32_t base = (uint32_t)ap_trampoline;
-	ASSERT(ap_code_end - ap_code <= AP_DATA);
-	memcpy(page, ap_code, (size_t)(ap_code_end - ap_code));
+	ASSERT(offset_in_code(ap_code_end) <= AP_DATA);
+	memcpy(page, ap_code, offset_in_code(ap_code_end));
 	*d = (struct ap_data){
 	    .limit = limit,
 	    .gdt_limit = sizeof(d->gdt) - 1,
 	    .gdt_base = base + AP_GDT,
-	    .jump32 = {base + (uint32_t)(ap_code32 - ap_code), AP_SEL_CODE32, 0},
-	    .jump64 = {base + (uint32_t)(ap_code64 - ap_code), AP_SEL_CODE64, 0},
+	    .jump32 = {base + offset_in_code(ap_code32), AP_SEL_CODE32, 0},
+	    .jump64 = {base + offset_in_code(ap_code64), AP_SEL_CODE64, 0},
 	    .cr3 = (uint32_t)boot_root,
 	    .efer = EFER_LME | (cpu_features.nx ? EFER_NXE : 0),
 	    .stacks = stack_ends,
