@@ -100,6 +100,14 @@ build/initrd/bin/%: tests/guest/%.c build/user/flags
 	$Qmusl-gcc $(UFLAGS) -MMD -MP -MF build/user/$*.d -o $@ $<
 build/user/flags: FORCE | build/deps/test
 	$(call keep,$(UFLAGS))
+# musl-gcc -static-pie makes a dynamic program: link by hand.
+MUSL := /usr/lib/x86_64-linux-musl
+build/initrd/bin/upie: tests/guest/upie.c build/deps/test
+	@mkdir -p $(@D) build/user
+	@echo "MUSL  $<"
+	$Qmusl-gcc -std=gnu11 $(WARN) -O2 -g -fPIE -MMD -MP -MF build/user/upie.d -MT $@ -c -o build/user/upie.o $<
+	$Qld -static -pie --no-dynamic-linker -z text -z relro -z now -o $@ $(MUSL)/rcrt1.o $(MUSL)/crti.o build/user/upie.o \
+		--start-group $(MUSL)/libc.a $$(gcc -print-libgcc-file-name) --end-group $(MUSL)/crtn.o
 build/initrd.cpio: $(UPROGS)
 	@mkdir -p build/initrd
 	$Qcd build/initrd && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible > ../initrd.cpio

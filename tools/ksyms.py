@@ -21,7 +21,10 @@ def functions(lines):
     """(address, name) of each text symbol in the kernel half, by address; the first name of an address wins."""
     seen = {}
     for line in lines:
-        address, kind, name = line.split()
+        fields = line.split()
+        if len(fields) != 3:  # a weak symbol that nobody defines has no address
+            continue
+        address, kind, name = fields
         address = int(address, 16)
         if kind in "tTwW" and address >= HIGH and not IGNORED.match(name):
             seen.setdefault(address, name)

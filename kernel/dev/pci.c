@@ -61,7 +61,8 @@ static volatile char *window_at(struct pci_address at, unsigned reg)
 
 static void select_register(struct pci_address at, unsigned reg)
 {
-	out32(PORT_ADDRESS, ADDRESS_ENABLE | (uint32_t)at.bus << 16 | (uint32_t)at.device << 11 | (uint32_t)at.function << 8 | (reg & 0xfc));
+	out32(PORT_ADDRESS, ADDRESS_ENABLE | (uint32_t)at.bus << 16 | (uint32_t)at.device << 11 |
+				(uint32_t)at.function << 8 | (reg & 0xfc));
 }
 
 uint32_t pci_read(struct pci_address at, unsigned reg, unsigned size)
@@ -69,7 +70,9 @@ uint32_t pci_read(struct pci_address at, unsigned reg, unsigned size)
 	volatile char *p = window_at(at, reg);
 	ASSERT(IS_ALIGNED(reg, size) && reg + size <= PAGE_SIZE);
 	if (p)
-		return size == 1 ? *(volatile uint8_t *)p : size == 2 ? *(volatile uint16_t *)p : *(volatile uint32_t *)p;
+		return size == 1   ? *(volatile uint8_t *)p
+		       : size == 2 ? *(volatile uint16_t *)p
+				   : *(volatile uint32_t *)p;
 	if (reg >= LEGACY_SIZE)
 		return UINT32_MAX >> (32 - 8 * size);
 	uint64_t state = spin_lock_irqsave(&port_lock);
@@ -128,7 +131,7 @@ static bool read_device(struct pci_address at, struct pci_device *d)
 	    .class = (uint8_t)(class >> 24),
 	    .subclass = (uint8_t)(class >> 16),
 	    .interface = (uint8_t)(class >> 8),
-	    .revision = (uint8_t)class,
+	    .revision = (uint8_t) class,
 	    .header = pci_read(at, PCI_HEADER, 1) & 0x7f,
 	};
 	return true;
@@ -272,7 +275,8 @@ err_t pci_msi_connect(struct pci_address at, irq_handler *handler, void *arg, st
 	if (wide)
 		pci_write(at, cap + 8, 4, (uint32_t)(out->address >> 32));
 	pci_write(at, cap + (wide ? 12 : 8), 2, out->data);
-	pci_write(at, PCI_COMMAND, 2, pci_read(at, PCI_COMMAND, 2) | PCI_COMMAND_MASTER | PCI_COMMAND_NO_INTX);
+	pci_write(
+	    at, PCI_COMMAND, 2, pci_read(at, PCI_COMMAND, 2) | PCI_COMMAND_MASTER | PCI_COMMAND_NO_INTX);
 	pci_write(at, cap + MSI_CONTROL, 2, control | MSI_ENABLE);
 	return 0;
 }

@@ -43,10 +43,10 @@ enum pci_bits {
 };
 
 struct pci_bar {
-	bool is_port;      /* I/O ports, else memory */
+	bool is_port; /* I/O ports, else memory */
 	bool prefetchable;
-	paddr_t base;      /* 0: not assigned */
-	uint64_t len;      /* bytes */
+	paddr_t base; /* 0: not assigned */
+	uint64_t len; /* bytes */
 };
 
 /* An interrupt by message that is connected: what pci_msi_disconnect needs. */

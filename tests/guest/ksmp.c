@@ -55,10 +55,8 @@ static bool wait_change(_Atomic uint32_t *p, uint32_t old)
 
 static _Atomic uint64_t seen_cpus;
 
-static void note_cpu(void *arg, unsigned i)
+static void note_cpu(UNUSED void *arg, UNUSED unsigned i)
 {
-	(void)arg;
-	(void)i;
 	uint64_t state = irq_save();
 	uint32_t id = cpu_id();
 	fetch_or_acq_rel(&seen_cpus, BIT(id));
@@ -70,7 +68,8 @@ static void note_cpu(void *arg, unsigned i)
 KTEST(ksmp_all_up)
 {
 	KT_CHECK_EQ(cpus_count(), topology.ncpus);
-	KT_CHECK_EQ(cpus_online(), BIT(topology.ncpus - 1) | (BIT(topology.ncpus - 1) - 1)); /* numbers without gaps */
+	KT_CHECK_EQ(cpus_online(),
+	    BIT(topology.ncpus - 1) | (BIT(topology.ncpus - 1) - 1)); /* numbers without gaps */
 	store_relaxed(&seen_cpus, 0);
 	KT_REQUIRE(kt_run_threads(cpus_count(), note_cpu, NULL));
 	KT_CHECK_EQ(load_relaxed(&seen_cpus), cpus_online());
@@ -85,10 +84,8 @@ static _Atomic uint64_t latest;
 static _Atomic uint64_t back_steps;
 
 /* Nobody reads a time before one that somebody else has read and published. */
-static void watch_clock(void *arg, unsigned i)
+static void watch_clock(UNUSED void *arg, UNUSED unsigned i)
 {
-	(void)arg;
-	(void)i;
 	for (unsigned n = 0; n < 20000; n++) {
 		uint64_t before = load_acquire(&latest);
 		__asm__ volatile("lfence" : : : "memory"); /* RDTSC must not run ahead of the load */
@@ -113,7 +110,7 @@ KTEST(ksmp_clock_monotonic)
 
 enum what { FLUSHED, NOT_FLUSHED, WRITE_PROTECTED };
 
-enum { FRAMES = 4, ROUNDS = 150, WORDS = PAGE_SIZE / 8, ATTEMPTS = 16 };
+enum { FRAMES = 4, ROUNDS = 150, WORDS = PAGE_SIZE / 8, ATTEMPTS = 16, LEAST_ROUNDS = 3 };
 #define CANARY 0xc0ffee00c0ffee00ULL
 
 /* Thread 0 maps a frame, waits until every other CPU has stored through it, takes the translation away, and watches the frame: from then on it is somebody else's. */
@@ -125,8 +122,8 @@ static struct {
 	_Atomic uint32_t stored[MAX_CPUS]; /* ... here, when a store went through in it */
 	_Atomic uint32_t attempts[MAX_CPUS];
 	_Atomic bool stop;
-	_Atomic uint32_t damaged;          /* rounds in which the frame changed after the flush */
-	_Atomic uint64_t faults;           /* stores that were refused */
+	_Atomic uint32_t damaged; /* rounds in which the frame changed after the flush */
+	_Atomic uint64_t faults;  /* stores that were refused */
 } st;
 
 static void store_loop(unsigned i)
@@ -203,7 +200,7 @@ static bool all_stored(uint32_t round)
 static void shoot_loop(nsec_t budget)
 {
 	nsec_t end = clock_now() + budget;
-	for (uint32_t r = 1; r <= ROUNDS && (r <= 10 || clock_now() < end); r++) {
+	for (uint32_t r = 1; r <= ROUNDS && (r <= LEAST_ROUNDS || clock_now() < end); r++) {
 		struct page *frame = st.frames[r % FRAMES];
 		KT_CHECK_EQ(mmu_enter(&st.ctx, VA, page_to_phys(frame), RW), 0);
 		store_release(&st.round, r);
@@ -233,7 +230,7 @@ static void shoot_or_store(void *arg, unsigned i)
 /* Runs the game; returns the number of rounds in which a store landed in a frame that was somebody else's. */
 static uint32_t run_stores(enum what what)
 {
-	nsec_t budget = 1500ULL * MS;
+	nsec_t budget = 1000ULL * MS;
 	memset(&st, 0, sizeof(st));
 	st.what = what;
 	if (mmu_init(&st.ctx))
@@ -244,8 +241,8 @@ static uint32_t run_stores(enum what what)
 	/* Keeps the tables, so that the control leaves none behind in a gather that it drops. */
 	KT_CHECK_EQ(mmu_enter(&st.ctx, VA + PAGE_SIZE, page_to_phys(st.frames[0]), R), 0);
 	KT_CHECK(kt_run_threads(cpus_count(), shoot_or_store, &budget));
-	kt_note("%u rounds, %u damaged, %llu refused stores", load_relaxed(&st.round), load_relaxed(&st.damaged),
-	    (unsigned long long)load_relaxed(&st.faults));
+	kt_note("%u rounds, %u damaged, %llu refused stores", load_relaxed(&st.round),
+	    load_relaxed(&st.damaged), (unsigned long long)load_relaxed(&st.faults));
 	store_relaxed(&st.ctx.tables.unflushed, 0); /* the control's gathers */
 	mmu_validate(&st.ctx);
 	mmu_destroy(&st.ctx);
@@ -297,7 +294,10 @@ static void shoot_at_spinner(void)
 	spin_lock(&spin.lock);
 	store_release(&spin.ready, 2);
 	nsec_t end = clock_now() + 10000ULL * MS;
-	while ((uint16_t)(load_acquire(&spin.lock.tickets) >> 16) - (uint16_t)load_relaxed(&spin.lock.tickets) < 2 && clock_now() < end)
+	while (
+	    (uint16_t)(load_acquire(&spin.lock.tickets) >> 16) - (uint16_t)load_relaxed(&spin.lock.tickets) <
+		2 &&
+	    clock_now() < end)
 		cpu_relax();
 	mmu_gather_begin(&g, &spin.ctx);
 	mmu_unmap(&spin.ctx, VA, VA + PAGE_SIZE, &g);
@@ -323,9 +323,8 @@ static void spin_with_interrupts_off(void)
 	spin.answers = after.answers - before.answers;
 }
 
-static void shoot_or_spin(void *arg, unsigned i)
+static void shoot_or_spin(UNUSED void *arg, unsigned i)
 {
-	(void)arg;
 	if (i == 0)
 		shoot_at_spinner();
 	else
@@ -355,9 +354,8 @@ static struct {
 	_Atomic uint64_t remote; /* requests sent */
 } duel;
 
-static void duel_thread(void *arg, unsigned i)
+static void duel_thread(UNUSED void *arg, unsigned i)
 {
-	(void)arg;
 	struct tlb_stats before, after;
 	vaddr_t va = VA + (uint64_t)i * GIB(1);
 	use_context(&duel.ctx);
@@ -365,7 +363,8 @@ static void duel_thread(void *arg, unsigned i)
 	while (load_acquire(&duel.here) < cpus_count())
 		cpu_relax();
 	tlb_get_stats(cpu_id(), &before);
-	for (unsigned n = 0; n < 100; n++) {
+	nsec_t end = clock_now() + 1000ULL * MS;
+	for (unsigned n = 0; n < 100 && (n < LEAST_ROUNDS || clock_now() < end); n++) {
 		struct mmu_gather g;
 		KT_CHECK_EQ(mmu_enter(&duel.ctx, va, page_to_phys(duel.frame), RW), 0);
 		KT_CHECK_EQ(copy_to_user(va, &n, sizeof(n)), 0);
@@ -441,9 +440,8 @@ static void lend(void)
 	store_release(&lazy.stage, 4);
 }
 
-static void lend_or_borrow(void *arg, unsigned i)
+static void lend_or_borrow(UNUSED void *arg, unsigned i)
 {
-	(void)arg;
 	if (i == 0)
 		lend();
 	else
@@ -511,7 +509,7 @@ static void map_kernel(void)
 {
 	volatile uint64_t *word = page_to_virt(half.frame);
 	nsec_t end = clock_now() + 1000ULL * MS;
-	for (unsigned r = 0; r < 100 && (r < 10 || clock_now() < end); r++) {
+	for (unsigned r = 0; r < 100 && (r < LEAST_ROUNDS || clock_now() < end); r++) {
 		*word = 1;
 		void *v = kva_map_phys(page_to_phys(half.frame), PAGE_SIZE, MMU_WB, false);
 		KT_CHECK(v);
@@ -528,9 +526,8 @@ static void map_kernel(void)
 	store_release(&half.stop, true);
 }
 
-static void map_or_look(void *arg, unsigned i)
+static void map_or_look(UNUSED void *arg, unsigned i)
 {
-	(void)arg;
 	if (i == 0)
 		map_kernel();
 	else

@@ -1,6 +1,7 @@
 #pragma once
 /* kspace.h - what the tests of the VM core in the guest share: spaces that kernel threads enter, mappings in one line, and a barrier that spins. */
 #include "ktest.h"
+#include "arch/clock.h"
 #include "arch/cpu.h"
 #include "arch/mmu.h"
 #include "arch/usercopy.h"
@@ -65,7 +66,17 @@ static inline void barrier_wait(struct barrier *b)
 	}
 	for (unsigned spins = 0; load_acquire(&b->round) == round; spins++) {
 		cpu_relax();
-		if (spins % 10000 == 9999)
+		if (spins % 2000 == 1999)
 			thread_yield(); /* more threads than CPUs, or CPUs than the host has */
 	}
+}
+
+/*
+ * Emulated CPUs that outnumber the host's make every hand-over between them slow, so tests that race are bounded in time as well as in rounds. Is there time for another one?
+ * The first few are always done.
+ */
+enum { RACE_NS = 1500000000, ROUNDS_MIN = 8 };
+static inline bool another_round(unsigned round, unsigned max, nsec_t start)
+{
+	return round < max && (round < ROUNDS_MIN || clock_now() - start < RACE_NS);
 }

@@ -124,8 +124,8 @@ static void mc_enter(struct mc *t)
 
 static void mc_edges(struct mc *t)
 {
-	static const vaddr_t edges[] = {USER_START, USER_END - PAGE_SIZE, MIB(2) - PAGE_SIZE, MIB(2), GIB(1) - PAGE_SIZE, GIB(1),
-	    GIB(512) - PAGE_SIZE, GIB(512)};
+	static const vaddr_t edges[] = {USER_START, USER_END - PAGE_SIZE, MIB(2) - PAGE_SIZE, MIB(2),
+	    GIB(1) - PAGE_SIZE, GIB(1), GIB(512) - PAGE_SIZE, GIB(512)};
 	for (unsigned i = 0; i < ARRAY_SIZE(edges); i++)
 		MC_CHECK(mmu_enter(&t->ctx, edges[i], mc_pa(t, i), MC_RW) == 0);
 	for (unsigned i = 0; i < ARRAY_SIZE(edges); i++)
@@ -143,10 +143,12 @@ static void mc_protect(struct mc *t)
 		MC_CHECK(mmu_enter(&t->ctx, MC_VA + i * PAGE_SIZE, mc_pa(t, i), i == 3 ? MC_R : MC_RW) == 0);
 	mc_change(t, MC_PROTECT, MC_VA + PAGE_SIZE, MC_VA + 2 * PAGE_SIZE, MC_R);
 	MC_CHECK(mc_can(&t->ctx, MC_VA, MMU_WRITE) && !mc_can(&t->ctx, MC_VA + PAGE_SIZE, MMU_WRITE));
-	MC_CHECK(mc_can(&t->ctx, MC_VA + PAGE_SIZE, MMU_READ) && mc_can(&t->ctx, MC_VA + 2 * PAGE_SIZE, MMU_WRITE));
+	MC_CHECK(mc_can(&t->ctx, MC_VA + PAGE_SIZE, MMU_READ) &&
+		 mc_can(&t->ctx, MC_VA + 2 * PAGE_SIZE, MMU_WRITE));
 	/* Write access is not granted to what lacks it; execution may be. */
 	mc_change(t, MC_PROTECT, MC_VA, MC_VA + 4 * PAGE_SIZE, MC_RW | MMU_EXEC);
-	MC_CHECK(mc_rights(t, MC_VA) == (MC_RW | MMU_EXEC) && mc_rights(t, MC_VA + PAGE_SIZE) == (MC_R | MMU_EXEC));
+	MC_CHECK(mc_rights(t, MC_VA) == (MC_RW | MMU_EXEC) &&
+		 mc_rights(t, MC_VA + PAGE_SIZE) == (MC_R | MMU_EXEC));
 	MC_CHECK(!mc_can(&t->ctx, MC_VA + 3 * PAGE_SIZE, MMU_WRITE));
 	/* No right to read: not there at all. */
 	mc_change(t, MC_PROTECT, MC_VA, MC_VA + 2 * PAGE_SIZE, MMU_USER);
@@ -155,8 +157,9 @@ static void mc_protect(struct mc *t)
 }
 
 /* Pages on both sides of boundaries of every size, all writable. */
-static const vaddr_t mc_spread[] = {MC_VA - PAGE_SIZE, MC_VA, MC_VA + PAGE_SIZE, MC_VA + MIB(2) - PAGE_SIZE, MC_VA + MIB(2),
-    MC_VA + MIB(2) + PAGE_SIZE, MC_VA + GIB(1) - PAGE_SIZE, MC_VA + GIB(1), MC_VA + GIB(1) + MIB(4)};
+static const vaddr_t mc_spread[] = {MC_VA - PAGE_SIZE, MC_VA, MC_VA + PAGE_SIZE, MC_VA + MIB(2) - PAGE_SIZE,
+    MC_VA + MIB(2), MC_VA + MIB(2) + PAGE_SIZE, MC_VA + GIB(1) - PAGE_SIZE, MC_VA + GIB(1),
+    MC_VA + GIB(1) + MIB(4)};
 
 static void mc_check_writable(struct mc *t, vaddr_t start, vaddr_t end, vaddr_t but)
 {

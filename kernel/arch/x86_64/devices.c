@@ -9,7 +9,7 @@ void arch_devices_init(void)
 {
 	memory_types_init(); /* before anything is mapped with a cache type of its own */
 	mtrr_log();
-	irq_init();          /* maps the LAPIC, whose timer the clock measures */
+	irq_init(); /* maps the LAPIC, whose timer the clock measures */
 	clock_init();
 	pci_init();
 }

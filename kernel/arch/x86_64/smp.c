@@ -36,7 +36,7 @@
 
 enum {
 	MS = 1000000,
-	INIT_DELAY = 10 * MS,     /* MP specification 1.4, B.4 */
+	INIT_DELAY = 10 * MS, /* MP specification 1.4, B.4 */
 	STARTUP_RETRY = 20 * MS,
 	STARTUP_RETRIES = 15,
 	TICKET_CLOSED = 0x40000000, /* beyond every limit, and further than all CPUs together can count on */
