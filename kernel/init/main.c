@@ -145,10 +145,25 @@ static void start_main_thread(void)
 	thread_start(&main_thread);
 }
 
+/* What the boot loader handed over, for whoever wonders why something is missing. */
+static void describe_boot(void)
+{
+	const struct boot_framebuffer *fb = &bootinfo.framebuffer;
+	log_info("quire", "booted by %s: %s", bootinfo.protocol, bootinfo.cmdline);
+	for (unsigned i = 0; i < bootinfo.nmodules; i++)
+		log_info("quire", "module %u at %#llx, %llu bytes, \"%s\"", i,
+		    (unsigned long long)bootinfo.modules[i].start,
+		    (unsigned long long)(bootinfo.modules[i].end - bootinfo.modules[i].start),
+		    bootinfo.modules[i].name);
+	if (fb->base)
+		log_info("quire", "framebuffer at %#llx, %u x %u, %u bits", (unsigned long long)fb->base,
+		    fb->width, fb->height, fb->bpp);
+}
+
 void kernel_main(void)
 {
 	log_set_console(console_write, LOG_INFO); /* whatever fails from here on can be read */
-	log_info("quire", "booted by %s: %s", bootinfo.protocol, bootinfo.cmdline);
+	describe_boot();
 	frame_init(&bootinfo); /* frames: everything else is made of them */
 	slab_init();           /* small objects, on frames */
 	kva_init();            /* guarded stacks and device maps: table frames are there */

@@ -23,8 +23,8 @@ enum kasan_code {
 void kasan_poison(const void *p, size_t n, enum kasan_code why);
 /* [p, p + n) may be accessed. p is 8-byte aligned. */
 void kasan_unpoison(const void *p, size_t n);
-/* Does every byte of [p, p + n) allow access? */
-bool kasan_is_accessible(const void *p, size_t n);
+/* What the shadow says about the byte at p: 0 ... 7, an enum kasan_code, or a code of the compiler's. */
+unsigned kasan_shadow_at(const void *p);
 
 /* The port: give the whole shadow one page of zeros, so that instrumented code may run. First thing in C. */
 void kasan_early_init(void);

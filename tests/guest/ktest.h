@@ -17,7 +17,7 @@ struct ktest {
 	unsigned seconds; /* a test that takes longer panics, which shows where every CPU was */
 };
 
-enum { KTEST_SECONDS = 60 }; /* generous: the emulator shares its host */
+enum { KTEST_SECONDS = 120 }; /* generous: the emulator shares its host */
 
 #define KTEST(test_name) KTEST_LONG(test_name, KTEST_SECONDS)
 /* The same, with a bound of its own. */
