@@ -3,8 +3,8 @@
  *
  * Who runs. Every CPU has a run queue: the READY threads in a red-black tree by `vruntime`, the time each has
  * run, scaled by its weight (a nice level is a factor of 1.25). The first in the tree has had the least of
- * its share and runs next; so in the long run threads get time in proportion to their weights. `floor` follows
- * the least vruntime of the queue and never goes back. A thread that leaves the CPU to sleep keeps its
+ * its share and runs next; so in the long run threads get time in proportion to their weights. `floor`
+ * follows the least vruntime of the queue and never goes back. A thread that leaves the CPU to sleep keeps its
  * distance to the floor and gets it back on the queue it wakes on; time asleep is not saved up beyond
  * SLEEPER_BONUS.
  *
@@ -33,9 +33,9 @@
  *
  * Moving. No two queue locks are held at a time. A thread in transit between queues is BLOCKED for that
  * moment: the mover takes it off its queue, unlocks, and makes it ready like any waker would; whoever comes
- * in between (a wake-up, another mover) may make it ready first, which is just as good. So READY means queued,
- * under the queue's lock, at all times, and there is no order of queue locks to keep. A running thread that
- * may not stay on its CPU is moved in this way by the thread that runs after it.
+ * in between (a wake-up, another mover) may make it ready first, which is just as good. So READY means
+ * queued, under the queue's lock, at all times, and there is no order of queue locks to keep. A running thread
+ * that may not stay on its CPU is moved in this way by the thread that runs after it.
  *
  * Rejected: one global queue (a lock that everybody wants), and pulling balance by a periodic timer on idle
  * CPUs (they would not sleep).
@@ -143,7 +143,7 @@ static bool may_run_on(const struct thread *t, uint32_t cpu)
 	return t->affinity & BIT(cpu);
 }
 
-/* ------------------------------------------------------------------------------------------ one queue */
+/* ---------------------------------------------------------------- one queue */
 
 static struct run_queue *this_queue(void)
 {
@@ -282,7 +282,7 @@ static void check_preempt_locked(struct run_queue *q, struct thread *t)
 	kick_locked(q);
 }
 
-/* ------------------------------------------------------------------------------------------ making ready */
+/* ---------------------------------------------------------------- making ready */
 
 enum { NO_CPU = MAX_CPUS };
 
@@ -380,7 +380,7 @@ bool sched_interrupt(struct thread *t, uint32_t flags)
 	return woken;
 }
 
-/* ------------------------------------------------------------------------------------------ the switch */
+/* ---------------------------------------------------------------- the switch */
 
 /* What becomes of the thread that gives up the CPU. */
 static void put_prev_locked(struct run_queue *q, struct thread *prev)
@@ -509,7 +509,7 @@ void thread_yield(void)
 	irq_restore(state);
 }
 
-/* ------------------------------------------------------------------------------------------ balancing */
+/* ---------------------------------------------------------------- balancing */
 
 /* Take a READY thread off q that may run on `cpu` and weighs at most `most`. The last in the order are the
  * best to move: they would run last here. The caller makes it ready there. */
@@ -562,25 +562,36 @@ static void steal(void)
 	}
 }
 
-/* Choose a CPU that should get a thread from q, and which. */
+/* Is it time for busy CPUs to compare their loads? Says yes to one CPU. */
+static bool balance_is_due(nsec_t now)
+{
+	nsec_t due = load_relaxed(&next_balance);
+
+	return now >= due && cas_acq_rel(&next_balance, &due, now + BALANCE_PERIOD / cpus_count());
+}
+
+/*
+ * Choose a CPU that should get a thread from q, and which: an idle one at any time, a busy one when that is
+ * due. Moving a weight of up to the difference in load makes the difference smaller, or as large the other
+ * way: three threads on two CPUs take turns in having one for themselves.
+ */
 static struct thread *balance_locked(struct run_queue *q, nsec_t now, uint32_t *target)
 {
-	uint64_t others = load_acquire(&active_cpus) & ~BIT(q->cpu);
+	uint64_t left = load_acquire(&active_cpus) & ~BIT(q->cpu), load = load_relaxed(&q->load);
+	bool is_due = false;
 
-	for (uint64_t idle = load_relaxed(&idle_cpus) & others; idle; idle &= idle - 1) {
-		*target = bit_lowest(idle);
-		struct thread *t = detach_locked(q, *target, UINT64_MAX);
+	for (; left; left &= ~BIT(*target)) {
+		*target = least_loaded(left);
+		uint64_t least = load_relaxed(&queues[*target].load);
+		is_due = is_due || least == 0 || balance_is_due(now);
+		if (least >= load || !is_due)
+			return NULL;
+		struct thread *t = detach_locked(q, *target, load - least);
 		if (t)
 			return t;
+		is_due = is_due && least > 0; /* what an idle CPU allowed was for it alone */
 	}
-	nsec_t due = load_relaxed(&next_balance);
-	if (now < due || !others || !cas_acq_rel(&next_balance, &due, now + BALANCE_PERIOD / cpus_count()))
-		return NULL;
-	*target = least_loaded(others);
-	uint64_t load = load_relaxed(&q->load), least = load_relaxed(&queues[*target].load);
-	/* Moving a weight of up to the difference makes it smaller, or as large the other way: three threads
-	 * on two CPUs take turns in having one for themselves. */
-	return load > least ? detach_locked(q, *target, load - least) : NULL;
+	return NULL;
 }
 
 void sched_tick(nsec_t now)
@@ -611,8 +622,7 @@ void upcall_resched(void)
 	spin_unlock(&q->lock);
 }
 
-/* ------------------------------------------------------------------------------------------ CPUs and
- * settings */
+/* ---------------------------------------------------------------- CPUs and settings */
 
 /* All at once, by the first CPU: a thread may be put on the queue of a CPU that is still on its way. */
 static void queues_init(void)
@@ -714,7 +724,7 @@ uint64_t sched_switches(void)
 	return sum;
 }
 
-/* ------------------------------------------------------------------------------------------ validation */
+/* ---------------------------------------------------------------- validation */
 
 static void validate_queue_locked(struct run_queue *q)
 {

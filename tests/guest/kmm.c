@@ -1,5 +1,6 @@
 /*
- * kmm.c - frames, slabs and the kernel VA arena on the real machine: all its memory, its CPUs and its page tables.
+ * kmm.c - frames, slabs and the kernel VA arena on the real machine: all its memory, its CPUs and its page
+ * tables.
  */
 #include "ktest.h"
 #include "arch/clock.h"
@@ -138,7 +139,8 @@ KTEST_LONG(frame_random_on_all_cpus, 240)
 	}
 }
 
-/* What a page holds: one word in every page, the whole page in one of 64. The host meets most of this memory for the first time, which takes it a while. */
+/* What a page holds: one word in every page, the whole page in one of 64. The host meets most of this
+ * memory for the first time, which takes it a while. */
 enum { PROGRESS = GIB(2) >> PAGE_SHIFT };
 
 static uint64_t content_of(const struct page *p)
@@ -168,7 +170,8 @@ static bool has_content(struct page *p)
 	return true;
 }
 
-/* All memory that is free, down to the last frame, is ours to use, is there, and is not the same memory twice. */
+/* All memory that is free, down to the last frame, is ours to use, is there, and is not the same memory
+ * twice. */
 KTEST_LONG(frame_all_memory_to_the_last_page, 300)
 {
 	frame_drain_all();

@@ -1,8 +1,9 @@
 /*
- * test_frame.c - the frame allocator against a model with one byte for each frame, on memory maps as firmware gives them.
+ * test_frame.c - the frame allocator against a model with one byte for each frame, on memory maps as firmware
+ * gives them.
  *
- * Records of blocks without memory are made inaccessible, those of blocks not yet opened are filled with garbage: whoever looks at
- * them too early crashes or trips.
+ * Records of blocks without memory are made inaccessible, those of blocks not yet opened are filled with
+ * garbage: whoever looks at them too early crashes or trips.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -270,7 +271,8 @@ static void memory_that_comes_later_is_used(void **state UNUSED)
 	start(&m);
 	uint64_t n;
 	struct page **all = take_all(&n, FRAME_RESERVE);
-	/* A hole in an open block; a block between; the end of one block and the start of the next, open, one. */
+	/* A hole in an open block; a block between; the end of one block and the start of the next, open,
+	 * one. */
 	static const struct frame_run late[] = {{0x180, 0x190}, {0x450, 0x453}, {0xc00, 0xc08},
 	    {0xffd, 0x1000}, {0x1001, 0x1400}, {0x1400, 0x1402}};
 	assert_int_equal(
@@ -743,7 +745,7 @@ static void misuse_panics(void **state UNUSED)
 	assert_true(host_panics(free_range_4, run, "not in use"));
 }
 
-/* ---------------------------------------------------------------- five bugs of another system's bitmap allocator */
+/* ---------------------------------------------------------------- five known bugs of bitmap allocators */
 
 /* Freeing n frames with a loop that counted the wrong way. */
 static void bug_free_loop_direction(void **state UNUSED)

@@ -1,6 +1,6 @@
 /*
- * test_slab.c - object caches and kmalloc against a model: every object that is handed out is filled with its own pattern, which must be whole when
- * it is freed; counts and frames must come out even.
+ * test_slab.c - object caches and kmalloc against a model: every object that is handed out is filled with its
+ * own pattern, which must be whole when it is freed; counts and frames must come out even.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -480,7 +480,8 @@ static void objects_change_hands_between_cpus(void **state UNUSED)
 	uint64_t after = frames_free();
 	assert_int_equal(stats_of(sh->c).objects_used, 0);
 	assert_int_equal(stats_of(sh->c).frames, 0);
-	/* Each CPU that ran keeps the block of its magazines; how many different ones there were is the host's business. */
+	/* Each CPU that ran keeps the block of its magazines; how many different ones there were is the
+	 * host's business. */
 	assert_true(before - after <= WORKERS * own && (before - after) % own == 0);
 	slab_cache_destroy(sh->c);
 	free(sh);
