@@ -257,21 +257,24 @@ KTEST(proc_injected_failures_of_exec)
 KTEST(proc_injected_failures_of_fork)
 {
 	bool fired = true;
-	unsigned rounds = 0;
+	unsigned failed = 0, rounds = 0;
 	for (uint64_t n = 1; fired; n++, rounds++) {
 		struct vm_space *s = make_space(fork_once, sizeof(fork_once));
-		struct process *p = s ? start(s, 0) : NULL;
-		KT_REQUIRE(p);
+		KT_REQUIRE(s);
 		inject_arm(n);
-		int status = process_wait_dead(p);
-		wait_all_gone();
-		fired = inject_fired() && process_count() == 0;
+		struct process *p = start(s, 0);
+		int status = p ? process_wait_dead(p) : 0;
+		wait_all_gone(); /* the child too */
+		fired = inject_fired();
 		inject_arm(0);
-		process_put(p);
-		KT_CHECK(status == 0 || status == SIGNAL_KILL);
-		wait_all_gone();
+		KT_CHECK(p || fired);
+		KT_CHECK(status == 0 || (status == SIGNAL_KILL && fired));
+		failed += !p;
+		if (p)
+			process_put(p);
 		KT_CHECK_EQ(process_count(), 0);
 	}
-	KT_CHECK(rounds > 5);
+	kt_note("%u rounds, %u starts failed", rounds, failed);
+	KT_CHECK(failed > 0 && rounds > failed + 5); /* how many is up to the caches */
 }
 #endif
