@@ -25,3 +25,8 @@ HOST_TEST(pages_around_a_bad_one_can_be_read)
 	done_with(s);
 	object_put(file);
 }
+
+int main(int argc, char **argv)
+{
+	return host_test_main(argc, argv, 1 << 14);
+}

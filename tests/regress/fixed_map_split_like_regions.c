@@ -19,3 +19,8 @@ HOST_TEST(fixed_maps_inside_a_like_region_leave_one)
 	vm_validate(s);
 	done_with(s);
 }
+
+int main(int argc, char **argv)
+{
+	return host_test_main(argc, argv, 1 << 14);
+}

@@ -52,3 +52,8 @@ HOST_TEST(one_write_of_a_page_at_a_time)
 	CHECK_EQ(object_resize(file, 0), 0);
 	object_put(file);
 }
+
+int main(int argc, char **argv)
+{
+	return host_test_main(argc, argv, 1 << 14);
+}
