@@ -370,10 +370,15 @@ static void op_copy(struct vm_model *m)
 	model_inject_arm(m);
 	err_t err = space_copy(
 	    ds->real, model_addr(m, dst), ss->real, model_addr(m, src), (size_t)n * PAGE_SIZE, &done, &side);
-	if (model_inject_struck(
-		m, err)) /* again, without failures: what was done so far may overlap what follows */
-		err = space_copy(ds->real, model_addr(m, dst), ss->real, model_addr(m, src),
-		    (size_t)n * PAGE_SIZE, &done, &side);
+	if (model_inject_struck(m, err)) {
+		/* Go on without failures from where it stopped: from the start, pages that were written already
+		 * could be read again, where the two ranges show the same memory. */
+		size_t first = done;
+
+		err = space_copy(ds->real, model_addr(m, dst) + first, ss->real, model_addr(m, src) + first,
+		    (size_t)n * PAGE_SIZE - first, &done, &side);
+		done += first;
+	}
 	for (i = 0; i < n; i++) {
 		want = model_access_error(&ss->pages[src + i], FAULT_READ);
 		want_side = want ? COPY_SRC_FAULT : COPY_OK;
