@@ -371,9 +371,12 @@ static void op_copy(struct vm_model *m)
 	err_t err = space_copy(
 	    ds->real, model_addr(m, dst), ss->real, model_addr(m, src), (size_t)n * PAGE_SIZE, &done, &side);
 	if (model_inject_struck(
-		m, err)) /* again, without failures: what was done so far may overlap what follows */
-		err = space_copy(ds->real, model_addr(m, dst), ss->real, model_addr(m, src),
-		    (size_t)n * PAGE_SIZE, &done, &side);
+		m, err)) { /* go on, without failures: what was copied may be a source by now */
+		size_t before = done;
+		err = space_copy(ds->real, model_addr(m, dst) + before, ss->real, model_addr(m, src) + before,
+		    (size_t)n * PAGE_SIZE - before, &done, &side);
+		done += before;
+	}
 	for (i = 0; i < n; i++) {
 		want = model_access_error(&ss->pages[src + i], FAULT_READ);
 		want_side = want ? COPY_SRC_FAULT : COPY_OK;
