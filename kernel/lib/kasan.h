@@ -18,6 +18,17 @@ enum kasan_code {
 	KASAN_FRAME_FREE = 0xff,   /* a frame that was freed */
 };
 
+/* Does the address lie in the shadow? Its tables are shared, page by page of zeros, and of no interest to whoever walks the kernel's tables. */
+static inline bool kasan_owns(vaddr_t va)
+{
+#ifdef CONFIG_KASAN
+	return va >= KASAN_SHADOW_START && va < KASAN_SHADOW_END;
+#else
+	(void)va;
+	return false;
+#endif
+}
+
 #ifdef CONFIG_KASAN
 /* [p, p + n) must not be accessed. p is 8-byte aligned; n is rounded up to 8. */
 void kasan_poison(const void *p, size_t n, enum kasan_code why);

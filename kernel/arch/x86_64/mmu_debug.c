@@ -5,6 +5,7 @@
 #include "arch/x86_64/mmu_tables.h"
 #include "kern/log.h"
 #include "lib/assert.h"
+#include "lib/kasan.h"
 #include "mm/page.h"
 
 /* Position and path rights of a walk over everything. */
@@ -78,10 +79,12 @@ void tables_validate(const struct page_tables *pt, unsigned first_slot, unsigned
 	unsigned present = 0;
 	for (unsigned i = first_slot; i < end_slot; i++) {
 		uint64_t e = load_relaxed(&pt->root[i]);
+		vaddr_t va = entry_va(0, PT_LEVELS - 1, i);
 		if (!(e & PTE_P))
 			continue;
 		present++;
-		check_table(&v, pte_table(e), entry_va(0, PT_LEVELS - 1, i), PT_LEVELS - 2, e);
+		if (!kasan_owns(va))
+			check_table(&v, pte_table(e), va, PT_LEVELS - 2, e);
 	}
 	if (table_is_counted(pt->root)) {
 		v.ntables++;
@@ -143,9 +146,9 @@ void tables_dump(const struct page_tables *pt, unsigned first_slot, unsigned end
 	struct run r = {.size = 0};
 	for (unsigned i = first_slot; i < end_slot; i++) {
 		uint64_t e = load_relaxed(&pt->root[i]);
-		if (e & PTE_P)
-			dump_table(&r, pte_table(e), entry_va(0, PT_LEVELS - 1, i), PT_LEVELS - 2,
-			    e & (PTE_W | PTE_U | PTE_NX));
+		vaddr_t va = entry_va(0, PT_LEVELS - 1, i);
+		if ((e & PTE_P) && !kasan_owns(va))
+			dump_table(&r, pte_table(e), va, PT_LEVELS - 2, e & (PTE_W | PTE_U | PTE_NX));
 	}
 	print_run(&r);
 }
