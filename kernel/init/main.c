@@ -1,8 +1,9 @@
 /*
  * main.c - the order in which the kernel comes up, with a reason for each step, and what it runs then.
  *
- * The port has set up its own basics (descriptors, exceptions, direct map, `bootinfo`) before kernel_main. Everything that allocates for ever may assert that it gets its memory: a
- * machine that cannot even boot has nobody to tell.
+ * The port has set up its own basics (descriptors, exceptions, direct map, `bootinfo`) before kernel_main.
+ * Everything that allocates for ever may assert that it gets its memory: a machine that cannot even boot has
+ * nobody to tell.
  *
  * Command line:
  *	test=PATTERN    run the kernel's own tests first (not in release kernels); without init= stop the machine then
@@ -17,6 +18,7 @@
 #include "arch/platform.h"
 #include "arch/upcall.h"
 #include "dev/console.h"
+#include "dev/pci.h"
 #include "dev/rtc.h"
 #include "fs/initrd.h"
 #include "kern/log.h"
@@ -168,6 +170,7 @@ void kernel_main(void)
 	kva_init();            /* guarded stacks and device maps: table frames are there */
 	vm_init();             /* caches of tree nodes, objects, regions: slabs are there */
 	arch_devices_init();   /* interrupt controllers, clock: device maps are there */
+	pci_init();            /* before the first driver */
 	timer_init_cpu();      /* timers: the scheduler's slices are one */
 	sched_init_cpu(&idle_threads[0]);
 	start_main_thread();

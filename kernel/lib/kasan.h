@@ -1,9 +1,11 @@
 #pragma once
 /*
- * kasan.h - what allocators and the port tell the address sanitizer (debug/kasan.c). Empty in every variant but kasan.
+ * kasan.h - what allocators and the port tell the address sanitizer (debug/kasan.c). Empty in every variant
+ * but kasan.
  *
- * One shadow byte describes 8 bytes: 0 all may be accessed, 1 ... 7 only that many, negative none (the value says why). Allocators poison what nobody may touch
- * and unpoison what they hand out; stacks and globals are the compiler's business. Before the shadow is there these calls do nothing.
+ * One shadow byte describes 8 bytes: 0 all may be accessed, 1 ... 7 only that many, negative none (the value
+ * says why). Allocators poison what nobody may touch and unpoison what they hand out; stacks and globals are
+ * the compiler's business. Before the shadow is there these calls do nothing.
  */
 #include "lib/types.h"
 
@@ -18,17 +20,6 @@ enum kasan_code {
 	KASAN_FRAME_FREE = 0xff,   /* a frame that was freed */
 };
 
-/* Does the address lie in the shadow? Its tables are shared, page by page of zeros, and of no interest to whoever walks the kernel's tables. */
-static inline bool kasan_owns(vaddr_t va)
-{
-#ifdef CONFIG_KASAN
-	return va >= KASAN_SHADOW_START && va < KASAN_SHADOW_END;
-#else
-	(void)va;
-	return false;
-#endif
-}
-
 #ifdef CONFIG_KASAN
 /* [p, p + n) must not be accessed. p is 8-byte aligned; n is rounded up to 8. */
 void kasan_poison(const void *p, size_t n, enum kasan_code why);
@@ -39,9 +30,11 @@ unsigned kasan_shadow_at(const void *p);
 
 /* The port: give the whole shadow one page of zeros, so that instrumented code may run. First thing in C. */
 void kasan_early_init(void);
-/* The port: give everything that can be poisoned a shadow of its own in the table `root`, the rest the page of zeros. */
+/* The port: give everything that can be poisoned a shadow of its own in the table `root`, the rest the page
+ * of zeros. */
 void kasan_map_shadow(paddr_t root);
-/* Describe the globals, and check from now on. Once, on the boot CPU, on the tables that kasan_map_shadow completed. */
+/* Describe the globals, and check from now on. Once, on the boot CPU, on the tables that kasan_map_shadow
+ * completed. */
 void kasan_start(void);
 #else
 static inline void kasan_poison(const void *p, size_t n, enum kasan_code why)

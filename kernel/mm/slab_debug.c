@@ -113,7 +113,7 @@ void slab_debug_alloc(struct slab_cache *c, void *object, void *where)
 void slab_debug_narrow(struct slab_cache *c, void *object, size_t size)
 {
 	kasan_poison(object, c->size, KASAN_SLAB_REDZONE);
-	kasan_unpoison(object, size);
+	kasan_unpoison(object, MAX(size, 1)); /* the first byte tells used from free */
 }
 
 void slab_debug_free(struct slab_cache *c, void *object, void *where)
