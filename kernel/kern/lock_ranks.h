@@ -6,9 +6,14 @@
 enum lock_rank {
 	RANK_NONE = 0,       /* not checked: only for locks that are taken alone (tests) */
 	/* sleeping locks */
+	RANK_FILE = 1,       /* file.lock: the position of an open file */
+	RANK_RENAME = 2,     /* fs.rename_lock: one rename in a file system at a time */
+	RANK_VNODE = 3,      /* vnode.lock: a directory before its entries (nested) */
 	RANK_PROC = 4,       /* process tree */
 	RANK_SPACE = 8,      /* space.lock */
 	RANK_SPACE_2 = 9,    /* the child's space during fork */
+	RANK_FS = 10,        /* a file system's own maps and bitmaps: taken by reads that a page fault starts */
+	RANK_BLOCK = 12,     /* cache of a file system's metadata blocks */
 	/* spinlocks */
 	RANK_SPIN_FIRST = 16,
 	RANK_OBJECT = 20,    /* vm_object.lock of anonymous objects */
@@ -23,6 +28,7 @@ enum lock_rank {
 	RANK_IOAPIC = 51,    /* registers of the IOAPICs: under the interrupt tables */
 	RANK_WAIT = 54,      /* spinlock that guards a wait queue's predicate in drivers and kernel services */
 	RANK_THREADS = 56,   /* list of all threads */
+	RANK_KOBJECT = 57,   /* kobject.lock: state of a kernel object and its observers */
 	RANK_WAITQ = 58,     /* waitq.lock itself */
 	RANK_TIMER = 62,     /* per-CPU timer queue */
 	RANK_SCHED = 66,     /* run queue */
