@@ -75,6 +75,12 @@ static bool is_write(const struct fault *f)
 	return f->access & FAULT_WRITE;
 }
 
+/* May a translation be entered with write access, as far as the region is concerned? */
+static bool may_write(const struct fault *f)
+{
+	return !f->pin && (f->region->prot & VM_WRITE);
+}
+
 /* --- last stage: enter or pin --- */
 
 /* Put a translation in, after removing that of another page if there is one. Called under the page owner's
@@ -237,7 +243,7 @@ static err_t anon_write_present(struct fault *f, struct pt_node *leaf, struct pa
 
 static err_t anon_read_present(struct fault *f, struct pt_node *leaf, struct page *p, bool exclusive)
 {
-	bool writable = exclusive && (f->region->prot & VM_WRITE) && page_shares(p) == 1;
+	bool writable = exclusive && may_write(f) && page_shares(p) == 1;
 	err_t err = finish(f, f->object, p, writable);
 	if (!err && !f->pin)
 		enter_around(f, leaf, NULL, false);
@@ -321,7 +327,7 @@ static err_t fault_file(struct fault *f)
 		page_tree_set_mark(&o->tree, f->idx, PT_DIRTY);
 		dirty = true;
 	}
-	err = finish(f, o, p, dirty && (f->region->prot & VM_WRITE));
+	err = finish(f, o, p, dirty && may_write(f));
 	if (!err && !f->pin && !is_write(f))
 		enter_around(f, page_tree_leaf(&o->tree, f->idx, &exclusive), NULL, false);
 	return err;
@@ -369,17 +375,11 @@ static err_t check_access(const struct region *r, unsigned access)
 	return r->prot ? 0 : -EACCES;
 }
 
-/* Called with the space locked for reading. 0, an error, or an enum fault_need. */
-static err_t fault_locked(struct fault *f)
+/* The stages from "find page" on, for f->object and f->idx. 0, an error, or an enum fault_need. */
+static err_t fault_object(struct fault *f)
 {
-	struct region *r = f->region = region_find(&f->space->regions, f->addr);
-	if (unlikely(!r))
-		return -EFAULT;
-	err_t err = check_access(r, f->access);
-	if (unlikely(err))
-		return err;
-	struct vm_object *o = f->object = r->object;
-	f->idx = region_index(r, f->addr);
+	struct vm_object *o = f->object;
+	err_t err;
 	object_lock_both(o);
 	COUNT(faults);
 	do {
@@ -389,6 +389,20 @@ static err_t fault_locked(struct fault *f)
 		COUNT(retries);
 	object_unlock_both(o);
 	return err;
+}
+
+/* Called with the space locked for reading. 0, an error, or an enum fault_need. */
+static err_t fault_locked(struct fault *f)
+{
+	struct region *r = f->region = region_find(&f->space->regions, f->addr);
+	if (unlikely(!r))
+		return -EFAULT;
+	err_t err = check_access(r, f->access);
+	if (unlikely(err))
+		return err;
+	f->object = r->object;
+	f->idx = region_index(r, f->addr);
+	return fault_object(f);
 }
 
 /* Do what a stage asked for, with no lock held. 0: start over. */
@@ -436,6 +450,22 @@ err_t vm_fault_pin(struct vm_space *s, uaddr_t addr, unsigned access, struct vm_
 {
 	struct fault f = {.space = s, .addr = addr, .access = access & ~FAULT_PRESENT, .pin = out};
 	return fault_run(&f);
+}
+
+err_t object_pin(struct vm_object *o, pgidx_t idx, bool write, struct vm_pin *out)
+{
+	struct fault f = {.object = o, .idx = idx, .access = write ? FAULT_WRITE : FAULT_READ, .pin = out};
+	err_t err;
+	if (o->kind == VM_PHYS)
+		return -EINVAL;
+	do {
+		err = fault_object(&f);
+		if (likely(err <= 0))
+			break;
+		err = satisfy(&f, err);
+	} while (!err);
+	drop_spare(&f);
+	return err;
 }
 
 void vm_unpin(struct vm_pin *p)

@@ -118,6 +118,11 @@ uint64_t vm_purge_one(bool *more);
  * dirty. */
 MUST_CHECK err_t object_sync(struct vm_object *o, pgidx_t first, pgidx_t end);
 
+/* The page at idx, brought in if need be and pinned for the kernel to read or write through the direct map: what read(2) and
+ * write(2) are made of. Writing marks FILE pages dirty. vm_unpin (vm/fault.h) ends it. -EIO (beyond the end, I/O error), -EACCES (a FILE that cannot
+ * be written), -ENOMEM, -EINTR; PHYS: -EINVAL. May sleep. */
+MUST_CHECK err_t object_pin(struct vm_object *o, pgidx_t idx, bool write, struct vm_pin *pin);
+
 /* Called with o locked: remove every translation of [first, end), by viewers and through private objects in
  * front, and flush. Returns with o locked, nothing may enter these pages meanwhile as entering needs the
  * lock. */
