@@ -243,10 +243,10 @@ static uint64_t drain_magazines(struct slab_cache *c)
 
 /* The magazine is empty: take one object from a slab for the caller, and some for the magazine as long as
  * that costs no new slab. */
-static void *refill(struct slab_cache *c, struct magazine *m, bool grow)
+static void *refill(struct slab_cache *c, struct magazine *m)
 {
 	spin_lock(&c->lock);
-	void *object = take_locked(c, grow);
+	void *object = take_locked(c, true);
 	if (object && m) {
 		void *more;
 		while (m->count < c->limit / 2 && (more = take_locked(c, false)))
@@ -265,11 +265,11 @@ static void *alloc_slow(struct slab_cache *c)
 		if (object)
 			return object;
 	}
-	void *object = refill(c, m, true);
-	if (!object && drain_magazines(c) == 0) /* no memory: what other CPUs keep is the last resort */
-		object = refill(c, NULL, false);
-	else if (!object)
-		object = refill(c, NULL, true);
+	void *object = refill(c, m);
+	if (!object) { /* no memory: what lies in other CPUs' magazines is the last resort */
+		drain_magazines(c);
+		object = refill(c, NULL);
+	}
 	return object;
 }
 

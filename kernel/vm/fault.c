@@ -142,7 +142,7 @@ static void enter_around(
     struct fault *f, const struct pt_node *leaf, const struct pt_node *cover, bool writable)
 {
 	struct page *pages[PT_SLOTS];
-	unsigned lo, hi, n = 0;
+	unsigned lo, hi;
 	leaf_window(f, &lo, &hi);
 	uint64_t set = leaf->present & bit_range(lo, hi) & ~(cover ? cover->present : 0);
 	if (!(set & (set - 1)))
@@ -152,7 +152,6 @@ static void enter_around(
 		if (p && (writable ? page_shares(p) != 1 : page_test_flag(p, PAGE_BUSY)))
 			p = NULL;
 		pages[i - lo] = p;
-		n += p != NULL;
 	}
 	COUNT(around);
 	uaddr_t va = region_addr(f->region, (f->idx & ~(pgidx_t)(PT_SLOTS - 1)) + lo);

@@ -10,9 +10,8 @@
 #include "kern/cpu.h"
 #include "kern/log.h"
 #include "lib/string.h"
-#include "machine/boot.h"
 #include "machine/cpu.h"
-#include "machine/mmu.h"
+#include "mm/kva.h"
 
 struct topology topology;
 
@@ -65,70 +64,52 @@ static void set_defaults(uint32_t boot_apic_id)
 
 /* -- MADT -------------------------------------------------------------------------------------------------------- */
 
-enum madt_type { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_OVERRIDE = 2, MADT_LAPIC_NMI = 4, MADT_LAPIC_ADDRESS = 5, MADT_X2APIC = 9 };
+enum { CPU_USABLE = 1 << 0 };
 
-enum {
-	MADT_HEADER = 44, /* table header, LAPIC address, flags */
-	CPU_USABLE = 1 << 0,
-};
-
-static uint16_t get16(const uint8_t *p)
+/* Only rules about LINT pins that hold for all CPUs are of use. */
+static void madt_entry(const struct acpi_madt_entry *e, UNUSED void *arg)
 {
-	return (uint16_t)(p[0] | p[1] << 8);
-}
-static uint32_t get32(const uint8_t *p)
-{
-	return get16(p) | (uint32_t)get16(p + 2) << 16;
-}
-static uint64_t get64(const uint8_t *p)
-{
-	return get32(p) | (uint64_t)get32(p + 4) << 32;
-}
-
-/* Only LINT pin rules that hold for all CPUs are of use; the one for CPU 0xff is that. */
-static void madt_entry(const uint8_t *e, unsigned len)
-{
-	switch (e[0]) {
-	case MADT_LAPIC:
-		if (len >= 8 && (get32(e + 4) & CPU_USABLE))
-			add_cpu(e[3]);
+	switch (e->type) {
+	case MADT_LAPIC: {
+		const struct acpi_madt_lapic *cpu = (const void *)e;
+		if (cpu->flags & CPU_USABLE)
+			add_cpu(cpu->apic_id);
 		break;
-	case MADT_X2APIC:
-		if (len >= 16 && (get32(e + 8) & CPU_USABLE))
-			add_cpu(get32(e + 4));
+	}
+	case MADT_X2APIC: {
+		const struct acpi_madt_x2apic *cpu = (const void *)e;
+		if (cpu->flags & CPU_USABLE)
+			add_cpu(cpu->apic_id);
 		break;
-	case MADT_IOAPIC:
-		if (len >= 12)
-			add_ioapic(get32(e + 4), get32(e + 8));
+	}
+	case MADT_IOAPIC: {
+		const struct acpi_madt_ioapic *io = (const void *)e;
+		add_ioapic(io->address, io->gsi_base);
 		break;
-	case MADT_OVERRIDE:
-		if (len >= 10 && e[2] == 0)
-			set_isa_route(e[3], get32(e + 4), get16(e + 8));
+	}
+	case MADT_OVERRIDE: {
+		const struct acpi_madt_override *line = (const void *)e;
+		if (line->bus == 0)
+			set_isa_route(line->source, line->gsi, line->flags);
 		break;
-	case MADT_LAPIC_NMI:
-		if (len >= 6 && e[2] == 0xff && e[5] <= 1)
-			topology.nmi_lint = e[5];
+	}
+	case MADT_LAPIC_NMI: {
+		const struct acpi_madt_lapic_nmi *nmi = (const void *)e;
+		if (nmi->processor == UINT8_MAX && nmi->lint <= 1)
+			topology.nmi_lint = nmi->lint;
 		break;
-	case MADT_LAPIC_ADDRESS:
-		if (len >= 12)
-			topology.lapic_base = get64(e + 4);
-		break;
+	}
 	}
 }
 
 static bool read_madt(void)
 {
-	const uint8_t *t = (const uint8_t *)acpi_find("APIC");
-	if (!t)
-		return false;
-	uint32_t len = get32(t + 4);
-	if (len < MADT_HEADER)
+	paddr_t lapic = acpi_madt_lapic_base();
+	if (!lapic)
 		return false;
 	topology.source = "acpi";
-	topology.lapic_base = get32(t + 36);
-	for (uint32_t at = MADT_HEADER; at + 2 <= len && t[at + 1] >= 2 && at + t[at + 1] <= len; at += t[at + 1])
-		madt_entry(t + at, t[at + 1]);
-	return true;
+	topology.lapic_base = lapic;
+	return acpi_madt_for_each(madt_entry, NULL);
 }
 
 /* -- MP table ---------------------------------------------------------------------------------------------------- */
@@ -141,6 +122,15 @@ enum {
 	MP_IRQ_NORMAL = 0,
 	MP_IRQ_NMI = 1,
 };
+
+static uint16_t get16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] | p[1] << 8);
+}
+static uint32_t get32(const uint8_t *p)
+{
+	return get16(p) | (uint32_t)get16(p + 2) << 16;
+}
 
 struct mp_state {
 	bool isa_bus[MP_MAX_BUSES];
@@ -156,31 +146,22 @@ static bool checksum_ok(const uint8_t *p, size_t n)
 	return sum == 0;
 }
 
-/* Low memory that firmware may have put tables in; the direct map has it only where the loader's map names it. */
-static const uint8_t *low_memory(paddr_t pa, uint64_t len)
+/* The floating pointer lies on 16 bytes in [start, start + len); low is the map of the first MiB. */
+static const uint8_t *mp_scan(const uint8_t *low, uint64_t start, uint64_t len)
 {
-	return direct_map_covers(pa, len) ? phys_to_virt(pa) : NULL;
-}
-
-/* The floating pointer lies on 16 bytes in [start, start + len). */
-static const uint8_t *mp_scan(paddr_t start, uint64_t len)
-{
-	for (paddr_t pa = start; pa + 16 <= start + len; pa += 16) {
-		const uint8_t *p = low_memory(pa, 16);
-		if (p && !memcmp(p, "_MP_", 4) && p[8] == 1 && checksum_ok(p, 16))
+	for (const uint8_t *p = low + start; p + 16 <= low + start + len; p += 16)
+		if (!memcmp(p, "_MP_", 4) && p[8] == 1 && checksum_ok(p, 16))
 			return p;
-	}
 	return NULL;
 }
 
-static const uint8_t *mp_find(void)
+static const uint8_t *mp_find(const uint8_t *low)
 {
-	const uint8_t *bda = low_memory(0x40e, 2);
-	paddr_t ebda = bda ? (paddr_t)get16(bda) << 4 : 0;
-	const uint8_t *p = ebda ? mp_scan(ebda, KIB(1)) : NULL;
+	uint64_t ebda = (uint64_t)get16(low + 0x40e) << 4; /* the BIOS data area says where its extension is */
+	const uint8_t *p = ebda >= KIB(512) && ebda < KIB(640) ? mp_scan(low, ebda, KIB(1)) : NULL;
 	if (!p)
-		p = mp_scan(KIB(639), KIB(1));
-	return p ? p : mp_scan(0xf0000, KIB(64));
+		p = mp_scan(low, KIB(639), KIB(1));
+	return p ? p : mp_scan(low, KIB(960), KIB(64));
 }
 
 static void mp_irq(const struct mp_state *s, const uint8_t *e)
@@ -223,26 +204,37 @@ static void mp_entry(struct mp_state *s, const uint8_t *e)
 	}
 }
 
-static bool read_mp_table(void)
+static bool parse_mp_table(const uint8_t *low)
 {
 	struct mp_state state = {.next_gsi = 0};
-	const uint8_t *pointer = mp_find();
-	const uint8_t *t = pointer ? low_memory(get32(pointer + 4), MP_HEADER) : NULL;
-	if (!t || memcmp(t, "PCMP", 4))
+	const uint8_t *pointer = mp_find(low);
+	uint32_t at = pointer ? get32(pointer + 4) : 0;
+	if (!at || at > MIB(1) - MP_HEADER || memcmp(low + at, "PCMP", 4))
 		return false;
+	const uint8_t *t = low + at;
 	uint32_t len = get16(t + 4);
-	if (len < MP_HEADER || !low_memory(get32(pointer + 4), len) || !checksum_ok(t, len))
+	if (len < MP_HEADER || at + len > MIB(1) || !checksum_ok(t, len))
 		return false;
 	topology.source = "mptable";
 	topology.lapic_base = get32(t + 36);
-	for (uint32_t at = MP_HEADER; at < len;) {
-		uint32_t size = t[at] == MP_CPU ? 20 : 8;
-		if (t[at] > MP_LINT || at + size > len)
+	for (uint32_t i = MP_HEADER; i < len && t[i] <= MP_LINT;) {
+		uint32_t size = t[i] == MP_CPU ? 20 : 8;
+		if (i + size > len)
 			break;
-		mp_entry(&state, t + at);
-		at += size;
+		mp_entry(&state, t + i);
+		i += size;
 	}
 	return true;
+}
+
+static bool read_mp_table(void)
+{
+	uint8_t *low = kva_map_phys(0, MIB(1), MMU_WB, false);
+	if (!low)
+		return false;
+	bool found = parse_mp_table(low);
+	kva_unmap_phys(low);
+	return found;
 }
 
 void topology_read(uint32_t boot_apic_id)
