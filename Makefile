@@ -3,7 +3,8 @@
 # Sources are found, not listed: every .c and .S under kernel/ but arch/host is the kernel; tests/guest/k*.c is compiled into
 # every variant but release, tests/guest/u*.c are user programs; each tests/host/test_*.c is a host program over arch/host.
 # A variant is a set of flags with an object directory of its own; objects are rebuilt when headers or flags change.
-MAKEFLAGS += --no-builtin-rules --no-print-directory
+JOBS := $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+MAKEFLAGS += --no-builtin-rules --no-print-directory $(JOBS)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -76,7 +77,7 @@ $(B)/%.o: % $(B)/flags
 # The system-call tables of abi/ as C.
 GEN := build/gen/sys_proto.h build/gen/sys_table.h build/gen/quire_syscalls.h
 ABI := abi/linux.tbl abi/native.tbl
-build/gen/%: $(ABI) tools/gen_abi.py
+build/gen/%: $(ABI) tools/gen_abi.py | build/deps/build
 	@mkdir -p $(@D)
 	$Qpython3 tools/gen_abi.py $(if $(filter sys_proto.h,$*),proto,$(if $(filter sys_table.h,$*),table,numbers)) $(ABI) > $@
 $(OBJ) $(UPROGS): | $(GEN)
@@ -176,7 +177,7 @@ bench: $(B)/quire.elf build/initrd.cpio build/deps/run
 	$Qpython3 bench/bench.py --kernel $< --initrd build/initrd.cpio --write docs/performance.md
 
 # Style ------------------------------------------------------------------------------------------------------------------------
-OWN := $(filter-out %/asm.h,$(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null))
+OWN = $(filter-out %/asm.h,$(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null))
 .PHONY: format lint
 format: build/deps/lint
 	$Qclang-format -i $(OWN)

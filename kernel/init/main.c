@@ -24,6 +24,7 @@
 #include "kern/timer.h"
 #include "lib/string.h"
 #include "machine/boot.h"
+#include "machine/smp.h"
 #include "mm/frame.h"
 #include "mm/kva.h"
 #include "mm/slab.h"
@@ -39,19 +40,11 @@ void ktest_main(const char *pattern) __attribute__((weak));
 static struct thread idle_threads[MAX_CPUS];
 static struct thread main_thread;
 
-/* Become this CPU's idle thread, ready to schedule. */
-static void start_scheduling(void)
-{
-	struct thread *idle = &idle_threads[cpu_id()];
-	thread_init(idle, "idle", 0, 0, NULL, NULL);
-	timer_init_cpu();
-	sched_init_cpu(idle);
-}
-
 void upcall_cpu_main(void)
 {
 	irq_disable();
-	start_scheduling();
+	timer_init_cpu();
+	sched_init_cpu(&idle_threads[cpu_id()]);
 	sched_idle();
 }
 
@@ -127,6 +120,7 @@ static void run_init(void)
 static void main_thread_fn(UNUSED void *arg)
 {
 	char pattern[128];
+	smp_start();   /* the other CPUs; first, so that all that follows finds them */
 	rtc_init();    /* time of day: needs the clock */
 	random_init(); /* before the first program: its stack protector wants bytes */
 	proc_init();   /* starts the reaper thread */
@@ -148,15 +142,18 @@ static void start_main_thread(void)
 
 void kernel_main(void)
 {
-	log_set_console(console_write, LOG_INFO); /* first: whatever fails from here on can be read */
+	mmu_boot_init();     /* the kernel's own tables, as the port left them: kva adds to them */
+	clock_init();        /* time: the log stamps its records */
+	log_set_console(console_write, LOG_INFO);
 	log_info("quire", "booted by %s: %s", bootinfo.protocol, bootinfo.cmdline);
 	frame_init(&bootinfo); /* frames: everything else is made of them */
 	slab_init();           /* small objects, on frames */
 	kva_init();            /* guarded stacks and device maps: table frames are there */
 	vm_init();             /* caches of tree nodes, objects, regions: slabs are there */
-	arch_devices_init();   /* interrupt controllers and clock: device maps are there */
-	start_scheduling();    /* threads: the clock gives them their slices */
-	smp_start();           /* other CPUs: each needs a stack, a clock and the scheduler */
+	memory_types_init();   /* before anything is mapped with a cache type */
+	irq_init();            /* interrupt controllers and this CPU's timer: device maps are there */
+	timer_init_cpu();      /* timers: the scheduler's slices are one */
+	sched_init_cpu(&idle_threads[0]);
 	start_main_thread();
-	sched_idle();
+	sched_idle(); /* interrupts are enabled there */
 }

@@ -24,9 +24,10 @@ enum lock_rank {
 	RANK_SLAB_LIST = 38, /* list of slab caches: taken to walk it, with each cache's lock inside */
 	RANK_SLAB = 40,      /* slab cache */
 	RANK_ZONE = 44,      /* buddy zone */
+	RANK_SERVICE = 48,   /* predicate of a wait queue that only threads use, never an interrupt handler: plain spin_lock */
 	RANK_IRQ = 50,       /* device interrupt state; taken by interrupt handlers from here on: irqsave */
 	RANK_IOAPIC = 51,    /* registers of the IOAPICs: under the interrupt tables */
-	RANK_WAIT = 54,      /* spinlock that guards a wait queue's predicate in drivers and kernel services */
+	RANK_WAIT = 54,      /* predicate of a wait queue that interrupt handlers use too: irqsave */
 	RANK_THREADS = 56,   /* list of all threads */
 	RANK_KOBJECT = 57,   /* kobject.lock: state of a kernel object and its observers */
 	RANK_WAITQ = 58,     /* waitq.lock itself */

@@ -47,6 +47,7 @@
 #include "kern/sched.h"
 #include "kern/timer.h"
 #include "lib/bits.h"
+#include "lib/printf.h"
 
 enum {
 	US = 1000,

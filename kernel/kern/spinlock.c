@@ -93,11 +93,13 @@ void spin_debug_acquired(struct spinlock *l)
 	struct cpu *c = this_cpu();
 
 	ASSERT(c->nlocks < LOCKS_HELD_MAX);
-	c->locks[c->nlocks].lock = l;
-	c->locks[c->nlocks].name = l->name;
-	c->locks[c->nlocks].rank = l->rank;
-	c->locks[c->nlocks].where = __builtin_return_address(0);
-	c->nlocks++;
+	/* First the room, then what goes there: an NMI that tries a lock in between puts its record above ours. */
+	unsigned i = c->nlocks++;
+	compiler_barrier();
+	c->locks[i].lock = l;
+	c->locks[i].name = l->name;
+	c->locks[i].rank = l->rank;
+	c->locks[i].where = __builtin_return_address(0);
 	store_relaxed(&l->owner, c->id + 1);
 	irq_restore(state);
 }
@@ -112,8 +114,10 @@ void spin_debug_release(struct spinlock *l)
 	if (unlikely(i == NOT_HELD))
 		panic("lock %s is released at %p by CPU %u, which does not hold it", l->name,
 		    __builtin_return_address(0), c->id);
-	for (c->nlocks--; (unsigned)i < c->nlocks; i++)
+	for (; (unsigned)i + 1 < c->nlocks; i++)
 		c->locks[i] = c->locks[i + 1];
+	compiler_barrier();
+	c->nlocks--;
 	store_relaxed(&l->owner, 0);
 	irq_restore(state);
 }

@@ -16,7 +16,14 @@ static inline unsigned bit_highest(uint64_t w) /* w != 0 */
 
 static inline unsigned bit_count(uint64_t w)
 {
+#ifdef __POPCNT__
 	return (unsigned)__builtin_popcountll(w);
+#else /* the builtin would call the compiler's library, which a kernel does not have: add up neighbours */
+	w -= w >> 1 & 0x5555555555555555ULL;
+	w = (w & 0x3333333333333333ULL) + (w >> 2 & 0x3333333333333333ULL);
+	w = (w + (w >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
+	return (unsigned)(w * 0x0101010101010101ULL >> 56);
+#endif
 }
 
 /* Bits [first, last], both inclusive, 0 <= first <= last <= 63. */

@@ -192,8 +192,8 @@ static err_t spare_copy(struct fault *f, struct page *src)
 	f->spare_src = src;
 	if (f->spare)
 		memcpy(page_to_virt(f->spare), page_to_virt(src), PAGE_SIZE);
-	page_unpin(src);
 	object_lock_both(f->object);
+	page_unpin(src); /* only now: until we look again, the frame cannot come back as another page */
 	COUNT(copies);
 	return f->spare ? 0 : NEED_MEMORY;
 }

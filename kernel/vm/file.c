@@ -142,22 +142,28 @@ void file_wait_range_locked(struct vm_object *o, pgidx_t first, pgidx_t end)
 	}
 }
 
-/* Take the next run of dirty pages from *at on, clean them and mark them as under way. Called with o locked;
- * returns how many. */
-static unsigned begin_writeback(struct vm_object *o, pgidx_t *at, pgidx_t end, struct page **pages)
+/* Is idx dirty and nobody writing it now? A page that became dirty again while it is written back has to wait:
+ * a mark can only tell of one write. */
+static bool can_write_back(const struct vm_object *o, pgidx_t idx)
+{
+	return page_tree_test_mark(&o->tree, idx, PT_DIRTY) && !page_tree_test_mark(&o->tree, idx, PT_WRITEBACK);
+}
+
+/* Take the run of dirty pages at `at`, clean them and mark them as under way. Called with o locked; returns how
+ * many. 0: the first is being written by somebody else, or pinned too often. */
+static unsigned begin_writeback(struct vm_object *o, pgidx_t at, pgidx_t end, struct page **pages)
 {
 	unsigned n = 0;
-	struct page *p = page_tree_next_marked(&o->tree, PT_DIRTY, *at, end, at);
-	while (p && n < READ_CLUSTER && page_pin(p)) {
-		page_tree_clear_mark(&o->tree, *at + n, PT_DIRTY);
-		page_tree_set_mark(&o->tree, *at + n, PT_WRITEBACK);
-		pages[n++] = p;
-		p = *at + n < end && page_tree_test_mark(&o->tree, *at + n, PT_DIRTY)
-			? page_tree_lookup(&o->tree, *at + n)
-			: NULL;
+	while (n < READ_CLUSTER && at + n < end && can_write_back(o, at + n)) {
+		pages[n] = page_tree_lookup(&o->tree, at + n);
+		if (!page_pin(pages[n]))
+			break;
+		page_tree_clear_mark(&o->tree, at + n, PT_DIRTY);
+		page_tree_set_mark(&o->tree, at + n, PT_WRITEBACK);
+		n++;
 	}
 	if (n)
-		object_write_protect_locked(o, *at, *at + n);
+		object_write_protect_locked(o, at, at + n);
 	return n;
 }
 
@@ -177,20 +183,36 @@ static void finish_writeback(struct vm_object *o, pgidx_t at, struct page **page
 		page_unpin(pages[i]);
 }
 
+/* Called with o locked: let time pass until page idx, dirty, may be written back. */
+static void wait_writeback(struct vm_object *o, pgidx_t idx)
+{
+	if (page_tree_test_mark(&o->tree, idx, PT_WRITEBACK)) {
+		err_t err = waitq_sleep(&o->io_wait, &o->lock, NSEC_NEVER, 0);
+		ASSERT(!err); /* neither deadline nor interruption was asked for */
+		return;
+	}
+	spin_unlock(&o->lock);
+	cpu_relax(); /* 65,535 pins: let some of them end */
+	spin_lock(&o->lock);
+}
+
 err_t object_sync(struct vm_object *o, pgidx_t first, pgidx_t end)
 {
 	struct page *pages[READ_CLUSTER];
 	pgidx_t at = first;
 	if (o->kind != VM_FILE || !o->ops->write)
 		return 0;
-	for (;;) {
-		spin_lock(&o->lock);
-		unsigned n = begin_writeback(o, &at, end, pages);
-		if (!n)
-			break;
+	spin_lock(&o->lock);
+	while (page_tree_next_marked(&o->tree, PT_DIRTY, at, end, &at)) {
+		unsigned n = begin_writeback(o, at, end, pages);
+		if (!n) {
+			wait_writeback(o, at);
+			continue;
+		}
 		spin_unlock(&o->lock);
 		finish_writeback(o, at, pages, n, o->ops->write(o, at, pages, n));
 		at += n;
+		spin_lock(&o->lock);
 	}
 	file_wait_range_locked(o, first, end); /* what others had begun */
 	err_t err = o->write_error;

@@ -36,6 +36,17 @@ static err_t fork_object(struct region *r, struct vm_object **out)
 	return 0;
 }
 
+/* A cut of the file behind o between the cloning and now was noted in o, which nobody can carry out while its
+ * space is locked, but not in the clone, which was nobody's then. */
+static void inherit_trim(struct vm_object *o, struct vm_object *clone)
+{
+	if (!o->backing || o == clone)
+		return;
+	spin_lock(&o->backing->lock);
+	clone->trim = MIN(clone->trim, o->trim);
+	spin_unlock(&o->backing->lock);
+}
+
 static err_t fork_region(struct vm_space *child, struct region *r)
 {
 	struct region *copy = region_alloc(child);
@@ -54,6 +65,7 @@ static err_t fork_region(struct vm_space *child, struct region *r)
 	}
 	region_insert(&child->regions, copy);
 	object_add_viewer(copy);
+	inherit_trim(r->object, copy->object);
 	child->npages += region_npages(copy);
 	return 0;
 }

@@ -158,7 +158,7 @@ err_t space_set_flags(struct vm_space *s, uaddr_t addr, uint64_t len, unsigned s
 	if (err || c.start == c.end)
 		return err;
 	rwlock_write(&s->lock);
-	err = change_check(&c, set == REGION_IMMUTABLE ? NULL : check_flags, set);
+	err = change_check(&c, set == REGION_IMMUTABLE && !clear ? NULL : check_flags, set);
 	if (!err)
 		err = change_reserve(&c);
 	if (!err) {

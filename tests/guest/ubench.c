@@ -1,16 +1,16 @@
 /*
- * ubench.c - what faults and system calls cost, seen from user mode, in ticks of the time-stamp counter; the counterpart of kbench.c.
+ * ubench.c - what the ways into the kernel cost, from user mode and back. Under the emulator's instruction counting a tick of the time-stamp counter is an instruction.
  *
- * The smallest of many samples counts, less the cost of reading the counter: that is the path with tables and tree nodes in place. Pages are touched in an order
- * that no reading ahead can profit from.
+ * Prints lines "bench NAME VALUE": ticks for one operation, the loop's own cost taken off; the least of several rounds.
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, PAGES = 512, STEP = 37, CALLS = 1000 };
+enum { PAGE = 4096, CALLS = 1000, PAGES = 512, ROUNDS = 5 };
 
 static inline uint64_t ticks(void)
 {
@@ -19,63 +19,129 @@ static inline uint64_t ticks(void)
 	return (uint64_t)high << 32 | low;
 }
 
-static uint64_t least(uint64_t a, uint64_t b)
+static void report(const char *name, uint64_t total, uint64_t loop, unsigned n)
 {
-	return a < b ? a : b;
+	printf("bench %s %llu\n", name, (unsigned long long)((total > loop ? total - loop : 0) / n));
 }
 
-static uint64_t empty_sample(void)
+static uint64_t null_calls(void)
 {
-	uint64_t best = UINT64_MAX;
-	for (int i = 0; i < 100; i++) {
-		uint64_t start = ticks();
-		best = least(best, ticks() - start);
+	uint64_t start = ticks();
+	for (unsigned i = 0; i < CALLS; i++) {
+		long result = SYS_getppid;
+		__asm__ volatile("syscall" : "+a"(result) : : "rcx", "r11", "memory");
 	}
-	return best;
+	return ticks() - start;
 }
 
-/* Ticks of the cheapest first touch of a page in fresh anonymous memory; 0: no memory. */
-static uint64_t fault_cost(int write)
+static uint64_t empty_calls(void)
 {
-	uint64_t best = UINT64_MAX;
-	volatile char *m =
-	    mmap(NULL, 2 * PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t start = ticks();
+	for (unsigned i = 0; i < CALLS; i++) {
+		long result = SYS_getppid;
+		__asm__ volatile("" : "+a"(result) : : "rcx", "r11", "memory");
+	}
+	return ticks() - start;
+}
 
-	if (m == MAP_FAILED)
-		return 0;
-	for (unsigned i = 0; i < PAGES; i++) {
-		volatile char *p = m + (uint64_t)(i * STEP % PAGES) * PAGE;
-		uint64_t start = ticks();
+/* Touch one byte of each page; stride in pages. */
+static uint64_t touch(volatile char *p, unsigned n, unsigned stride, int write)
+{
+	uint64_t start = ticks();
+	for (unsigned i = 0; i < n; i++) {
 		if (write)
-			*p = 1;
+			p[(size_t)i * stride * PAGE] = 1;
 		else
-			(void)*p;
-		best = least(best, ticks() - start);
+			(void)p[(size_t)i * stride * PAGE];
 	}
-	munmap((void *)m, 2 * PAGES * PAGE);
-	return best;
+	return ticks() - start;
 }
 
-static uint64_t call_cost(void)
+static char *map(size_t pages)
+{
+	char *p = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* First touches of fresh memory, and what the same loop costs without faults. Stride 1 lets the kernel serve ahead; 97 does not, and every touch is a fault. */
+static int bench_touch(const char *name, unsigned stride, int write)
+{
+	uint64_t best = UINT64_MAX, loop = UINT64_MAX;
+	for (int round = 0; round < ROUNDS; round++) {
+		char *p = map((size_t)PAGES * stride);
+		if (!p)
+			return 1;
+		uint64_t t = touch(p, PAGES, stride, write);
+		best = t < best ? t : best;
+		t = touch(p, PAGES, stride, write);
+		loop = t < loop ? t : loop;
+		munmap(p, (size_t)PAGES * stride * PAGE);
+	}
+	report(name, best, loop, PAGES);
+	return 0;
+}
+
+/* fork, exit and wait, with this many pages resident. */
+static int bench_fork(const char *name, unsigned pages)
 {
 	uint64_t best = UINT64_MAX;
-	for (int i = 0; i < CALLS; i++) {
-		long result;
+	char *p = pages ? map(pages) : NULL;
+	if (pages && !p)
+		return 1;
+	touch(p, pages, 1, 1);
+	for (int round = 0; round < ROUNDS; round++) {
 		uint64_t start = ticks();
-		__asm__ volatile("syscall" : "=a"(result) : "a"(SYS_getppid) : "rcx", "r11", "memory");
-		best = least(best, ticks() - start);
+		long pid = syscall(SYS_fork);
+		if (pid == 0)
+			syscall(SYS_exit_group, 0);
+		if (pid < 0 || waitpid((pid_t)pid, NULL, 0) != pid)
+			return 1;
+		uint64_t t = ticks() - start;
+		best = t < best ? t : best;
 	}
-	return best;
+	if (pages)
+		munmap(p, (size_t)pages * PAGE);
+	report(name, best, 0, 1);
+	return 0;
+}
+
+/* Write faults on memory that a child shares. */
+static int bench_cow(void)
+{
+	char *p = map(PAGES);
+	if (!p)
+		return 1;
+	touch(p, PAGES, 1, 1);
+	long pid = syscall(SYS_fork);
+	if (pid == 0)
+		for (;;)
+			syscall(SYS_sched_yield);
+	if (pid < 0)
+		return 1;
+	uint64_t t = touch(p, PAGES, 1, 1), loop = touch(p, PAGES, 1, 1);
+	syscall(SYS_kill, pid, 9);
+	waitpid((pid_t)pid, NULL, 0);
+	report("fault_cow_write", t, loop, PAGES);
+	return munmap(p, (size_t)PAGES * PAGE);
 }
 
 int main(void)
 {
-	uint64_t entered = ticks(), empty = empty_sample();
-
-	printf("bench: boot to user space = %llu\n", (unsigned long long)entered);
-	printf("bench: anonymous write fault with zeroing = %llu\n",
-	    (unsigned long long)(fault_cost(1) - empty));
-	printf("bench: read fault of the zero page = %llu\n", (unsigned long long)(fault_cost(0) - empty));
-	printf("bench: null system call = %llu\n", (unsigned long long)(call_cost() - empty));
-	return 0;
+	uint64_t best = UINT64_MAX, loop = UINT64_MAX;
+	for (int round = 0; round < ROUNDS; round++) {
+		uint64_t t = null_calls();
+		best = t < best ? t : best;
+		t = empty_calls();
+		loop = t < loop ? t : loop;
+	}
+	report("null_syscall", best, loop, CALLS);
+	int failed = bench_touch("fault_anon_write", 97, 1);
+	failed |= bench_touch("fault_zero_read", 97, 0);
+	failed |= bench_touch("touch_anon_write_sequential", 1, 1);
+	failed |= bench_touch("touch_zero_read_sequential", 1, 0);
+	failed |= bench_cow();
+	failed |= bench_fork("fork_exit_wait_small", 0);
+	failed |= bench_fork("fork_exit_wait_4MiB", 1024);
+	failed |= bench_fork("fork_exit_wait_16MiB", 4096);
+	return failed;
 }

@@ -6,6 +6,7 @@
 #include "kern/cpu.h"
 #include "lib/kasan.h"
 #include "machine/boot.h"
+#include "machine/smp.h"
 
 void boot_main(uint32_t magic, uint32_t info)
 {
@@ -23,5 +24,6 @@ void boot_main(uint32_t magic, uint32_t info)
 	acpi_init();                 /* notes the tables as memory in use */
 	boot_map_build();
 	early_mmu_init();
+	mmu_boot_init();             /* kernel_mmu: the arena is made with it */
 	kernel_main();
 }

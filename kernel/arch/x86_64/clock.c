@@ -63,6 +63,23 @@ static inline uint64_t scale(uint64_t v, uint64_t factor)
 	return (uint64_t)((unsigned __int128)v * factor >> 32);
 }
 
+/* a * b / divisor; the result must fit. */
+static uint64_t mul_div(uint64_t a, uint64_t b, uint64_t divisor)
+{
+	uint64_t low = a, high;
+	ASSERT(divisor);
+	__asm__("mulq %2" : "+a"(low), "=&d"(high) : "r"(b) : "cc");
+	ASSERT(high < divisor);
+	__asm__("divq %2" : "+a"(low), "+d"(high) : "r"(divisor) : "cc");
+	return low;
+}
+
+/* a / b as a factor for scale(). */
+static uint64_t ratio32(uint64_t a, uint64_t b)
+{
+	return mul_div(a, 1ULL << 32, b);
+}
+
 uint64_t clock_tsc_frequency(void)
 {
 	return clock.tsc_hz;
@@ -121,7 +138,7 @@ static struct sample take_sample(const struct reference *ref)
 static uint64_t rate_between(const struct reference *ref, struct sample a, struct sample b)
 {
 	uint64_t ticks = (b.count - a.count) & ref->mask;
-	return ticks ? (uint64_t)((unsigned __int128)(b.tsc - a.tsc) * ref->hz / ticks) : 0;
+	return ticks ? mul_div(b.tsc - a.tsc, ref->hz, ticks) : 0;
 }
 
 /* Does it count at all? An absent device reads as a constant. */
@@ -235,11 +252,6 @@ static const struct {
     {"PM timer", measure_by_pm_timer},
     {"LAPIC timer", measure_by_lapic},
 };
-
-static uint64_t ratio32(uint64_t a, uint64_t b)
-{
-	return (uint64_t)(((unsigned __int128)a << 32) / b);
-}
 
 /* LAPIC ticks in a second, against the TSC. Measured twice the same, so that a pause in between is noticed. */
 static uint64_t measure_lapic_rate(void)

@@ -13,7 +13,6 @@
 #include "arch/x86_64/trap_expect.h"
 #include "arch/x86_64/usercopy.h"
 #include "kern/cpu.h"
-#include "kern/spinlock.h"
 #include "kern/thread.h"
 #include "lib/assert.h"
 #include "machine/boot.h"
@@ -21,6 +20,7 @@
 #include "machine/desc.h"
 #include "machine/dump.h"
 #include "machine/trap.h"
+#include "mm/kva.h"
 
 enum { GATE_INTERRUPT = 0x8e, GATE_USER = 0x60 };
 
@@ -166,6 +166,13 @@ static const char *fault_is_illegal(const struct trap_frame *f, vaddr_t addr, va
 	return NULL;
 }
 
+static const char *describe_address(vaddr_t va)
+{
+	if (va >= (vaddr_t)boot_guarded && va < (vaddr_t)boot_guarded_end)
+		return "page between the static stacks";
+	return va >= KVA_BASE && va < KVA_BASE + KVA_SIZE ? kva_describe(va) : "no stack known";
+}
+
 static void page_fault_kernel(struct trap_frame *f)
 {
 	vaddr_t addr = read_cr2(), fixup = extable_find(f->rip);
@@ -178,7 +185,7 @@ static void page_fault_kernel(struct trap_frame *f)
 	if (f->rip == (uint64_t)kernel_peek_insn)
 		f->rip = (uint64_t)kernel_peek_fixup;
 	else if (!trap_expect_catch(f, addr))
-		trap_panic(f, "%s: %#lx", why, addr);
+		trap_panic(f, "%s: %#lx (%s)", why, addr, describe_address(addr));
 }
 
 static void exception_kernel(struct trap_frame *f)
@@ -196,7 +203,7 @@ void trap_kernel(struct trap_frame *f)
 	if (f->vector >= VECTOR_IRQ_FIRST) {
 		device_interrupt(f);
 		if (cpu_need_resched() && (f->rflags & RFLAGS_IF))
-			preempt_check();
+			upcall_preempt();
 	} else if (f->vector == VECTOR_PAGE_FAULT) {
 		page_fault_kernel(f);
 	} else {
@@ -216,6 +223,9 @@ void trap_paranoid(struct trap_frame *f)
 		debug_status_take();
 		f->rflags &= ~(uint64_t)RFLAGS_TF;
 		return;
+	case VECTOR_DOUBLE_FAULT:
+		/* Mostly the page fault of a push onto a guard page could not be delivered. */
+		trap_panic(f, "double fault after a page fault at %#lx: %s", read_cr2(), describe_address(read_cr2()));
 	default:
 		trap_panic(f, "%s", trap_name((unsigned)f->vector));
 	}

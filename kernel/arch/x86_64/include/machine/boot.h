@@ -38,6 +38,11 @@ extern paddr_t ap_trampoline;
 /* Is [pa, pa + len) readable through the direct map now? Early on: the boot window. */
 bool direct_map_covers(paddr_t pa, uint64_t len);
 
+/* devices.c: memory types, interrupt controllers, clock. Once device maps can be made, before the scheduler. */
+void arch_devices_init(void);
+/* smp.c: start the other CPUs. */
+void smp_start(void);
+
 /* cpu.c: read CPUID into cpu_features. Boot CPU, first. */
 void cpu_detect(void);
 /* Allocate what `c` needs before it runs (stacks of the interrupt stack table) and fill its descriptor tables. -ENOMEM. */

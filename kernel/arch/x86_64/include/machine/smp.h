@@ -4,17 +4,13 @@
  *
  * Order at boot, on the boot CPU with interrupts disabled:
  *
- *	mmu_boot_init     kernel_mmu works; after early_mmu_init, before frame_init
- *	clock_init        clock_now counts; needs nothing
- *	... frame_init, slab_init, kva_init, ACPI tables ...
- *	memory_types_init PAT and MTRRs of the boot CPU
- *	irq_init          interrupt controllers, the boot CPU's timer; the LAPIC can send
- *	... the scheduler, interrupts enabled ...
- *	smp_start         the other CPUs; each ends in upcall_cpu_main
+ *	mmu_boot_init      kernel_mmu works; after early_mmu_init, before kva_init
+ *	... frame_init, slab_init, kva_init ...
+ *	arch_devices_init  memory types, interrupt controllers, clock: devices.c
+ *	... the boot CPU can schedule ...
+ *	smp_start          the other CPUs; each ends in upcall_cpu_main
  */
 #include "lib/err.h"
-
-struct cpu;
 
 enum vectors {
 	VECTOR_PIC = 0x20,        /* 16 vectors where a spurious interrupt of the masked 8259s would arrive */
@@ -43,14 +39,14 @@ uint8_t mtrr_fixed_type(paddr_t pa);
 /* irq.c: find and set up all interrupt controllers. Boot CPU. */
 void irq_init(void);
 
-/* smp.c: start all other CPUs and wait, within a bound, until they are up. In a thread, interrupts enabled. */
+/* smp.c: start all other CPUs and wait, within a bound, until they are up. Boot CPU, interrupts enabled or not; does not sleep. */
 void smp_start(void);
-/* Send an NMI to every other CPU that is up: panic stops them so. Takes no lock. */
+/* Send an NMI to every other CPU that is up: panic stops them so. Takes no lock. Nothing happens before irq_init. */
 void smp_nmi_others(void);
-/* The executing CPU is up from now on: others may send it requests. */
-void smp_mark_online(uint32_t id);
+/* End of the stack that the CPU started on: its idle thread's. */
+vaddr_t smp_stack_end(uint32_t cpu);
 
-/* clock.c: calibrate the clock. Boot CPU. */
+/* clock.c: calibrate the clock. Boot CPU, after irq_init. Until then the clock stands at 0. */
 void clock_init(void);
 /* The timer interrupt came. */
 void clock_interrupt(void);
