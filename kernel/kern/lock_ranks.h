@@ -6,16 +6,22 @@
 enum lock_rank {
 	RANK_NONE = 0,       /* not checked: only for locks that are taken alone (tests) */
 	/* sleeping locks */
-	RANK_FILE = 1,       /* file.lock: the position of an open file */
-	RANK_RENAME = 2,     /* fs.rename_lock: one rename in a file system at a time */
-	RANK_VNODE = 3,      /* vnode.lock: a directory before its entries (nested) */
-	RANK_PROC = 4,       /* process tree */
+	RANK_MOUNTS = 1,     /* one mount or unmount at a time */
+	RANK_FILE = 2,       /* file.lock: the position of an open file */
+	RANK_RENAME = 3,     /* fs.rename_lock: one rename in a file system at a time */
+	RANK_VNODE = 4,      /* vnode.lock: a directory before its entries (rwlock_write_nested) */
+	RANK_CHANNEL = 5,    /* buffer of a pipe */
+	RANK_PROC = 6,       /* process tree */
 	RANK_SPACE = 8,      /* space.lock */
 	RANK_SPACE_2 = 9,    /* the child's space during fork */
 	RANK_FS = 10,        /* a file system's own maps and bitmaps: taken by reads that a page fault starts */
 	RANK_BLOCK = 12,     /* cache of a file system's metadata blocks */
 	/* spinlocks */
 	RANK_SPIN_FIRST = 16,
+	RANK_MOUNT = 16,     /* the tree of mounts */
+	RANK_DENTRY = 17,    /* cache of names */
+	RANK_VNODES = 18,    /* table of vnodes, lists of them */
+	RANK_DESC = 19,      /* descriptor table */
 	RANK_OBJECT = 20,    /* vm_object.lock of anonymous objects */
 	RANK_BACKING = 22,   /* vm_object.lock of file and physical objects: under that of an anonymous object in front of it */
 	RANK_PURGE = 26,     /* list of volatile objects */
