@@ -67,8 +67,8 @@ ksyms = python3 tools/ksyms.py make < $(1) > $(2).S && $(CC) $(CFLAGS) -c -o $(2
 $(B)/quire.elf: $(OBJ) $(B)/objects $(ARCH)/kernel.ld tools/ksyms.py
 	@echo "LD    $@"
 	$Q$(call ksyms,/dev/null,$(B)/ksyms0) && $(call link,$(B)/first.elf,$(B)/ksyms0.o)
-	$Qnm -n $(B)/first.elf > $(B)/symbols && $(call ksyms,$(B)/symbols,$(B)/ksyms)
-	$Q$(call link,$@,$(B)/ksyms.o) && nm -n $@ | python3 tools/ksyms.py check $(B)/ksyms.S
+	$Qnm -n --defined-only $(B)/first.elf > $(B)/symbols && $(call ksyms,$(B)/symbols,$(B)/ksyms)
+	$Q$(call link,$@,$(B)/ksyms.o) && nm -n --defined-only $@ | python3 tools/ksyms.py check $(B)/ksyms.S
 $(B)/%.o: % $(B)/flags
 	@mkdir -p $(@D)
 	@echo "CC    $<"
@@ -100,6 +100,14 @@ build/initrd/bin/%: tests/guest/%.c build/user/flags
 	$Qmusl-gcc $(UFLAGS) -MMD -MP -MF build/user/$*.d -o $@ $<
 build/user/flags: FORCE | build/deps/test
 	$(call keep,$(UFLAGS))
+# musl-gcc -static-pie makes a dynamic program: link by hand.
+MUSL := /usr/lib/x86_64-linux-musl
+build/initrd/bin/upie: tests/guest/upie.c build/deps/test
+	@mkdir -p $(@D) build/user
+	@echo "MUSL  $<"
+	$Qmusl-gcc -std=gnu11 $(WARN) -O2 -g -fPIE -MMD -MP -MF build/user/upie.d -MT $@ -c -o build/user/upie.o $<
+	$Qld -static -pie --no-dynamic-linker -z text -z relro -z now -o $@ $(MUSL)/rcrt1.o $(MUSL)/crti.o build/user/upie.o \
+		--start-group $(MUSL)/libc.a $$(gcc -print-libgcc-file-name) --end-group $(MUSL)/crtn.o
 build/initrd.cpio: $(UPROGS)
 	@mkdir -p build/initrd
 	$Qcd build/initrd && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible > ../initrd.cpio

@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-FIGURE = re.compile(r"bench: (.+) = (\d+)")
+FIGURE = re.compile(r"\bbench:? (.+?) (?:= )?(\d+)$", re.M)
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
 # Name, limit (None: shown only). Functions make figures of others.
@@ -20,15 +20,31 @@ LIMITS = [
     ("frame_alloc and frame_free", 60),
     ("page_tree_lookup at height 3", 40),
     ("clone of 1 page", None),
-    ("clone of 1M pages", lambda f: round(f["clone of 1 page"] * 1.05)),
+    ("clone of 1M pages", lambda f: f["clone of 1 page"] * 105 // 100),
     ("destroy of a clone of 1 page", None),
-    ("destroy of a clone of 1M pages", lambda f: round(f["destroy of a clone of 1 page"] * 1.05)),
+    ("destroy of a clone of 1M pages", lambda f: f["destroy of a clone of 1 page"] * 105 // 100),
     ("zeroing a frame", None),
-    ("anonymous write fault, zeroing apart", 500),
+    ("write fault on anonymous memory, zeroing apart", 500),
     ("read fault of the zero page", 450),
     ("null system call", 100),
-    ("boot to user space", 30_000_000),
+    ("write to anonymous memory, page after page", None),
+    ("write to anonymous memory, one page in 97", None),
+    ("write fault on a page that a child shares", None),
+    ("fork, exit and wait", None),
+    ("fork, exit and wait with 16 MiB resident", None),
+    ("reset to the first program", 30_000_000),
 ]
+# What ubench.c calls it.
+NAMES = {
+    "boot_to_user": "reset to the first program",
+    "null_syscall": "null system call",
+    "fault_zero_read": "read fault of the zero page",
+    "touch_anon_write_sequential": "write to anonymous memory, page after page",
+    "touch_anon_write_sparse": "write to anonymous memory, one page in 97",
+    "fault_cow_write": "write fault on a page that a child shares",
+    "fork_exit_wait_small": "fork, exit and wait",
+    "fork_exit_wait_16MiB": "fork, exit and wait with 16 MiB resident",
+}
 
 
 def run(opts):
@@ -40,11 +56,11 @@ def run(opts):
     figures = {}
     for log in ("bench.log", "bench-2.log"):
         with open(os.path.join(ROOT, "build", "log", log), encoding="utf-8", errors="replace") as f:
-            figures.update({name: int(value) for name, value in FIGURE.findall(f.read())})
+            figures.update({NAMES.get(name, name): int(value) for name, value in FIGURE.findall(f.read())})
     if done.returncode:
         sys.stderr.write(done.stdout + done.stderr)
-    if "anonymous write fault with zeroing" in figures and "zeroing a frame" in figures:
-        figures["anonymous write fault, zeroing apart"] = figures["anonymous write fault with zeroing"] - figures["zeroing a frame"]
+    if "fault_anon_write" in figures and "zeroing a frame" in figures:
+        figures["write fault on anonymous memory, zeroing apart"] = figures["fault_anon_write"] - figures["zeroing a frame"]
     return figures, done.returncode == 0
 
 

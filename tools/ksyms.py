@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """ksyms.py - the kernel's own symbol table, for backtraces.
 
-  nm -n first.elf | ksyms.py make > ksyms.S     functions of the first link as an assembler file for the second one
-  nm -n quire.elf | ksyms.py check ksyms.S      fail if the second link moved a function
+  nm -n --defined-only first.elf | ksyms.py make > ksyms.S     functions of the first link as an assembler file for the second one
+  nm -n --defined-only quire.elf | ksyms.py check ksyms.S      fail if the second link moved a function
 
 The table (section .ksyms, read by kernel/debug/symbols.c) is sorted by address:
   ksyms_count   u32
@@ -21,7 +21,10 @@ def functions(lines):
     """(address, name) of each text symbol in the kernel half, by address; the first name of an address wins."""
     seen = {}
     for line in lines:
-        address, kind, name = line.split()
+        fields = line.split()
+        if len(fields) != 3:  # a weak symbol that nobody defines has no address
+            continue
+        address, kind, name = fields
         address = int(address, 16)
         if kind in "tTwW" and address >= HIGH and not IGNORED.match(name):
             seen.setdefault(address, name)

@@ -23,10 +23,19 @@ import sys
 import tempfile
 import time
 
-CLEAN, PANIC = 33, 95
+CLEAN, FAILED, PANIC = 33, 35, 95
+ENDS = {CLEAN: "cleanly", FAILED: "with failed tests", PANIC: "with a panic"}
 OVMF = "/usr/share/OVMF"
 TAIL = 60  # lines of the log shown after a failure
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class ExpectLog(argparse.Action):
+    """--expect-log REGEX is about the boot whose --append it follows, or about all of them if it comes first."""
+
+    def __call__(self, parser, opts, value, option=None):
+        boot_of = len(opts.append) - 1 if opts.append else None
+        opts.expect_log = [*opts.expect_log, (boot_of, value)]
 
 
 def arguments():
@@ -50,8 +59,8 @@ def arguments():
     test.add_argument("--timeout", type=float, default=240, help="seconds for the run")
     test.add_argument("--silence", type=float, default=90, help="seconds without output that count as a hang")
     test.add_argument("--retries", type=int, default=0, help="further tries if not a single byte arrived")
-    test.add_argument("--expect", choices=["clean", "panic"], default="clean")
-    test.add_argument("--expect-log", action="append", default=[], metavar="REGEX", help="must match in the log; a test point each")
+    test.add_argument("--expect", choices=["clean", "fail", "panic", "hang"], default="clean")
+    test.add_argument("--expect-log", action=ExpectLog, default=[], metavar="REGEX", help="must match in the log of the boot before it")
     test.add_argument("--host-mem", type=float, default=0, help="GiB that the host must have free, else the test is skipped")
     return parser.parse_args()
 
@@ -201,11 +210,16 @@ POINT = re.compile(r"^(not )?ok (\d+)(?: -)?\s*(.*?)(\s+# (?:SKIP|TODO)\b.*)?$",
 PLAN = re.compile(r"^1\.\.(\d+)\b")
 
 
+def lines_before_replay(lines):
+    """A panic ends with the last lines of the log once more; they are of no use behind the log itself."""
+    return list(itertools.takewhile(lambda text: not text.startswith("last lines of the log:"), lines))
+
+
 def repeat_points(tap, lines):
     """Print the guest's test points as ours. Several plans may follow one another (the kernel's, those of programs); points that
     were planned and not reported have failed."""
     planned = seen = 0
-    for line in itertools.takewhile(lambda text: not text.startswith("panic: "), lines):  # which ends with the log again
+    for line in lines_before_replay(lines):
         if match := PLAN.match(line):
             planned += int(match.group(1))
         elif match := POINT.match(line):
@@ -218,9 +232,9 @@ def repeat_points(tap, lines):
     return planned, seen
 
 
-def log_checks(tap, opts, lines):
+def log_checks(tap, patterns, lines):
     text = "\n".join(lines)
-    for pattern in opts.expect_log:
+    for pattern in patterns:
         tap.point(re.search(pattern, text, re.M) is not None, f"the log has /{pattern}/")
 
 
@@ -228,28 +242,35 @@ def show_failure(guest, lines):
     """The end of the log, for a human, past prove."""
     print(f"--- {guest.opts.name}: the last lines of {os.path.relpath(guest.log_path)}", file=sys.stderr)
     with open(guest.log_path + ".qemu", encoding="utf-8", errors="replace") as f:
-        for line in f.read().splitlines()[-5:] + lines[-TAIL:]:
+        for line in f.read().splitlines()[-5:] + lines_before_replay(lines)[-TAIL:]:
             print(f"    {line}", file=sys.stderr)
 
 
-def boot(tap, opts, append, log_path, scratch):
-    """Boot once, and turn what came of it into test points."""
+def ending(status, late):
+    """How a run ended, in the words of --expect and for people."""
+    if late:
+        return "hang", late
+    word = {CLEAN: "clean", FAILED: "fail", PANIC: "panic"}.get(status, "error")
+    return word, f"ended {ENDS.get(status, f'by itself: QEMU has exit status {status}')}"
+
+
+def boot(tap, opts, append, patterns, log_path, scratch):
+    """Boot once, and turn what came of it into test points. Where something else than a clean end is wanted, the guest's own points do not count."""
     for attempt in range(opts.retries + 1):
         guest = Guest(opts, append, scratch, log_path)
         status, late = guest.run()
         lines = guest.lines()
-        if any(lines) or status in (CLEAN, PANIC):
+        if any(lines) or status in ENDS:
             break
-        tap.note(f"try {attempt + 1} did not reach the kernel: {late or f'QEMU ended with status {status}'}")
+        tap.note(f"try {attempt + 1} did not reach the kernel: {ending(status, late)[1]}")
     before = tap.failed
-    planned, _ = repeat_points(tap, lines)
-    if "test=" in append:
-        tap.point(planned > 0, "the tests ran")
-    log_checks(tap, opts, lines)
-    wanted = PANIC if opts.expect == "panic" else CLEAN
-    tap.point(status == wanted and not late, f"{append}: ends {'with a panic' if opts.expect == 'panic' else 'cleanly'}")
-    if status != wanted or late:
-        tap.note(f"{late or f'QEMU ended with status {status}'}, wanted {wanted}")
+    if opts.expect == "clean":
+        planned, _ = repeat_points(tap, lines)
+        if "test=" in append:
+            tap.point(planned > 0, "the tests ran")
+    log_checks(tap, patterns, lines)
+    how, words = ending(status, late)
+    tap.point(how == opts.expect, f"{append}: {words}")
     tap.note(f"{time.monotonic() - guest.started:.1f} s")
     if tap.failed > before:
         show_failure(guest, lines)
@@ -270,7 +291,8 @@ def test(opts, scratch):
     tap = Tap(opts.name)
     for i, append in enumerate(opts.append or [""]):
         log = os.path.join(ROOT, "build", "log", f"{opts.name}{f'-{i + 1}' if i else ''}.log")
-        boot(tap, opts, append, log, scratch)
+        patterns = [pattern for n, pattern in opts.expect_log if n in (None, i)]
+        boot(tap, opts, append, patterns, log, scratch)
     tap.end()
     return bool(tap.failed)
 

@@ -11,6 +11,10 @@
  * Ordering rule (break before make): a present translation is never changed to another frame, nor narrowed, without the
  * old one being flushed from every CPU first: mmu_unmap or mmu_protect, then mmu_gather_flush, then (if wanted) mmu_enter. Rights may be widened in
  * place, which costs at worst a spurious fault elsewhere; the fault path answers those by entering the same translation again.
+ *
+ * Others' changes: when mmu_unmap, mmu_protect or mmu_write_protect finds that there is nothing to change, another thread may have changed it and not have flushed
+ * yet. The three functions note the whole range in that case (while any other gather of the context waits), so that after the
+ * caller's own mmu_gather_flush no CPU holds what the caller asked to be gone, whoever removed it.
  */
 #include "lib/err.h"
 #include "machine/mmu.h" /* struct mmu_context; USER_START, USER_END; phys_to_virt, virt_to_phys */

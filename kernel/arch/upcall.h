@@ -31,5 +31,7 @@ void upcall_resched(void);
 void upcall_preempt(void);
 /* About to return to user mode with interrupts disabled and need_resched or other exit work pending: do it, in a loop. Defined in proc/. */
 void upcall_exit_work(void);
+/* The portable kernel begins: boot CPU, on the boot stack; interrupts disabled, exceptions handled, memory described by `bootinfo`, no allocator. Defined in init/main.c. */
+NORETURN void kernel_main(void);
 /* Called by an application processor once it runs on its own stack and can take interrupts; never returns. Defined in init/main.c. */
 NORETURN void upcall_cpu_main(void);

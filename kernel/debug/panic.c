@@ -97,7 +97,7 @@ static void report(const struct trap_frame *f, vaddr_t fp, const char *fmt, va_l
 	print("end of panic\n");
 }
 
-static NORETURN void panic_at(const struct trap_frame *f, vaddr_t fp, const char *fmt, va_list args)
+static NORETURN void panic_at(struct trap_frame *f, vaddr_t fp, const char *fmt, va_list args)
 {
 	uint32_t owner = 0;
 
@@ -114,7 +114,9 @@ static NORETURN void panic_at(const struct trap_frame *f, vaddr_t fp, const char
 		}
 		dump_exit(DUMP_EXIT_PANIC);
 	}
-	for (;;) /* the NMI of the one that panics takes us away */
+	if (f)
+		dump_answer(f); /* two exceptions at a time: an NMI that everybody got, and NMIs are blocked now */
+	for (;;)            /* the NMI of the one that panics takes us away */
 		cpu_relax();
 }
 

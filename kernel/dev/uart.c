@@ -12,7 +12,8 @@ enum {
 	COM1 = 0x3f8,
 	UART_DATA = 0,
 	UART_IER = 1,
-	UART_FCR = 2,
+	UART_FCR = 2, /* writing */
+	UART_IIR = 2, /* reading */
 	UART_LCR = 3,
 	UART_MCR = 4,
 	UART_LSR = 5,
@@ -26,12 +27,14 @@ enum {
 	FCR_ENABLE_CLEAR = 0x07,
 	DIVISOR_115200 = 1,
 	PROBE_BYTE = 0xae,
+	IIR_FIFO_WORKS = 0xc0,
 	FIFO_SIZE = 16,
 	/* At 115200 baud a byte takes 87 us; a port access takes about 1 us, so this is more than a second. */
 	TX_SPINS_MAX = 1 << 20,
 };
 
 static bool present;
+static unsigned fifo_size; /* bytes that an empty transmitter takes: 1 on a 16450 */
 
 static bool scratch_works(uint8_t value)
 {
@@ -60,6 +63,7 @@ void uart_init(void)
 	out8(COM1 + UART_IER, 0);
 	out8(COM1 + UART_LCR, LCR_8N1);
 	out8(COM1 + UART_FCR, FCR_ENABLE_CLEAR);
+	fifo_size = (in8(COM1 + UART_IIR) & IIR_FIFO_WORKS) == IIR_FIFO_WORKS ? FIFO_SIZE : 1;
 	present = loopback_works();
 	out8(COM1 + UART_MCR, MCR_DTR_RTS_OUT2);
 }
@@ -69,7 +73,7 @@ bool uart_is_present(void)
 	return present;
 }
 
-/* Wait until the transmit FIFO is empty: then it takes FIFO_SIZE bytes without asking again. */
+/* Wait until the transmitter is empty: then it takes fifo_size bytes without asking again. */
 static bool wait_transmitter(void)
 {
 	for (unsigned i = 0; i < TX_SPINS_MAX; i++) {
@@ -89,7 +93,7 @@ static void put_byte(uint8_t byte, unsigned *room)
 			present = false;
 			return;
 		}
-		*room = FIFO_SIZE;
+		*room = fifo_size;
 	}
 	out8(COM1 + UART_DATA, byte);
 	--*room;

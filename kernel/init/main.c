@@ -5,7 +5,7 @@
  * machine that cannot even boot has nobody to tell.
  *
  * Command line:
- *	test=PATTERN    run the kernel's own tests (not in release kernels) and stop the machine
+ *	test=PATTERN    run the kernel's own tests first (not in release kernels); without init= stop the machine then
  *	init=PATH       program to run, /init if not given
  *	-- WORD...      arguments for it
  *	onexit=halt     (default) when the program ends, stop the machine: clean if it returned 0
@@ -14,6 +14,7 @@
 #include "arch/bootinfo.h"
 #include "arch/clock.h"
 #include "arch/cpu.h"
+#include "arch/platform.h"
 #include "arch/upcall.h"
 #include "dev/console.h"
 #include "dev/rtc.h"
@@ -23,8 +24,6 @@
 #include "kern/sched.h"
 #include "kern/timer.h"
 #include "lib/string.h"
-#include "machine/boot.h"
-#include "machine/smp.h"
 #include "mm/frame.h"
 #include "mm/kva.h"
 #include "mm/slab.h"
@@ -34,8 +33,8 @@
 #include "vm/page_tree.h"
 #include "vm/space.h"
 
-/* The kernel's tests, where they are compiled in. */
-void ktest_main(const char *pattern) __attribute__((weak));
+/* The kernel's tests, where they are compiled in; the number of those that failed. */
+unsigned ktest_run(const char *pattern) __attribute__((weak));
 
 static struct thread idle_threads[MAX_CPUS];
 static struct thread main_thread;
@@ -43,6 +42,7 @@ static struct thread main_thread;
 void upcall_cpu_main(void)
 {
 	irq_disable();
+	slab_init_cpu(); /* now, so that no later allocation on this CPU keeps frames for the first time */
 	timer_init_cpu();
 	sched_init_cpu(&idle_threads[cpu_id()]);
 	sched_idle();
@@ -98,11 +98,11 @@ static err_t start_init(const char *path, struct process **out)
 	return err;
 }
 
-static void run_init(void)
+/* Run the first program to its end; clean: is it still true that nothing has failed? */
+static void run_init(const char *path, bool clean)
 {
-	char path[128] = "/init", onexit[16] = "halt";
+	char onexit[16] = "halt";
 	struct process *p;
-	(void)cmdline_get("init", path, sizeof(path));
 	(void)cmdline_get("onexit", onexit, sizeof(onexit));
 	err_t err = start_init(path, &p);
 	if (err) {
@@ -113,23 +113,27 @@ static void run_init(void)
 	process_put(p);
 	describe_exit(path, status);
 	if (strcmp(onexit, "stay"))
-		machine_halt(status == 0);
+		machine_halt(clean && status == 0);
 }
 
 /* The first thread: interrupts work, all CPUs are there or on their way, anything may sleep. */
 static void main_thread_fn(UNUSED void *arg)
 {
-	char pattern[128];
+	char pattern[128], path[128] = "/init";
+	bool clean = true;
 	smp_start();   /* the other CPUs; first, so that all that follows finds them */
 	rtc_init();    /* time of day: needs the clock */
 	random_init(); /* before the first program: its stack protector wants bytes */
 	proc_init();   /* starts the reaper thread */
 	sys_io_init(); /* before the first write */
 	initrd_init(); /* files are VM objects */
-	if (ktest_main && cmdline_get("test", pattern, sizeof(pattern)))
-		ktest_main(pattern);
-	else
-		run_init();
+	bool has_init = cmdline_get("init", path, sizeof(path));
+	if (ktest_run && cmdline_get("test", pattern, sizeof(pattern))) {
+		clean = ktest_run(pattern) == 0;
+		if (!has_init)
+			machine_halt(clean);
+	}
+	run_init(path, clean);
 }
 
 static void start_main_thread(void)
@@ -142,16 +146,13 @@ static void start_main_thread(void)
 
 void kernel_main(void)
 {
-	mmu_boot_init();     /* the kernel's own tables, as the port left them: kva adds to them */
-	clock_init();        /* time: the log stamps its records */
-	log_set_console(console_write, LOG_INFO);
+	log_set_console(console_write, LOG_INFO); /* whatever fails from here on can be read */
 	log_info("quire", "booted by %s: %s", bootinfo.protocol, bootinfo.cmdline);
 	frame_init(&bootinfo); /* frames: everything else is made of them */
 	slab_init();           /* small objects, on frames */
 	kva_init();            /* guarded stacks and device maps: table frames are there */
 	vm_init();             /* caches of tree nodes, objects, regions: slabs are there */
-	memory_types_init();   /* before anything is mapped with a cache type */
-	irq_init();            /* interrupt controllers and this CPU's timer: device maps are there */
+	arch_devices_init();   /* interrupt controllers, clock: device maps are there */
 	timer_init_cpu();      /* timers: the scheduler's slices are one */
 	sched_init_cpu(&idle_threads[0]);
 	start_main_thread();

@@ -14,21 +14,21 @@ struct lock_record;
 enum { LOCKS_HELD_MAX = 16 };
 
 struct cpu {
-	struct cpu *self;            /* (C) offset 0: found through the port's per-CPU register */
-	uint32_t preempt;            /* offset 8: preemption is disabled while not 0 */
-	uint32_t id;                 /* offset 12 (C) */
-	struct thread *current;      /* offset 16: the running thread */
+	struct cpu *self;              /* (C) offset 0: found through the port's per-CPU register */
+	uint32_t preempt;              /* offset 8: preemption is disabled while not 0 */
+	uint32_t id;                   /* offset 12 (C) */
+	struct thread *current;        /* offset 16: the running thread */
 	_Atomic uint32_t need_resched; /* offset 24 (A): run the scheduler at the next chance */
-	uint32_t irq_depth;          /* offset 28: nesting of interrupt handlers */
-	struct arch_cpu arch;        /* offset 32: what the port keeps; its assembly knows the offsets in it */
-	struct thread *idle;         /* (C) */
+	uint32_t irq_depth;            /* offset 28: nesting of interrupt handlers */
+	struct arch_cpu arch; /* offset 32: what the port keeps; its assembly knows the offsets in it */
+	struct thread *idle;  /* (C) */
 #ifdef CONFIG_DEBUG
-	unsigned nlocks;             /* spinlocks held by this CPU, for the rank checker and panic */
+	unsigned nlocks; /* spinlocks held by this CPU, for the rank checker and panic */
 	struct {
 		const void *lock;
 		const char *name;
 		int rank;
-		void *where;         /* return address of who took it */
+		void *where; /* return address of who took it */
 	} locks[LOCKS_HELD_MAX];
 #endif
 } ALIGNED(CACHE_LINE);

@@ -13,7 +13,7 @@ enum {
 	JITTER_SAMPLES = 256,
 };
 
-static struct spinlock random_lock = SPINLOCK_INIT("random", RANK_WAIT);
+static struct spinlock random_lock = SPINLOCK_INIT("random", RANK_SERVICE);
 static uint64_t key[KEY_WORDS]; /* random_lock */
 static unsigned requests;       /* random_lock: since the last seed */
 

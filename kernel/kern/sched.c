@@ -2,20 +2,21 @@
  * sched.c - the scheduler.
  *
  * Who runs. Every CPU has a run queue: the READY threads in a red-black tree by `vruntime`, the time each has
- * run, scaled by its weight (a nice level is a factor of 1.25). The first in the tree has had the least of its
- * share and runs next; so in the long run threads get time in proportion to their weights. `floor` follows the
- * least vruntime of the queue and never goes back. A thread that leaves the CPU to sleep keeps its distance to
- * the floor and gets it back on the queue it wakes on; time asleep is not saved up beyond SLEEPER_BONUS.
+ * run, scaled by its weight (a nice level is a factor of 1.25). The first in the tree has had the least of
+ * its share and runs next; so in the long run threads get time in proportion to their weights. `floor`
+ * follows the least vruntime of the queue and never goes back. A thread that leaves the CPU to sleep keeps its
+ * distance to the floor and gets it back on the queue it wakes on; time asleep is not saved up beyond
+ * SLEEPER_BONUS.
  *
  * When. The running thread is preempted when its time slice ends, when a thread wakes that is behind it by
  * more than WAKE_MARGIN, or when something moves it away. All of these set cpu.need_resched, and the switch
- * happens at the next preempt_enable, at the return from the interrupt, or at the return to user mode. A slice
- * is only timed while somebody else is READY: no tick.
+ * happens at the next preempt_enable, at the return from the interrupt, or at the return to user mode. A
+ * slice is only timed while somebody else is READY: no tick.
  *
  * Where. A thread wakes where it last ran if that CPU is idle, else on an idle CPU, else where it last ran. A
  * CPU that goes idle steals from the fullest queue. A CPU whose slice ends gives a thread to an idle CPU, or
- * now and then to one that is much less loaded: the busy ones tick anyway, and those that do not tick need not
- * be woken to find out that there is nothing for them.
+ * now and then to one that is much less loaded: the busy ones tick anyway, and those that do not tick need
+ * not be woken to find out that there is nothing for them.
  *
  * The switch. sched_switch runs with interrupts disabled and preemption count 1:
  *
@@ -25,16 +26,16 @@
  *
  * The queue lock is held across the change of stacks and released by the thread that runs then. That gives
  * one simple rule: under a queue's lock, a thread that is not `current` is not on its stack. So a waker never
- * has to wait for a thread to finish leaving, a thread that is woken before it left simply goes on, and a dead
- * thread is declared gone by the next one, when nothing of it is in use any more. mmu_switch comes first
- * because from then on the kernel half is all that anybody looks at, and every context has the same one. A new
- * thread starts in sched_finish_first_switch instead, which is the part after arch_thread_switch.
+ * has to wait for a thread to finish leaving, a thread that is woken before it left simply goes on, and a
+ * dead thread is declared gone by the next one, when nothing of it is in use any more. mmu_switch comes first
+ * because from then on the kernel half is all that anybody looks at, and every context has the same one. A
+ * new thread starts in sched_finish_first_switch instead, which is the part after arch_thread_switch.
  *
  * Moving. No two queue locks are held at a time. A thread in transit between queues is BLOCKED for that
- * moment: the mover takes it off its queue, unlocks, and makes it ready like any waker would; whoever comes in
- * between (a wake-up, another mover) may make it ready first, which is just as good. So READY means queued,
- * under the queue's lock, at all times, and there is no order of queue locks to keep. A running thread that
- * may not stay on its CPU is moved in this way by the thread that runs after it.
+ * moment: the mover takes it off its queue, unlocks, and makes it ready like any waker would; whoever comes
+ * in between (a wake-up, another mover) may make it ready first, which is just as good. So READY means
+ * queued, under the queue's lock, at all times, and there is no order of queue locks to keep. A running thread
+ * that may not stay on its CPU is moved in this way by the thread that runs after it.
  *
  * Rejected: one global queue (a lock that everybody wants), and pulling balance by a periodic timer on idle
  * CPUs (they would not sleep).
@@ -55,7 +56,8 @@ enum {
 	SLICE_LEAST = 3000 * US,
 	SLEEPER_BONUS = 6000 * US, /* weighted ns that a sleeper may be behind the floor */
 	WAKE_MARGIN = 1000 * US,   /* weighted ns */
-	BALANCE_PERIOD = 50000 * US,
+	BALANCE_PERIOD =
+	    50000 * US,   /* divided by the number of CPUs: the whole machine makes one move in it */
 	DETACH_SCAN = 16, /* threads looked at in search of one that may move */
 	WEIGHT_NORMAL = 1024,
 };
@@ -123,6 +125,7 @@ struct run_queue {
 static struct run_queue queues[MAX_CPUS];
 static _Atomic uint64_t active_cpus; /* CPUs that schedule */
 static _Atomic uint64_t idle_cpus;   /* CPUs with nothing to run: a hint */
+static _Atomic nsec_t next_balance;  /* when busy CPUs compare their loads again */
 
 static uint64_t weight_of(const struct thread *t)
 {
@@ -140,7 +143,7 @@ static bool may_run_on(const struct thread *t, uint32_t cpu)
 	return t->affinity & BIT(cpu);
 }
 
-/* ------------------------------------------------------------------------------------------ one queue */
+/* ---------------------------------------------------------------- one queue */
 
 static struct run_queue *this_queue(void)
 {
@@ -279,7 +282,7 @@ static void check_preempt_locked(struct run_queue *q, struct thread *t)
 	kick_locked(q);
 }
 
-/* ------------------------------------------------------------------------------------------ making ready */
+/* ---------------------------------------------------------------- making ready */
 
 enum { NO_CPU = MAX_CPUS };
 
@@ -377,7 +380,7 @@ bool sched_interrupt(struct thread *t, uint32_t flags)
 	return woken;
 }
 
-/* ------------------------------------------------------------------------------------------ the switch */
+/* ---------------------------------------------------------------- the switch */
 
 /* What becomes of the thread that gives up the CPU. */
 static void put_prev_locked(struct run_queue *q, struct thread *prev)
@@ -506,17 +509,17 @@ void thread_yield(void)
 	irq_restore(state);
 }
 
-/* ------------------------------------------------------------------------------------------ balancing */
+/* ---------------------------------------------------------------- balancing */
 
-/* Take a READY thread off q that may run on `cpu` and weighs less than `below`. The last in the order are the
+/* Take a READY thread off q that may run on `cpu` and weighs at most `most`. The last in the order are the
  * best to move: they would run last here. The caller makes it ready there. */
-static struct thread *detach_locked(struct run_queue *q, uint32_t cpu, uint64_t below)
+static struct thread *detach_locked(struct run_queue *q, uint32_t cpu, uint64_t most)
 {
 	struct rb_node *n = rb_last(&q->tree);
 
 	for (int i = 0; n && i < DETACH_SCAN; i++, n = rb_prev(n)) {
 		struct thread *t = rb_entry(n, struct thread, run_node);
-		if (!may_run_on(t, cpu) || weight_of(t) >= below)
+		if (!may_run_on(t, cpu) || weight_of(t) > most)
 			continue;
 		dequeue_locked(q, t);
 		leave_locked(q, t);
@@ -559,24 +562,36 @@ static void steal(void)
 	}
 }
 
-/* Choose a CPU that should get a thread from q, and which. */
+/* Is it time for busy CPUs to compare their loads? Says yes to one CPU. */
+static bool balance_is_due(nsec_t now)
+{
+	nsec_t due = load_relaxed(&next_balance);
+
+	return now >= due && cas_acq_rel(&next_balance, &due, now + BALANCE_PERIOD / cpus_count());
+}
+
+/*
+ * Choose a CPU that should get a thread from q, and which: an idle one at any time, a busy one when that is
+ * due. Moving a weight of up to the difference in load makes the difference smaller, or as large the other
+ * way: three threads on two CPUs take turns in having one for themselves.
+ */
 static struct thread *balance_locked(struct run_queue *q, nsec_t now, uint32_t *target)
 {
-	uint64_t others = load_acquire(&active_cpus) & ~BIT(q->cpu);
+	uint64_t left = load_acquire(&active_cpus) & ~BIT(q->cpu), load = load_relaxed(&q->load);
+	bool is_due = false;
 
-	for (uint64_t idle = load_relaxed(&idle_cpus) & others; idle; idle &= idle - 1) {
-		*target = bit_lowest(idle);
-		struct thread *t = detach_locked(q, *target, UINT64_MAX);
+	for (; left; left &= ~BIT(*target)) {
+		*target = least_loaded(left);
+		uint64_t least = load_relaxed(&queues[*target].load);
+		is_due = is_due || least == 0 || balance_is_due(now);
+		if (least >= load || !is_due)
+			return NULL;
+		struct thread *t = detach_locked(q, *target, load - least);
 		if (t)
 			return t;
+		is_due = is_due && least > 0; /* what an idle CPU allowed was for it alone */
 	}
-	if (now < q->next_balance || !others)
-		return NULL;
-	q->next_balance = now + BALANCE_PERIOD;
-	*target = least_loaded(others);
-	uint64_t load = load_relaxed(&q->load), least = load_relaxed(&queues[*target].load);
-	/* A move of weight w makes the difference smaller if w is less than it. */
-	return load > least ? detach_locked(q, *target, load - least) : NULL;
+	return NULL;
 }
 
 void sched_tick(nsec_t now)
@@ -607,8 +622,7 @@ void upcall_resched(void)
 	spin_unlock(&q->lock);
 }
 
-/* ------------------------------------------------------------------------------------------ CPUs and
- * settings */
+/* ---------------------------------------------------------------- CPUs and settings */
 
 /* All at once, by the first CPU: a thread may be put on the queue of a CPU that is still on its way. */
 static void queues_init(void)
@@ -710,7 +724,7 @@ uint64_t sched_switches(void)
 	return sum;
 }
 
-/* ------------------------------------------------------------------------------------------ validation */
+/* ---------------------------------------------------------------- validation */
 
 static void validate_queue_locked(struct run_queue *q)
 {

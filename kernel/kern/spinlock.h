@@ -23,9 +23,15 @@ struct spinlock {
 };
 
 #ifdef CONFIG_DEBUG
-#define SPINLOCK_INIT(lock_name, lock_rank) {.rank = (lock_rank), .name = (lock_name)}
+#define SPINLOCK_INIT(lock_name, lock_rank)                                                                  \
+	{                                                                                                    \
+		.rank = (lock_rank), .name = (lock_name)                                                     \
+	}
 #else
-#define SPINLOCK_INIT(lock_name, lock_rank) {0}
+#define SPINLOCK_INIT(lock_name, lock_rank)                                                                  \
+	{                                                                                                    \
+		0                                                                                            \
+	}
 #endif
 
 static inline void spin_init(struct spinlock *l, const char *name, enum lock_rank rank)
@@ -46,7 +52,8 @@ void spin_debug_release(struct spinlock *l);
 bool spin_rank_would_invert(const struct spinlock *l);
 #endif
 /* Run the scheduler if it was asked for while preemption was disabled. */
-void preempt_check(void); /* does nothing while interrupts are disabled: the return from the interrupt looks again */
+void preempt_check(
+    void); /* does nothing while interrupts are disabled: the return from the interrupt looks again */
 
 static inline void preempt_disable(void)
 {
@@ -81,8 +88,8 @@ static ALWAYS_INLINE void spin_release(struct spinlock *l)
 	spin_debug_release(l);
 #endif
 	/* Only the holder writes the low half; a 16-bit store keeps a carry out of the high half. */
-	atomic_store_explicit((_Atomic uint16_t *)&l->tickets, (uint16_t)((uint16_t)load_relaxed(&l->tickets) + 1),
-	    memory_order_release);
+	atomic_store_explicit((_Atomic uint16_t *)&l->tickets,
+	    (uint16_t)((uint16_t)load_relaxed(&l->tickets) + 1), memory_order_release);
 }
 
 static inline void spin_lock(struct spinlock *l)

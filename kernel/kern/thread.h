@@ -26,42 +26,44 @@ enum {
 };
 
 enum thread_flags {
-	THREAD_KILLED = 1 << 0,      /* die at the next return to user space */
-	THREAD_SIGNALLED = 1 << 1,   /* exit work: a signal is pending */
+	THREAD_KILLED = 1 << 0,    /* die at the next return to user space */
+	THREAD_SIGNALLED = 1 << 1, /* exit work: a signal is pending */
 	THREAD_EXIT_WORK = THREAD_KILLED | THREAD_SIGNALLED,
-	THREAD_NOFAULT = 1 << 8,     /* usercopy_atomic: faults are not resolved */
+	THREAD_NOFAULT = 1 << 8, /* usercopy_atomic: faults are not resolved */
 };
 
 struct thread {
-	struct arch_thread arch;     /* saved context; first, so that assembly finds it */
-	_Atomic uint32_t flags;      /* (A) enum thread_flags */
-	_Atomic uint32_t state;      /* (R) enum thread_state; RUNNING -> BLOCKED or DEAD by itself */
-	struct rb_node run_node;     /* (R) in a run queue, while `queued` */
-	bool queued;                 /* (R) exactly while READY */
-	_Atomic uint32_t cpu;        /* (R) CPU whose run queue it is or was on last */
-	uint64_t affinity;           /* (R) CPUs it may run on */
-	int nice;                    /* (R) -20 ... 19 */
-	uint64_t vruntime;           /* (R) weighted virtual run time, ns; while it is on no CPU: relative to its queue's least */
-	nsec_t run_started;          /* (R) when it got the CPU */
-	nsec_t cpu_time;             /* (R) total time run */
-	struct list wait_link;       /* (W) in waitq.sleepers */
-	struct waitq *waiting_on;    /* (W) NULL: nobody has to wake it */
-	unsigned wait_flags;         /* (T) enum wait_flags; read under (R) while BLOCKED */
-	struct mmu_context *mmu;     /* (T) address space to run on; NULL: kernel thread, borrows */
-	struct vm_space *space;      /* (T) space that usercopy goes to; NULL for kernel threads */
-	struct process *process;     /* (C) NULL for kernel threads */
-	vaddr_t stack, stack_end;    /* (C) kernel stack [stack, stack_end) */
-	void (*fn)(void *arg);       /* (C) kernel threads: what it runs */
+	struct arch_thread arch; /* saved context; first, so that assembly finds it */
+	_Atomic uint32_t flags;  /* (A) enum thread_flags */
+	_Atomic uint32_t state;  /* (R) enum thread_state; RUNNING -> BLOCKED or DEAD by itself */
+	struct rb_node run_node; /* (R) in a run queue, while `queued` */
+	bool queued;             /* (R) exactly while READY */
+	_Atomic uint32_t cpu;    /* (R) CPU whose run queue it is or was on last */
+	uint64_t affinity;       /* (R) CPUs it may run on */
+	int nice;                /* (R) -20 ... 19 */
+	uint64_t
+	    vruntime; /* (R) weighted virtual run time, ns; while it is on no CPU: relative to its queue's least */
+	nsec_t run_started;       /* (R) when it got the CPU */
+	nsec_t cpu_time;          /* (R) total time run */
+	struct list wait_link;    /* (W) in waitq.sleepers */
+	struct waitq *waiting_on; /* (W) NULL: nobody has to wake it */
+	unsigned wait_flags;      /* (T) enum wait_flags; read under (R) while BLOCKED */
+	struct mmu_context *mmu;  /* (T) address space to run on; NULL: kernel thread, borrows */
+	struct vm_space *space;   /* (T) space that usercopy goes to; NULL for kernel threads */
+	struct process *process;  /* (C) NULL for kernel threads */
+	vaddr_t stack, stack_end; /* (C) kernel stack [stack, stack_end) */
+	void (*fn)(void *arg);    /* (C) kernel threads: what it runs */
 	void *arg;
-	char name[THREAD_NAME_MAX];  /* (C) */
-	uint32_t tid;                /* (C) */
+	char name[THREAD_NAME_MAX]; /* (C) */
+	uint32_t tid;               /* (C) */
 	struct refcount refs;
-	struct waitq exit_waiters;   /* woken when it is DEAD and off its stack */
-	struct spinlock exit_lock;   /* guards `gone` */
+	struct waitq exit_waiters; /* woken when it is DEAD and off its stack */
+	struct spinlock exit_lock; /* guards `gone` */
 	bool gone;
-	struct list all_link;        /* list of threads that have started and not exited, guarded by the list's lock */
+	struct list
+	    all_link; /* list of threads that have started and not exited, guarded by the list's lock */
 #ifdef CONFIG_DEBUG
-	unsigned nlocks;             /* (T) sleeping locks held, for the rank checker */
+	unsigned nlocks; /* (T) sleeping locks held, for the rank checker */
 	struct {
 		const void *lock;
 		const char *name;
@@ -72,7 +74,8 @@ struct thread {
 };
 
 /* Fill in *t for a thread that will run fn(arg) in the kernel on [stack, stack + size). State NEW, one reference. */
-void thread_init(struct thread *t, const char *name, vaddr_t stack, uint64_t size, void (*fn)(void *), void *arg);
+void thread_init(
+    struct thread *t, const char *name, vaddr_t stack, uint64_t size, void (*fn)(void *), void *arg);
 /* Make a NEW thread READY. */
 void thread_start(struct thread *t);
 /* Allow it on the CPUs of mask only (at least one online). Takes effect at its next switch at the latest. */

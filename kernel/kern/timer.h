@@ -4,8 +4,8 @@
 #include "lib/rbtree.h"
 
 struct timer {
-	struct rb_node node;  /* guarded by the queue lock of `cpu` */
-	nsec_t deadline;      /* monotonic */
+	struct rb_node node; /* guarded by the queue lock of `cpu` */
+	nsec_t deadline;     /* monotonic */
 	void (*fn)(void *arg);
 	void *arg;
 	_Atomic uint32_t cpu; /* whose queue it is or was on last */

@@ -10,10 +10,10 @@
 /* Stop the machine with a message. From any context; takes no lock that could be held. Host port: print, abort(). */
 NORETURN void panic(const char *fmt, ...) PRINTF(1, 2);
 
-#define ASSERT(cond)                                                                                                  \
-	do {                                                                                                          \
-		if (unlikely(!(cond)))                                                                                \
-			panic("%s:%d: %s: assertion failed: %s", __FILE__, __LINE__, __func__, #cond);                \
+#define ASSERT(cond)                                                                                         \
+	do {                                                                                                 \
+		if (unlikely(!(cond)))                                                                       \
+			panic("%s:%d: %s: assertion failed: %s", __FILE__, __LINE__, __func__, #cond);       \
 	} while (0)
 
 #ifdef CONFIG_DEBUG

@@ -6,13 +6,17 @@ struct list {
 	struct list *next, *prev;
 };
 
-#define LIST_INIT(name)        {&(name), &(name)}
-#define list_entry(p, t, m)    container_of(p, t, m)
-#define list_first(h, t, m)    container_of((h)->next, t, m) /* list not empty */
-#define list_last(h, t, m)     container_of((h)->prev, t, m)
-#define list_for_each(it, h)   for (struct list *it = (h)->next; it != (h); it = it->next)
-#define list_for_each_safe(it, h)                                                                                     \
-	for (struct list *it = (h)->next, *it##_next = it->next; it != (h); it = it##_next, it##_next = it->next)
+#define LIST_INIT(name)                                                                                      \
+	{                                                                                                    \
+		&(name), &(name)                                                                             \
+	}
+#define list_entry(p, t, m)  container_of(p, t, m)
+#define list_first(h, t, m)  container_of((h)->next, t, m) /* list not empty */
+#define list_last(h, t, m)   container_of((h)->prev, t, m)
+#define list_for_each(it, h) for (struct list *it = (h)->next; it != (h); it = it->next)
+#define list_for_each_safe(it, h)                                                                            \
+	for (struct list *it = (h)->next, *it##_next = it->next; it != (h);                                  \
+	     it = it##_next, it##_next = it->next)
 
 static inline void list_init(struct list *l)
 {

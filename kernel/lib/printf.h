@@ -11,4 +11,5 @@ int format_va(char *buf, size_t size, const char *fmt, va_list args) PRINTF(3, 0
 int format(char *buf, size_t size, const char *fmt, ...) PRINTF(3, 4);
 
 /* Send each formatted piece to out(ctx, text, len) instead of a buffer; returns the number of bytes. */
-int format_to(void (*out)(void *ctx, const char *s, size_t n), void *ctx, const char *fmt, va_list args) PRINTF(3, 0);
+int format_to(void (*out)(void *ctx, const char *s, size_t n), void *ctx, const char *fmt, va_list args)
+    PRINTF(3, 0);

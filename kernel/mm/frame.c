@@ -54,15 +54,16 @@ static inline void check_poison(struct page *p)
 }
 #endif
 
-/* May a frame in this state be given back? In use by a kind that the allocator hands out, nobody counts on it, not a block: with kind and flags rotated to the
- * bottom that is one comparison. */
+/* May a frame in this state be given back? In use by a kind that the allocator hands out, nobody counts on
+ * it, not a block: with kind and flags rotated to the bottom that is one comparison. */
 static ALWAYS_INLINE bool is_freeable(uint64_t state)
 {
 	uint64_t kind_flags = state << (64 - PAGE_FLAG_SHIFT) | state >> PAGE_FLAG_SHIFT;
 	return kind_flags - (PAGE_KERNEL << 4) < (PAGE_KINDS - PAGE_KERNEL) << 4;
 }
 
-/* An owner's frame becomes CACHED; false, and nothing changed, if it must not. Of two threads that free the same frame, debug kernels catch the second. */
+/* An owner's frame becomes CACHED; false, and nothing changed, if it must not. Of two threads that free
+ * the same frame, debug kernels catch the second. */
 static ALWAYS_INLINE bool mark_free(struct page *p)
 {
 #ifdef CONFIG_DEBUG
@@ -144,7 +145,8 @@ struct page *frame_alloc(enum page_kind kind, unsigned flags)
 	return alloc_from(pcp_normal, kind, flags);
 }
 
-/* A frame of the zone that is not the normal one, or that finds its cache full. Entered with preemption disabled, leaves with it enabled. */
+/* A frame of the zone that is not the normal one, or that finds its cache full. Entered with preemption
+ * disabled, leaves with it enabled. */
 static NOINLINE void free_slow(struct page *p)
 {
 	uint64_t pfn = page_to_pfn(p);

@@ -11,10 +11,9 @@
 struct bootinfo;
 
 enum frame_flags {
-	FRAME_ZERO = 1 << 0, /* filled with zeros */
-	FRAME_LOW = 1 << 1,  /* below 4 GiB */
-	FRAME_RESERVE =
-	    1 << 2, /* may use the reserve that keeps fault, writeback and exit paths able to run */
+	FRAME_ZERO = 1 << 0,    /* filled with zeros */
+	FRAME_LOW = 1 << 1,     /* below 4 GiB */
+	FRAME_RESERVE = 1 << 2, /* may use the reserve that keeps fault, writeback, exit able to run */
 };
 
 enum {
@@ -53,8 +52,7 @@ void frame_free_range(struct page *p, uint64_t npages);
 
 struct zone_stats {
 	uint64_t total, free;                        /* frames; free includes CACHED and virgin ones */
-	uint64_t free_by_order[FRAME_MAX_ORDER + 1]; /* blocks; unopened memory counts as blocks of the
-							largest order it forms */
+	uint64_t free_by_order[FRAME_MAX_ORDER + 1]; /* blocks; unopened memory: as it will be listed */
 	uint64_t cached;                             /* of `free`, in per-CPU caches */
 	uint64_t min, low, high;                     /* watermarks, frames */
 };

@@ -53,8 +53,9 @@ _Static_assert(sizeof(struct pcp) == 256, "indexed by a shift");
 
 extern struct zone zones[NZONES];
 extern struct pcp pcps[NZONES][MAX_CPUS];
-/* The zone that ordinary requests try first: HIGH where the machine has it. Fast paths know it by its caches and its first frame: on a machine
- * without high memory every frame is normal. Set while the zones are filled. */
+/* The zone that ordinary requests try first: HIGH where the machine has it. Fast paths know it by its
+ * caches and its first frame: on a machine without high memory every frame is normal. Set while the zones
+ * are filled. */
 extern unsigned zone_normal;
 extern struct pcp *pcp_normal;
 extern uint64_t pcp_normal_first;

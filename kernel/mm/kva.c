@@ -1,25 +1,31 @@
 /*
  * kva.c - the kernel VA arena.
  *
- * One PML4 slot of kernel addresses is dealt out in *areas*. An area owns [lo, hi): a guard page that is never mapped, its pages [start, end), another guard
- * page. Areas never share a guard.
+ * One PML4 slot of kernel addresses is dealt out in *areas*. An area owns [lo, hi): a guard page that is
+ * never mapped, its pages [start, end), another guard page. Areas never share a guard.
  *
  *	lo      start                    end     hi
  *	| guard | page | page | ... | page | guard |
  *
- * Areas are in a red-black tree by address. Each node keeps the free bytes between its predecessor and itself, and the largest such gap below it in the
- * tree, so that the lowest gap that is large enough is found in one descent.
+ * Areas are in a red-black tree by address. Each node keeps the free bytes between its predecessor and
+ * itself, and the largest such gap in its subtree, so that the lowest gap that is large enough is found in
+ * one descent.
  *
- * Locking: kva_lock (RANK_KVA) guards the tree and the pool of stacks. It is above RANK_MMU, so nothing is mapped or unmapped under it: an area that is in the
- * tree, but not handed out, belongs to the thread that is making or ending it. Addresses leave the tree only after every CPU has forgotten
- * their translations, and frames are freed after that: a thread that kept a stale pointer faults, it never reads somebody else's memory.
+ * Locking: kva_lock (RANK_KVA) guards the tree and the pool of stacks. It is above RANK_MMU, so nothing is
+ * mapped or unmapped under it: an area that is in the tree, but not handed out, belongs to the thread that
+ * is making or ending it. Addresses leave the tree only after every CPU has forgotten their translations,
+ * and frames are freed after that: a thread that kept a stale pointer faults, it never reads somebody
+ * else's memory.
  *
- * Freed stacks: up to STACK_POOL of them stay as they are - mapped, with both guards - for the next thread, because mapping and unmapping costs a shootdown
- * on every CPU. They were never parts of something larger, so an idle stack cannot defeat a guard. kva_shrink gives them back.
+ * Freed stacks: up to STACK_POOL of them stay as they are - mapped, with both guards - for the next thread,
+ * because mapping and unmapping costs a shootdown on every CPU. They were never parts of something larger,
+ * so an idle stack cannot defeat a guard. kva_shrink gives them back.
  *
  * Invariants (kva_validate):
- *	K1  areas lie inside the arena, do not overlap, and are sorted; gap and max_gap are what the neighbours say.
- *	K2  every page of an area that is handed out is translated, to the frame that a stack or buffer owns; no guard page is.
+ *	K1  areas lie inside the arena, do not overlap, and are sorted; gap and max_gap are what the
+ *	    neighbours say.
+ *	K2  every page of an area that is handed out is translated, to a frame that the arena owns if it
+ *	    is a stack or buffer; no guard page is.
  *	K3  used_pages = sum over areas that are handed out of their pages.
  */
 #include "kern/spinlock.h"
@@ -121,7 +127,8 @@ static void link_area(struct area *a)
 	refresh_gap(rb_next(&a->node));
 }
 
-/* Give a new area of npages its addresses: start is `offset` beyond a multiple of align. False: the arena is full. */
+/* Give a new area of npages its addresses: start is `offset` beyond a multiple of align. False: the arena
+ * is full. */
 static bool place_area(struct area *a, uint64_t npages, uint64_t align, uint64_t offset)
 {
 	uint64_t bytes = npages << PAGE_SHIFT, need = bytes + 2 * PAGE_SIZE + (align - PAGE_SIZE);
@@ -153,6 +160,7 @@ static struct area *area_create(enum area_kind kind, uint64_t npages, uint64_t a
 		slab_free(area_cache, a);
 		return NULL;
 	}
+	kasan_unpoison((void *)a->start, npages << PAGE_SHIFT); /* a stack may have been there */
 	return a;
 }
 
@@ -191,7 +199,8 @@ static struct area *area_claim(vaddr_t va, enum area_kind kind)
 	return a;
 }
 
-/* Unmap the first npages of an area, wait for all CPUs, free the frames if they are ours; then the area itself. */
+/* Unmap the first npages of an area, wait for all CPUs, free the frames if they are ours; then the area
+ * itself. */
 static void area_end(struct area *a, uint64_t npages)
 {
 	struct mmu_gather g;

@@ -18,7 +18,8 @@ vaddr_t kva_alloc_stack(void);
 void kva_free_stack(vaddr_t stack);
 /* Some freed stacks stay mapped for the next thread: give their frames back. Returns frames freed. */
 uint64_t kva_shrink(void);
-/* len bytes (rounded up to pages) of separate frames, mapped contiguously, zeroed. NULL on no memory, or len 0. */
+/* len bytes (rounded up to pages) of separate frames, mapped contiguously, zeroed. NULL on no memory, or
+ * len 0. */
 void *kva_alloc_buffer(uint64_t len);
 void kva_free_buffer(void *buffer);
 /* Map device memory or any physical range [paddr, paddr + len) with a cache type. NULL on no memory. */

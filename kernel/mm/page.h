@@ -20,9 +20,9 @@
  *
  * A kind changes only while shares = pins = 0 and exactly one thread owns the page.
  *
- * (Z) zone lock while FREE, owning CPU while CACHED, else the owner named by the kind: page cache: object
- *lock; tables: context lock. (O) lock of the object that owns the page (kind FILE); fixed while the page is
- *in the tree.
+ * (Z) zone lock while FREE, whoever takes it out of its slot while CACHED, else the owner named by the kind: page
+ *     cache: object lock; tables: context lock.
+ * (O) lock of the object that owns the page (kind FILE); fixed while the page is in the tree.
  */
 #include "arch/mmu.h"
 #include "lib/assert.h"
@@ -50,14 +50,13 @@ enum page_flags {
 	/* While a frame is free the same bits say: */
 	PAGE_HEAD = 1 << 0, /* FREE: first frame of a block on a zone list */
 	PAGE_POISONED =
-	    1 << 2, /* FREE, CACHED: its bytes are poison, to be checked before it is used again (debug) */
+	    1 << 2, /* FREE, CACHED: its bytes are poison, checked before it is used again (debug) */
 };
 
 struct page {
 	_Atomic uint64_t state;
 	union {
-		struct { /* FREE blocks in a zone list, CACHED, lists of the owner: frame numbers, 0 = end
-			    (frame 0 is never ours) */
+		struct { /* FREE blocks in a zone list, lists of the owner: frame numbers, 0 = end */
 			uint32_t link_next, link_prev; /* (Z) */
 		};
 		struct {                     /* TABLE */

@@ -2,20 +2,20 @@
  * pcp.c - per-CPU caches of single frames, one for each zone.
  *
  * Nearly every request is for one frame and finds it here: a pop is one atomic exchange on memory that only
- *this CPU writes, a push is plain stores, both with preemption disabled. Frames in a cache have kind CACHED.
- *A cache that runs empty takes PCP_BATCH frames from its zone under one lock; one that is full gives the
- *oldest PCP_BATCH back.
+ * this CPU pushes to, a push is plain stores, both with preemption disabled. Frames in a cache have kind
+ * CACHED. A cache that runs empty takes PCP_BATCH frames from its zone under one lock; one that is full
+ * gives the oldest PCP_BATCH back.
  *
  * Other CPUs must be able to empty a cache, at once and from any context: when memory runs out, the last
- *frames may lie in the caches of CPUs that are idle, and blocks coalesce only when all caches are drained.
- *The choices were
- *	- to ask the owner (an interrupt and a wait: impossible under a spinlock of rank above the CPUs'
- *requests),
- *	- a spinlock for each cache: an atomic operation and four plain instructions more for every alloc and
- *every free,
- *	- to let anybody take single frames by exchanging a slot with 0: one atomic operation for an alloc and
- *none for a free. This is what we do. Whoever's exchange returns the frame number owns the frame. Only the
- *owner of the cache puts numbers in and moves `count`; it skips slots that others have emptied.
+ * frames may lie in the caches of CPUs that are idle, and blocks coalesce only when all caches are drained.
+ * The choices were
+ *	- to ask the owner: an interrupt and a wait, which is impossible under most spinlocks;
+ *	- a spinlock for each cache: about eight instructions more for every alloc and for every free,
+ *	  and an atomic operation in both;
+ *	- to let anybody take single frames by exchanging a slot with 0: one atomic operation for an
+ *	  alloc and none for a free. This is what we do.
+ * Whoever's exchange returns the frame number owns the frame. Only the owner of the cache puts numbers in
+ * and moves `count`; it skips slots that others have emptied.
  *
  * The watermark `min` is kept on the zone's own free count: frames in caches come on top.
  */

@@ -2,31 +2,32 @@
  * slab.c - caches of equal objects.
  *
  * A *slab* is a naturally aligned block of 2^order frames cut into objects. What it needs to know about
- *itself is in its first frame's record: the cache, links of the cache's list of partial slabs, and one word
- *with the head of its free list, the number of used objects and the number of objects that were ever handed
- *out (those behind have never been linked: a new slab is not touched). Free objects hold the index of the
- * next one. Every frame of a slab names the cache, so that kfree finds it.
+ * itself is in its first frame's record: the cache, links of the cache's list of partial slabs, and one
+ * word with the head of its free list, the number of used objects and the number of objects that were ever
+ * handed out (those behind have never been linked: a new slab is not touched). Free objects hold the index
+ * of the next one. Every frame of a slab names the cache, so that kfree finds it.
  *
  *	magazine of CPU 0 [o o o o . . .]   [o . . . .] magazine of CPU 1      taken and given without a lock
  *	             \                          /
  *	partial: slab -> slab -> slab       empty: at most one                 cache lock
  *	full slabs are on no list
  *
- * Between users and slabs each CPU has a *magazine*, a small stack of objects, with the same protocol as the
- *frame caches (pcp.c says why): the owner pops by an exchange and pushes by plain stores with preemption
- *disabled, anybody may take single objects out. All magazines of a CPU are one block of memory, got once, so
- *that a cache costs one struct and using it on another CPU takes no more frames.
+ * Between users and slabs each CPU has a *magazine*, a small stack of objects, with the same protocol as
+ * the frame caches (pcp.c says why): the owner pops by an exchange and pushes by plain stores with
+ * preemption disabled, anybody may take single objects out. All magazines of a CPU are one block of memory,
+ * got once, so that a cache costs one struct and using it on another CPU takes no more frames.
  *
  * A slab uses the smallest order that wastes at most an eighth: single frames for nearly everything, since
- *those can be had to the last one.
+ * those can be had to the last one.
  *
  * Locking: a cache's lock (RANK_SLAB) guards its slabs; frames are taken and given under it. The list lock
- *(RANK_SLAB_LIST) guards the list of caches and the use of magazine indices.
+ * (RANK_SLAB_LIST) guards the list of caches and the use of magazine indices.
  *
  * Invariants (slab_validate):
- *	S1  a partial slab has 0 < used < per_slab; its free list has fresh - used distinct members, all below
- *fresh. S2  cache.used = sum over partial slabs of used + per_slab * number of full slabs. S3  the kept empty
- *slab has used = 0.
+ *	SL1  a partial slab has 0 < used < per_slab; its free list has fresh - used distinct members,
+ *	     all below fresh.
+ *	SL2  cache.used = sum over partial slabs of used + per_slab * number of full slabs.
+ *	SL3  the kept empty slab has used = 0.
  */
 #include "arch/cpu.h"
 #include "lib/bits.h"
@@ -452,7 +453,7 @@ void slab_for_each_cache(void (*fn)(struct slab_cache *c, void *arg), void *arg)
 	spin_unlock(&list_lock);
 }
 
-/* S1: one slab with free objects. */
+/* SL1: one slab with free objects. */
 static struct slab_word validate_slab(struct slab_cache *c, struct page *head)
 {
 	struct slab_word w = slab_get(head);
@@ -475,14 +476,14 @@ void slab_validate(struct slab_cache *c)
 	uint32_t prev = 0;
 	for (uint32_t pfn = c->partial; pfn; prev = pfn, pfn = pfn_to_page(pfn)->link_next) {
 		struct slab_word w = validate_slab(c, pfn_to_page(pfn));
-		ASSERT(w.used && w.used < c->per_slab && pfn_to_page(pfn)->link_prev == prev); /* S1 */
+		ASSERT(w.used && w.used < c->per_slab && pfn_to_page(pfn)->link_prev == prev); /* SL1 */
 		used += w.used;
 		n++;
 	}
 	ASSERT(n == c->npartial && c->slabs >= n + !!c->empty);
-	ASSERT(c->used == used + (c->slabs - n - !!c->empty) * c->per_slab); /* S2 */
+	ASSERT(c->used == used + (c->slabs - n - !!c->empty) * c->per_slab); /* SL2 */
 	if (c->empty)
-		ASSERT(!validate_slab(c, pfn_to_page(c->empty)).used); /* S3 */
+		ASSERT(!validate_slab(c, pfn_to_page(c->empty)).used); /* SL3 */
 	spin_unlock(&c->lock);
 }
 

@@ -95,7 +95,8 @@ void slab_debug_free(struct slab_cache *c, void *object, void *where)
 }
 #elif defined(CONFIG_KASAN)
 /*
- * In kernels with the address sanitizer the compiler checks every access; slab.c, which keeps its links in free objects, is left out.
+ * In kernels with the address sanitizer the compiler checks every access; slab.c, which keeps its links in
+ * free objects, is left out.
  */
 void slab_debug_new(struct slab_cache *c, void *object)
 {

@@ -2,29 +2,32 @@
  * zone.c - buddy zones.
  *
  * A zone knows the usable frames of its part of physical memory as a short sorted list of runs. Memory is
- *handed to the buddy lists in *blocks* of 1024 frames (4 MiB, aligned), one at a time and only when a request
- *finds the lists empty: a block is then *opened*, its 1024 records are written - frames inside a run become
- *FREE, holes and ragged edges RESERVED - and its runs are cut into naturally aligned pieces. So boot does not
- *touch the records of memory that nobody asked for, and the records of unopened blocks may hold anything.
+ * handed to the buddy lists in *blocks* of 1024 frames (4 MiB, aligned), one at a time and only when a
+ * request finds the lists empty: a block is then *opened*, its 1024 records are written - frames inside a
+ * run become FREE, holes and ragged edges RESERVED - and its runs are cut into naturally aligned pieces. So
+ * boot does not touch the records of memory that nobody asked for, and the records of unopened blocks may
+ * hold anything.
  *
  *	runs      |--------|   |--------------------------------------------|
  *	blocks  |        |        |        |        |        |        |        |
  *	                   opened  <- cursor ->  virgin
  *
  * Free blocks of 2^k frames are on list k, linked by frame numbers inside their first records, which have
- *PAGE_HEAD and order k; all other frames of a free block are FREE with order 0. Merging looks only at the
- *record of the buddy, which lies in the same 4 MiB block and so was written when that was opened. A hole's
- *record says RESERVED, which is no buddy.
+ * PAGE_HEAD and order k; all other frames of a free block are FREE with order 0. Merging looks only at the
+ * record of the buddy, which lies in the same 4 MiB block and so was written when that was opened. A hole's
+ * record says RESERVED, which is no buddy.
  *
- * Invariants (zone_validate):
- *	F1  a block on list k is aligned to 2^k frames, lies inside one run, below the cursor, and its records
- *say FREE. F2  a block and its buddy are never both on list k < FRAME_MAX_ORDER. F3  free = sum over k of
- *nblocks[k] << k, + virgin; virgin = frames of runs at or above the cursor. F4  bit k of nonempty is set
- *exactly when list k has a block, and links go both ways. F5  every FREE record of the zone belongs to
- *exactly one listed block.
+ * Invariants (zone_validate_locked):
+ *	F1  a block on list k is aligned to 2^k frames, lies inside one run, below the cursor, and its
+ *	    records say FREE.
+ *	F2  a block and its buddy are never both on list k < FRAME_MAX_ORDER.
+ *	F3  free = sum over k of nblocks[k] << k, + virgin; virgin = frames of runs at or above the
+ *	    cursor.
+ *	F4  bit k of nonempty is set exactly when list k has a block, and links go both ways.
+ *	F5  every FREE record of the zone belongs to exactly one listed block.
  *
  * Rejected: bitmaps (they cannot say what a used frame is used for), lists on the heap (the allocator would
- *need itself), writing all records at boot (16 GiB: 128 MiB of records).
+ * need itself), writing all records at boot (16 GiB: 128 MiB of records).
  */
 #include "lib/string.h"
 #include "mm/frame_priv.h"

@@ -107,25 +107,38 @@ static err_t map_fixed(struct load *l, uaddr_t start, uaddr_t end, unsigned prot
 	return start == end ? 0 : space_map(l->space, &m, &where);
 }
 
+static uint64_t page_down(uint64_t x)
+{
+	return ALIGN_DOWN(x, (uint64_t)PAGE_SIZE);
+}
+static uint64_t page_up(uint64_t x)
+{
+	return ALIGN_UP(x, (uint64_t)PAGE_SIZE);
+}
+
+static const uint8_t zeros[PAGE_SIZE];
+
+/* What can be written or executed can be read, as for mmap. */
+static unsigned segment_prot(const struct elf_segment *s)
+{
+	return s->prot & (ELF_WRITE | ELF_EXEC) ? s->prot | ELF_READ : s->prot;
+}
+
 /* The file part of a segment, by whole pages, and zeros behind it. Where the file part ends inside a page whose rest must read as zero, that page is written, so it is
  * mapped writable until that is done. */
 static err_t map_segment(struct load *l, const struct elf_segment *s)
 {
-	uaddr_t start = l->bias + s->vaddr, page = ALIGN_DOWN(start, (uint64_t)PAGE_SIZE);
-	uaddr_t file_end = start + s->filesz, end = ALIGN_UP(start + s->memsz, (uint64_t)PAGE_SIZE);
-	uaddr_t file_page_end = s->filesz ? ALIGN_UP(file_end, (uint64_t)PAGE_SIZE) : page;
-	bool cut = s->filesz && s->memsz > s->filesz && file_end != file_page_end;
-	bool read_only = !(s->prot & ELF_WRITE);
-	err_t err = map_fixed(l, page, file_page_end, cut ? s->prot | VM_WRITE | VM_READ : s->prot, 0,
-	    l->file->object, s->offset >> PAGE_SHIFT);
+	uaddr_t start = l->bias + s->vaddr, file_end = start + s->filesz, page = page_down(start);
+	uaddr_t zeros_from = s->filesz ? page_up(file_end) : page;
+	bool cut = s->filesz && s->memsz > s->filesz && file_end != zeros_from;
+	unsigned wanted = segment_prot(s), prot = cut ? wanted | VM_WRITE | VM_READ : wanted;
+	err_t err = map_fixed(l, page, zeros_from, prot, 0, l->file->object, s->offset >> PAGE_SHIFT);
 	if (!err)
-		err = map_fixed(l, file_page_end, end, s->prot, 0, NULL, 0);
-	if (!err && cut) {
-		static const uint8_t zeros[PAGE_SIZE];
-		err = put(l->space, file_end, zeros, file_page_end - file_end);
-		if (!err && read_only)
-			err = space_protect(l->space, page, file_page_end - page, s->prot);
-	}
+		err = map_fixed(l, zeros_from, page_up(start + s->memsz), wanted, 0, NULL, 0);
+	if (!err && cut)
+		err = put(l->space, file_end, zeros, zeros_from - file_end);
+	if (!err && prot != wanted)
+		err = space_protect(l->space, page, zeros_from - page, wanted);
 	return err;
 }
 

@@ -13,7 +13,7 @@
 #include "proc/proc_priv.h"
 #include "vm/space.h"
 
-static struct spinlock reaper_lock = SPINLOCK_INIT("reaper", RANK_WAIT);
+static struct spinlock reaper_lock = SPINLOCK_INIT("reaper", RANK_SERVICE);
 static struct list reaper_list = LIST_INIT(reaper_list); /* reaper_lock: struct user_thread by link */
 static struct waitq reaper_wait;
 static struct thread reaper_thread;

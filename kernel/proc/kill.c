@@ -4,8 +4,8 @@
 #include "lib/bits.h"
 #include "proc/process.h"
 
-#define IGNORED  (BIT(SIGCHLD) | BIT(SIGCONT) | BIT(SIGURG) | BIT(SIGWINCH))
-#define STOPPING (BIT(SIGSTOP) | BIT(SIGTSTP) | BIT(SIGTTIN) | BIT(SIGTTOU))
+#define IGNORED  (BIT(SIGNAL_CHLD) | BIT(SIGNAL_CONT) | BIT(SIGNAL_URG) | BIT(SIGNAL_WINCH))
+#define STOPPING (BIT(SIGNAL_STOP) | BIT(SIGNAL_TSTP) | BIT(SIGNAL_TTIN) | BIT(SIGNAL_TTOU))
 
 static bool signal_in(int signal, uint64_t set)
 {
@@ -17,14 +17,14 @@ const char *signal_name(int signal)
 	static const char *const names[] = {[1] = "SIGHUP",
 	    [2] = "SIGINT",
 	    [3] = "SIGQUIT",
-	    [SIGILL] = "SIGILL",
-	    [SIGTRAP] = "SIGTRAP",
+	    [SIGNAL_ILL] = "SIGILL",
+	    [SIGNAL_TRAP] = "SIGTRAP",
 	    [6] = "SIGABRT",
-	    [SIGBUS] = "SIGBUS",
-	    [SIGFPE] = "SIGFPE",
-	    [SIGKILL] = "SIGKILL",
+	    [SIGNAL_BUS] = "SIGBUS",
+	    [SIGNAL_FPE] = "SIGFPE",
+	    [SIGNAL_KILL] = "SIGKILL",
 	    [10] = "SIGUSR1",
-	    [SIGSEGV] = "SIGSEGV",
+	    [SIGNAL_SEGV] = "SIGSEGV",
 	    [12] = "SIGUSR2",
 	    [13] = "SIGPIPE",
 	    [14] = "SIGALRM",

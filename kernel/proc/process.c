@@ -14,7 +14,7 @@
 
 enum { PID_BUCKETS = 256 };
 
-struct spinlock process_tree_lock = SPINLOCK_INIT("process tree", RANK_WAIT);
+struct spinlock process_tree_lock = SPINLOCK_INIT("process tree", RANK_SERVICE);
 static struct list pid_table[PID_BUCKETS]; /* process_tree_lock */
 static uint32_t pid_next = PID_INIT;       /* process_tree_lock: where the search for a free number starts */
 static unsigned nprocesses;                /* process_tree_lock */

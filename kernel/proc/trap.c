@@ -12,17 +12,17 @@ enum { VECTORS = 32 };
 static int signal_of_vector(unsigned vector)
 {
 	static const uint8_t signals[VECTORS] = {
-	    [0] = SIGFPE,  /* divide */
-	    [1] = SIGTRAP, /* debug */
-	    [3] = SIGTRAP, /* breakpoint */
-	    [6] = SIGILL,  /* invalid opcode */
-	    [11] = SIGBUS, /* segment not present */
-	    [12] = SIGBUS, /* stack segment */
-	    [16] = SIGFPE, /* x87 */
-	    [17] = SIGBUS, /* alignment check */
-	    [19] = SIGFPE, /* SIMD */
+	    [0] = SIGNAL_FPE,  /* divide */
+	    [1] = SIGNAL_TRAP, /* debug */
+	    [3] = SIGNAL_TRAP, /* breakpoint */
+	    [6] = SIGNAL_ILL,  /* invalid opcode */
+	    [11] = SIGNAL_BUS, /* segment not present */
+	    [12] = SIGNAL_BUS, /* stack segment */
+	    [16] = SIGNAL_FPE, /* x87 */
+	    [17] = SIGNAL_BUS, /* alignment check */
+	    [19] = SIGNAL_FPE, /* SIMD */
 	};
-	return vector < VECTORS && signals[vector] ? signals[vector] : SIGSEGV;
+	return vector < VECTORS && signals[vector] ? signals[vector] : SIGNAL_SEGV;
 }
 
 static int signal_of_fault(err_t why)
@@ -30,12 +30,12 @@ static int signal_of_fault(err_t why)
 	switch (why) {
 	case -ENOMEM:
 	case -EINTR: /* killed while it waited for the page: decided already */
-		return SIGKILL;
+		return SIGNAL_KILL;
 	case -EFAULT:
 	case -EACCES:
-		return SIGSEGV;
+		return SIGNAL_SEGV;
 	default:
-		return SIGBUS;
+		return SIGNAL_BUS;
 	}
 }
 
@@ -73,7 +73,7 @@ void upcall_exit_work(void)
 	while (cpu_need_resched() || (load_relaxed(&t->flags) & THREAD_KILLED)) {
 		irq_enable();
 		if (load_relaxed(&t->flags) & THREAD_KILLED)
-			user_thread_exit(wait_status_killed(SIGKILL));
+			user_thread_exit(wait_status_killed(SIGNAL_KILL));
 		preempt_check();
 		irq_disable();
 	}

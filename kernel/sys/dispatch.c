@@ -16,7 +16,7 @@ typedef int64_t syscall_fn(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uin
 
 enum { UNKNOWN_MAX = 128 };
 
-static struct spinlock unknown_lock = SPINLOCK_INIT("unknown calls", RANK_WAIT);
+static struct spinlock unknown_lock = SPINLOCK_INIT("unknown calls", RANK_SERVICE);
 static uint64_t unknown_numbers[UNKNOWN_MAX]; /* unknown_lock: those that were logged */
 static unsigned unknown_count;                /* unknown_lock */
 

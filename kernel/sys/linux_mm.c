@@ -25,6 +25,9 @@ enum map_bits {
 	MAP_FIXED_NOREPLACE = 0x100000,
 };
 
+#define MAP_32BIT_FLOOR   GIB(1) /* the range that Linux takes */
+#define MAP_32BIT_CEILING GIB(2)
+
 enum advice {
 	MADV_NORMAL = 0,
 	MADV_RANDOM = 1,
@@ -88,7 +91,7 @@ static err_t check_mmap(uaddr_t addr, uint64_t *len, int32_t flags, int32_t fd, 
 	if (type != MAP_SHARED && type != MAP_PRIVATE)
 		return -EINVAL;
 	/* What would have to work in another way than asked for is refused, not ignored. */
-	return flags & (MAP_32BIT | MAP_GROWSDOWN | MAP_HUGETLB) ? -ENOTSUP : 0;
+	return flags & (MAP_GROWSDOWN | MAP_HUGETLB) ? -ENOTSUP : 0;
 }
 
 int64_t sys_mmap(uaddr_t addr, uint64_t len, int32_t prot, int32_t flags, int32_t fd, int64_t offset)
@@ -100,6 +103,10 @@ int64_t sys_mmap(uaddr_t addr, uint64_t len, int32_t prot, int32_t flags, int32_
 		return err;
 	args.addr = args.flags & VM_MAP_FIXED ? addr : ALIGN_DOWN(addr, (uint64_t)PAGE_SIZE);
 	args.len = len;
+	if (flags & MAP_32BIT) {
+		args.floor = MAP_32BIT_FLOOR;
+		args.ceiling = MAP_32BIT_CEILING;
+	}
 	if (args.flags & VM_MAP_SHARED) {
 		err = object_create_anon(0, len >> PAGE_SHIFT, NULL, &args.object);
 		if (err)

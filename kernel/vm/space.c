@@ -110,10 +110,11 @@ void region_split(struct region *r, uaddr_t addr, struct region *upper)
 	upper->max_prot = r->max_prot;
 	upper->flags = r->flags;
 	object_get(r->object);
+	object_add_viewer(
+	    upper); /* before r gives the range up: reverse walkers must find each page in a viewer */
 	region_set_bounds(r, r->start, addr, r->offset);
 	region_update(set, r);
 	region_insert(set, upper);
-	object_add_viewer(upper);
 }
 
 /* Could b, which follows a directly, be one window with it? */
@@ -123,14 +124,14 @@ static bool regions_are_like(const struct region *a, const struct region *b)
 	       a->prot == b->prot && a->max_prot == b->max_prot && a->flags == b->flags;
 }
 
-/* b goes, a takes over its range. The object is never without a viewer of a page. */
+/* b goes, a takes over its range, before b leaves the viewers: the object is never without a viewer of a page. */
 static void region_absorb(struct vm_space *s, struct region *a, struct region *b)
 {
 	uaddr_t end = b->end;
 	region_remove(&s->regions, b);
-	object_remove_viewer(b);
 	region_set_bounds(a, a->start, end, a->offset);
 	region_update(&s->regions, a);
+	object_remove_viewer(b);
 	region_free(b);
 }
 

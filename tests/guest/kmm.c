@@ -1,5 +1,6 @@
 /*
- * kmm.c - frames, slabs and the kernel VA arena on the real machine: all its memory, its CPUs and its page tables.
+ * kmm.c - frames, slabs and the kernel VA arena on the real machine: all its memory, its CPUs and its page
+ * tables.
  */
 #include "ktest.h"
 #include "arch/clock.h"
@@ -138,7 +139,10 @@ KTEST_LONG(frame_random_on_all_cpus, 240)
 	}
 }
 
-/* What page number n of memory holds: one word in every page, the whole page in one of 64. */
+/* What a page holds: one word in every page, the whole page in one of 64. The host meets most of this
+ * memory for the first time, which takes it a while. */
+enum { PROGRESS = GIB(2) >> PAGE_SHIFT };
+
 static uint64_t content_of(const struct page *p)
 {
 	return page_to_pfn(p) * 0x9e3779b97f4a7c15 ^ 0x5bd1e995;
@@ -166,7 +170,8 @@ static bool has_content(struct page *p)
 	return true;
 }
 
-/* All memory that is free, down to the last frame, is ours to use, is there, and is not the same memory twice. */
+/* All memory that is free, down to the last frame, is ours to use, is there, and is not the same memory
+ * twice. */
 KTEST_LONG(frame_all_memory_to_the_last_page, 300)
 {
 	frame_drain_all();
@@ -176,7 +181,8 @@ KTEST_LONG(frame_all_memory_to_the_last_page, 300)
 		p->link_next = list ? (uint32_t)page_to_pfn(list) : 0;
 		list = p;
 		write_content(p);
-		n++;
+		if (++n % PROGRESS == 0)
+			kt_note("%llu GiB written", (unsigned long long)(n * PAGE_SIZE / GIB(1)));
 	}
 	uint64_t left = frame_free_count(), kinds[PAGE_KINDS], sum = 0;
 	frame_count_kinds(kinds);
@@ -403,7 +409,7 @@ static void random_areas(void *arg, unsigned id)
 {
 	uint64_t s = 99 + id;
 	(void)arg;
-	for (unsigned i = 0; i < 600; i++) {
+	for (unsigned i = 0; i < 200; i++) {
 		uint64_t r = kt_random(&s), pages = 1 + r % 5;
 		uint64_t *fresh = kva_alloc_buffer(pages << PAGE_SHIFT);
 		if (fresh)

@@ -142,11 +142,11 @@ bool kt_run_threads(unsigned n, void (*fn)(void *arg, unsigned i), void *arg)
 	return true;
 }
 
-/* Does the list of prefixes (commas between; "all" but measurements) select the name? */
+/* Does the list of prefixes (commas between; "all" but measurements and what ends in a panic) select the name? */
 static bool selects(const char *pattern, const char *name)
 {
 	if (strcmp(pattern, "all") == 0)
-		return strncmp(name, "bench", 5) != 0;
+		return strncmp(name, "bench_", 6) != 0 && strncmp(name, "fatal_", 6) != 0;
 	for (const char *p = pattern; *p;) {
 		const char *comma = strchr(p, ',');
 		size_t n = comma ? (size_t)(comma - p) : strlen(p);

@@ -312,22 +312,27 @@ CALL(bad_clock, syscall(SYS_clock_gettime, 1, a))
 CALL(bad_clock_res, syscall(SYS_clock_getres, 1, a))
 CALL(bad_nanosleep, syscall(SYS_nanosleep, a, NULL))
 CALL(bad_clock_nanosleep, syscall(SYS_clock_nanosleep, 1, 0, a, NULL))
-CALL(bad_random, syscall(SYS_getrandom, a == (uintptr_t)edge - 1 ? (uintptr_t)edge : a, 1, 0))
 CALL(bad_get_fs, syscall(SYS_arch_prctl, 0x1003, a))
 CALL(bad_argv, syscall(SYS_execve, "/proc/self/exe", a, no_strings))
 
+/* A write whose first bytes can be read is done in part: give an address where none can. */
+static uintptr_t wholly_bad(uintptr_t a)
+{
+	return a == (uintptr_t)edge - 1 ? (uintptr_t)edge : a == USER_TOP - 4 ? USER_TOP : a;
+}
+CALL(bad_random, syscall(SYS_getrandom, wholly_bad(a), 8, 0))
 static long bad_path(uintptr_t a)
 {
 	edge[-1] = 'x'; /* an earlier call may have left a terminator there */
-	return syscall(SYS_execve, a, no_strings, no_strings);
+	return syscall(SYS_execve, a == USER_TOP - 4 ? USER_TOP : a, no_strings, no_strings);
 }
 static long bad_write(uintptr_t a)
 {
-	return syscall(SYS_write, 1, a == (uintptr_t)edge - 1 ? (uintptr_t)edge : a, 8);
+	return syscall(SYS_write, 1, wholly_bad(a), 8);
 }
 static long bad_writev_base(uintptr_t a)
 {
-	iov.base = (long)(a == (uintptr_t)edge - 1 ? (uintptr_t)edge : a);
+	iov.base = (long)wholly_bad(a);
 	return syscall(SYS_writev, 1, &iov, 1);
 }
 static long bad_wait_status(uintptr_t a)
@@ -335,7 +340,7 @@ static long bad_wait_status(uintptr_t a)
 	fflush(stdout);
 	if (fork() == 0)
 		_exit(0);
-	return syscall(SYS_wait4, -1, a, 0, NULL); /* the child is gone either way */
+	return syscall(SYS_wait4, -1, wholly_bad(a), 0, NULL); /* the child is gone either way */
 }
 static long bad_rusage(uintptr_t a)
 {

@@ -1,6 +1,6 @@
 /*
- * test_kva.c - the kernel VA arena on the mock MMU: what is handed out is mapped, guards and freed areas are not, on any CPU; nothing is left behind
- * by freeing or by failing.
+ * test_kva.c - the kernel VA arena on the mock MMU: what is handed out is mapped, guards and freed areas are
+ * not, on any CPU; nothing is left behind by freeing or by failing.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -57,7 +57,8 @@ static bool is_mapped(vaddr_t va)
 	return byte_at(va, MMU_READ);
 }
 
-/* The pages [start, start + npages) can be read and written, neither run nor seen by users; the pages around cannot be touched. */
+/* The pages [start, start + npages) can be read and written, neither run nor seen by users; the pages
+ * around cannot be touched. */
 static void check_area(vaddr_t start, uint64_t npages, bool writable)
 {
 	struct mmu_translation t;

@@ -6,7 +6,9 @@
   quire-tree EXPR         nodes and pages of a struct page_tree (or of a struct vm_object's)
   quire-page EXPR         the record of a frame: a frame number, or a struct page *
   quire-threads           every thread, with a backtrace
-  quire-ksyms ADDR        function and line of an address
+  quire-where ADDR        function and line of an address
+  quire-trace [MAX]       step to the return into user mode (or MAX instructions, 10000), and count instructions by function:
+                          what a fault or a system call consists of. Start at the user instruction that enters the kernel
 
 They read memory of the stopped guest and change nothing.
 """
@@ -237,6 +239,25 @@ def show_threads(arguments):
             print(f"    {where(address)}")
 
 
+def trace(arguments):
+    limit = number(arguments[0]) if arguments else 10000
+    counts, path, total = {}, [], 0
+    began_in_user = number("$pc") < DIRECT_MAP
+    while total < limit:
+        gdb.execute("stepi", to_string=True)
+        pc = number("$pc")
+        if pc < DIRECT_MAP and began_in_user:
+            break
+        total += 1
+        name = gdb.execute(f"info symbol {pc:#x}", to_string=True).split()[0]
+        counts[name] = counts.get(name, 0) + 1
+        if not path or path[-1] != name:
+            path.append(name)
+    print(f"{total} instructions: {' > '.join(path)}")
+    for name, count in sorted(counts.items(), key=lambda item: -item[1]):
+        print(f"  {count:6} {name}")
+
+
 def show_symbol(arguments):
     print(where(number(arguments[0])))
 
@@ -246,4 +267,5 @@ Command("quire-space", show_space)
 Command("quire-tree", show_tree)
 Command("quire-page", show_page)
 Command("quire-threads", show_threads)
-Command("quire-ksyms", show_symbol)
+Command("quire-where", show_symbol)
+Command("quire-trace", trace)

@@ -96,6 +96,14 @@ static void note(struct mmu_gather *g, vaddr_t start, vaddr_t end)
 	g->end = MAX(g->end, end);
 }
 
+/* Called with ctx locked, before a change of [start, end): somebody else may have removed or narrowed something there and not have flushed it yet. We find nothing to do, but may not
+ * go on as if nobody had the old translation: flush the range ourselves. */
+static void note_others(struct mmu_gather *g, vaddr_t start, vaddr_t end)
+{
+	if (load_acquire(&g->ctx->pending) > !mmu_gather_is_empty(g))
+		note(g, start, end);
+}
+
 static void gather_table(struct mmu_gather *g, struct page *table)
 {
 	table->table_next = g->tables ? (uint32_t)page_to_pfn(g->tables) : 0;
@@ -388,6 +396,7 @@ static void change_range(struct change *c, vaddr_t start, vaddr_t end)
 	c->start = start;
 	c->last = end - 1;
 	spin_lock(&c->ctx->lock);
+	note_others(c->g, start, end);
 	change_table(c, c->ctx->root, TOP, root_base(start));
 	spin_unlock(&c->ctx->lock);
 }
@@ -433,6 +442,7 @@ void mmu_write_protect(struct mmu_context *ctx, vaddr_t start, vaddr_t end, stru
 		return;
 	struct change c = {.ctx = ctx, .g = g, .start = start, .last = end - 1};
 	spin_lock(&ctx->lock);
+	note_others(g, start, end);
 	protect_table(&c, ctx->root, TOP, root_base(start));
 	spin_unlock(&ctx->lock);
 }

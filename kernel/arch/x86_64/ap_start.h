@@ -1,19 +1,19 @@
 #pragma once
 /* ap_start.h - what smp.c fills in for the code of ap_start.S. Offsets are from the start of the page that the code is copied to. */
-#define AP_DATA        0x800 /* where the data begins; the code is shorter: asserted in smp.c */
-#define AP_TICKET      (AP_DATA + 0)
-#define AP_LIMIT       (AP_DATA + 4)
-#define AP_GDTR        (AP_DATA + 8)
-#define AP_JUMP32      (AP_DATA + 16)
-#define AP_JUMP64      (AP_DATA + 24)
-#define AP_CR3         (AP_DATA + 32)
-#define AP_EFER        (AP_DATA + 36)
-#define AP_STACKS      (AP_DATA + 40)
-#define AP_ENTRY       (AP_DATA + 48)
-#define AP_GDT         (AP_DATA + 56)
-#define AP_SEL_CODE64  0x08
-#define AP_SEL_DATA    0x10
-#define AP_SEL_CODE32  0x18
+#define AP_DATA       0x800 /* where the data begins; the code is shorter: asserted in smp.c */
+#define AP_TICKET     (AP_DATA + 0)
+#define AP_LIMIT      (AP_DATA + 4)
+#define AP_GDTR       (AP_DATA + 8)
+#define AP_JUMP32     (AP_DATA + 16)
+#define AP_JUMP64     (AP_DATA + 24)
+#define AP_CR3        (AP_DATA + 32)
+#define AP_EFER       (AP_DATA + 36)
+#define AP_STACKS     (AP_DATA + 40)
+#define AP_ENTRY      (AP_DATA + 48)
+#define AP_GDT        (AP_DATA + 56)
+#define AP_SEL_CODE64 0x08
+#define AP_SEL_DATA   0x10
+#define AP_SEL_CODE32 0x18
 
 #ifndef __ASSEMBLER__
 #include "lib/atomic.h"

@@ -18,15 +18,15 @@ struct isa_route {
 };
 
 struct topology {
-	const char *source;                /* "acpi", "mptable" or "default": for the log */
+	const char *source; /* "acpi", "mptable" or "default": for the log */
 	paddr_t lapic_base;
-	uint32_t ncpus;                    /* CPUs that can be used, the boot CPU first */
-	uint32_t apic_ids[MAX_CPUS];       /* by CPU number */
-	uint32_t ignored_cpus;             /* beyond MAX_CPUS, or unreachable in xAPIC mode */
+	uint32_t ncpus;              /* CPUs that can be used, the boot CPU first */
+	uint32_t apic_ids[MAX_CPUS]; /* by CPU number */
+	uint32_t ignored_cpus;       /* beyond MAX_CPUS, or unreachable in xAPIC mode */
 	unsigned nioapics;
 	struct ioapic_info ioapics[MAX_IOAPICS];
 	struct isa_route isa[ISA_LINES];
-	uint32_t nmi_lint;                 /* LINT pin that NMI comes in by: 1 unless the tables say otherwise */
+	uint32_t nmi_lint; /* LINT pin that NMI comes in by: 1 unless the tables say otherwise */
 };
 extern struct topology topology;
 

@@ -31,18 +31,18 @@ enum {
 	PIT_CHANNEL0 = 0x40,
 	PIT_COMMAND = 0x43,
 	PM_TIMER_HZ = 3579545,
-	WINDOW_US = 500,           /* of the reference, twice */
+	WINDOW_US = 500, /* of the reference, twice */
 	LAPIC_WINDOW_NS = 300000,
 	SAMPLES = 5,
 	ATTEMPTS = 10,
-	AGREE = 200,               /* two windows may differ by one part in so many */
+	AGREE = 200, /* two windows may differ by one part in so many */
 	SYNC_ROUNDS = 12,
-	SYNC_NS = 20000000,        /* no more rounds after this time */
-	FADT_PM_TIMER = 76,        /* offset of PM_TMR_BLK: ACPI 6.5, 5.2.9 */
+	SYNC_NS = 20000000, /* no more rounds after this time */
+	FADT_PM_TIMER = 76, /* offset of PM_TMR_BLK: ACPI 6.5, 5.2.9 */
 	FADT_PM_TIMER_END = 80,
 };
 
-#define NSEC_PER_SEC 1000000000ULL
+#define NSEC_PER_SEC        1000000000ULL
 #define HYPERVISOR_LAPIC_HZ NSEC_PER_SEC /* of QEMU and KVM, whatever the host */
 
 /* (C) constant after clock_init and smp_start; (P) by the CPU itself, interrupts disabled. */
@@ -205,7 +205,8 @@ static uint32_t lapic_count_up(void)
 
 static uint64_t measure_by_lapic(void)
 {
-	static const struct reference lapic = {"LAPIC timer", HYPERVISOR_LAPIC_HZ, UINT32_MAX, lapic_count_up};
+	static const struct reference lapic = {
+	    "LAPIC timer", HYPERVISOR_LAPIC_HZ, UINT32_MAX, lapic_count_up};
 	if (!cpu_features.hypervisor || cpu_features.tsc_deadline)
 		return 0;
 	lapic_timer_start(UINT32_MAX);
@@ -269,7 +270,8 @@ static uint64_t measure_lapic_rate(void)
 		last = hz;
 	}
 	lapic_timer_start(0);
-	bool known = cpu_features.hypervisor && hz > HYPERVISOR_LAPIC_HZ / 100 * 97 && hz < HYPERVISOR_LAPIC_HZ / 100 * 103;
+	bool known = cpu_features.hypervisor && hz > HYPERVISOR_LAPIC_HZ / 100 * 97 &&
+		     hz < HYPERVISOR_LAPIC_HZ / 100 * 103;
 	return known ? HYPERVISOR_LAPIC_HZ : hz;
 }
 
@@ -290,8 +292,8 @@ void clock_init(void)
 	clock.tsc_hz = hz;
 	uint64_t lapic_hz = cpu_features.tsc_deadline ? 0 : measure_lapic_rate();
 	clock.lapic_per_ns = ratio32(lapic_hz, NSEC_PER_SEC);
-	log_info("clock", "TSC %llu kHz by %s, LAPIC timer %llu kHz", (unsigned long long)hz / 1000, clock.source,
-	    (unsigned long long)lapic_hz / 1000);
+	log_info("clock", "TSC %llu kHz by %s, LAPIC timer %llu kHz", (unsigned long long)hz / 1000,
+	    clock.source, (unsigned long long)lapic_hz / 1000);
 }
 
 /* -- telling time ------------------------------------------------------------------------------------------------ */
@@ -328,7 +330,8 @@ static void arm(nsec_t deadline)
 		lapic_timer_tsc(cpu_cycles() + scale(left, clock.ticks_per_ns) + 1);
 		return;
 	}
-	uint64_t count = left > UINT32_MAX ? scale(UINT32_MAX, clock.lapic_per_ns) : scale(left, clock.lapic_per_ns);
+	uint64_t count =
+	    left > UINT32_MAX ? scale(UINT32_MAX, clock.lapic_per_ns) : scale(left, clock.lapic_per_ns);
 	lapic_timer_start((uint32_t)MIN(count + 1, UINT32_MAX));
 }
 
@@ -375,7 +378,8 @@ void clock_sync_source(uint32_t target)
 	while (!load_acquire(&sync.done)) {
 		uint32_t asked = load_acquire(&sync.round);
 		if (asked != answered && (asked & 1)) {
-			store_relaxed(&sync.tsc, cpu_cycles());
+			store_relaxed(&sync.tsc,
+			    common_tsc()); /* this thread may have moved to a CPU that was corrected */
 			answered = asked + 1;
 			store_release(&sync.round, answered);
 		}

@@ -150,6 +150,11 @@ void dump_nmi(struct trap_frame *f)
 {
 	if (!load_relaxed(&stopping))
 		trap_panic(f, "non-maskable interrupt");
+	dump_answer(f);
+}
+
+void dump_answer(struct trap_frame *f)
+{
 	store_release(&frames[cpu_id()], f);
 	for (;;)
 		__asm__ volatile("cli; hlt");
@@ -160,4 +165,11 @@ void dump_exit(uint8_t status)
 	out8(EXIT_PORT, status);
 	for (;;)
 		__asm__ volatile("cli; hlt");
+}
+
+void machine_halt(bool clean)
+{
+	irq_disable();
+	dump_stop_others();
+	dump_exit(clean ? DUMP_EXIT_CLEAN : DUMP_EXIT_FAILED);
 }

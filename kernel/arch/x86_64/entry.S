@@ -64,7 +64,12 @@ trap_entry_kernel:
 	cld
 	PUSH_REGISTERS
 	movq %rsp, %rdi
+	/* A frame that says where the exception came from, for backtraces. */
+	pushq TRAP_RIP(%rsp)
+	pushq %rbp
+	movq %rsp, %rbp
 	call trap_kernel
+	addq $16, %rsp
 	POP_REGISTERS
 	addq $16, %rsp
 	iretq

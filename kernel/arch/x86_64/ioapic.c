@@ -70,8 +70,8 @@ err_t ioapic_init(void)
 		io->npins = (version >> 16 & 0xff) + 1;
 		for (unsigned pin = 0; pin < io->npins; pin++)
 			ioapic_write(io, IOAPIC_ENTRY + 2 * pin, ENTRY_MASKED);
-		log_info("irq", "ioapic at %#llx: GSI %u to %u", (unsigned long long)topology.ioapics[i].base, io->gsi_base,
-		    io->gsi_base + io->npins - 1);
+		log_info("irq", "ioapic at %#llx: GSI %u to %u", (unsigned long long)topology.ioapics[i].base,
+		    io->gsi_base, io->gsi_base + io->npins - 1);
 		nioapics++;
 	}
 	return 0;

@@ -153,7 +153,8 @@ err_t irq_connect_msi(irq_handler *handler, void *arg, uint64_t *address, uint32
 void irq_disconnect_msi(uint64_t address, uint32_t data)
 {
 	unsigned i = (data & 0xff) - VECTOR_DEVICE_FIRST;
-	ASSERT(address >> 20 == MSI_ADDRESS >> 20 && i < NVECTORS && vectors[i].used && vectors[i].gsi == NO_GSI);
+	ASSERT(address >> 20 == MSI_ADDRESS >> 20 && i < NVECTORS && vectors[i].used &&
+	       vectors[i].gsi == NO_GSI);
 	vector_release(&vectors[i]);
 }
 

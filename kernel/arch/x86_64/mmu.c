@@ -67,7 +67,8 @@ err_t mmu_enter(struct mmu_context *ctx, vaddr_t va, paddr_t paddr, unsigned fla
 	return err;
 }
 
-void mmu_enter_around(struct mmu_context *ctx, vaddr_t va, struct page *const *pages, unsigned n, unsigned flags)
+void mmu_enter_around(
+    struct mmu_context *ctx, vaddr_t va, struct page *const *pages, unsigned n, unsigned flags)
 {
 	DEBUG_ASSERT(range_is_valid(ctx, va, va + (uint64_t)n * PAGE_SIZE) && flags_are_valid(ctx, flags));
 	spin_lock(&ctx->lock);
@@ -79,7 +80,8 @@ err_t mmu_enter_range(struct mmu_context *ctx, vaddr_t va, paddr_t paddr, uint64
 {
 	struct mmu_gather g;
 	uint64_t done = 0, size;
-	ASSERT(range_is_valid(ctx, va, va + len) && flags_are_valid(ctx, flags) && IS_ALIGNED(paddr, PAGE_SIZE));
+	ASSERT(
+	    range_is_valid(ctx, va, va + len) && flags_are_valid(ctx, flags) && IS_ALIGNED(paddr, PAGE_SIZE));
 	mmu_gather_begin(&g, ctx);
 	spin_lock(&ctx->lock);
 	err_t err = tables_any_present(&ctx->tables, va, va + len) ? -EEXIST : 0;

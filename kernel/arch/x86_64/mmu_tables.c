@@ -54,6 +54,7 @@ static const uint64_t cache_bits[] = {
     [MMU_UC_MINUS] = PTE_PCD,
     [MMU_UC] = PTE_PCD | PTE_PWT,
     [MMU_WC] = PTE_PAT | PTE_PCD | PTE_PWT,
+    [7] = 0,
 };
 
 static inline pte_t *table_at(paddr_t pa)
@@ -76,15 +77,20 @@ static inline bool is_user(vaddr_t va)
 	return !(va >> 63);
 }
 
-/* The bits of a 4 KiB leaf with these rights, without its address. */
+/* The bits of a 4 KiB leaf by its rights, flags & 0x1f. */
+#define LEAF_W(f)  ((f)&MMU_WRITE ? PTE_W : 0)
+#define LEAF_U(f)  ((f)&MMU_USER ? PTE_U : 0)
+#define LEAF_G(f)  ((f)&MMU_GLOBAL ? PTE_G : 0)
+#define LEAF_NX(f) ((f)&MMU_EXEC ? 0 : PTE_NX)
+#define LEAF(f)    (PTE_P | LEAF_W(f) | LEAF_U(f) | LEAF_G(f) | LEAF_NX(f))
+#define LEAVES(f)  LEAF(f), LEAF((f) + 1), LEAF((f) + 2), LEAF((f) + 3)
+static const uint64_t rights_bits[32] = {
+    LEAVES(0), LEAVES(4), LEAVES(8), LEAVES(12), LEAVES(16), LEAVES(20), LEAVES(24), LEAVES(28)};
+
+/* The bits of a 4 KiB leaf with these flags, without its address. */
 static inline uint64_t leaf_bits(unsigned flags)
 {
-	uint64_t e = PTE_P | cache_bits[flags >> MMU_CACHE_SHIFT & 7];
-	e |= flags & MMU_WRITE ? PTE_W : 0;
-	e |= flags & MMU_USER ? PTE_U : 0;
-	e |= flags & MMU_GLOBAL ? PTE_G : 0;
-	e |= flags & MMU_EXEC ? 0 : pt_nx;
-	return e;
+	return (rights_bits[flags & 31] & (pt_nx | ~PTE_NX)) | cache_bits[flags >> MMU_CACHE_SHIFT & 7];
 }
 
 /* The same for a leaf of `level`: large ones have their PAT bit elsewhere. */
@@ -116,18 +122,15 @@ unsigned pte_flags(uint64_t e, unsigned level)
 /* -- counting
  * ---------------------------------------------------------------------------------------------------- */
 
-static inline void entry_added(pte_t *table)
+/* Entries of the boot code's own tables are not in their counts, only what came later. */
+static inline void entries_added(pte_t *table, unsigned n)
 {
-	struct page *p = virt_to_page((void *)table);
-	if (page_kind(p) == PAGE_TABLE)
-		p->table_used++;
+	virt_to_page((void *)table)->table_used += n;
 }
 
 static inline void entry_removed(pte_t *table)
 {
 	struct page *p = virt_to_page((void *)table);
-	if (page_kind(p) != PAGE_TABLE)
-		return;
 	ASSERT(p->table_used > 0);
 	p->table_used--;
 }
@@ -262,6 +265,22 @@ static ALWAYS_INLINE pte_t *walk(
 	return &table[pt_index(va, l)];
 }
 
+/* The level-0 entry for va, if there is a table for it; else NULL. The same as walk() to level 0, for the path that every fault takes. */
+static ALWAYS_INLINE pte_t *walk_to_page(const struct page_tables *pt, vaddr_t va, uint64_t *path)
+{
+	uint64_t e3 = load_relaxed(&pt->root[pt_index(va, 3)]);
+	if (unlikely(!(e3 & PTE_P)))
+		return NULL;
+	uint64_t e2 = load_relaxed(&pte_table(e3)[pt_index(va, 2)]);
+	if (unlikely((e2 & (PTE_P | PTE_PS)) != PTE_P))
+		return NULL;
+	uint64_t e1 = load_relaxed(&pte_table(e2)[pt_index(va, 1)]);
+	if (unlikely((e1 & (PTE_P | PTE_PS)) != PTE_P))
+		return NULL;
+	*path = e3 & e2 & e1;
+	return &pte_table(e1)[pt_index(va, 0)];
+}
+
 /* Table that an entry is in. */
 static inline pte_t *table_of(pte_t *slot)
 {
@@ -287,7 +306,7 @@ static err_t grow(struct page_tables *pt, pte_t *slot, vaddr_t va, unsigned at, 
 		fresh[i]->table_used = 1;
 	}
 	store_release(slot, page_to_phys(fresh[n - 1]) | rights);
-	entry_added(table_of(slot));
+	entries_added(table_of(slot), 1);
 	fetch_add_relaxed(&pt->count, n);
 	return 0;
 
@@ -378,7 +397,7 @@ static NOINLINE err_t enter_slow(struct page_tables *pt, vaddr_t va, paddr_t pa,
 		if ((flags & MMU_WRITE) && !(path & PTE_W))
 			push_down(pt, va, slot);
 		store_release(slot, pa | leaf_bits(flags));
-		entry_added(table_of(slot));
+		entries_added(table_of(slot), 1);
 		return 0;
 	}
 	if (err != -EEXIST)
@@ -392,25 +411,23 @@ static NOINLINE err_t enter_slow(struct page_tables *pt, vaddr_t va, paddr_t pa,
 
 err_t tables_enter(struct page_tables *pt, vaddr_t va, paddr_t pa, unsigned flags)
 {
-	unsigned at;
 	uint64_t path;
-	pte_t *slot = walk(pt, va, 0, &at, &path);
-	if (unlikely(at > 0))
+	pte_t *slot = walk_to_page(pt, va, &path);
+	if (unlikely(!slot))
 		return enter_slow(pt, va, pa, flags);
-	uint64_t old = load_relaxed(slot);
+	uint64_t old = load_relaxed(slot), bits = leaf_bits(flags);
 	if (unlikely((old & PTE_P) && (old & PTE_ADDR) != pa))
 		return -EEXIST;
-	if (unlikely((flags & MMU_WRITE) && !(path & PTE_W))) {
+	if (unlikely(bits & ~path & PTE_W)) {
 		push_down(pt, va, slot);
 		old = load_relaxed(slot);
 	}
-	uint64_t bits = leaf_bits(flags);
 	if (old & PTE_P) {
 		widen(slot, old, bits);
 		return 0;
 	}
 	store_release(slot, pa | bits);
-	entry_added(table_of(slot));
+	entries_added(table_of(slot), 1);
 	return 0;
 }
 
@@ -439,18 +456,15 @@ void tables_enter_around(
 {
 	uint64_t bits = leaf_bits(flags);
 	while (n > 0) {
-		unsigned at;
 		uint64_t path;
 		unsigned run = MIN(n, PT_ENTRIES - pt_index(va, 0));
-		pte_t *slot = walk(pt, va, 0, &at, &path);
-		if (at > 0)
+		pte_t *slot = walk_to_page(pt, va, &path);
+		if (!slot)
 			return;
 		if ((flags & MMU_WRITE) && !(path & PTE_W))
 			push_down(pt, va, slot);
 		unsigned added = fill_run(slot, pages, run, bits);
-		struct page *table = virt_to_page((void *)table_of(slot));
-		if (page_kind(table) == PAGE_TABLE)
-			table->table_used += added;
+		entries_added(table_of(slot), added);
 		va += (uint64_t)run * PAGE_SIZE;
 		pages += run;
 		n -= run;
@@ -486,7 +500,7 @@ err_t tables_enter_block(
 	if ((flags & MMU_WRITE) && !(path & PTE_W))
 		push_down(pt, va, slot);
 	store_release(slot, pa | leaf_bits_at(flags, level));
-	entry_added(table_of(slot));
+	entries_added(table_of(slot), 1);
 	*size = pt_span(level);
 	return 0;
 }
@@ -501,11 +515,21 @@ struct change {
 	uint64_t set, clear; /* tables_protect: bits of a leaf */
 };
 
-/* First address after the entry that covers va, but not beyond end. */
-static inline vaddr_t next_boundary(vaddr_t va, unsigned level, vaddr_t end)
+/* The part of [start, end) that entry i of a table of `level` spans: [*va, *next). The table spans all of [start, end). True: the whole entry. */
+static inline bool clip(vaddr_t start, vaddr_t end, unsigned level, unsigned i, vaddr_t *va, vaddr_t *next)
 {
-	vaddr_t next = (va | (pt_span(level) - 1)) + 1;
-	return next - 1 < end - 1 ? next : end; /* next is 0 at the top of the address space */
+	vaddr_t base = (start & ~(pt_span(level) * PT_ENTRIES - 1)) + i * pt_span(level);
+	vaddr_t last =
+	    MIN(end - 1, base + pt_span(level) - 1); /* end may be 0: the top of the address space */
+	*va = MAX(start, base);
+	*next = last + 1;
+	return *next - *va == pt_span(level);
+}
+
+/* Last entry of a table of `level` that [start, end) touches. The loops below look at entries before they compute addresses: most are absent. */
+static inline unsigned last_index(vaddr_t end, unsigned level)
+{
+	return pt_index(end - 1, level);
 }
 
 static void drop_leaf(struct change *c, pte_t *slot, vaddr_t va, unsigned level)
@@ -558,13 +582,13 @@ static void drop_if_empty(struct change *c, pte_t *slot, vaddr_t va, unsigned le
 
 static void unmap_level(struct change *c, pte_t *table, unsigned level, vaddr_t start, vaddr_t end)
 {
-	for (vaddr_t next, va = start; va != end; va = next) {
-		next = next_boundary(va, level, end);
-		pte_t *slot = &table[pt_index(va, level)];
+	for (unsigned i = pt_index(start, level); i <= last_index(end, level); i++) {
+		vaddr_t va, next;
+		pte_t *slot = &table[i];
 		uint64_t e = load_relaxed(slot);
 		if (!(e & PTE_P))
 			continue;
-		bool whole = next - va == pt_span(level);
+		bool whole = clip(start, end, level, i, &va, &next);
 		if (pte_is_leaf(e, level)) {
 			if (whole)
 				drop_leaf(c, slot, va, level);
@@ -605,16 +629,17 @@ static void protect_leaf(struct change *c, pte_t *slot, vaddr_t va, unsigned lev
 
 static void protect_level(struct change *c, pte_t *table, unsigned level, vaddr_t start, vaddr_t end)
 {
-	for (vaddr_t next, va = start; va != end; va = next) {
-		next = next_boundary(va, level, end);
-		pte_t *slot = &table[pt_index(va, level)];
+	for (unsigned i = pt_index(start, level); i <= last_index(end, level); i++) {
+		vaddr_t va, next;
+		pte_t *slot = &table[i];
 		uint64_t e = load_relaxed(slot);
 		if (!(e & PTE_P))
 			continue;
+		bool whole = clip(start, end, level, i, &va, &next);
 		if (!pte_is_leaf(e, level)) {
 			protect_level(c, pte_table(e), level - 1, va, next);
 			drop_if_empty(c, slot, va, level);
-		} else if (next - va == pt_span(level)) {
+		} else if (whole) {
 			protect_leaf(c, slot, va, level);
 		} else {
 			drop_cut_leaf(c, slot, va, level);
@@ -639,13 +664,13 @@ void tables_protect(struct page_tables *pt, vaddr_t start, vaddr_t end, unsigned
 
 static void write_protect_level(struct change *c, pte_t *table, unsigned level, vaddr_t start, vaddr_t end)
 {
-	for (vaddr_t next, va = start; va != end; va = next) {
-		next = next_boundary(va, level, end);
-		pte_t *slot = &table[pt_index(va, level)];
+	for (unsigned i = pt_index(start, level); i <= last_index(end, level); i++) {
+		vaddr_t va, next;
+		pte_t *slot = &table[i];
 		uint64_t e = load_relaxed(slot);
 		if ((e & (PTE_P | PTE_W)) != (PTE_P | PTE_W))
 			continue; /* nothing below is writable, whatever it says */
-		if (next - va == pt_span(level)) {
+		if (clip(start, end, level, i, &va, &next)) {
 			fetch_and_acq_rel(slot, ~PTE_W);
 			tables_note(c->pt, c->g, va, next);
 		} else if (pte_is_leaf(e, level)) {
@@ -708,11 +733,12 @@ bool tables_harvest(struct page_tables *pt, vaddr_t va)
 
 static bool any_present(const pte_t *table, unsigned level, vaddr_t start, vaddr_t end)
 {
-	for (vaddr_t next, va = start; va != end; va = next) {
-		next = next_boundary(va, level, end);
-		uint64_t e = load_relaxed(&table[pt_index(va, level)]);
+	for (unsigned i = pt_index(start, level); i <= last_index(end, level); i++) {
+		vaddr_t va, next;
+		uint64_t e = load_relaxed(&table[i]);
 		if (!(e & PTE_P))
 			continue;
+		clip(start, end, level, i, &va, &next);
 		if (pte_is_leaf(e, level) || any_present(pte_table(e), level - 1, va, next))
 			return true;
 	}

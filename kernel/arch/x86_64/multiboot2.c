@@ -49,7 +49,7 @@ struct mb2_framebuffer {
 	uint16_t reserved;
 };
 
-static void parse_module(const struct mb2_tag *t)
+static void tag_module(const struct mb2_tag *t)
 {
 	const struct mb2_module *m = (const struct mb2_module *)t;
 
@@ -57,7 +57,7 @@ static void parse_module(const struct mb2_tag *t)
 		boot_add_module(m->start, m->end, m->cmdline, t->size - sizeof(*m));
 }
 
-static void parse_memmap(const struct mb2_tag *t)
+static void tag_memmap(const struct mb2_tag *t)
 {
 	const struct mb2_memmap *m = (const struct mb2_memmap *)t;
 
@@ -70,7 +70,7 @@ static void parse_memmap(const struct mb2_tag *t)
 	}
 }
 
-static void parse_framebuffer(const struct mb2_tag *t)
+static void tag_framebuffer(const struct mb2_tag *t)
 {
 	const struct mb2_framebuffer *f = (const struct mb2_framebuffer *)t;
 
@@ -83,7 +83,7 @@ static void parse_framebuffer(const struct mb2_tag *t)
 }
 
 /* GRUB copies the RSDP itself into the tag. A new one (with the XSDT) wins over an old one. */
-static void parse_rsdp(const struct mb2_tag *t)
+static void tag_rsdp(const struct mb2_tag *t)
 {
 	uint64_t len = MIN((uint64_t)t->size - sizeof(*t), sizeof(bootinfo.rsdp_copy));
 
@@ -101,17 +101,17 @@ static void parse_tag(const struct mb2_tag *t)
 		boot_set_cmdline((const char *)(t + 1), t->size - sizeof(*t));
 		break;
 	case TAG_MODULE:
-		parse_module(t);
+		tag_module(t);
 		break;
 	case TAG_MEMMAP:
-		parse_memmap(t);
+		tag_memmap(t);
 		break;
 	case TAG_FRAMEBUFFER:
-		parse_framebuffer(t);
+		tag_framebuffer(t);
 		break;
 	case TAG_ACPI_OLD:
 	case TAG_ACPI_NEW:
-		parse_rsdp(t);
+		tag_rsdp(t);
 		break;
 	}
 }

@@ -28,9 +28,10 @@ enum {
 	MTRR_VALID = 1 << 11, /* of a mask */
 };
 
-#define PAT_VALUE                                                                                                      \
-	((uint64_t)TYPE_WB | (uint64_t)TYPE_WT << 8 | (uint64_t)TYPE_UC_MINUS << 16 | (uint64_t)TYPE_UC << 24 |          \
-	    (uint64_t)TYPE_WB << 32 | (uint64_t)TYPE_WT << 40 | (uint64_t)TYPE_UC_MINUS << 48 | (uint64_t)TYPE_WC << 56)
+#define PAT_VALUE                                                                                            \
+	((uint64_t)TYPE_WB | (uint64_t)TYPE_WT << 8 | (uint64_t)TYPE_UC_MINUS << 16 |                        \
+	    (uint64_t)TYPE_UC << 24 | (uint64_t)TYPE_WB << 32 | (uint64_t)TYPE_WT << 40 |                    \
+	    (uint64_t)TYPE_UC_MINUS << 48 | (uint64_t)TYPE_WC << 56)
 
 static const char *const type_names[8] = {"UC", "WC", "?", "?", "WT", "WP", "WB", "UC-"};
 
@@ -78,7 +79,8 @@ static void log_fixed_ranges(void)
 		paddr_t next = pa + PAGE_SIZE;
 		if (next < MIB(1) && fixed_type(next) == fixed_type(start))
 			continue;
-		log_info("mtrr", "%05llx-%05llx %s", (unsigned long long)start, (unsigned long long)next, type_names[fixed_type(start) & 7]);
+		log_info("mtrr", "%05llx-%05llx %s", (unsigned long long)start, (unsigned long long)next,
+		    type_names[fixed_type(start) & 7]);
 		start = next;
 	}
 }
@@ -89,8 +91,10 @@ static void log_variable_range(unsigned i)
 	if (!(mask & MTRR_VALID))
 		return;
 	uint64_t physical = (1ULL << cpu_features.physical_bits) - 1;
-	uint64_t start = base & PAGE_MASK, len = ((~mask & physical) | (PAGE_SIZE - 1)) + 1; /* contiguous masks only, as firmware writes them */
-	log_info("mtrr", "%010llx-%010llx %s", (unsigned long long)start, (unsigned long long)(start + len), type_names[base & 7]);
+	uint64_t start = base & PAGE_MASK, len = ((~mask & physical) | (PAGE_SIZE - 1)) +
+						 1; /* contiguous masks only, as firmware writes them */
+	log_info("mtrr", "%010llx-%010llx %s", (unsigned long long)start, (unsigned long long)(start + len),
+	    type_names[base & 7]);
 }
 
 void mtrr_log(void)

@@ -31,7 +31,7 @@ static uint64_t string_room(uint64_t pa)
 	return pa < BOOT_WINDOW_END ? MIN(BOOT_WINDOW_END - pa, (uint64_t)BOOT_CMDLINE_MAX) : 0;
 }
 
-static bool parse_memmap(const struct pvh_start_info *si)
+static bool pvh_memmap(const struct pvh_start_info *si)
 {
 	unsigned n = MIN(si->memmap_entries, (uint32_t)PVH_MAX_ENTRIES);
 	const struct pvh_memmap_entry *e = boot_peek(si->memmap, n * sizeof(*e));
@@ -43,7 +43,7 @@ static bool parse_memmap(const struct pvh_start_info *si)
 	return true;
 }
 
-static void parse_modules(const struct pvh_start_info *si)
+static void pvh_modules(const struct pvh_start_info *si)
 {
 	unsigned n = MIN(si->nr_modules, (uint32_t)BOOT_MAX_MODULES);
 	const struct pvh_module *m = boot_peek(si->modlist, n * sizeof(*m));
@@ -64,10 +64,10 @@ bool pvh_parse(uint32_t info)
 	if (!si || si->magic != PVH_MAGIC || si->version < 1)
 		return false;
 	bootinfo.protocol = "pvh";
-	if (!parse_memmap(si))
+	if (!pvh_memmap(si))
 		return false;
 	if (si->nr_modules)
-		parse_modules(si);
+		pvh_modules(si);
 	if (si->cmdline) {
 		uint64_t room = string_room(si->cmdline);
 		boot_set_cmdline(boot_peek(si->cmdline, room), room);

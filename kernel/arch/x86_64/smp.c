@@ -30,14 +30,13 @@
 #include "lib/string.h"
 #include "machine/boot.h"
 #include "machine/cpu.h"
-#include "machine/dump.h"
 #include "machine/mmu.h"
 #include "machine/smp.h"
 #include "mm/kva.h"
 
 enum {
 	MS = 1000000,
-	INIT_DELAY = 10 * MS,     /* MP specification 1.4, B.4 */
+	INIT_DELAY = 10 * MS, /* MP specification 1.4, B.4 */
 	STARTUP_RETRY = 20 * MS,
 	STARTUP_RETRIES = 15,
 	TICKET_CLOSED = 0x40000000, /* beyond every limit, and further than all CPUs together can count on */
@@ -74,13 +73,6 @@ void smp_nmi_others(void)
 vaddr_t smp_stack_end(uint32_t cpu)
 {
 	return cpu == 0 ? (vaddr_t)boot_stack_end : stack_ends[cpu - 1];
-}
-
-void machine_halt(bool clean)
-{
-	irq_disable();
-	dump_stop_others();
-	dump_exit(clean ? DUMP_EXIT_CLEAN : DUMP_EXIT_FAILED);
 }
 
 /* -- on the starting CPU ----------------------------------------------------------------------------------------- */

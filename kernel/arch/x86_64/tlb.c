@@ -44,20 +44,20 @@
 #include "machine/smp.h"
 
 enum {
-	INVLPG_MAX = 32, /* pages; more are flushed by dropping everything */
+	INVLPG_MAX = 32,     /* pages; more are flushed by dropping everything */
 	ANSWER_SECONDS = 30, /* a CPU that does not answer for so long never will */
 };
 
 /* (C) the CPU itself, with interrupts disabled; (A) atomic; (O) the CPU itself, while its `unanswered` is 0 (others read it while it is not). */
 struct tlb_cpu {
-	_Atomic uint64_t mailbox;    /* (A) CPUs whose request this one has to answer */
-	_Atomic uint64_t unanswered; /* (A) CPUs that have not answered this one's request */
-	struct mmu_context *ctx;     /* (O) the request */
-	vaddr_t start, end;          /* (O) */
-	bool leave;                  /* (O) stop using ctx altogether */
-	bool lazy;                   /* (C) `loaded` is borrowed */
+	_Atomic uint64_t mailbox;           /* (A) CPUs whose request this one has to answer */
+	_Atomic uint64_t unanswered;        /* (A) CPUs that have not answered this one's request */
+	struct mmu_context *ctx;            /* (O) the request */
+	vaddr_t start, end;                 /* (O) */
+	bool leave;                         /* (O) stop using ctx altogether */
+	bool lazy;                          /* (C) `loaded` is borrowed */
 	struct mmu_context *_Atomic loaded; /* (C) NULL stands for kernel_mmu */
-	struct tlb_stats stats;      /* (C) */
+	struct tlb_stats stats;             /* (C) */
 } ALIGNED(CACHE_LINE);
 
 static struct tlb_cpu tlb_cpus[MAX_CPUS];
@@ -187,7 +187,8 @@ static void wait_for_answers(struct tlb_cpu *t)
 }
 
 /* Post this CPU's request to `targets`, and obey it here if it concerns this CPU. Preemption disabled. */
-static void request(struct tlb_cpu *t, struct mmu_context *ctx, vaddr_t start, vaddr_t end, bool leave, uint64_t targets)
+static void request(
+    struct tlb_cpu *t, struct mmu_context *ctx, vaddr_t start, vaddr_t end, bool leave, uint64_t targets)
 {
 	uint64_t self = BIT(cpu_id());
 	t->ctx = ctx;

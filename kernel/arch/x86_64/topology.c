@@ -36,7 +36,8 @@ static void add_cpu(uint32_t apic_id)
 static void add_ioapic(paddr_t base, uint32_t gsi_base)
 {
 	if (topology.nioapics < MAX_IOAPICS)
-		topology.ioapics[topology.nioapics++] = (struct ioapic_info){.base = base, .gsi_base = gsi_base};
+		topology.ioapics[topology.nioapics++] =
+		    (struct ioapic_info){.base = base, .gsi_base = gsi_base};
 }
 
 /* Polarity and trigger as both tables encode them (MPS 1.4, table 4-10): 0 means as the bus has it, and ISA is edge, active high. */
@@ -157,7 +158,8 @@ static const uint8_t *mp_scan(const uint8_t *low, uint64_t start, uint64_t len)
 
 static const uint8_t *mp_find(const uint8_t *low)
 {
-	uint64_t ebda = (uint64_t)get16(low + 0x40e) << 4; /* the BIOS data area says where its extension is */
+	uint64_t ebda = (uint64_t)get16(low + 0x40e)
+			<< 4; /* the BIOS data area says where its extension is */
 	const uint8_t *p = ebda >= KIB(512) && ebda < KIB(640) ? mp_scan(low, ebda, KIB(1)) : NULL;
 	if (!p)
 		p = mp_scan(low, KIB(639), KIB(1));
@@ -243,5 +245,6 @@ void topology_read(uint32_t boot_apic_id)
 	if (!read_madt() && !read_mp_table())
 		add_ioapic(DEFAULT_IOAPIC, 0);
 	if (topology.ignored_cpus)
-		log_warn("smp", "%u CPUs are not used: too many, or their APIC cannot be addressed", topology.ignored_cpus);
+		log_warn("smp", "%u CPUs are not used: too many, or their APIC cannot be addressed",
+		    topology.ignored_cpus);
 }

@@ -216,7 +216,8 @@ void trap_paranoid(struct trap_frame *f)
 {
 	switch (f->vector) {
 	case VECTOR_NMI:
-		dump_nmi(f);
+		if (!trap_expect_nmi())
+			dump_nmi(f);
 		return;
 	case VECTOR_DEBUG:
 		/* No breakpoint is ever set, and FMASK and gates clear TF; so this is a flag that came along by a way we do not know. Go on without it. */

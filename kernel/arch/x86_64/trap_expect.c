@@ -44,6 +44,18 @@ bool trap_expect_catch(struct trap_frame *f, vaddr_t addr)
 	f->rflags &= ~(uint64_t)(RFLAGS_AC | RFLAGS_DF);
 	return true;
 }
+
+_Atomic uint32_t trap_expected_nmis;
+
+bool trap_expect_nmi(void)
+{
+	uint32_t n = load_relaxed(&trap_expected_nmis);
+
+	while (n)
+		if (cas_acquire(&trap_expected_nmis, &n, n - 1))
+			return true;
+	return false;
+}
 #else
 typedef int not_in_release_kernels;
 #endif

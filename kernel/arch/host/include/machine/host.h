@@ -26,7 +26,7 @@ void host_cpu_exit(void);
 /* This CPU does nothing for a while (it waits in the host): others may answer its requests for it. */
 void host_cpu_idle(void);
 void host_cpu_resume(void);
-/* Run fn(arg, i) for i = 0 ... n - 1, each on a CPU (thread) of its own, and wait for all. */
+/* Run fn(arg, i) for i = 0 ... n - 1, each on a CPU (thread) of its own, number i + 1, and wait for all. Called on CPU 0. */
 void host_run_cpus(unsigned n, void (*fn)(void *arg, unsigned i), void *arg);
 /* Make s the space of the current thread, as a switch to a thread of that space would. NULL: none. */
 void host_use_space(struct vm_space *s);

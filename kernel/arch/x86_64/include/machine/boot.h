@@ -3,6 +3,8 @@
  * boot.h - what the parts of the port's boot sequence ask of one another. Nobody outside arch/x86_64, dev/acpi.c and init/ includes it.
  */
 #include "arch/bootinfo.h"
+#include "arch/platform.h"
+#include "arch/upcall.h"
 #include "lib/err.h"
 
 struct cpu;
@@ -12,8 +14,6 @@ enum { BOOT_SPARE_RANGES = 16 };
 
 /* Entered from boot.S on the boot stack, on the early page tables, interrupts disabled. */
 NORETURN void boot_main(uint32_t magic, uint32_t info);
-/* The portable kernel: interrupts disabled, exceptions handled, memory described by `bootinfo`, no allocator. Defined in init/main.c. */
-NORETURN void kernel_main(void);
 
 /* bootinfo.c: read the loader's data; panics if there is no usable memory map. */
 void bootinfo_parse(uint32_t magic, uint32_t info);
@@ -38,10 +38,6 @@ extern paddr_t ap_trampoline;
 /* Is [pa, pa + len) readable through the direct map now? Early on: the boot window. */
 bool direct_map_covers(paddr_t pa, uint64_t len);
 
-/* devices.c: memory types, interrupt controllers, clock. Once device maps can be made, before the scheduler. */
-void arch_devices_init(void);
-/* smp.c: start the other CPUs. */
-void smp_start(void);
 
 /* cpu.c: read CPUID into cpu_features. Boot CPU, first. */
 void cpu_detect(void);

@@ -20,7 +20,9 @@ void dump_stop_others(void);
 const struct trap_frame *dump_frame_of(unsigned cpu);
 /* An NMI arrived: another CPU panics and wants our state, or somebody pressed the button. */
 void dump_nmi(struct trap_frame *f);
+/* Leave this CPU's registers to the one that panics, and stop. */
+NORETURN void dump_answer(struct trap_frame *f);
 /* End QEMU with `status`, or stop for ever where there is no isa-debug-exit. Interrupts disabled. */
 NORETURN void dump_exit(uint8_t status);
 
-enum { DUMP_EXIT_CLEAN = 0x10, DUMP_EXIT_FAILED = 0x11, DUMP_EXIT_PANIC = 0x2f }; /* QEMU's status is twice that plus 1 */
+enum { DUMP_EXIT_CLEAN = 0x10, DUMP_EXIT_FAILED = 0x11, DUMP_EXIT_PANIC = 0x2f }; /* QEMU ends with twice that plus 1 */

@@ -20,11 +20,11 @@ struct page;
 #define DIRECT_MAP_END  0xffffc00000000000ULL
 #define KVA_BASE        0xffffd00000000000ULL
 #ifdef CONFIG_KASAN
-#define KVA_SIZE        (128ULL << 20) /* all of it has a shadow */
+#define KVA_SIZE (128ULL << 20) /* all of it has a shadow */
 #else
-#define KVA_SIZE        (512ULL << 30)
+#define KVA_SIZE (512ULL << 30)
 #endif
-#define IMAGE_BASE      0xffffffff80000000ULL
+#define IMAGE_BASE 0xffffffff80000000ULL
 
 /* The array of frame records (mm/page.h), indexed by frame number. */
 #define page_records ((struct page *)0xffffc00000000000ULL)

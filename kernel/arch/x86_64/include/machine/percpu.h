@@ -32,7 +32,5 @@ struct arch_cpu {
 	struct tss tss;
 	uint64_t gdt[GDT_ENTRIES];
 	uint32_t apic_id;
-	uint64_t fpu_loaded;  /* not used for decisions, only for the panic dump: thread whose FPU state is in the registers */
-	uint64_t private[4];  /* for smp.c and apic.c */
 };
 #endif

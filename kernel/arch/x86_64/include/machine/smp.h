@@ -10,17 +10,18 @@
  *	... the boot CPU can schedule ...
  *	smp_start          the other CPUs; each ends in upcall_cpu_main
  */
+#include "arch/platform.h"
 #include "lib/err.h"
 
 enum vectors {
-	VECTOR_PIC = 0x20,        /* 16 vectors where a spurious interrupt of the masked 8259s would arrive */
+	VECTOR_PIC = 0x20, /* 16 vectors where a spurious interrupt of the masked 8259s would arrive */
 	VECTOR_DEVICE_FIRST = 0x30,
 	VECTOR_DEVICE_END = 0xf0,
 	VECTOR_ERROR = 0xfb,
-	VECTOR_REQUEST = 0xfc,    /* look at the mailbox: tlb.c */
+	VECTOR_REQUEST = 0xfc, /* look at the mailbox: tlb.c */
 	VECTOR_RESCHED = 0xfd,
 	VECTOR_TIMER = 0xfe,
-	VECTOR_SPURIOUS = 0xff,   /* its low four bits must be ones on old LAPICs */
+	VECTOR_SPURIOUS = 0xff, /* its low four bits must be ones on old LAPICs */
 };
 
 /* mmu.c */
@@ -39,8 +40,6 @@ uint8_t mtrr_fixed_type(paddr_t pa);
 /* irq.c: find and set up all interrupt controllers. Boot CPU. */
 void irq_init(void);
 
-/* smp.c: start all other CPUs and wait, within a bound, until they are up. Boot CPU, interrupts enabled or not; does not sleep. */
-void smp_start(void);
 /* Send an NMI to every other CPU that is up: panic stops them so. Takes no lock. Nothing happens before irq_init. */
 void smp_nmi_others(void);
 /* End of the stack that the CPU started on: its idle thread's. */

@@ -1,0 +1,194 @@
+/*
+ * kproc.c - processes made by hand: a few bytes of machine code in a space, a thread, and the wait status that comes back. For what no program can bring about by itself, and for
+ * counting what a process leaves behind.
+ */
+#include "kspace.h"
+#include "lib/string.h"
+#include "mm/frame.h"
+#include "proc/process.h"
+
+enum { RW = VM_READ | VM_WRITE };
+#define CODE_AT  0x400000ULL
+#define STACK_AT 0x7f0000000000ULL
+
+/* A space with the code at CODE_AT and a stack. NULL without memory. */
+static struct vm_space *make_space(const void *code, size_t size)
+{
+	struct vm_space *s;
+	size_t done;
+	if (space_create(&s))
+		return NULL;
+	if (map_anon(s, CODE_AT, 1, RW, 0) && map_anon(s, STACK_AT, 4, RW, 0) &&
+	    !space_write(s, CODE_AT, code, size, &done) &&
+	    !space_protect(s, CODE_AT, PAGE_SIZE, VM_READ | VM_EXEC))
+		return s;
+	space_put(s);
+	return NULL;
+}
+
+/* Start a process in s (taken over) with rdi = argument. NULL without memory. */
+static struct process *start(struct vm_space *s, uint64_t argument)
+{
+	struct process *p;
+	struct user_thread *ut;
+	if (process_create(NULL, s, "kproc", &p)) {
+		space_put(s);
+		return NULL;
+	}
+	if (user_thread_create(p, "kproc", &ut)) {
+		process_discard(p);
+		return NULL;
+	}
+	user_frame_start(&ut->start, CODE_AT, STACK_AT + 4 * PAGE_SIZE);
+	ut->start.rdi = argument;
+	if (user_state_create(&ut->thread) || user_thread_launch(ut)) {
+		user_thread_free(ut);
+		process_discard(p);
+		return NULL;
+	}
+	return p;
+}
+
+/* Run it to its end; the wait status, or -1. */
+static int run(struct vm_space *s, uint64_t argument)
+{
+	struct process *p = s ? start(s, argument) : NULL;
+	if (!p)
+		return -1;
+	int status = process_wait_dead(p);
+	process_put(p);
+	return status;
+}
+
+/* What the reaper still has to free arrives soon. */
+static void settle(void)
+{
+	for (unsigned i = 0; i < 1000 && user_thread_count(); i++)
+		(void)thread_sleep_until(clock_now() + 1000000);
+}
+
+static const uint8_t exit_with_argument[] = {
+    0xb8, 231, 0, 0, 0, 0x0f, 0x05, 0xf4}; /* mov $exit_group, %eax; syscall; hlt */
+static const uint8_t load_argument[] = {
+    0x48, 0x8b, 0x07, 0x31, 0xff, 0xb8, 231, 0, 0, 0, 0x0f, 0x05}; /* mov (%rdi), %rax; exit_group(0) */
+static const uint8_t store_argument[] = {0x48, 0x89, 0x07, 0x31, 0xff, 0xb8, 231, 0, 0, 0, 0x0f, 0x05};
+static const uint8_t spin[] = {0xeb, 0xfe};
+static const uint8_t touch_for_ever[] = {0xc6, 0x07, 0x01, 0x48, 0x81, 0xc7, 0, 0x10, 0, 0, 0xeb,
+    0xf4}; /* 1: movb $1, (%rdi); add $4096, %rdi; jmp 1b */
+/* 1: mov $fork, %eax; syscall; test %eax, %eax; jns 1b; xor %edi, %edi; mov $exit_group, %eax; syscall */
+static const uint8_t fork_for_ever[] = {
+    0xb8, 57, 0, 0, 0, 0x0f, 0x05, 0x85, 0xc0, 0x79, 0xf5, 0x31, 0xff, 0xb8, 231, 0, 0, 0, 0x0f, 0x05};
+
+KTEST(proc_exit_status)
+{
+	KT_CHECK_EQ(run(make_space(exit_with_argument, sizeof(exit_with_argument)), 0), 0);
+	KT_CHECK_EQ(run(make_space(exit_with_argument, sizeof(exit_with_argument)), 3), 3 << 8);
+	KT_CHECK_EQ(run(make_space(exit_with_argument, sizeof(exit_with_argument)), 0x1ff), 0xff00);
+	KT_CHECK_EQ(run(make_space(load_argument, sizeof(load_argument)), STACK_AT), 0);
+	KT_CHECK_EQ(run(make_space(load_argument, sizeof(load_argument)), 0), SIGNAL_SEGV);
+	KT_CHECK_EQ(run(make_space(store_argument, sizeof(store_argument)), CODE_AT), SIGNAL_SEGV);
+	settle();
+	process_validate();
+	KT_CHECK_EQ(process_count(), 0);
+}
+
+static err_t zero_file_read(struct vm_object *o, pgidx_t idx, struct page **pages, unsigned n)
+{
+	(void)o;
+	for (unsigned i = 0; i < n; i++) {
+		if (idx + i == 1)
+			return -EIO; /* a bad block */
+		memset(page_to_virt(pages[i]), 0, PAGE_SIZE);
+	}
+	return 0;
+}
+static const struct vm_file_ops zero_file_ops = {.read = zero_file_read};
+
+/* Beyond the end of a file, and where it cannot be read: SIGBUS. */
+KTEST(proc_bus_error)
+{
+	static const struct {
+		unsigned page;
+		int status;
+	} cases[] = {{0, 0}, {1, SIGNAL_BUS}, {2, SIGNAL_BUS}, {3, SIGNAL_BUS}, {4, SIGNAL_SEGV}};
+	struct vm_object *file;
+	KT_REQUIRE(!object_create_file(&zero_file_ops, NULL, 2, &file));
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct vm_space *s = make_space(load_argument, sizeof(load_argument));
+		struct vm_map_args args = {.addr = 0x10000000,
+		    .len = 4 * PAGE_SIZE,
+		    .prot = VM_READ,
+		    .flags = VM_MAP_FIXED,
+		    .object = file};
+		uaddr_t at;
+		KT_REQUIRE(s && !space_map(s, &args, &at));
+		KT_CHECK_EQ(run(s, at + cases[i].page * PAGE_SIZE), cases[i].status);
+	}
+	object_put(file);
+	settle();
+}
+
+KTEST(proc_kill_a_spinner)
+{
+	struct vm_space *s = make_space(spin, sizeof(spin));
+	struct process *p = s ? start(s, 0) : NULL;
+	KT_REQUIRE(p);
+	(void)thread_sleep_until(clock_now() + 5000000);
+	process_begin_exit(p, wait_status_killed(15));
+	process_begin_exit(p, wait_status_killed(9)); /* the first decision counts */
+	KT_CHECK_EQ(process_wait_dead(p), 15);
+	process_put(p);
+	settle();
+}
+
+/* A program that wants all memory gets it, to nearly the last frame, and is killed then; the machine goes on. */
+KTEST(proc_out_of_memory)
+{
+	if (frame_free_count() > GIB(1) / PAGE_SIZE) {
+		kt_skip("too much memory to fill under emulation");
+		return;
+	}
+	struct vm_space *s = make_space(touch_for_ever, sizeof(touch_for_ever));
+	KT_REQUIRE(s && map_anon(s, 0x100000000000, GIB(64) / PAGE_SIZE, RW, 0));
+	KT_CHECK_EQ(run(s, 0x100000000000), SIGNAL_KILL);
+	KT_CHECK_EQ(run(make_space(exit_with_argument, sizeof(exit_with_argument)), 4), 4 << 8);
+	settle();
+}
+
+/* Every process forks until it cannot, and nobody waits for anybody: neither the lack of memory nor the dying takes the machine with it, and everything comes back. */
+KTEST_LONG(proc_fork_until_it_fails, 300)
+{
+	if (frame_free_count() > MIB(100) / PAGE_SIZE) {
+		kt_skip("too much memory to fill under emulation");
+		return;
+	}
+	struct vm_space *s = make_space(fork_for_ever, sizeof(fork_for_ever));
+	struct process *p = s ? start(s, 0) : NULL;
+	KT_REQUIRE(p);
+	(void)process_wait_dead(p);
+	process_put(p);
+	for (unsigned i = 0; i < 5000 && process_count(); i++)
+		(void)thread_sleep_until(clock_now() + 10000000);
+	KT_CHECK_EQ(process_count(), 0);
+	settle();
+}
+
+static void spawn_thread(void *arg, unsigned i)
+{
+	_Atomic uint32_t *failures = arg;
+	nsec_t began = clock_now();
+	for (unsigned round = 0; another_round(round, 500, began); round++)
+		if (run(make_space(exit_with_argument, sizeof(exit_with_argument)), i) != (int)i << 8)
+			fetch_add_relaxed(failures, 1);
+}
+
+/* Many short lives on all CPUs; the runner compares the free frames. */
+KTEST(proc_spawn_storm)
+{
+	_Atomic uint32_t failures = 0;
+	KT_CHECK(kt_run_threads(MIN(2 * cpus_count(), 8u), spawn_thread, &failures));
+	KT_CHECK_EQ(failures, 0);
+	settle();
+	KT_CHECK_EQ(user_thread_count(), 0);
+	KT_CHECK_EQ(process_count(), 0);
+}
