@@ -45,6 +45,7 @@ struct node {
 	struct rb_tree by_name;   /* (V) directories */
 	struct rb_tree by_cookie; /* (V) */
 	uint64_t next_cookie;     /* (V) */
+	struct vnode *next_drained; /* of tmpfs_drain alone */
 	char *target;             /* (C) symbolic links */
 };
 
@@ -636,23 +637,40 @@ void tmpfs_unmount(struct fs *fs)
 	kfree(t);
 }
 
-/* Empty one directory; its subdirectories are emptied in their turn, each held by the walk over all vnodes. */
-static err_t drain_dir(struct vnode *v, UNUSED void *arg)
+/* Hold a directory until all are empty: else one would go with its entries still in it. */
+static err_t collect_dir(struct vnode *v, void *arg)
 {
+	struct vnode **first = arg;
 	struct node *node = v->priv;
 	if (!vnode_is(v, MODE_DIR))
 		return 0;
-	rwlock_write(&v->lock);
+	vnode_get(v);
+	node->next_drained = *first;
+	*first = v;
+	return 0;
+}
+
+static void empty_dir(struct vnode *v)
+{
+	struct node *node = v->priv;
 	struct rb_node *n;
+	rwlock_write(&v->lock);
 	while ((n = rb_first(&node->by_name)))
 		remove_entry(v, rb_entry(n, struct entry, by_name));
 	rwlock_write_unlock(&v->lock);
-	return 0;
 }
 
 void tmpfs_drain(struct fs *fs)
 {
-	(void)vnode_for_each(fs, drain_dir, NULL);
+	struct vnode *first = NULL;
+	(void)vnode_for_each(fs, collect_dir, &first);
+	for (struct vnode *v = first; v; v = ((struct node *)v->priv)->next_drained)
+		empty_dir(v);
+	while (first) {
+		struct vnode *v = first;
+		first = ((struct node *)v->priv)->next_drained;
+		vnode_put(v);
+	}
 }
 
 uint32_t tmpfs_own_refs(struct vnode *v)

@@ -7,6 +7,7 @@
 #include "object/desc.h"
 #include "arch/clock.h"
 #include "lib/inject.h"
+#include "mm/slab.h"
 
 struct thing {
 	struct kobject object;
@@ -313,7 +314,14 @@ HOST_TEST(lookups_race_closes)
 	}
 }
 
+static void warm(void *arg UNUSED, unsigned i UNUSED)
+{
+	slab_init_cpu(); /* each CPU's own memory, which it keeps */
+}
+
 int main(int argc, char **argv)
 {
-	return host_test_main(argc, argv, 65536);
+	host_init(65536);
+	host_run_cpus(8, warm, NULL);
+	return host_test_main_started(argc, argv);
 }
