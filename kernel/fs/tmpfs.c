@@ -40,13 +40,13 @@ struct entry {
 };
 
 struct node {
-	_Atomic uint32_t names;   /* (A) entries that hold the vnode */
-	_Atomic uint64_t pages;   /* (A) of its VM object */
-	struct rb_tree by_name;   /* (V) directories */
-	struct rb_tree by_cookie; /* (V) */
-	uint64_t next_cookie;     /* (V) */
+	_Atomic uint32_t names;     /* (A) entries that hold the vnode */
+	_Atomic uint64_t pages;     /* (A) of its VM object */
+	struct rb_tree by_name;     /* (V) directories */
+	struct rb_tree by_cookie;   /* (V) */
+	uint64_t next_cookie;       /* (V) */
 	struct vnode *next_drained; /* of tmpfs_drain alone */
-	char *target;             /* (C) symbolic links */
+	char *target;               /* (C) symbolic links */
 };
 
 static const struct vnode_ops tmpfs_vnode_ops;
