@@ -238,20 +238,32 @@ static uint64_t parent_ino(const struct file *f)
 	return ino;
 }
 
+/* "." and "..", as far as they are due. */
+static void read_dots(struct dir_reader *r)
+{
+	struct file *f = r->file;
+	if (f->pos == 0)
+		emit_entry(r, ".", 1, f->vnode->ino, MODE_DIR, 1);
+	if (f->pos == 1 && !r->stopped)
+		emit_entry(r, "..", 2, parent_ino(f), MODE_DIR, DIR_POS_FIRST);
+}
+
 static err_t read_entries(struct dir_reader *r)
 {
 	struct file *f = r->file;
 	struct vnode *v = f->vnode;
-	if (f->pos == 0)
-		emit_entry(r, ".", 1, v->ino, MODE_DIR, 1);
-	if (f->pos == 1 && !r->stopped)
-		emit_entry(r, "..", 2, parent_ino(f), MODE_DIR, DIR_POS_FIRST);
-	if (r->stopped)
-		return 0;
-	if (f->ops->readdir)
-		return f->ops->readdir(f, emit_entry, r);
+	err_t err = 0;
+	if (f->ops->readdir) {
+		read_dots(r);
+		return r->stopped ? 0 : f->ops->readdir(f, emit_entry, r);
+	}
 	rwlock_read(&v->lock);
-	err_t err = v->dead ? -ENOENT : v->ops->readdir(v, f->pos, emit_entry, r);
+	if (v->dead)
+		err = -ENOENT;
+	else
+		read_dots(r);
+	if (!err && !r->stopped)
+		err = v->ops->readdir(v, f->pos, emit_entry, r);
 	rwlock_read_unlock(&v->lock);
 	return err;
 }
@@ -264,7 +276,7 @@ err_t file_readdir(struct file *f, dir_emit *emit, void *ctx)
 	if (!is_type(f, MODE_DIR) || (!f->ops->readdir && !f->vnode->ops->readdir))
 		return -ENOTDIR;
 	mutex_lock(&f->lock);
-	err_t err = f->vnode->dead ? -ENOENT : read_entries(&r);
+	err_t err = read_entries(&r);
 	mutex_unlock(&f->lock);
 	if (r.any)
 		file_touch_atime(f->mount, f->vnode);

@@ -205,7 +205,8 @@ struct fs {
 /* --- vnode.c --- */
 void vnode_init_cache(void);
 /* Find the vnode with number ino, or make it. *fresh: it is new, of this caller alone: fill it in, then vnode_publish or vnode_abandon; others who want the number wait meanwhile.
- * Else it is complete. One reference for the caller either way. -ENOMEM. May sleep. */
+ * Else it is complete. One reference for the caller either way. -ENOMEM. May sleep, also until another
+ * thread's `release` of the number is through: no lock is held that `release` takes (RANK_FS and above). */
 MUST_CHECK err_t vnode_acquire(
     struct fs *fs, uint64_t ino, const struct vnode_ops *ops, struct vnode **out, bool *fresh);
 /* A vnode that is certainly new (create): vnode_acquire that asserts it. */
