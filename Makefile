@@ -177,7 +177,7 @@ test: build/deps/test build/deps/lint build/initrd.cpio
 	$Qfor v in release test debug kasan ubsan; do $(MAKE) CC=gcc VARIANT=$$v kernel || exit; done
 	$Q$(MAKE) CC=clang VARIANT=release kernel && $(MAKE) CC=clang VARIANT=debug kernel
 	$Q$(MAKE) SAN=asan host-programs && $(MAKE) SAN=tsan races && $(MAKE) SAN=fuzz fuzz-programs
-	$QPERL5LIB=tools/prove prove -j2 --formatter TAP::Formatter::Quire --exec tools/runtest.py \
+	$QPERL5LIB=tools/prove prove -j2 --timer --formatter TAP::Formatter::Quire --exec tools/runtest.py \
 		$(HTESTS) $(RACES) $(FUZZERS) $(wildcard tests/run/*.case tests/run/*.sh)
 fuzz: build/deps/test
 	$Q$(MAKE) SAN=fuzz fuzz-programs

@@ -84,9 +84,9 @@ static const char *first_bad_byte(const char *p, size_t n)
 	return NULL;
 }
 
-bool kasan_is_accessible(const void *p, size_t n)
+unsigned kasan_shadow_at(const void *p)
 {
-	return !first_bad_byte(p, n);
+	return (uint8_t)*shadow_of(p);
 }
 
 static const char *describe(uint8_t code)

@@ -1,8 +1,9 @@
 /*
  * main.c - the order in which the kernel comes up, with a reason for each step, and what it runs then.
  *
- * The port has set up its own basics (descriptors, exceptions, direct map, `bootinfo`) before kernel_main. Everything that allocates for ever may assert that it gets its memory: a
- * machine that cannot even boot has nobody to tell.
+ * The port has set up its own basics (descriptors, exceptions, direct map, `bootinfo`) before kernel_main.
+ * Everything that allocates for ever may assert that it gets its memory: a machine that cannot even boot has
+ * nobody to tell.
  *
  * Command line:
  *	test=PATTERN    run the kernel's own tests first (not in release kernels); without init= stop the machine then
@@ -17,6 +18,7 @@
 #include "arch/platform.h"
 #include "arch/upcall.h"
 #include "dev/console.h"
+#include "dev/pci.h"
 #include "dev/rtc.h"
 #include "fs/initrd.h"
 #include "kern/log.h"
@@ -144,15 +146,31 @@ static void start_main_thread(void)
 	thread_start(&main_thread);
 }
 
+/* What the boot loader handed over, for whoever wonders why something is missing. */
+static void describe_boot(void)
+{
+	const struct boot_framebuffer *fb = &bootinfo.framebuffer;
+	log_info("quire", "booted by %s: %s", bootinfo.protocol, bootinfo.cmdline);
+	for (unsigned i = 0; i < bootinfo.nmodules; i++)
+		log_info("quire", "module %u at %#llx, %llu bytes, \"%s\"", i,
+		    (unsigned long long)bootinfo.modules[i].start,
+		    (unsigned long long)(bootinfo.modules[i].end - bootinfo.modules[i].start),
+		    bootinfo.modules[i].name);
+	if (fb->base)
+		log_info("quire", "framebuffer at %#llx, %u x %u, %u bits", (unsigned long long)fb->base,
+		    fb->width, fb->height, fb->bpp);
+}
+
 void kernel_main(void)
 {
 	log_set_console(console_write, LOG_INFO); /* whatever fails from here on can be read */
-	log_info("quire", "booted by %s: %s", bootinfo.protocol, bootinfo.cmdline);
+	describe_boot();
 	frame_init(&bootinfo); /* frames: everything else is made of them */
 	slab_init();           /* small objects, on frames */
 	kva_init();            /* guarded stacks and device maps: table frames are there */
 	vm_init();             /* caches of tree nodes, objects, regions: slabs are there */
 	arch_devices_init();   /* interrupt controllers, clock: device maps are there */
+	pci_init();            /* before the first driver */
 	timer_init_cpu();      /* timers: the scheduler's slices are one */
 	sched_init_cpu(&idle_threads[0]);
 	start_main_thread();

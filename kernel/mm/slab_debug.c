@@ -113,19 +113,19 @@ void slab_debug_alloc(struct slab_cache *c, void *object, void *where)
 void slab_debug_narrow(struct slab_cache *c, void *object, size_t size)
 {
 	kasan_poison(object, c->size, KASAN_SLAB_REDZONE);
-	kasan_unpoison(object, size);
+	kasan_unpoison(object, MAX(size, 1)); /* the first byte tells used from free */
 }
 
 void slab_debug_free(struct slab_cache *c, void *object, void *where)
 {
-	if (!kasan_is_accessible(object, 1))
-		panic("slab %s: object %p is freed twice, or is no object, by %p", c->name, object, where);
+	if (kasan_shadow_at(object) == KASAN_SLAB_FREE)
+		panic("slab %s: object %p is freed twice, now by %p", c->name, object, where);
 	kasan_poison(object, c->stride, KASAN_SLAB_FREE);
 }
 
 void slab_debug_check_free(struct slab_cache *c, void *object)
 {
-	if (kasan_is_accessible(object, 1))
+	if (kasan_shadow_at(object) != KASAN_SLAB_FREE)
 		panic("slab %s: object %p should be free", c->name, object);
 }
 #endif

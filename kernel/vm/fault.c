@@ -18,10 +18,10 @@
  *
  * Locks: the space for reading, then the object, then its backing; entering a translation happens under the
  * lock of the object that the page belongs to, which is what makes taking pages away safe (object.c). Frames
- * are allocated, zeroed and copied with the object unlocked: the stage leaves a *spare* in the context and
- * looks everything up again. A spare that is a copy counts only if its source is still the page that is there
- * and the object was not cloned meanwhile (generation): a page that is shared is not written by anybody, and
- * one that is the file's may change at any time anyway.
+ * are copied with the object unlocked: the stage leaves the copy as a *spare* in the context and looks
+ * everything up again. A spare counts only if its source is still the page that is there and the object did
+ * not change meanwhile (generation): a page that is shared is not written by anybody, and one that is the
+ * file's may change at any time anyway.
  *
  * What needs sleeping (reading a file, waiting for a busy page, reclaim) happens with no lock at all, then
  * the whole path starts over.
@@ -49,10 +49,12 @@ struct fault {
 	struct region *region;
 	struct vm_object *object;
 	pgidx_t idx;
+	struct pt_node
+	    *leaf; /* the object's, if its path is exclusive; else NULL. While the object is locked */
 
-	/* a frame prepared with the object unlocked */
+	/* a copy made with the object unlocked */
 	struct page *spare;
-	struct page *spare_src; /* what it is a copy of; NULL: zeros */
+	struct page *spare_src; /* of what */
 	uint64_t spare_generation;
 
 	struct vm_object *io_object; /* NEED_READ, NEED_WAIT: counted */
@@ -83,14 +85,12 @@ static bool may_write(const struct fault *f)
 
 /* --- last stage: enter or pin --- */
 
-/* Put a translation in, after removing that of another page if there is one. Called under the page owner's
- * lock. */
-static err_t enter(struct fault *f, paddr_t paddr, unsigned flags)
+/* There is a translation of another page in the way, or no memory for a table. */
+static NOINLINE err_t enter_slow(struct fault *f, paddr_t paddr, unsigned flags, err_t err)
 {
 	struct mmu_context *mmu = &f->space->mmu;
 	uaddr_t va = ALIGN_DOWN(f->addr, PAGE_SIZE);
-	err_t err = mmu_enter(mmu, va, paddr, flags);
-	if (unlikely(err == -EEXIST)) {
+	if (err == -EEXIST) {
 		struct mmu_gather g;
 		mmu_gather_begin(&g, mmu);
 		mmu_unmap(mmu, va, va + PAGE_SIZE, &g);
@@ -100,9 +100,17 @@ static err_t enter(struct fault *f, paddr_t paddr, unsigned flags)
 	return err == -ENOMEM ? NEED_MEMORY : err;
 }
 
+/* Put a translation in, after removing that of another page if there is one. Called under the page owner's
+ * lock. */
+static inline err_t enter(struct fault *f, paddr_t paddr, unsigned flags)
+{
+	err_t err = mmu_enter(&f->space->mmu, ALIGN_DOWN(f->addr, PAGE_SIZE), paddr, flags);
+	return likely(!err) ? 0 : enter_slow(f, paddr, flags, err);
+}
+
 /* Pin instead of entering. Called under the page owner's lock; `owner` is the object whose tree names the
  * page. */
-static err_t pin(struct fault *f, struct vm_object *owner, struct page *p)
+static NOINLINE err_t pin(struct fault *f, struct vm_object *owner, struct page *p)
 {
 	*f->pin = (struct vm_pin){.page = p, .index = f->idx, .write = is_write(f)};
 	list_init(&f->pin->link);
@@ -117,7 +125,7 @@ static err_t pin(struct fault *f, struct vm_object *owner, struct page *p)
 	return 0;
 }
 
-static err_t finish(struct fault *f, struct vm_object *owner, struct page *p, bool writable)
+static ALWAYS_INLINE err_t finish(struct fault *f, struct vm_object *owner, struct page *p, bool writable)
 {
 	if (f->pin)
 		return pin(f, owner, p);
@@ -168,19 +176,8 @@ static void drop_spare(struct fault *f)
 	f->spare = NULL;
 }
 
-/* Prepare a zeroed frame with the object (and its backing) unlocked meanwhile. 0: look again. */
-static err_t spare_zero(struct fault *f)
-{
-	object_unlock_both(f->object);
-	drop_spare(f);
-	f->spare = frame_alloc(PAGE_ANON, FRAME_ZERO);
-	f->spare_src = NULL;
-	object_lock_both(f->object);
-	return f->spare ? 0 : NEED_MEMORY;
-}
-
-/* Prepare a copy of src, a page of a locked tree, with the locks dropped meanwhile; the pin keeps the frame.
- * 0: look again. */
+/* Prepare a copy of src, a page of a locked tree, with the object (and its backing) unlocked meanwhile. The
+ * source stays pinned until we can look again: its frame cannot come back as another page. */
 static err_t spare_copy(struct fault *f, struct page *src)
 {
 	if (!page_pin(src))
@@ -193,35 +190,58 @@ static err_t spare_copy(struct fault *f, struct page *src)
 	if (f->spare)
 		memcpy(page_to_virt(f->spare), page_to_virt(src), PAGE_SIZE);
 	object_lock_both(f->object);
-	page_unpin(src); /* only now: until we look again, the frame cannot come back as another page */
-	COUNT(copies);
+	page_unpin(src);
 	return f->spare ? 0 : NEED_MEMORY;
 }
 
-static bool spare_fits(const struct fault *f, const struct page *src)
+/* Make the path to f->idx exclusive. */
+static NOINLINE err_t own_leaf(struct fault *f)
 {
-	return f->spare && f->spare_src == src && (!src || f->spare_generation == f->object->generation);
+	struct page_slot slot;
+	if (page_tree_own(&f->object->tree, f->idx, NULL, &slot))
+		return NEED_MEMORY;
+	f->leaf = slot.leaf;
+	return 0;
 }
 
-/* Put the spare into the object at f->idx, in the place of `old` (NULL: nothing was there), and finish. */
-static err_t promote(struct fault *f, struct page *old)
+/* Put a fresh page into the object at f->idx, in the place of `old` (NULL: nothing was there), and finish.
+ * Takes p over, unless it fails. */
+static ALWAYS_INLINE err_t promote(struct fault *f, struct page *p, struct page *old)
 {
 	struct vm_object *o = f->object;
-	struct page_slot slot;
-	if (page_tree_own(&o->tree, f->idx, NULL, &slot))
+	if (unlikely(!f->leaf) && own_leaf(f))
 		return NEED_MEMORY;
+	struct page_slot slot = {f->leaf, f->idx & (PT_SLOTS - 1)};
+	o->generation++;
 	/* A private object shows each index once, so enter() will find and remove a translation of the zero
 	 * page or the file's. Otherwise every viewer may have one of these, or of the old page. */
-	if (old || f->pin || !(o->flags & VM_PRIVATE))
+	if (unlikely(old || f->pin || !(o->flags & VM_PRIVATE)))
 		object_unmap_locked(o, f->idx, f->idx + 1);
-	struct page *p = f->spare;
-	f->spare = NULL;
 	if (old)
 		page_unshare(page_slot_replace(slot, p));
 	else
 		page_slot_fill(slot, p);
-	purge_note_filled_locked(o);
+	if (unlikely(o->vol_state == VOLATILE_PURGED))
+		purge_note_filled_locked(o);
 	return finish(f, o, p, true);
+}
+
+/* Give the object a copy of src in the place of `old` (src itself, or NULL: src is the backing's). -EAGAIN:
+ * the locks were dropped, look again. The copy is good if its source is still there, and was not made
+ * exclusive, written and shared again meanwhile. */
+static err_t copy_up(struct fault *f, struct page *src, struct page *old)
+{
+	struct page *copy = f->spare;
+	if (!copy || f->spare_src != src || f->spare_generation != f->object->generation) {
+		err_t err = spare_copy(f, src);
+		return err ? err : -EAGAIN;
+	}
+	COUNT(copies);
+	f->spare = NULL;
+	err_t err = promote(f, copy, old);
+	if (err == NEED_MEMORY && page_shares(copy) == 0)
+		frame_free(copy);
+	return err;
 }
 
 /* --- anonymous objects --- */
@@ -234,10 +254,7 @@ static err_t anon_write_present(struct fault *f, struct pt_node *leaf, struct pa
 			enter_around(f, leaf, NULL, true);
 		return finish(f, f->object, p, true);
 	}
-	if (spare_fits(f, p))
-		return promote(f, p);
-	err_t err = spare_copy(f, p);
-	return err ? err : -EAGAIN;
+	return copy_up(f, p, p);
 }
 
 static err_t anon_read_present(struct fault *f, struct pt_node *leaf, struct page *p, bool exclusive)
@@ -249,18 +266,21 @@ static err_t anon_read_present(struct fault *f, struct pt_node *leaf, struct pag
 	return err;
 }
 
-static err_t anon_absent(struct fault *f)
+static ALWAYS_INLINE err_t anon_absent(struct fault *f)
 {
 	if (!is_write(f)) {
 		COUNT(zero_maps);
 		return finish(f, f->object, zero_page, false);
 	}
-	if (spare_fits(f, NULL)) {
-		COUNT(zero_fills);
-		return promote(f, NULL);
-	}
-	err_t err = spare_zero(f);
-	return err ? err : -EAGAIN;
+	/* Zeroed under the lock: dropping it and looking again would cost as much as the zeroing. */
+	struct page *p = frame_alloc(PAGE_ANON, FRAME_ZERO);
+	if (unlikely(!p))
+		return NEED_MEMORY;
+	COUNT(zero_fills);
+	err_t err = promote(f, p, NULL);
+	if (unlikely(err == NEED_MEMORY) && page_shares(p) == 0)
+		frame_free(p);
+	return err;
 }
 
 /* --- files --- */
@@ -298,12 +318,8 @@ static err_t backing_absent(struct fault *f, const struct pt_node *cover)
 	err_t err = cached_page(f, file, &p);
 	if (err)
 		return err;
-	if (is_write(f)) {
-		if (spare_fits(f, p))
-			return promote(f, NULL);
-		err = spare_copy(f, p);
-		return err ? err : -EAGAIN;
-	}
+	if (is_write(f))
+		return copy_up(f, p, NULL);
 	err = finish(f, file, p, false);
 	if (!err && !f->pin)
 		enter_around(f, page_tree_leaf(&file->tree, f->idx, &exclusive), cover, false);
@@ -332,7 +348,7 @@ static err_t fault_file(struct fault *f)
 	return err;
 }
 
-static err_t fault_anon(struct fault *f)
+static ALWAYS_INLINE err_t fault_anon(struct fault *f)
 {
 	struct vm_object *o = f->object;
 	bool exclusive = false;
@@ -343,6 +359,7 @@ static err_t fault_anon(struct fault *f)
 		return -EIO;
 	struct pt_node *leaf = page_tree_leaf(&o->tree, f->idx, &exclusive);
 	struct page *p = leaf ? leaf->slots[f->idx & (PT_SLOTS - 1)].page : NULL;
+	f->leaf = exclusive ? leaf : NULL;
 	if (!p)
 		return o->backing ? backing_absent(f, leaf) : anon_absent(f);
 	return is_write(f) ? anon_write_present(f, leaf, p, exclusive)
@@ -375,7 +392,7 @@ static err_t check_access(const struct region *r, unsigned access)
 }
 
 /* The stages from "find page" on, for f->object and f->idx. 0, an error, or an enum fault_need. */
-static err_t fault_object(struct fault *f)
+static ALWAYS_INLINE err_t fault_object(struct fault *f)
 {
 	struct vm_object *o = f->object;
 	err_t err;
@@ -439,22 +456,39 @@ static err_t fault_run(struct fault *f)
 	return err;
 }
 
+/* Only what the stages do not set themselves: this is the hot path. */
+static inline void fault_begin(
+    struct fault *f, struct vm_space *s, uaddr_t addr, unsigned access, struct vm_pin *out)
+{
+	f->space = s;
+	f->addr = addr;
+	f->access = access;
+	f->pin = out;
+	f->leaf = NULL;
+	f->spare = NULL;
+}
+
 err_t vm_fault(struct vm_space *s, uaddr_t addr, unsigned access)
 {
-	struct fault f = {.space = s, .addr = addr, .access = access};
+	struct fault f;
+	fault_begin(&f, s, addr, access, NULL);
 	return fault_run(&f);
 }
 
 err_t vm_fault_pin(struct vm_space *s, uaddr_t addr, unsigned access, struct vm_pin *out)
 {
-	struct fault f = {.space = s, .addr = addr, .access = access & ~FAULT_PRESENT, .pin = out};
+	struct fault f;
+	fault_begin(&f, s, addr, access & ~FAULT_PRESENT, out);
 	return fault_run(&f);
 }
 
 err_t object_pin(struct vm_object *o, pgidx_t idx, bool write, struct vm_pin *out)
 {
-	struct fault f = {.object = o, .idx = idx, .access = write ? FAULT_WRITE : FAULT_READ, .pin = out};
+	struct fault f;
 	err_t err;
+	fault_begin(&f, NULL, 0, write ? FAULT_WRITE : FAULT_READ, out);
+	f.object = o;
+	f.idx = idx;
 	if (o->kind == VM_PHYS)
 		return -EINVAL;
 	do {

@@ -103,20 +103,6 @@ void object_put(struct vm_object *o)
 	}
 }
 
-void object_lock_both(struct vm_object *o)
-{
-	spin_lock(&o->lock);
-	if (o->backing)
-		spin_lock(&o->backing->lock);
-}
-
-void object_unlock_both(struct vm_object *o)
-{
-	if (o->backing)
-		spin_unlock(&o->backing->lock);
-	spin_unlock(&o->lock);
-}
-
 void object_add_viewer(struct region *r)
 {
 	struct vm_object *o = r->object;
@@ -187,6 +173,7 @@ uint64_t object_remove_pages(struct vm_object *o, pgidx_t first, pgidx_t end, st
 {
 	uint64_t freed = 0;
 	spin_lock(&o->lock);
+	o->generation++;
 	err_t err = page_tree_remove(&o->tree, first, end, r, object_drop_fn(o), &freed);
 	spin_unlock(&o->lock);
 	ASSERT(!err); /* the caller reserved what this needs */
@@ -342,6 +329,7 @@ err_t object_trim_locked(struct vm_object *o)
 		return 0;
 	ASSERT_HELD(&o->lock);
 	uint64_t freed;
+	o->generation++;
 	err_t err = page_tree_remove(&o->tree, o->trim, PT_INDEX_MAX + 1, NULL, page_unshare, &freed);
 	if (!err)
 		o->trim = UINT64_MAX;
@@ -351,6 +339,7 @@ err_t object_trim_locked(struct vm_object *o)
 static void shrink_locked(struct vm_object *o, pgidx_t npages, struct pt_reserve *r)
 {
 	uint64_t freed;
+	o->generation++;
 	object_unmap_locked(o, npages, UINT64_MAX);
 	note_trim(o, npages);
 	err_t err = page_tree_remove(&o->tree, npages, PT_INDEX_MAX + 1, r, object_drop_fn(o), &freed);
@@ -393,6 +382,7 @@ err_t object_discard(struct vm_object *o, pgidx_t first, pgidx_t end)
 		if (!(o->flags & VM_RESIDENT) && page_tree_next_marked(&o->tree, PT_DIRTY, first, end, &at)) {
 			err = -EBUSY;
 		} else {
+			o->generation++;
 			object_unmap_locked(o, first, end);
 			err = page_tree_remove(&o->tree, first, end, &r, object_drop_fn(o), &freed);
 		}

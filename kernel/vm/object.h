@@ -62,7 +62,7 @@ struct vm_object {
 	struct page_tree tree; /* (L) ANON, FILE */
 	pgidx_t npages;        /* (L) indices >= npages do not exist: -EIO. Private ANON: PT_INDEX_MAX + 1 */
 	uint64_t
-	    generation; /* (L) counts clones taken: a copy made without the lock is good only if it did not change */
+	    generation; /* (L) changes with the tree and with every clone: what was seen before the lock was dropped still holds if it did not */
 	struct list viewers;       /* (L) regions by view_link that look at this object */
 	struct list backed;        /* (L) FILE: regions by backing_link that see it behind a private object */
 	struct vm_object *backing; /* (C) ANON: counted; NULL: none */
@@ -132,9 +132,10 @@ uint64_t vm_purge_one(bool *more);
  * dirty. */
 MUST_CHECK err_t object_sync(struct vm_object *o, pgidx_t first, pgidx_t end);
 
-/* The page at idx, brought in if need be and pinned for the kernel to read or write through the direct map: what read(2) and
- * write(2) are made of. Writing marks FILE pages dirty. vm_unpin (vm/fault.h) ends it. -EIO (beyond the end, I/O error), -EACCES (a FILE that cannot
- * be written), -ENOMEM, -EINTR; PHYS: -EINVAL. May sleep. */
+/* The page at idx, brought in if need be and pinned for the kernel to read or write through the direct map:
+ * what read(2) and write(2) are made of. Writing marks FILE pages dirty. vm_unpin (vm/fault.h) ends it. -EIO
+ * (beyond the end, I/O error), -EACCES (a FILE that cannot be written), -ENOMEM, -EINTR; PHYS: -EINVAL. May
+ * sleep. */
 MUST_CHECK err_t object_pin(struct vm_object *o, pgidx_t idx, bool write, struct vm_pin *pin);
 
 /* Is there no page at idx? Of a VM_RESIDENT file that is a hole, to be read as zeros without making a page. */

@@ -7,8 +7,18 @@
 
 /* object.c */
 /* Lock o and then its backing, if it has one; unlock in reverse. */
-void object_lock_both(struct vm_object *o);
-void object_unlock_both(struct vm_object *o);
+static inline void object_lock_both(struct vm_object *o)
+{
+	spin_lock(&o->lock);
+	if (o->backing)
+		spin_lock(&o->backing->lock);
+}
+static inline void object_unlock_both(struct vm_object *o)
+{
+	if (o->backing)
+		spin_unlock(&o->backing->lock);
+	spin_unlock(&o->lock);
+}
 /* Link r into its object's viewers (and its backing's), or take it out. Takes the locks. */
 void object_add_viewer(struct region *r);
 void object_remove_viewer(struct region *r);
@@ -57,7 +67,7 @@ void region_set_bounds(struct region *r, uaddr_t start, uaddr_t end, pgidx_t off
 static inline bool range_is_valid(const struct vm_space *s, uaddr_t addr, uint64_t len)
 {
 	return IS_ALIGNED(addr, PAGE_SIZE) && len > 0 && addr >= s->regions.low && addr < s->regions.high &&
-	    len <= s->regions.high - addr;
+	       len <= s->regions.high - addr;
 }
 
 /* MMU flags for a translation of region r; write access is added by who knows that it is due. */

@@ -327,6 +327,7 @@ KTEST(slab_kmalloc_sizes_and_alignment)
 	KT_CHECK(!kmalloc(MIB(4) + 1));
 	KT_CHECK(!kcalloc(1ULL << 40, 1ULL << 40));
 	kfree(NULL);
+	kfree(kmalloc(0));
 }
 
 /* ---------------------------------------------------------------- arena */

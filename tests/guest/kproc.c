@@ -1,10 +1,14 @@
 /*
- * kproc.c - processes made by hand: a few bytes of machine code in a space, a thread, and the wait status that comes back. For what no program can bring about by itself, and for
- * counting what a process leaves behind.
+ * kproc.c - processes made by hand: a few bytes of machine code in a space, a thread, and the wait status
+ * that comes back. For what no program can bring about by itself, and for counting what a process leaves
+ * behind.
  */
 #include "kspace.h"
+#include "fs/initrd.h"
+#include "lib/inject.h"
 #include "lib/string.h"
 #include "mm/frame.h"
+#include "proc/exec.h"
 #include "proc/process.h"
 
 enum { RW = VM_READ | VM_WRITE };
@@ -141,7 +145,8 @@ KTEST(proc_kill_a_spinner)
 	settle();
 }
 
-/* A program that wants all memory gets it, to nearly the last frame, and is killed then; the machine goes on. */
+/* A program that wants all memory gets it, to nearly the last frame, and is killed then; the machine goes on.
+ */
 KTEST(proc_out_of_memory)
 {
 	if (frame_free_count() > GIB(1) / PAGE_SIZE) {
@@ -155,7 +160,8 @@ KTEST(proc_out_of_memory)
 	settle();
 }
 
-/* Every process forks until it cannot, and nobody waits for anybody: neither the lack of memory nor the dying takes the machine with it, and everything comes back. */
+/* Every process forks until it cannot, and nobody waits for anybody: neither the lack of memory nor the dying
+ * takes the machine with it, and everything comes back. */
 KTEST_LONG(proc_fork_until_it_fails, 300)
 {
 	if (frame_free_count() > MIB(100) / PAGE_SIZE) {
@@ -192,3 +198,87 @@ KTEST(proc_spawn_storm)
 	KT_CHECK_EQ(user_thread_count(), 0);
 	KT_CHECK_EQ(process_count(), 0);
 }
+
+#ifdef CONFIG_INJECT
+/* mov $fork, %eax; syscall; xor %edi, %edi; mov $exit_group, %eax; syscall */
+static const uint8_t fork_once[] = {
+    0xb8, 57, 0, 0, 0, 0x0f, 0x05, 0x31, 0xff, 0xb8, 231, 0, 0, 0, 0x0f, 0x05};
+
+static err_t spawn_file(struct process **out)
+{
+	struct exec_args args;
+	exec_args_init(&args);
+	err_t err = exec_args_set_path(&args, "/bin/uproc");
+	if (!err)
+		err = exec_args_add_arg(&args, "uproc");
+	if (!err)
+		err = exec_args_add_arg(&args, "count"); /* with too few arguments: it exits with 1 */
+	if (!err)
+		err = process_spawn(NULL, &args, out);
+	exec_args_fini(&args);
+	return err;
+}
+
+static void wait_all_gone(void)
+{
+	for (unsigned i = 0; i < 1000 && process_count(); i++)
+		(void)thread_sleep_until(clock_now() + 1000000);
+	settle();
+}
+
+/* Every allocation on the way from a file to a program's exit fails once. Either the spawn fails, or the
+ * program is killed, or memory is found in another way. */
+KTEST(proc_injected_failures_of_exec)
+{
+	struct initrd_file *file;
+	unsigned failed = 0;
+	bool fired = true;
+	if (initrd_lookup("/bin/uproc", &file)) {
+		kt_skip("no initrd");
+		return;
+	}
+	for (uint64_t n = 1; fired; n++) {
+		struct process *p;
+		inject_arm(n);
+		err_t err = spawn_file(&p);
+		int status = err ? 0 : process_wait_dead(p);
+		fired = inject_fired();
+		inject_arm(0);
+		KT_CHECK(err == 0 || (err == -ENOMEM && fired));
+		KT_CHECK(err || status == 1 << 8 || (status == SIGNAL_KILL && fired));
+		failed += err != 0;
+		if (!err)
+			process_put(p);
+		wait_all_gone();
+		process_validate();
+	}
+	kt_note("%u spawns failed", failed);
+	KT_CHECK(failed > 10);
+	KT_CHECK_EQ(object_discard(file->object, 0, file->object->npages),
+	    0); /* the page cache, which stays otherwise */
+}
+
+KTEST(proc_injected_failures_of_fork)
+{
+	bool fired = true;
+	unsigned failed = 0, rounds = 0;
+	for (uint64_t n = 1; fired; n++, rounds++) {
+		struct vm_space *s = make_space(fork_once, sizeof(fork_once));
+		KT_REQUIRE(s);
+		inject_arm(n);
+		struct process *p = start(s, 0);
+		int status = p ? process_wait_dead(p) : 0;
+		wait_all_gone(); /* the child too */
+		fired = inject_fired();
+		inject_arm(0);
+		KT_CHECK(p || fired);
+		KT_CHECK(status == 0 || (status == SIGNAL_KILL && fired));
+		failed += !p;
+		if (p)
+			process_put(p);
+		KT_CHECK_EQ(process_count(), 0);
+	}
+	kt_note("%u rounds, %u starts failed", rounds, failed);
+	KT_CHECK(failed > 0 && rounds > failed + 5); /* how many is up to the caches */
+}
+#endif

@@ -715,6 +715,7 @@ static void drop_pin(void *arg)
 {
 	page_unpin(arg);
 }
+#ifdef CONFIG_DEBUG
 static void write_after_free(void *arg)
 {
 	frame_free(arg);
@@ -722,6 +723,7 @@ static void write_after_free(void *arg)
 	for (unsigned i = 0; i < 2 * PCP_SLOTS; i++)
 		frame_alloc(PAGE_ANON, 0);
 }
+#endif
 
 static void misuse_panics(void **state UNUSED)
 {

@@ -6,7 +6,7 @@
 
 static unsigned failures;
 #define MC_CHECK(cond) ((void)((cond) ? 0 : (failures++, printf("# %s:%d: %s\n", __FILE__, __LINE__, #cond))))
-#include "mmu_conformance.h"
+#include "../guest/mmu_conformance.h"
 
 static bool mc_can(struct mmu_context *ctx, vaddr_t va, unsigned rights)
 {

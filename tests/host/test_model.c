@@ -5,8 +5,8 @@
  *	test_model SEED STEPS [EVERY]	one run; a full check every EVERY steps (0: at the end only)
  *	test_model -v ...		the same, keeping a log of operations that a failure prints
  *
- * Runs alternate between small and large windows, window bases at the edges of the address space and of tables, and with and without injected failures,
- * all chosen by the seed.
+ * Runs alternate between small and large windows, window bases at the edges of the address space and of
+ * tables, and with and without injected failures, all chosen by the seed.
  */
 #include <time.h>
 
@@ -29,9 +29,10 @@ static struct model_options options_of(uint64_t seed)
 	struct model_options opt = {
 	    .base = bases[seed % ARRAY_SIZE(bases)], .npages = seed / 5 % 3 == 2 ? 1300 : 170};
 
-	if (seed / 15 % 3 == 2) {
+	if (seed / 15 % 3 == 2)
 		opt.base = USER_END - opt.npages * PAGE_SIZE;
-	}
+	else if (opt.npages > 1200) /* what is touched most lies in such a range */
+		opt.base = (seed % 2 ? GIB(1) + MIB(2) : GIB(1)) - 532 * PAGE_SIZE;
 	if (seed % 4 == 3) {
 		opt.no_volatile = true;
 		opt.inject = 3;

@@ -1,9 +1,12 @@
 /*
- * test_race.c - several CPUs race faults, forks, unmaps, protections, snapshots, discards, purges and truncations on shared spaces and objects.
+ * test_race.c - several CPUs race faults, forks, unmaps, protections, snapshots, discards, purges and
+ * truncations on shared spaces and objects.
  *
- * The mock hardware watches for stale translations and frames freed too early. On top of that, stamps: each page has a word for every thread, which only that thread writes, with ever
- * growing numbers. `seen` holds, for each word of each space, the newest number that any thread has read there: whoever looks at `seen` first and reads memory then must not find an
- * older number. Where pages may be thrown away, zero is allowed as well.
+ * The mock hardware watches for stale translations and frames freed too early. On top of that, stamps: each
+ * page has a word for every thread, which only that thread writes, with ever growing numbers. `seen` holds,
+ * for each word of each space, the newest number that any thread has read there: whoever looks at `seen`
+ * first and reads memory then must not find an older number. Where pages may be thrown away, zero is allowed
+ * as well.
  *
  * test_race [-n FACTOR] [NAME...]: more iterations.
  */
@@ -18,7 +21,8 @@ enum { THREADS = 5, PAGES = 80, STAMP_WORDS = 8 };
 
 static unsigned factor = 1;
 
-/* Pages are copied by the kernel while programs write to them in these places, by design: I/O and copies see what is there at that moment. */
+/* Pages are copied by the kernel while programs write to them in these places, by design: I/O and copies see
+ * what is there at that moment. */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
@@ -204,7 +208,8 @@ static bool zero_ok(unsigned area)
 	return area != AREA_PRIVATE && area != AREA_SHARED;
 }
 
-/* A private file page without a copy of its own shows the file, whose stamps are another thread's business. */
+/* A private file page without a copy of its own shows the file, whose stamps are another thread's business.
+ */
 static bool is_checked(unsigned area)
 {
 	return area != AREA_FILE_PRIVATE;
@@ -329,7 +334,8 @@ static void race_copy(struct world *w, struct place *p)
 	enum copy_side side;
 	size_t done;
 
-	/* Into the area where anything goes; stamps stay where they belong because nobody checks them there. */
+	/* Into the area where anything goes; stamps stay where they belong because nobody checks them there.
+	 */
 	(void)!space_copy(other->space, page_addr(AREA_FILE_PRIVATE, (unsigned)pick(PAGES / 2)), p->space,
 	    page_addr((unsigned)pick(AREAS), (unsigned)pick(PAGES / 2)), pick(3 * PAGE_SIZE), &done, &side);
 	place_put(other);
@@ -429,13 +435,13 @@ HOST_TEST(race_everything)
 
 /* ---------------------------------------------------------------- a fork is one moment in time */
 
-/* Thread t stamps pages in turn: page i % PAGES gets number i. A copy taken at one moment holds, for the newest number m that it has, exactly the last number
- * <= m of every page. */
+/* Thread t stamps pages in turn: page i % PAGES gets number i. A copy taken at one moment holds, for the
+ * newest number m that it has, exactly the last number <= m of every page. */
 struct moment {
 	struct vm_space *spaces[2];
 	struct vm_object *shared;
 	_Atomic bool stop;
-	unsigned area, forks;
+	unsigned area, forks, gap; /* writes between two copies: fewer than `gap` */
 	_Atomic uint64_t wrote;
 };
 
@@ -505,6 +511,9 @@ static void moment_thread(void *arg, unsigned me)
 	}
 	rng = 5;
 	for (unsigned i = 0; i < m->forks; i++) {
+		for (uint64_t before = load_relaxed(&m->wrote);
+		     load_relaxed(&m->wrote) < before + pick(m->gap);)
+			cpu_relax(); /* the writers get on between two copies */
 		if (m->area == AREA_SHARED)
 			moment_snapshot(m);
 		else
@@ -515,7 +524,7 @@ static void moment_thread(void *arg, unsigned me)
 
 HOST_TEST(race_fork_is_one_moment)
 {
-	struct moment m = {.area = AREA_PRIVATE, .forks = 60 * factor};
+	struct moment m = {.area = AREA_PRIVATE, .forks = 60 * factor, .gap = 300};
 
 	MUST(space_create(&m.spaces[0]));
 	map_at(m.spaces[0], AREA_PRIVATE, NULL, 0);
@@ -525,9 +534,9 @@ HOST_TEST(race_fork_is_one_moment)
 	space_put(m.spaces[0]);
 }
 
-HOST_TEST(race_snapshot_is_one_moment)
+static void run_snapshots(unsigned forks, unsigned gap)
 {
-	struct moment m = {.area = AREA_SHARED, .forks = 60 * factor};
+	struct moment m = {.area = AREA_SHARED, .forks = forks, .gap = gap};
 
 	MUST(object_create_anon(0, PAGES, NULL, &m.shared));
 	for (unsigned i = 0; i < 2; i++) {
@@ -543,6 +552,22 @@ HOST_TEST(race_snapshot_is_one_moment)
 	object_put(m.shared);
 }
 
+HOST_TEST(race_snapshot_is_one_moment)
+{
+	run_snapshots(60 * factor, 300);
+}
+
+/* A copy that was prepared while a snapshot went and another one came is stale: what others stored in place
+ * meanwhile is not in it. */
+HOST_TEST(race_snapshots_in_quick_succession)
+{
+	unsigned chaos = host_chaos;
+
+	host_chaos = 3;
+	run_snapshots(400 * factor, 4);
+	host_chaos = chaos;
+}
+
 /* ---------------------------------------------------------------- frames given back while others store */
 
 struct canary {
@@ -551,8 +576,8 @@ struct canary {
 	_Atomic bool stop;
 };
 
-/* CPU 0 throws pages of `busy` away and has another space get frames at once; the others store into `busy` without pause. A store through a stale translation
- * would hit the other space's pages. */
+/* CPU 0 throws pages of `busy` away and has another space get frames at once; the others store into `busy`
+ * without pause. A store through a stale translation would hit the other space's pages. */
 static void canary_thread(void *arg, unsigned me)
 {
 	struct canary *c = arg;
@@ -564,8 +589,11 @@ static void canary_thread(void *arg, unsigned me)
 	err_t err;
 
 	rng = me + 17;
-	while (me && !load_acquire(&c->stop))
+	for (unsigned i = 0; me && !load_acquire(&c->stop); i++) {
 		mock_access(c->busy, page_addr(0, (unsigned)pick(8)) + pick(512) * 8, &value, 8, true, &err);
+		if (i % 64 == 0)
+			cpu_relax();
+	}
 	for (unsigned i = 0; !me && i < c->rounds; i++) {
 		if (i % 3 == 0)
 			MUST(space_discard(c->busy, page_addr(0, 0), 8 * PAGE_SIZE));
@@ -578,8 +606,7 @@ static void canary_thread(void *arg, unsigned me)
 			static char bytes[PAGE_SIZE];
 			MUST(space_discard(c->owner, page_addr(1, k), PAGE_SIZE));
 			MUST(space_write(c->owner, page_addr(1, k), &(uint64_t){0}, 8, &done));
-			for (unsigned wait = 0; wait < 3; wait++)
-				cpu_relax();
+			cpu_relax();
 			MUST(space_read(c->owner, bytes, page_addr(1, k), PAGE_SIZE, &done));
 			for (unsigned b = 0; b < PAGE_SIZE; b += 8)
 				if (memcpy(&word, bytes + b, 8), word != 0)
@@ -592,7 +619,7 @@ static void canary_thread(void *arg, unsigned me)
 
 HOST_TEST(race_reused_frames_stay_clean)
 {
-	struct canary c = {.rounds = 120 * factor};
+	struct canary c = {.rounds = 60 * factor};
 
 	MUST(space_create(&c.busy));
 	MUST(space_create(&c.owner));
@@ -602,6 +629,112 @@ HOST_TEST(race_reused_frames_stay_clean)
 	CHECK(load_relaxed(&c.stop));
 	space_put(c.busy);
 	space_put(c.owner);
+}
+
+/* ---------------------------------------------------------------- two CPUs remove the same translation */
+
+struct removal {
+	struct vm_object *o;
+	struct vm_space *s;
+	_Atomic bool stop;
+};
+
+/* CPU 0 discards the window's translations, CPU 1 the object's pages, CPU 2 and 3 use them. Whoever finds a
+ * translation gone must not take it for flushed: the frame would be freed under a TLB that still has it. */
+static void remover(void *arg, unsigned me)
+{
+	struct removal *r = arg;
+	uint64_t word = me;
+	err_t err;
+
+	rng = me + 41;
+	for (unsigned i = 0; me == 0 && i < 400 * factor; i++)
+		MUST(space_discard(r->s, page_addr(0, 0), 8 * PAGE_SIZE));
+	while (me == 1 && !load_acquire(&r->stop))
+		MUST(object_discard(r->o, 0, 8));
+	while (me > 1 && !load_acquire(&r->stop))
+		mock_access(r->s, page_addr(0, (unsigned)pick(8)), &word, 8, true, &err);
+	if (me == 0)
+		store_release(&r->stop, true);
+}
+
+HOST_TEST(race_two_removers_of_one_translation)
+{
+	struct removal r = {0};
+	unsigned chaos = host_chaos;
+
+	MUST(object_create_anon(0, 8, NULL, &r.o));
+	MUST(space_create(&r.s));
+	map_at(r.s, 0, NULL, 0);
+	struct vm_map_args args = {.addr = page_addr(0, 0),
+	    .len = 8 * PAGE_SIZE,
+	    .prot = VM_READ | VM_WRITE,
+	    .flags = VM_MAP_FIXED | VM_MAP_SHARED,
+	    .object = r.o};
+	uaddr_t at;
+	MUST(space_map(r.s, &args, &at));
+	host_chaos = 4;
+	host_run_cpus(4, remover, &r);
+	host_chaos = chaos;
+	vm_validate(r.s);
+	CHECK(load_relaxed(&r.stop));
+	space_put(r.s);
+	object_put(r.o);
+}
+
+/* ---------------------------------------------------------------- a file is cut while a fork runs */
+
+struct cutting {
+	struct vm_object *file;
+	struct vm_space *s, *child;
+};
+
+static void cutter(void *arg, unsigned me)
+{
+	struct cutting *c = arg;
+
+	if (me == 0) {
+		MUST(space_fork(c->s, &c->child));
+		return;
+	}
+	MUST(object_resize(c->file, 5));
+	MUST(object_resize(c->file, PAGES));
+}
+
+static void cut_once(void)
+{
+	struct cutting c = {0};
+	uint64_t word = 7;
+	size_t done;
+
+	MUST(object_create_file(&store_ops, &store, PAGES, &c.file));
+	MUST(space_create(&c.s));
+	map_at(c.s, 0, c.file, 0);
+	map_at(c.s, 1, NULL, 0);
+	for (unsigned page = 4; page < 8; page++)
+		MUST(space_write(c.s, page_addr(0, page), &word, 8, &done));
+	host_run_cpus(2, cutter, &c);
+	for (unsigned page = 4; page < 8; page++) {
+		MUST(space_read(c.s, &word, page_addr(0, page), 8, &done));
+		CHECK_EQ(word, page == 4 ? 7 : 0);
+		MUST(space_read(c.child, &word, page_addr(0, page), 8, &done));
+		CHECK_EQ(word, page == 4 ? 7 : 0);
+	}
+	space_put(c.child);
+	space_put(c.s);
+	object_put(c.file);
+}
+
+/* Whichever comes first: private copies beyond the cut are void in parent and child. */
+HOST_TEST(race_cut_during_fork)
+{
+	unsigned chaos = host_chaos;
+
+	host_chaos = 3;
+	memset(store.bytes, 0, sizeof(store.bytes));
+	for (unsigned i = 0; i < 200 * factor; i++)
+		cut_once();
+	host_chaos = chaos;
 }
 
 /* Every CPU shoots at every other one at the same time; nobody waits for ever. */
@@ -640,7 +773,8 @@ struct touch {
 	unsigned round;
 };
 
-/* All CPUs touch the same page at the same time, from both spaces where it is shared: one frame, and no stamp is lost. */
+/* All CPUs touch the same page at the same time, from both spaces where it is shared: one frame, and no stamp
+ * is lost. */
 static void toucher(void *arg, unsigned me)
 {
 	struct touch *t = arg;
@@ -747,10 +881,12 @@ struct owner {
 	struct vm_space *s;
 	_Atomic bool stop;
 	unsigned rounds;
+	_Atomic uint64_t tried;
 	uint64_t purged, kept;
 };
 
-/* The owner's protocol: fill, make volatile, make nonvolatile; told that nothing was taken, everything must be there; told that it was, nothing old may be half there. */
+/* The owner's protocol: fill, make volatile, make nonvolatile; told that nothing was taken, everything must
+ * be there; told that it was, nothing old may be half there. */
 static void owner_round(struct owner *o, uint64_t round)
 {
 	uaddr_t addr = page_addr(AREA_PURGEABLE, 0);
@@ -761,7 +897,8 @@ static void owner_round(struct owner *o, uint64_t round)
 	for (unsigned i = 0; i < PAGES; i++)
 		mock_access(o->s, addr + i * PAGE_SIZE, &round, 8, true, &err);
 	MUST(space_set_volatile(o->s, addr, PAGES * PAGE_SIZE));
-	for (unsigned i = 0; i < pick(6); i++)
+	uint64_t before = load_relaxed(&o->tried);
+	while (round % 3 == 0 && load_relaxed(&o->tried) < before + 2)
 		cpu_relax();
 	MUST(space_set_nonvolatile(o->s, addr, PAGES * PAGE_SIZE, &was));
 	for (unsigned i = 0; i < PAGES; i++) {
@@ -783,6 +920,7 @@ static void owner_thread(void *arg, unsigned me)
 	while (me && !load_acquire(&o->stop)) {
 		if (pick(4) == 0)
 			vm_purge_one(&more);
+		fetch_add_relaxed(&o->tried, 1);
 		cpu_relax();
 	}
 	for (unsigned i = 0; !me && i < o->rounds; i++)
@@ -806,6 +944,7 @@ HOST_TEST(race_purge_is_all_or_nothing)
 int main(int argc, char **argv)
 {
 	rng = 1;
+	host_chaos = 24;
 	if (argc > 2 && strcmp(argv[1], "-n") == 0) {
 		factor = (unsigned)atoi(argv[2]);
 		argc -= 2, argv += 2;

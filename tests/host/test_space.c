@@ -1,4 +1,5 @@
-/* test_space.c - map, unmap, protect, flags, fork: each test is named for the rule that it holds up. "A known defect elsewhere" marks rules that other systems broke. */
+/* test_space.c - map, unmap, protect, flags, fork: each test is named for the rule that it holds up. "A known
+ * defect elsewhere" marks rules that other systems broke. */
 #include "vm_test.h"
 
 #define AT (GIB(1) + MIB(2))
@@ -413,6 +414,32 @@ HOST_TEST(fork_protects_in_the_highest_entries)
 		CHECK_EQ(word_at(child, GIB(4) + i * MIB(3)), i);
 	done_with(child);
 	done_with(s);
+}
+
+/* Opening the entries above one page gives nothing to the pages beside it, at any level. */
+HOST_TEST(write_access_comes_back_to_one_page_only)
+{
+	static const uint64_t at[] = {
+	    0, LEN(1), LEN(100), MIB(2), MIB(2) + LEN(1), MIB(700), GIB(1), GIB(1) + LEN(1), GIB(2)};
+	enum { N = ARRAY_SIZE(at) };
+
+	for (unsigned opened = 0; opened < N; opened++) {
+		struct vm_space *s = new_space();
+		map_fixed(s, GIB(4), GIB(3) >> PAGE_SHIFT, 0, NULL);
+		for (unsigned i = 0; i < N; i++)
+			CHECK_EQ(store(s, GIB(4) + at[i], i), 0);
+		struct vm_space *child = fork_of(s);
+		CHECK_EQ(store(s, GIB(4) + at[opened], 100), 0);
+		for (unsigned i = 0; i < N; i++)
+			CHECK_EQ(
+			    mock_probe(&s->mmu, GIB(4) + at[i], MMU_WRITE, NULL), i == opened ? 0 : -EFAULT);
+		for (unsigned i = 0; i < N; i++)
+			CHECK_EQ(store(s, GIB(4) + at[i], 200 + i), 0);
+		for (unsigned i = 0; i < N; i++)
+			CHECK_EQ(word_at(child, GIB(4) + at[i]), i);
+		done_with(child);
+		done_with(s);
+	}
 }
 
 /* Generation g > 0 writes the pages p with p % 5 == g; the others stay as the first one left them. */

@@ -1,4 +1,5 @@
-/* model_map.c - the map operation: random arguments, the expected place and error, the effect on the model. */
+/* model_map.c - the map operation: random arguments, the expected place and error, the effect on the model.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,8 +31,9 @@ static unsigned pick_npages(struct vm_model *m)
 
 	if (!model_chance(m, 6))
 		return 1 + (unsigned)model_pick(m, 12);
-	return max <= 600 || model_chance(m, 50) ? 1 + (unsigned)model_pick(m, 100)
-						 : 512 + (unsigned)model_pick(m, 64);
+	if (max <= 1200 || model_chance(m, 50))
+		return 1 + (unsigned)model_pick(m, 100);
+	return 1100 + (unsigned)model_pick(m, 200); /* covers the whole range of a table */
 }
 
 static struct model_obj *pick_handle(struct vm_model *m, enum model_kind kind)

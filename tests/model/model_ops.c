@@ -59,7 +59,7 @@ unsigned model_pick_page(struct vm_model *m)
 		at = (unsigned)(model_pick(m, n / 64 + 1) * 64 + model_pick(m, 3));
 		return MIN(at, n - 1);
 	default:
-		return (unsigned)model_pick(m, 40) + 56;
+		return (unsigned)model_pick(m, 40) + (n > 1200 ? 600 : 56);
 	}
 }
 
@@ -589,7 +589,8 @@ static void op_sync(struct vm_model *m)
 	}
 }
 
-/* A page that cannot be read: only where it is not in the page cache, so that every access must meet the error. */
+/* A page that cannot be read: only where it is not in the page cache, so that every access must meet the
+ * error. */
 static void op_bad_page(struct vm_model *m)
 {
 	struct model_obj *o = m->handles[1 + model_pick(m, 2)];

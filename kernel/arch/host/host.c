@@ -36,6 +36,7 @@ struct page *page_records;
 struct cpu cpus[MAX_CPUS];
 void (*host_panic_hook)(void);
 int host_log_level = -1;
+unsigned host_chaos;
 
 static uint64_t nframes_total;
 static struct thread threads[MAX_CPUS];
@@ -164,6 +165,7 @@ struct run {
 	void (*fn)(void *arg, unsigned i);
 	void *arg;
 	unsigned i;
+	pthread_barrier_t *start; /* all begin together */
 };
 
 static void *run_one(void *p)
@@ -171,6 +173,7 @@ static void *run_one(void *p)
 	struct run *r = p;
 
 	host_cpu_enter(r->i + 1);
+	pthread_barrier_wait(r->start);
 	r->fn(r->arg, r->i);
 	slab_shrink_all(); /* what this CPU keeps in its caches goes back, so that tests can count */
 	frame_drain_cpu();
@@ -182,16 +185,19 @@ void host_run_cpus(unsigned n, void (*fn)(void *arg, unsigned i), void *arg)
 {
 	struct run runs[MAX_CPUS];
 	pthread_t ids[MAX_CPUS];
+	pthread_barrier_t start;
 
-	ASSERT(n < MAX_CPUS);
+	ASSERT(n > 0 && n < MAX_CPUS);
+	pthread_barrier_init(&start, NULL, n);
 	host_cpu_idle();
 	for (unsigned i = 0; i < n; i++) {
-		runs[i] = (struct run){fn, arg, i};
+		runs[i] = (struct run){fn, arg, i, &start};
 		if (pthread_create(&ids[i], NULL, run_one, &runs[i]))
 			abort();
 	}
 	for (unsigned i = 0; i < n; i++)
 		pthread_join(ids[i], NULL);
+	pthread_barrier_destroy(&start);
 	host_cpu_resume();
 }
 
@@ -223,12 +229,28 @@ uint32_t cpu_id(void)
 	return this_cpu()->id;
 }
 
+/* Where a lock is about to be taken or has just been given back, an interrupt may arrive and others may run.
+ */
+static NOINLINE void chaos(void)
+{
+	static _Thread_local uint32_t state;
+
+	state = (state ? state : cpu_id() + 1) * 1664525 + 1013904223;
+	if ((state >> 8) % host_chaos)
+		return;
+	if (irq_is_enabled())
+		cpu_poll_requests();
+	sched_yield();
+}
+
 void preempt_count_add(int n)
 {
 	struct cpu *c = this_cpu();
 
 	ASSERT(n > 0 || c->preempt > 0);
 	c->preempt += (uint32_t)n;
+	if (unlikely(host_chaos))
+		chaos();
 }
 
 uint32_t preempt_count(void)

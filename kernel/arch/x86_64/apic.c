@@ -1,8 +1,10 @@
 /*
- * apic.c - the local APIC: one in each CPU, for interrupts between CPUs, the timer, and what IOAPICs and devices send.
+ * apic.c - the local APIC: one in each CPU, for interrupts between CPUs, the timer, and what IOAPICs and
+ * devices send.
  *
- * Two ways to reach the same registers (Intel SDM volume 3, chapter 11): a page of memory (xAPIC), or MSRs (x2APIC), where the register at offset
- * o of the page is MSR 0x800 + o / 16. x2APIC is used where the CPU has it: no device map, no two-step sends.
+ * Two ways to reach the same registers (Intel SDM volume 3, chapter 11): a page of memory (xAPIC), or MSRs
+ * (x2APIC), where the register at offset o of the page is MSR 0x800 + o / 16. x2APIC is used where the CPU
+ * has it: no device map, no two-step sends.
  */
 #include "arch/x86_64/apic.h"
 #include "arch/clock.h"
@@ -66,6 +68,13 @@ static void lapic_write(enum lapic_register r, uint32_t v)
 		registers[r / 4] = v;
 	else
 		wrmsr(MSR_X2APIC + r / 16, v);
+}
+
+/* Writes to these MSRs are not ordered behind earlier stores by themselves, nor by a locked instruction: SDM
+ * volume 3, 11.12.3. */
+static void order_msr_write(void)
+{
+	__asm__ volatile("mfence; lfence" : : : "memory");
 }
 
 err_t lapic_map(paddr_t base)
@@ -142,7 +151,7 @@ static void send(uint32_t apic_id, uint32_t command)
 	if (!ready)
 		return;
 	if (!registers) {
-		fence_seq_cst(); /* MSR writes are not ordered behind earlier stores: SDM volume 3, 11.12.3 */
+		order_msr_write();
 		wrmsr(MSR_X2APIC + LAPIC_ICR / 16, (uint64_t)apic_id << 32 | command);
 		return;
 	}
@@ -187,7 +196,7 @@ uint32_t lapic_timer_count(void)
 
 void lapic_timer_tsc(uint64_t tsc)
 {
-	fence_seq_cst();
+	order_msr_write();
 	wrmsr(MSR_TSC_DEADLINE, tsc);
 }
 

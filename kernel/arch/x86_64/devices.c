@@ -2,7 +2,6 @@
  * devices.c - the platform's devices that the kernel itself drives, in the order in which they can come up.
  */
 #include "machine/boot.h"
-#include "dev/pci.h"
 #include "machine/smp.h"
 
 void arch_devices_init(void)
@@ -11,5 +10,4 @@ void arch_devices_init(void)
 	mtrr_log();
 	irq_init(); /* maps the LAPIC, whose timer the clock measures */
 	clock_init();
-	pci_init();
 }

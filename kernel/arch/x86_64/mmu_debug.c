@@ -20,6 +20,15 @@ static vaddr_t entry_va(vaddr_t base, unsigned level, unsigned i)
 	return va >> 47 & 1 ? va | 0xffff000000000000ULL : va;
 }
 
+/* Does entry i name the same table as the one before it? The sanitizer's shadow is mostly one page, seen
+ * through the same tables again and again: once is enough. (A counted table that is linked twice is an error,
+ * so that is looked at.) */
+static bool is_repeat(const pte_t *table, unsigned i)
+{
+	uint64_t e = load_relaxed(&table[i]), before = i ? load_relaxed(&table[i - 1]) : 0;
+	return (before & PTE_P) && (e & PTE_ADDR) == (before & PTE_ADDR) && !table_is_counted(pte_table(e));
+}
+
 static void check_leaf(const struct visit *v, uint64_t e, uint64_t path, vaddr_t va, unsigned level)
 {
 	bool writable = e & path & PTE_W, executable = !(e & PTE_NX);
@@ -63,7 +72,7 @@ static void check_table(struct visit *v, const pte_t *table, vaddr_t base, unsig
 		vaddr_t va = entry_va(base, level, i);
 		if (pte_is_leaf(e, level))
 			check_leaf(v, e, path, va, level);
-		else
+		else if (!is_repeat(table, i))
 			check_table(v, pte_table(e), va, level - 1, path & e);
 	}
 	const struct page *p = virt_to_page((const void *)table);
@@ -81,7 +90,8 @@ void tables_validate(const struct page_tables *pt, unsigned first_slot, unsigned
 		if (!(e & PTE_P))
 			continue;
 		present++;
-		check_table(&v, pte_table(e), entry_va(0, PT_LEVELS - 1, i), PT_LEVELS - 2, e);
+		if (!is_repeat(pt->root, i))
+			check_table(&v, pte_table(e), entry_va(0, PT_LEVELS - 1, i), PT_LEVELS - 2, e);
 	}
 	if (table_is_counted(pt->root)) {
 		v.ntables++;
@@ -133,7 +143,7 @@ static void dump_table(struct run *r, const pte_t *table, vaddr_t base, unsigned
 		uint64_t below = (path & e & (PTE_W | PTE_U)) | ((path | e) & PTE_NX);
 		if (pte_is_leaf(e, level))
 			dump_leaf(r, e, path, entry_va(base, level, i), level);
-		else
+		else if (!is_repeat(table, i))
 			dump_table(r, pte_table(e), entry_va(base, level, i), level - 1, below);
 	}
 }
@@ -143,7 +153,7 @@ void tables_dump(const struct page_tables *pt, unsigned first_slot, unsigned end
 	struct run r = {.size = 0};
 	for (unsigned i = first_slot; i < end_slot; i++) {
 		uint64_t e = load_relaxed(&pt->root[i]);
-		if (e & PTE_P)
+		if ((e & PTE_P) && !is_repeat(pt->root, i))
 			dump_table(&r, pte_table(e), entry_va(0, PT_LEVELS - 1, i), PT_LEVELS - 2,
 			    e & (PTE_W | PTE_U | PTE_NX));
 	}

@@ -1,11 +1,14 @@
 /*
  * trap.c - what the entries of entry.S call.
  *
- * Page faults are the ones that matter for speed: from user mode straight to upcall_page_fault, from the kernel by way of the exception table.
+ * Page faults are the ones that matter for speed: from user mode straight to upcall_page_fault, from the
+ * kernel by way of the exception table.
  *
- * A fault in kernel mode is legal in exactly one case: an instruction of the exception table that touches a user address. Its page is faulted in (interrupts on, may
- * sleep) and the instruction tried again, or execution goes on at the fixup. Everything else in kernel mode is a panic: user addresses from any other instruction,
- * kernel addresses from any instruction, instruction fetches from user pages, reserved bits in a table.
+ * A fault in kernel mode is legal in exactly one case: an instruction of the exception table that touches a
+ * user address. Its page is faulted in (interrupts on, may sleep) and the instruction tried again, or
+ * execution goes on at the fixup. Everything else in kernel mode is a panic: user addresses from any other
+ * instruction, kernel addresses from any instruction, instruction fetches from user pages, reserved bits in a
+ * table.
  */
 #include "arch/mmu.h"
 #include "arch/upcall.h"
@@ -55,7 +58,8 @@ void trap_init(void)
 		    .offset_low = (uint16_t)stub,
 		    .selector = SEL_KERNEL_CODE,
 		    .ist = (uint8_t)ist_of(v),
-		    /* INT3 is the only gate that user code may name: `int $0x80` and its like are general protection faults. */
+		    /* INT3 is the only gate that user code may name: `int $0x80` and its like are general
+		     * protection faults. */
 		    .type = v == VECTOR_BREAKPOINT ? GATE_INTERRUPT | GATE_USER : GATE_INTERRUPT,
 		    .offset_mid = (uint16_t)(stub >> 16),
 		    .offset_high = (uint32_t)(stub >> 32),
@@ -65,21 +69,33 @@ void trap_init(void)
 
 const char *trap_name(unsigned vector)
 {
-	static const char *const names[] = {"divide error", "debug trap", "non-maskable interrupt", "breakpoint", "overflow",
-	    "bound range exceeded", "invalid instruction", "no FPU", "double fault", "coprocessor overrun", "invalid TSS",
-	    "segment not present", "stack segment fault", "general protection fault", "page fault", "reserved exception 15",
-	    "x87 error", "misaligned access", "machine check", "SIMD error", "virtualization exception", "control protection fault"};
+	static const char *const names[] = {"divide error", "debug trap", "non-maskable interrupt",
+	    "breakpoint", "overflow", "bound range exceeded", "invalid instruction", "no FPU", "double fault",
+	    "coprocessor overrun", "invalid TSS", "segment not present", "stack segment fault",
+	    "general protection fault", "page fault", "reserved exception 15", "x87 error",
+	    "misaligned access", "machine check", "SIMD error", "virtualization exception",
+	    "control protection fault"};
 
 	if (vector < ARRAY_SIZE(names))
 		return names[vector];
-	return vector < VECTOR_IRQ_FIRST ? "reserved exception" : vector == VECTOR_SYSCALL ? "system call" : "interrupt";
+	return vector < VECTOR_IRQ_FIRST  ? "reserved exception"
+	       : vector == VECTOR_SYSCALL ? "system call"
+					  : "interrupt";
 }
 
-static unsigned fault_access(uint64_t error)
-{
-	unsigned access = error & PF_FETCH ? FAULT_EXEC : error & PF_WRITE ? FAULT_WRITE : FAULT_READ;
+/* enum fault_access for each combination of the low bits of a page fault's error code. */
+#define ACCESS(e)                                                                                            \
+	[e] = ((e)&PF_FETCH      ? FAULT_EXEC                                                                \
+		  : (e)&PF_WRITE ? FAULT_WRITE                                                               \
+				 : FAULT_READ) |                                                             \
+	      ((e)&PF_PRESENT ? FAULT_PRESENT : 0) | ((e)&PF_USER ? FAULT_USER : 0)
+#define ACCESS4(e) ACCESS(e), ACCESS((e) + 1), ACCESS((e) + 2), ACCESS((e) + 3)
+static const uint8_t access_of_error[32] = {
+    ACCESS4(0), ACCESS4(4), ACCESS4(8), ACCESS4(12), ACCESS4(16), ACCESS4(20), ACCESS4(24), ACCESS4(28)};
 
-	return access | (error & PF_PRESENT ? FAULT_PRESENT : 0) | (error & PF_USER ? FAULT_USER : 0);
+static inline unsigned fault_access(uint64_t error)
+{
+	return access_of_error[error & 31];
 }
 
 static void page_fault_user(struct trap_frame *f)
@@ -129,7 +145,8 @@ void trap_user(struct trap_frame *f)
 		exception_user(f);
 }
 
-/* May the kernel code that faulted sleep for the page? Early at boot there is no thread, and usercopy_atomic sections say no. */
+/* May the kernel code that faulted sleep for the page? Early at boot there is no thread, and usercopy_atomic
+ * sections say no. */
 static bool may_resolve(const struct trap_frame *f)
 {
 	struct thread *t = current_thread();
@@ -211,7 +228,8 @@ void trap_kernel(struct trap_frame *f)
 	}
 }
 
-/* NMI, double fault, machine check, debug trap in kernel mode: on an interrupt stack, anything may be held. */
+/* NMI, double fault, machine check, debug trap in kernel mode: on an interrupt stack, anything may be held.
+ */
 void trap_paranoid(struct trap_frame *f)
 {
 	switch (f->vector) {
@@ -220,13 +238,15 @@ void trap_paranoid(struct trap_frame *f)
 			dump_nmi(f);
 		return;
 	case VECTOR_DEBUG:
-		/* No breakpoint is ever set, and FMASK and gates clear TF; so this is a flag that came along by a way we do not know. Go on without it. */
+		/* No breakpoint is ever set, and FMASK and gates clear TF; so this is a flag that came along
+		 * by a way we do not know. Go on without it. */
 		debug_status_take();
 		f->rflags &= ~(uint64_t)RFLAGS_TF;
 		return;
 	case VECTOR_DOUBLE_FAULT:
 		/* Mostly the page fault of a push onto a guard page could not be delivered. */
-		trap_panic(f, "double fault after a page fault at %#lx: %s", read_cr2(), describe_address(read_cr2()));
+		trap_panic(f, "double fault after a page fault at %#lx: %s", read_cr2(),
+		    describe_address(read_cr2()));
 	default:
 		trap_panic(f, "%s", trap_name((unsigned)f->vector));
 	}
