@@ -155,7 +155,8 @@ HOST_TEST(snapshot_costs_nothing_per_page)
 	object_put(o);
 }
 
-/* Every order in which an original and its clones can go, and one of them writing before: the others' bytes stay, the frames are exact. */
+/* Every order in which an original and its clones can go, and one of them writing before: the others' bytes
+ * stay, the frames are exact. */
 static void close_in_order(const unsigned order[4], unsigned writer)
 {
 	struct vm_object *o[4] = {new_shared(0, 66)};
