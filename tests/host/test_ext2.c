@@ -82,7 +82,7 @@ static void make_image(const char *options)
 {
 	char name[200];
 	struct stat st;
-	run("rm -f %s/img && mke2fs -q -t ext2 -d %s/t %s", options);
+	run("rm -f %s/img && mke2fs -q -t ext2 -d %s/t %s >/dev/null 2>&1", options);
 	snprintf(name, sizeof(name), "%s/img", work);
 	if (image)
 		munmap(image, image_bytes);
