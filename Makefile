@@ -48,7 +48,7 @@ CFLAGS := -std=gnu11 $(WARN) -O2 -g $(INCLUDES) -ffreestanding -fno-builtin -fno
 LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack $(if $(filter ld,$(LD)),-no-pie --no-warn-rwx-segments) \
 	$(if $(filter kasan,$(VARIANT)),$(addprefix --wrap=,memcpy memmove memset memcmp))
 
-SRC := $(filter-out kernel/arch/host/%,$(wildcard kernel/*/*.c $(ARCH)/*.c $(ARCH)/*.S)) \
+SRC := $(filter-out kernel/arch/host/%,$(wildcard kernel/*/*.c kernel/fs/ext2/*.c $(ARCH)/*.c $(ARCH)/*.S)) \
 	$(if $(filter-out release,$(VARIANT)),$(wildcard tests/guest/k*.c))
 SRC := $(filter-out $(if $(filter-out kasan,$(VARIANT)),%kasan.c) $(if $(filter-out ubsan,$(VARIANT)),%ubsan.c),$(SRC))
 OBJ := $(SRC:%=$(B)/%.o)
@@ -138,7 +138,7 @@ HCFLAGS := -std=gnu11 $(WARN) -Wno-missing-prototypes -g -D_GNU_SOURCE -DCONFIG_
 	$(if $(filter plain,$(SAN)),,-DCONFIG_DEBUG) -Ikernel -Ikernel/arch/host/include -Itests/host -Itests/model \
 	-fno-omit-frame-pointer $(HSAN_$(SAN))
 HSRC := $(filter-out kernel/lib/string.c,$(wildcard kernel/lib/*.c kernel/mm/*.c kernel/vm/*.c)) kernel/kern/spinlock.c \
-	$(wildcard kernel/object/*.c $(addprefix kernel/fs/,uio.c vnode*.c dentry*.c namei*.c mount*.c file*.c pipe*.c tmpfs*.c devfs*.c)) \
+	$(wildcard kernel/object/*.c $(addprefix kernel/fs/,uio.c vnode*.c dentry*.c namei*.c mount*.c file*.c pipe*.c tmpfs*.c devfs*.c ext2/*.c)) \
 	$(wildcard kernel/arch/host/*.c tests/model/*.c)
 HOBJ   := $(HSRC:%=$(H)/%.o)
 HTESTS := $(patsubst tests/host/%.c,$(H)/%,$(wildcard tests/host/test_*.c)) \

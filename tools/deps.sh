@@ -7,7 +7,7 @@ build) need="gcc binutils make python3" ;;
 clang) need="clang lld binutils make python3" ;;
 run) need="qemu-system-x86 python3" ;;
 gdb) need="qemu-system-x86 python3 gdb" ;;
-test) need="gcc clang libclang-rt-dev lld perl libcmocka-dev musl-tools cpio qemu-system-x86 ovmf grub-common grub-pc-bin
+test) need="gcc clang libclang-rt-dev lld perl e2fsprogs libcmocka-dev musl-tools cpio qemu-system-x86 ovmf grub-common grub-pc-bin
 	grub-efi-amd64-bin mtools xorriso" ;;
 lint) need="git clang-format cppcheck universal-ctags python3" ;;
 coverage) need="gcc libcmocka-dev" ;;

@@ -53,5 +53,6 @@ typedef int err_t;
 #define EOVERFLOW    75
 #define ENOTSUP      95
 #define ETIMEDOUT    110
+#define EUCLEAN      117 /* the structure on a disk needs cleaning */
 #define ECANCELED    125
 #endif
