@@ -2,17 +2,17 @@
 /*
  * bootinfo.h - what the boot loader told, normalised: PVH start info and Multiboot2 both become this.
  *
- * Filled by arch boot code before anything else runs, constant afterwards. All strings and ranges are copies or lie in memory
- * that the map marks as in use, so nothing here dangles when memory is handed out.
+ * Filled by arch boot code before anything else runs, constant afterwards. All strings and ranges are copies
+ * or lie in memory that the map marks as in use, so nothing here dangles when memory is handed out.
  */
 #include "lib/types.h"
 
 enum boot_memory_type {
-	BOOT_MEM_USABLE,    /* RAM that nobody uses */
-	BOOT_MEM_RESERVED,  /* not RAM, or not ours; every unknown type */
-	BOOT_MEM_ACPI,      /* ACPI tables: RAM, readable, not given to the allocator */
-	BOOT_MEM_KERNEL,    /* our image */
-	BOOT_MEM_MODULE,    /* a boot module, the loader's own data that we still read */
+	BOOT_MEM_USABLE,   /* RAM that nobody uses */
+	BOOT_MEM_RESERVED, /* not RAM, or not ours; every unknown type */
+	BOOT_MEM_ACPI,     /* ACPI tables: RAM, readable, not given to the allocator */
+	BOOT_MEM_KERNEL,   /* our image */
+	BOOT_MEM_MODULE,   /* a boot module, the loader's own data that we still read */
 };
 
 struct boot_range {
@@ -26,7 +26,7 @@ struct boot_module {
 };
 
 struct boot_framebuffer {
-	paddr_t base; /* 0: there is none */
+	paddr_t base;                  /* 0: there is none */
 	uint32_t width, height, pitch; /* pixels, pixels, bytes */
 	uint32_t bpp;
 };
@@ -38,7 +38,7 @@ enum {
 };
 
 struct bootinfo {
-	const char *protocol; /* "pvh" or "multiboot2" */
+	const char *protocol;                      /* "pvh" or "multiboot2" */
 	struct boot_range ranges[BOOT_MAX_RANGES]; /* sorted by start, not overlapping */
 	unsigned nranges;
 	struct boot_module modules[BOOT_MAX_MODULES];
@@ -52,5 +52,6 @@ struct bootinfo {
 
 extern struct bootinfo bootinfo;
 
-/* Value of `key=value` on the command line into buf (terminated); "" for a bare `key`. False if key is not there. */
+/* Value of `key=value` on the command line into buf (terminated); "" for a bare `key`. False if key is not
+ * there. */
 bool cmdline_get(const char *key, char *buf, size_t size);

@@ -4,8 +4,9 @@
 
 /* Monotonic nanoseconds since boot, the same on every CPU; callable from any context. */
 nsec_t clock_now(void);
-/* Arrange one timer interrupt on this CPU at `deadline` (monotonic), replacing the earlier one; NSEC_NEVER: none. Interrupts disabled. A deadline that
- * has passed interrupts at once. The interrupt calls upcall_timer(). */
+/* Arrange one timer interrupt on this CPU at `deadline` (monotonic), replacing the earlier one; NSEC_NEVER:
+ * none. Interrupts disabled. A deadline that has passed interrupts at once. The interrupt calls
+ * upcall_timer(). */
 void clock_set_deadline(nsec_t deadline);
 /* Busy-wait; for hardware that needs microseconds. */
 void clock_delay(nsec_t ns);

@@ -19,13 +19,14 @@
 #include "lib/types.h"
 #include "machine/cpu.h"
 
-/* Other CPUs ask this one for something by a pending bit; called in every spin loop that has interrupts disabled, so that a
- * shootdown is acknowledged even by a CPU that spins. Cheap when nothing is pending. */
+/* Other CPUs ask this one for something by a pending bit; called in every spin loop that has interrupts
+ * disabled, so that a shootdown is acknowledged even by a CPU that spins. Cheap when nothing is pending. */
 void cpu_poll_requests(void);
 /* Make `cpu` run its scheduler soon. From any context. */
 void cpu_send_resched(uint32_t cpu);
 /* CPUs that are up, as a mask; bit 0 is the boot CPU. */
 uint64_t cpus_online(void);
 unsigned cpus_count(void);
-/* Stop the machine with an exit status for the emulator: true = clean (QEMU exit status 33 by isa-debug-exit where present). */
+/* Stop the machine with an exit status for the emulator: true = clean (QEMU exit status 33 by isa-debug-exit
+ * where present). */
 NORETURN void machine_halt(bool clean);

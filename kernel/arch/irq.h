@@ -2,7 +2,8 @@
 /*
  * irq.h - device interrupts. A line is a global system interrupt (GSI) of the IOAPICs or a message (MSI).
  *
- * Handlers run with interrupts disabled, may take spinlocks of rank RANK_IRQ and above, may not sleep or allocate.
+ * Handlers run with interrupts disabled, may take spinlocks of rank RANK_IRQ and above, may not sleep or
+ * allocate.
  */
 #include "lib/err.h"
 
@@ -10,14 +11,16 @@ typedef void irq_handler(void *arg);
 
 enum irq_trigger { IRQ_EDGE, IRQ_LEVEL };
 
-/* Route GSI `gsi` to a CPU and call handler(arg) on each interrupt; masked until irq_unmask. -EBUSY if taken, -EINVAL if
- * no IOAPIC has it, -ENOSPC without free vectors. */
-MUST_CHECK err_t irq_connect(unsigned gsi, enum irq_trigger trigger, bool active_low, irq_handler *handler, void *arg);
+/* Route GSI `gsi` to a CPU and call handler(arg) on each interrupt; masked until irq_unmask. -EBUSY if taken,
+ * -EINVAL if no IOAPIC has it, -ENOSPC without free vectors. */
+MUST_CHECK err_t irq_connect(
+    unsigned gsi, enum irq_trigger trigger, bool active_low, irq_handler *handler, void *arg);
 void irq_disconnect(unsigned gsi);
 void irq_mask(unsigned gsi);
 void irq_unmask(unsigned gsi);
 
-/* Allocate a vector for a message-signalled interrupt; the device writes `data` to `address`. -ENOSPC without free vectors. */
+/* Allocate a vector for a message-signalled interrupt; the device writes `data` to `address`. -ENOSPC without
+ * free vectors. */
 MUST_CHECK err_t irq_connect_msi(irq_handler *handler, void *arg, uint64_t *address, uint32_t *data);
 void irq_disconnect_msi(uint64_t address, uint32_t data);
 /* ISA line to GSI, trigger and polarity, by the MADT's overrides. */

@@ -1,14 +1,15 @@
 #pragma once
 /*
- * thread.h - the processor side of a thread: its saved context. struct arch_thread comes from "machine/thread.h".
+ * thread.h - the processor side of a thread: its saved context. struct arch_thread comes from
+ * "machine/thread.h".
  */
 #include "lib/types.h"
 #include "machine/thread.h"
 
 struct thread;
 
-/* Prepare t so that the first switch to it calls entry() on a fresh stack ending at stack_top (16-byte aligned), interrupts disabled,
- * with the scheduler's lock held as after any switch. */
+/* Prepare t so that the first switch to it calls entry() on a fresh stack ending at stack_top (16-byte
+ * aligned), interrupts disabled, with the scheduler's lock held as after any switch. */
 void arch_thread_init(struct thread *t, vaddr_t stack_top, void (*entry)(void));
 /* Save prev, resume next; returns in the context of whoever switches back to prev. Interrupts disabled.
  * Switches stack, FPU and user state, TLS base; not the address space (mmu_switch does). */

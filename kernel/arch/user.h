@@ -3,10 +3,10 @@
  * user.h - the processor side of user mode, as proc/ and sys/ see it.
  *
  * "machine/trap.h" gives struct trap_frame: the user registers of a thread that is in the kernel, as the
- *entry code saved them at the top of the thread's kernel stack, and the inline half of this contract:
+ * entry code saved them at the top of the thread's kernel stack, and the inline half of this contract:
  *
  *	struct trap_frame *user_frame(const struct thread *t)    where that is; valid while t is in the kernel
- *on behalf of user code
+ * on behalf of user code
  */
 #include "lib/err.h"
 #include "machine/trap.h"
@@ -30,14 +30,16 @@ NORETURN void user_enter(const struct trap_frame *f);
 MUST_CHECK err_t user_state_create(struct thread *t);
 /* Give `child`, a NEW thread, a copy of the current thread's FPU, vector and TLS-base state. -ENOMEM. */
 MUST_CHECK err_t user_state_copy(struct thread *child);
-/* Give `t`, a NEW thread that will enter user mode without being a copy (the first one), the state of a fresh program. -ENOMEM. Freed by
- * arch_thread_fini, as that of copies. */
+/* Give `t`, a NEW thread that will enter user mode without being a copy (the first one), the state of a fresh
+ * program. -ENOMEM. Freed by arch_thread_fini, as that of copies. */
 MUST_CHECK err_t user_state_create(struct thread *t);
-/* Reset the current thread's FPU, vector and TLS-base state to what a fresh program finds. It has a state already. */
+/* Reset the current thread's FPU, vector and TLS-base state to what a fresh program finds. It has a state
+ * already. */
 void user_state_reset(void);
 
-/* Make registers that user space chose (signal return) safe to go back to: user segments, interrupts on, no flag that is not user space's. False: the
- * instruction pointer is outside user space; going there anyway is a general protection fault of the thread. */
+/* Make registers that user space chose (signal return) safe to go back to: user segments, interrupts on, no
+ * flag that is not user space's. False: the instruction pointer is outside user space; going there anyway is
+ * a general protection fault of the thread. */
 bool user_frame_sanitize(struct trap_frame *f);
 
 /* TLS bases of the current thread. Setting fails with -EPERM for an address outside user space. */

@@ -1,6 +1,8 @@
 /*
- * backtrace.c - the kernel is compiled with frame pointers: at [fp] lies the caller's fp, at [fp + 8] the return address. Entries from user mode start the chain
- * with 0. Frames lie higher and higher on one stack, except where an exception came on a stack of its own; that chain is printed from the saved registers instead.
+ * backtrace.c - the kernel is compiled with frame pointers: at [fp] lies the caller's fp, at [fp + 8] the
+ * return address. Entries from user mode start the chain with 0. Frames lie higher and higher on one stack,
+ * except where an exception came on a stack of its own; that chain is printed from the saved registers
+ * instead.
  */
 #include "debug/backtrace.h"
 #include "debug/symbols.h"

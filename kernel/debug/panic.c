@@ -1,11 +1,13 @@
 /*
  * panic.c - the end of the machine, told in full.
  *
- * One CPU panics; others that come here while it does stop and are dumped with the rest. In order: stop the others, the message, this CPU's registers and
- * descriptors, a backtrace of every CPU, locks held, the last lines of the log, the exit status for the emulator. Nothing here allocates, locks or waits without bound:
+ * One CPU panics; others that come here while it does stop and are dumped with the rest. In order: stop the
+ * others, the message, this CPU's registers and descriptors, a backtrace of every CPU, locks held, the last
+ * lines of the log, the exit status for the emulator. Nothing here allocates, locks or waits without bound:
  * text goes straight to the serial port.
  *
- * If printing itself faults, panic is entered again by the same CPU: the second time prints the message alone, the third nothing.
+ * If printing itself faults, panic is entered again by the same CPU: the second time prints the message
+ * alone, the third nothing.
  */
 #include "arch/cpu.h"
 #include "debug/backtrace.h"
@@ -48,9 +50,11 @@ static void print_locks(const struct cpu *c)
 	const struct thread *t = c->current;
 
 	for (unsigned i = 0; i < c->nlocks && i < LOCKS_HELD_MAX; i++)
-		print("  holds spinlock %s (rank %d) taken at %p\n", c->locks[i].name, c->locks[i].rank, c->locks[i].where);
+		print("  holds spinlock %s (rank %d) taken at %p\n", c->locks[i].name, c->locks[i].rank,
+		    c->locks[i].where);
 	for (unsigned i = 0; t && i < t->nlocks && i < THREAD_LOCKS_MAX; i++)
-		print("  holds lock %s (rank %d) taken at %p\n", t->locks[i].name, t->locks[i].rank, t->locks[i].where);
+		print("  holds lock %s (rank %d) taken at %p\n", t->locks[i].name, t->locks[i].rank,
+		    t->locks[i].where);
 }
 #else
 static void print_locks(const struct cpu *c)
@@ -115,8 +119,9 @@ static NORETURN void panic_at(struct trap_frame *f, vaddr_t fp, const char *fmt,
 		dump_exit(DUMP_EXIT_PANIC);
 	}
 	if (f)
-		dump_answer(f); /* two exceptions at a time: an NMI that everybody got, and NMIs are blocked now */
-	for (;;)            /* the NMI of the one that panics takes us away */
+		dump_answer(
+		    f); /* two exceptions at a time: an NMI that everybody got, and NMIs are blocked now */
+	for (;;)        /* the NMI of the one that panics takes us away */
 		cpu_relax();
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-/* symbols.h - names of kernel functions, from the table that the second link puts behind the code (tools/ksyms.py). */
+/* symbols.h - names of kernel functions, from the table that the second link puts behind the code
+ * (tools/ksyms.py). */
 #include "lib/types.h"
 
 /* The function that pc lies in, and how far in; NULL if it lies in no code of the kernel. Any context. */

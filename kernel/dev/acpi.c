@@ -1,9 +1,11 @@
 /*
  * acpi.c - finding tables and trusting none of them.
  *
- * RSDP -> XSDT (64-bit pointers) or RSDT (32-bit ones) -> tables; the FADT names the DSDT besides. Firmware marks the memory of the tables in many ways, some of which (plain
- * "reserved") the direct map leaves out. So acpi_init runs while the first page tables reach everything below 4 GiB: it checks each table and claims its pages as
- * BOOT_MEM_ACPI, which the direct map then covers. A table is accepted if all of it can be reached, its length is sane, and its bytes sum up to 0.
+ * RSDP -> XSDT (64-bit pointers) or RSDT (32-bit ones) -> tables; the FADT names the DSDT besides. Firmware
+ * marks the memory of the tables in many ways, some of which (plain "reserved") the direct map leaves out. So
+ * acpi_init runs while the first page tables reach everything below 4 GiB: it checks each table and claims
+ * its pages as BOOT_MEM_ACPI, which the direct map then covers. A table is accepted if all of it can be
+ * reached, its length is sane, and its bytes sum up to 0.
  */
 #include "dev/acpi.h"
 #include "arch/bootinfo.h"
@@ -40,7 +42,8 @@ struct fadt {
 	uint32_t smi_command;
 	uint8_t acpi_enable, acpi_disable, s4bios, pstate;
 	uint32_t pm1a_event, pm1b_event, pm1a_control, pm1b_control, pm2_control, pm_timer, gpe0, gpe1;
-	uint8_t event_length, control_length, pm2_length, timer_length, gpe0_length, gpe1_length, gpe1_base, cst;
+	uint8_t event_length, control_length, pm2_length, timer_length, gpe0_length, gpe1_length, gpe1_base,
+	    cst;
 	uint16_t c2_latency, c3_latency, flush_size, flush_stride;
 	uint8_t duty_offset, duty_width, day_alarm, month_alarm, century;
 	uint16_t boot_architecture;
@@ -51,7 +54,8 @@ struct fadt {
 	uint16_t arm_boot;
 	uint8_t minor;
 	uint64_t x_facs, x_dsdt;
-	struct acpi_address x_pm1a_event, x_pm1b_event, x_pm1a_control, x_pm1b_control, x_pm2, x_timer, x_gpe0, x_gpe1;
+	struct acpi_address x_pm1a_event, x_pm1b_event, x_pm1a_control, x_pm1b_control, x_pm2, x_timer,
+	    x_gpe0, x_gpe1;
 	struct acpi_address sleep_control, sleep_status;
 } PACKED;
 

@@ -1,9 +1,11 @@
 #pragma once
 /*
- * acpi.h - the ACPI tables that the kernel needs, without AML: who is there (MADT), where (MCFG, HPET), how to turn it off (FADT).
+ * acpi.h - the ACPI tables that the kernel needs, without AML: who is there (MADT), where (MCFG, HPET), how
+ * to turn it off (FADT).
  *
- * Tables are read in place through the direct map. acpi_init, which runs before the memory map is final, checks each table (address, length, checksum) and claims its
- * memory; what it did not accept does not exist for acpi_find. Constant afterwards: callable from any context.
+ * Tables are read in place through the direct map. acpi_init, which runs before the memory map is final,
+ * checks each table (address, length, checksum) and claims its memory; what it did not accept does not exist
+ * for acpi_find. Constant afterwards: callable from any context.
  */
 #include "lib/types.h"
 
@@ -24,7 +26,8 @@ struct acpi_address {
 
 enum { ACPI_SPACE_MEMORY = 0, ACPI_SPACE_IO = 1 };
 
-/* Find and check the tables that bootinfo's RSDP leads to, and claim their memory. Boot CPU, between bootinfo_parse and boot_map_build. */
+/* Find and check the tables that bootinfo's RSDP leads to, and claim their memory. Boot CPU, between
+ * bootinfo_parse and boot_map_build. */
 void acpi_init(void);
 /* The index-th table (from 0) with this signature, at least min_length bytes long; NULL if there is none. */
 const struct acpi_header *acpi_find(const char *signature, unsigned index, uint32_t min_length);
@@ -34,7 +37,8 @@ unsigned acpi_refused_count(void);
 
 /* An entry of the MADT: ACPI 6.5, 5.2.12. */
 struct acpi_madt_entry {
-	uint8_t type, length; /* length includes these two bytes; entries too short for their type are not shown */
+	uint8_t type,
+	    length; /* length includes these two bytes; entries too short for their type are not shown */
 	uint8_t data[];
 } PACKED;
 enum acpi_madt_type {
@@ -95,8 +99,8 @@ bool acpi_pci_window(unsigned index, struct acpi_pci_window *out);
 /* What of the FADT is needed for power off and reset. Ports are 0 where there is none. */
 struct acpi_power {
 	bool hardware_reduced;
-	uint16_t sci;                       /* GSI of the system control interrupt */
-	uint16_t pm1a_event, pm1b_event;    /* status; enable is at + event_length / 2 */
+	uint16_t sci;                    /* GSI of the system control interrupt */
+	uint16_t pm1a_event, pm1b_event; /* status; enable is at + event_length / 2 */
 	uint8_t event_length;
 	uint16_t pm1a_control, pm1b_control;
 	bool has_reset;
@@ -105,7 +109,7 @@ struct acpi_power {
 	struct acpi_address sleep_control; /* hardware reduced; address 0: none */
 	paddr_t dsdt;                      /* checked: inside claimed memory; 0: none */
 	uint32_t dsdt_length;
-	uint16_t boot_architecture;        /* IA-PC flags; bit 1: there is an 8042, bit 2: no VGA */
+	uint16_t boot_architecture; /* IA-PC flags; bit 1: there is an 8042, bit 2: no VGA */
 };
 /* False without a FADT. */
 bool acpi_power(struct acpi_power *out);

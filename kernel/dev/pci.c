@@ -1,7 +1,8 @@
 /*
  * pci.c - PCI configuration space. See pci.h; PCI Local Bus Specification 3.0, chapter 6, for the registers.
  *
- * Buses are found by walking bridges from bus 0, as firmware numbered them; nothing is renumbered and no resource is assigned here.
+ * Buses are found by walking bridges from bus 0, as firmware numbered them; nothing is renumbered and no
+ * resource is assigned here.
  */
 #include "dev/pci.h"
 #include "arch/cpu.h"
@@ -28,7 +29,8 @@ enum {
 	MSI_64 = 1 << 7,
 };
 
-/* Memory window of segment group 0: one MiB for each bus in [first_bus, last_bus]. NULL: ports. Constant after pci_init. */
+/* Memory window of segment group 0: one MiB for each bus in [first_bus, last_bus]. NULL: ports. Constant
+ * after pci_init. */
 static struct {
 	volatile char *base;
 	uint8_t first_bus, last_bus;
@@ -111,7 +113,8 @@ void pci_write(struct pci_address at, unsigned reg, unsigned size, uint32_t v)
 		port_write(at, reg, size, v);
 }
 
-/* -- finding functions ------------------------------------------------------------------------------------------- */
+/* -- finding functions
+ * ------------------------------------------------------------------------------------------- */
 
 struct walk {
 	bool (*fn)(const struct pci_device *d, void *arg);
@@ -207,7 +210,8 @@ unsigned pci_find_capability(struct pci_address at, unsigned id, unsigned index)
 	return 0;
 }
 
-/* -- base address registers -------------------------------------------------------------------------------------- */
+/* -- base address registers
+ * -------------------------------------------------------------------------------------- */
 
 /* Write all ones and see which bits stay: the device's decoding is off meanwhile. */
 static uint32_t probe(struct pci_address at, unsigned reg)
@@ -257,7 +261,8 @@ err_t pci_get_bar(struct pci_address at, unsigned i, struct pci_bar *out)
 	return 0;
 }
 
-/* -- messages ---------------------------------------------------------------------------------------------------- */
+/* -- messages
+ * ---------------------------------------------------------------------------------------------------- */
 
 err_t pci_msi_connect(struct pci_address at, irq_handler *handler, void *arg, struct pci_msi *out)
 {

@@ -2,7 +2,8 @@
 /*
  * pci.h - PCI configuration space: who is there, where its registers are, and its interrupts by message.
  *
- * Configuration space is reached through the memory window that ACPI names (ECAM), else through ports 0xcf8 and 0xcfc, which reach the first 256 bytes.
+ * Configuration space is reached through the memory window that ACPI names (ECAM), else through ports 0xcf8
+ * and 0xcfc, which reach the first 256 bytes.
  */
 #include "arch/irq.h"
 #include "lib/err.h"
@@ -58,7 +59,8 @@ struct pci_msi {
 
 /* Find the configuration space. Once, when device maps can be made. Nothing there is not an error. */
 void pci_init(void);
-/* Read or write `size` (1, 2, 4) naturally aligned bytes of configuration space. All ones where there is nothing. From any context. */
+/* Read or write `size` (1, 2, 4) naturally aligned bytes of configuration space. All ones where there is
+ * nothing. From any context. */
 uint32_t pci_read(struct pci_address at, unsigned reg, unsigned size);
 void pci_write(struct pci_address at, unsigned reg, unsigned size, uint32_t v);
 /* Call fn for each function, bridges and what is behind them included, until it returns false. */
@@ -69,6 +71,7 @@ bool pci_find(uint16_t vendor, uint16_t product, unsigned index, struct pci_devi
 unsigned pci_find_capability(struct pci_address at, unsigned id, unsigned index);
 /* Base address register i (0 ... 5). -ENOENT: there is none, or it is the upper half of the one before. */
 MUST_CHECK err_t pci_get_bar(struct pci_address at, unsigned i, struct pci_bar *out);
-/* Connect the device's (single-message) MSI to handler(arg) and enable it. -ENOTSUP: it has none; -ENOSPC: no free vector. */
+/* Connect the device's (single-message) MSI to handler(arg) and enable it. -ENOTSUP: it has none; -ENOSPC: no
+ * free vector. */
 MUST_CHECK err_t pci_msi_connect(struct pci_address at, irq_handler *handler, void *arg, struct pci_msi *out);
 void pci_msi_disconnect(struct pci_address at, struct pci_msi *msi);

@@ -1,8 +1,9 @@
 /*
  * rtc.c - see rtc.h.
  *
- * The MC146818 and what is compatible with it: an index port, a data port, time fields in BCD or binary, 12 or 24 hours. A field may change while it is read: the clock is read until
- * two readings outside an update agree.
+ * The MC146818 and what is compatible with it: an index port, a data port, time fields in BCD or binary, 12
+ * or 24 hours. A field may change while it is read: the clock is read until two readings outside an update
+ * agree.
  */
 #include "dev/rtc.h"
 #include "arch/clock.h"

@@ -1,9 +1,11 @@
 /*
  * uart.c - the 16550 serial port as console of last resort.
  *
- * Only polling: an interrupt-driven driver for terminals sits in a driver above. Nothing here allocates, locks or sleeps, so panic can use it from an NMI.
+ * Only polling: an interrupt-driven driver for terminals sits in a driver above. Nothing here allocates,
+ * locks or sleeps, so panic can use it from an NMI.
  *
- * A port that is not there reads as all ones (floating bus); the scratch register and the loopback test tell one that is.
+ * A port that is not there reads as all ones (floating bus); the scratch register and the loopback test tell
+ * one that is.
  */
 #include "dev/uart.h"
 #include "arch/cpu.h"
@@ -29,7 +31,8 @@ enum {
 	PROBE_BYTE = 0xae,
 	IIR_FIFO_WORKS = 0xc0,
 	FIFO_SIZE = 16,
-	/* At 115200 baud a byte takes 87 us; a port access takes about 1 us, so this is more than a second. */
+	/* At 115200 baud a byte takes 87 us; a port access takes about 1 us, so this is more than a second.
+	 */
 	TX_SPINS_MAX = 1 << 20,
 };
 

@@ -1,4 +1,5 @@
-/* cpio.c - see cpio.h. All positions are below 2^33 + len, so no sum overflows: sizes are eight hexadecimal digits. */
+/* cpio.c - see cpio.h. All positions are below 2^33 + len, so no sum overflows: sizes are eight hexadecimal
+ * digits. */
 #include "fs/cpio.h"
 #include "lib/string.h"
 

@@ -1,8 +1,10 @@
 #pragma once
 /*
- * cpio.h - reads a cpio archive of the "newc" form in memory, entry by entry. Pure: trusts nothing, allocates nothing.
+ * cpio.h - reads a cpio archive of the "newc" form in memory, entry by entry. Pure: trusts nothing, allocates
+ * nothing.
  *
- * Format: cpio(5). A header of 110 ASCII bytes, the name, padding to 4 bytes, the data, padding to 4 bytes; the entry "TRAILER!!!" ends the archive.
+ * Format: cpio(5). A header of 110 ASCII bytes, the name, padding to 4 bytes, the data, padding to 4 bytes;
+ * the entry "TRAILER!!!" ends the archive.
  */
 #include "lib/err.h"
 
@@ -13,5 +15,6 @@ struct cpio_entry {
 	uint32_t mode; /* type and permissions, as in struct stat */
 };
 
-/* Read the entry at *pos and move *pos behind it. 0; -ENOENT: the archive ends here; -EINVAL: it is damaged. */
+/* Read the entry at *pos and move *pos behind it. 0; -ENOENT: the archive ends here; -EINVAL: it is damaged.
+ */
 MUST_CHECK err_t cpio_next(const void *archive, uint64_t len, uint64_t *pos, struct cpio_entry *out);

@@ -1,8 +1,9 @@
 /*
  * main.c - the order in which the kernel comes up, with a reason for each step, and what it runs then.
  *
- * The port has set up its own basics (descriptors, exceptions, direct map, `bootinfo`) before kernel_main. Everything that allocates for ever may assert that it gets its memory: a
- * machine that cannot even boot has nobody to tell.
+ * The port has set up its own basics (descriptors, exceptions, direct map, `bootinfo`) before kernel_main.
+ * Everything that allocates for ever may assert that it gets its memory: a machine that cannot even boot has
+ * nobody to tell.
  *
  * Command line:
  *	test=PATTERN    run the kernel's own tests first (not in release kernels); without init= stop the machine then

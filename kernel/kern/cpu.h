@@ -1,9 +1,10 @@
 #pragma once
 /*
- * cpu.h - the record that each CPU keeps about itself. Per-CPU data of a subsystem lives in that subsystem, in an array indexed by cpu_id().
+ * cpu.h - the record that each CPU keeps about itself. Per-CPU data of a subsystem lives in that subsystem,
+ * in an array indexed by cpu_id().
  *
- * Fields without a letter belong to the CPU itself and are touched only with preemption or interrupts disabled there.
- * (A) atomic, any CPU; (C) constant after boot.
+ * Fields without a letter belong to the CPU itself and are touched only with preemption or interrupts
+ * disabled there. (A) atomic, any CPU; (C) constant after boot.
  */
 #include "lib/atomic.h"
 #include "machine/percpu.h" /* struct arch_cpu */

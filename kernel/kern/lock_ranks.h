@@ -1,9 +1,9 @@
 #pragma once
 /*
- * lock_ranks.h - THE lock order. A thread may take a lock only if its rank is greater than that of every lock it
- * holds; equal ranks only where the lock says so (spin_lock_nested). Sleeping locks (below RANK_SPIN_FIRST)
- * cannot be taken under any spinlock; from RANK_IRQ on interrupts must be disabled. docs/locking.md gives an
- * example path for each edge.
+ * lock_ranks.h - THE lock order. A thread may take a lock only if its rank is greater than that of every lock
+ * it holds; equal ranks only where the lock says so (spin_lock_nested). Sleeping locks (below
+ * RANK_SPIN_FIRST) cannot be taken under any spinlock; from RANK_IRQ on interrupts must be disabled.
+ * docs/locking.md gives an example path for each edge.
  */
 enum lock_rank {
 	/* Not checked: only for locks that are taken alone, in tests. */

@@ -20,8 +20,8 @@
  *
  * The console. Records are echoed in order by draining the ring: `echo.next` is the next record to show. One
  * CPU at a time drains, whoever finds the console free; all others leave their records to it and go on. After
- * letting go, the drainer looks again, so no record stays behind. Nobody ever waits, with one exception: in an
- * emergency (LOG_EMERG, which panic uses) a CPU that finds the console taken waits for a bounded time and
+ * letting go, the drainer looks again, so no record stays behind. Nobody ever waits, with one exception: in
+ * an emergency (LOG_EMERG, which panic uses) a CPU that finds the console taken waits for a bounded time and
  * then takes it over, since the owner may be stopped, or be the very context that was interrupted. The old
  * owner notices at its next record that it has been replaced.
  *

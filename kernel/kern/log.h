@@ -1,7 +1,8 @@
 #pragma once
 /*
- * log.h - the kernel log: a ring of records with sequence numbers, writable from any context, NMI and panic included.
- * Readers keep their own position and learn how many records they missed. Never allocates, never waits for a reader.
+ * log.h - the kernel log: a ring of records with sequence numbers, writable from any context, NMI and panic
+ * included. Readers keep their own position and learn how many records they missed. Never allocates, never
+ * waits for a reader.
  */
 #include "lib/err.h"
 #include "lib/printf.h"
@@ -25,10 +26,11 @@ void log_vprint(enum log_level level, const char *subsystem, const char *fmt, va
 #define log_info(sub, ...)  log_print(LOG_INFO, sub, __VA_ARGS__)
 #define log_debug(sub, ...) log_print(LOG_DEBUG, sub, __VA_ARGS__)
 
-/* Where records go as they are written (the serial console), besides the ring; NULL: nowhere. Level: records above it are not echoed. */
+/* Where records go as they are written (the serial console), besides the ring; NULL: nowhere. Level: records
+ * above it are not echoed. */
 void log_set_console(void (*write)(const char *s, size_t n), enum log_level max);
-/* Read the first record with sequence number >= *seq; advances *seq past it; *lost gets how many were overwritten in between.
- * -EAGAIN: there is none yet. */
+/* Read the first record with sequence number >= *seq; advances *seq past it; *lost gets how many were
+ * overwritten in between. -EAGAIN: there is none yet. */
 MUST_CHECK err_t log_read(uint64_t *seq, struct log_record *out, uint64_t *lost);
 /* Write the last `max` records to the console again (panic). */
 void log_replay(unsigned max);

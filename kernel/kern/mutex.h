@@ -1,7 +1,8 @@
 #pragma once
 /*
- * mutex.h - sleeping locks: mutex and reader-writer lock. May be taken only where sleeping is allowed: no spinlock held, not in an
- * interrupt. Ranked like spinlocks (kern/lock_ranks.h), checked per thread in debug kernels.
+ * mutex.h - sleeping locks: mutex and reader-writer lock. May be taken only where sleeping is allowed: no
+ * spinlock held, not in an interrupt. Ranked like spinlocks (kern/lock_ranks.h), checked per thread in debug
+ * kernels.
  */
 #include "kern/spinlock.h"
 #include "kern/waitq.h"
@@ -19,7 +20,8 @@ MUST_CHECK bool mutex_trylock(struct mutex *m);
 void mutex_unlock(struct mutex *m);
 bool mutex_is_held(struct mutex *m); /* by the current thread */
 
-/* Many readers or one writer; a waiting writer holds new readers back. The uncontended path is one atomic operation. */
+/* Many readers or one writer; a waiting writer holds new readers back. The uncontended path is one atomic
+ * operation. */
 struct rwlock {
 	_Atomic uint32_t state; /* readers in the low bits; RW_WRITER; RW_WAITERS */
 	struct waitq waiters;

@@ -17,7 +17,8 @@ static struct spinlock random_lock = SPINLOCK_INIT("random", RANK_SERVICE);
 static uint64_t key[KEY_WORDS]; /* random_lock */
 static unsigned requests;       /* random_lock: since the last seed */
 
-/* Put fresh bits of the processor's source into the key, without ever losing what is there. False: there are none. */
+/* Put fresh bits of the processor's source into the key, without ever losing what is there. False: there are
+ * none. */
 static bool mix_hardware(void)
 {
 	bool any = false;

@@ -4,8 +4,8 @@
  * Who runs. Every CPU has a run queue: the READY threads in a red-black tree by `vruntime`, the time each has
  * run, scaled by its weight (a nice level is a factor of 1.25). The first in the tree has had the least of
  * its share and runs next; so in the long run threads get time in proportion to their weights. `floor`
- * follows the least vruntime of the queue and never goes back. A thread that leaves the CPU to sleep keeps its
- * distance to the floor and gets it back on the queue it wakes on; time asleep is not saved up beyond
+ * follows the least vruntime of the queue and never goes back. A thread that leaves the CPU to sleep keeps
+ * its distance to the floor and gets it back on the queue it wakes on; time asleep is not saved up beyond
  * SLEEPER_BONUS.
  *
  * When. The running thread is preempted when its time slice ends, when a thread wakes that is behind it by
@@ -34,8 +34,8 @@
  * Moving. No two queue locks are held at a time. A thread in transit between queues is BLOCKED for that
  * moment: the mover takes it off its queue, unlocks, and makes it ready like any waker would; whoever comes
  * in between (a wake-up, another mover) may make it ready first, which is just as good. So READY means
- * queued, under the queue's lock, at all times, and there is no order of queue locks to keep. A running thread
- * that may not stay on its CPU is moved in this way by the thread that runs after it.
+ * queued, under the queue's lock, at all times, and there is no order of queue locks to keep. A running
+ * thread that may not stay on its CPU is moved in this way by the thread that runs after it.
  *
  * Rejected: one global queue (a lock that everybody wants), and pulling balance by a periodic timer on idle
  * CPUs (they would not sleep).

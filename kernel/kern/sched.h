@@ -1,23 +1,27 @@
 #pragma once
-/* sched.h - the scheduler as the rest of kern/ and the port see it. Everyone else uses thread.h and waitq.h. */
+/* sched.h - the scheduler as the rest of kern/ and the port see it. Everyone else uses thread.h and waitq.h.
+ */
 #include "kern/thread.h"
 
-/* Make this CPU a scheduling one; the running context becomes its idle thread. Called once on each CPU, interrupts disabled. */
+/* Make this CPU a scheduling one; the running context becomes its idle thread. Called once on each CPU,
+ * interrupts disabled. */
 void sched_init_cpu(struct thread *idle);
 /* The idle loop: steal work, else halt. */
 NORETURN void sched_idle(void);
-/* Give up the CPU: the current thread is BLOCKED, DEAD or READY already. Interrupts disabled, preemption count 1. */
+/* Give up the CPU: the current thread is BLOCKED, DEAD or READY already. Interrupts disabled, preemption
+ * count 1. */
 void sched_switch(void);
 /* Finish the switch to a thread that runs for the first time (called from its entry stub). */
 void sched_finish_first_switch(void);
-/* Put a thread that is NEW or BLOCKED on a queue and kick the CPU if it should run there now; false and nothing happens if it is neither. The caller makes
- * sure that t does not go away meanwhile. Any context. */
+/* Put a thread that is NEW or BLOCKED on a queue and kick the CPU if it should run there now; false and
+ * nothing happens if it is neither. The caller makes sure that t does not go away meanwhile. Any context. */
 bool sched_make_ready(struct thread *t);
 /* The same only if t is BLOCKED in a wait that these thread flags interrupt. */
 bool sched_interrupt(struct thread *t, uint32_t flags);
 /* What the timer interrupt calls when the time slice has ended. Interrupts disabled. */
 void sched_tick(nsec_t now);
-/* t is DEAD and its stack is no longer in use: tell who joins it. Called once, by the thread that runs next on its CPU; t may be freed when it returns. */
+/* t is DEAD and its stack is no longer in use: tell who joins it. Called once, by the thread that runs next
+ * on its CPU; t may be freed when it returns. */
 void thread_gone(struct thread *t);
 /* Sum of context switches, for statistics. */
 uint64_t sched_switches(void);

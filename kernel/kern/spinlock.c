@@ -93,7 +93,8 @@ void spin_debug_acquired(struct spinlock *l)
 	struct cpu *c = this_cpu();
 
 	ASSERT(c->nlocks < LOCKS_HELD_MAX);
-	/* First the room, then what goes there: an NMI that tries a lock in between puts its record above ours. */
+	/* First the room, then what goes there: an NMI that tries a lock in between puts its record above
+	 * ours. */
 	unsigned i = c->nlocks++;
 	compiler_barrier();
 	c->locks[i].lock = l;

@@ -2,10 +2,12 @@
 /*
  * spinlock.h - ticket spinlocks with a rank each.
  *
- * spin_lock disables preemption; the irqsave form also disables interrupts and is for locks that interrupt handlers take. A waiter with interrupts
- * disabled answers other CPUs' requests while it spins (cpu_poll_requests), so a lock may be held across a TLB shootdown.
- * Locks of RANK_IRQ and above may be taken by interrupt handlers: everybody takes them with interrupts disabled.
- * With CONFIG_DEBUG each acquisition is checked against the ranks of the locks that the CPU holds; an inversion panics and prints where both were taken.
+ * spin_lock disables preemption; the irqsave form also disables interrupts and is for locks that interrupt
+ * handlers take. A waiter with interrupts disabled answers other CPUs' requests while it spins
+ * (cpu_poll_requests), so a lock may be held across a TLB shootdown. Locks of RANK_IRQ and above may be taken
+ * by interrupt handlers: everybody takes them with interrupts disabled. With CONFIG_DEBUG each acquisition is
+ * checked against the ranks of the locks that the CPU holds; an inversion panics and prints where both were
+ * taken.
  */
 #include "arch/cpu.h"
 #include "kern/cpu.h"
@@ -97,7 +99,8 @@ static inline void spin_lock(struct spinlock *l)
 	preempt_disable();
 	spin_acquire(l, false);
 }
-/* Like spin_lock, but a lock of the same rank may be held already; the caller says in a comment why no cycle is possible. */
+/* Like spin_lock, but a lock of the same rank may be held already; the caller says in a comment why no cycle
+ * is possible. */
 static inline void spin_lock_nested(struct spinlock *l)
 {
 	preempt_disable();

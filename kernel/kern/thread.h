@@ -2,10 +2,12 @@
 /*
  * thread.h - threads and the scheduler's view of them.
  *
- * States: NEW -> (thread_start) READY <-> RUNNING -> BLOCKED -> READY ... RUNNING -> DEAD. Blocking and yielding happen inside kern/, never at call sites.
- * A dead thread's stack is freed by whoever joins it (thread_join), never by itself; so is what the port keeps for it (arch_thread_fini).
+ * States: NEW -> (thread_start) READY <-> RUNNING -> BLOCKED -> READY ... RUNNING -> DEAD. Blocking and
+ * yielding happen inside kern/, never at call sites. A dead thread's stack is freed by whoever joins it
+ * (thread_join), never by itself; so is what the port keeps for it (arch_thread_fini).
  *
- * (C) constant after thread_init; (R) run queue lock of t->cpu; (W) lock of the wait queue it sleeps on; (A) atomic; (T) the thread itself
+ * (C) constant after thread_init; (R) run queue lock of t->cpu; (W) lock of the wait queue it sleeps on; (A)
+ * atomic; (T) the thread itself
  */
 #include "arch/thread.h"
 #include "kern/waitq.h"
@@ -73,7 +75,8 @@ struct thread {
 #endif
 };
 
-/* Fill in *t for a thread that will run fn(arg) in the kernel on [stack, stack + size). State NEW, one reference. */
+/* Fill in *t for a thread that will run fn(arg) in the kernel on [stack, stack + size). State NEW, one
+ * reference. */
 void thread_init(
     struct thread *t, const char *name, vaddr_t stack, uint64_t size, void (*fn)(void *), void *arg);
 /* Make a NEW thread READY. */
@@ -91,5 +94,6 @@ void thread_yield(void);
 err_t thread_sleep_until(nsec_t deadline);
 /* Set flags and wake the thread if it sleeps in a way that these flags interrupt. From any context. */
 void thread_interrupt(struct thread *t, uint32_t flags);
-/* Call fn on each thread that has started and not exited, with the list locked (RANK_THREADS): fn may not sleep. */
+/* Call fn on each thread that has started and not exited, with the list locked (RANK_THREADS): fn may not
+ * sleep. */
 void thread_for_each(void (*fn)(struct thread *t, void *arg), void *arg);

@@ -2,9 +2,9 @@
  * waitq.c - wait queues.
  *
  * A sleeper puts itself on the queue and marks itself BLOCKED under the queue's lock, then drops the lock of
- * its predicate, and only then switches away. Whoever changes the predicate does so under the predicate's lock
- * and wakes afterwards, so it either comes before the sleeper looked at the predicate, or finds it on the
- * queue. A wake-up that comes before the sleeper has left its CPU turns it back into a running thread
+ * its predicate, and only then switches away. Whoever changes the predicate does so under the predicate's
+ * lock and wakes afterwards, so it either comes before the sleeper looked at the predicate, or finds it on
+ * the queue. A wake-up that comes before the sleeper has left its CPU turns it back into a running thread
  * (sched_make_ready), and its switch is then an ordinary one.
  *
  * Three parties end a sleep:
@@ -14,8 +14,8 @@
  * The last two do not touch the queue: they could not know whether it still exists. The sleeper itself does,
  * since it is in waitq_sleep: when it runs again it takes the queue's lock, and learns from `waiting_on`
  * whether a waker has chosen it. If so the result is 0, whatever else happened, for that wake-up was spent on
- * it. Taking the lock also keeps the sleeper from returning, and its caller from freeing the queue, before the
- * waker has let go of it.
+ * it. Taking the lock also keeps the sleeper from returning, and its caller from freeing the queue, before
+ * the waker has let go of it.
  *
  * No interrupt is lost: the sleeper marks itself BLOCKED and then looks at its flags; the interrupter sets
  * the flags and then looks at the state; both in sequentially consistent order.

@@ -1,7 +1,7 @@
 #pragma once
 /*
- * waitq.h - queues of sleeping threads. Works like a condition variable: the predicate is guarded by a spinlock of the caller, and going to sleep
- * and dropping that lock are one step, so no wake-up is lost.
+ * waitq.h - queues of sleeping threads. Works like a condition variable: the predicate is guarded by a
+ * spinlock of the caller, and going to sleep and dropping that lock are one step, so no wake-up is lost.
  */
 #include "kern/spinlock.h"
 #include "lib/err.h"
@@ -18,10 +18,12 @@ enum wait_flags {
 };
 
 void waitq_init(struct waitq *q);
-/* Sleep until woken. `held`, a spinlock taken with spin_lock (interrupts enabled), is released while asleep and held again on return. `deadline` is
- * monotonic, NSEC_NEVER for none. 0 = woken (check the predicate again), -ETIMEDOUT, -EINTR. */
+/* Sleep until woken. `held`, a spinlock taken with spin_lock (interrupts enabled), is released while asleep
+ * and held again on return. `deadline` is monotonic, NSEC_NEVER for none. 0 = woken (check the predicate
+ * again), -ETIMEDOUT, -EINTR. */
 err_t waitq_sleep(struct waitq *q, struct spinlock *held, nsec_t deadline, unsigned flags);
-/* The same where the predicate's lock was taken with spin_lock_irqsave; interrupts are disabled again on return. */
+/* The same where the predicate's lock was taken with spin_lock_irqsave; interrupts are disabled again on
+ * return. */
 err_t waitq_sleep_irq(struct waitq *q, struct spinlock *held, nsec_t deadline, unsigned flags);
 /* Wake the longest sleeper / all. From any context, interrupts included. Return the number woken. */
 unsigned waitq_wake_one(struct waitq *q);
@@ -29,8 +31,9 @@ unsigned waitq_wake_all(struct waitq *q);
 bool waitq_is_empty(struct waitq *q);
 
 /*
- * The two halves of sleeping, for the locks of kern/ whose predicate is guarded by q->lock itself: with q->lock held (irqsave, nothing else), enqueue the current
- * thread, then block, which releases the lock and returns with it held again. True: woken by waitq_wake_first_locked, and no longer on the queue.
+ * The two halves of sleeping, for the locks of kern/ whose predicate is guarded by q->lock itself: with
+ * q->lock held (irqsave, nothing else), enqueue the current thread, then block, which releases the lock and
+ * returns with it held again. True: woken by waitq_wake_first_locked, and no longer on the queue.
  */
 void waitq_enqueue_locked(struct waitq *q, unsigned flags, bool front);
 bool waitq_block_locked(struct waitq *q);

@@ -1,7 +1,7 @@
 #pragma once
 /*
- * atomic.h - C11 atomics under names that say what is ordered. Fields are declared _Atomic; plain `=` and `++` on them
- * would be sequentially consistent and are not used: every access names its order.
+ * atomic.h - C11 atomics under names that say what is ordered. Fields are declared _Atomic; plain `=` and
+ * `++` on them would be sequentially consistent and are not used: every access names its order.
  */
 #include <stdatomic.h>
 #include "lib/types.h"
@@ -24,7 +24,8 @@
 	atomic_compare_exchange_strong_explicit(p, old, v, memory_order_acquire, memory_order_relaxed)
 #define cas_acq_rel(p, old, v)                                                                               \
 	atomic_compare_exchange_strong_explicit(p, old, v, memory_order_acq_rel, memory_order_relaxed)
-/* In the one total order of all sequentially consistent accesses: for `write mine, then look at yours` on both sides. */
+/* In the one total order of all sequentially consistent accesses: for `write mine, then look at yours` on
+ * both sides. */
 #define load_seq_cst(p) atomic_load_explicit(p, memory_order_seq_cst)
 #define cas_seq_cst(p, old, v)                                                                               \
 	atomic_compare_exchange_strong_explicit(p, old, v, memory_order_seq_cst, memory_order_seq_cst)

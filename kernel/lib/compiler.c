@@ -1,6 +1,7 @@
 /*
- * compiler.c - functions that compilers call for what the processor has no instruction for. The compiler's own library is not linked: it was not made
- * for a kernel (it may use the red zone below the stack pointer, which interrupts overwrite).
+ * compiler.c - functions that compilers call for what the processor has no instruction for. The compiler's
+ * own library is not linked: it was not made for a kernel (it may use the red zone below the stack pointer,
+ * which interrupts overwrite).
  */
 #include "lib/types.h"
 

@@ -1,7 +1,7 @@
 #pragma once
 /*
- * err.h - the one status type: 0 or a negative errno, with Linux's numbers (include/uapi/asm-generic/errno*.h),
- * because the same values go to user space.
+ * err.h - the one status type: 0 or a negative errno, with Linux's numbers
+ * (include/uapi/asm-generic/errno*.h), because the same values go to user space.
  */
 #include "lib/types.h"
 

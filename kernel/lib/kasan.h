@@ -1,9 +1,11 @@
 #pragma once
 /*
- * kasan.h - what allocators and the port tell the address sanitizer (debug/kasan.c). Empty in every variant but kasan.
+ * kasan.h - what allocators and the port tell the address sanitizer (debug/kasan.c). Empty in every variant
+ * but kasan.
  *
- * One shadow byte describes 8 bytes: 0 all may be accessed, 1 ... 7 only that many, negative none (the value says why). Allocators poison what nobody may touch
- * and unpoison what they hand out; stacks and globals are the compiler's business. Before the shadow is there these calls do nothing.
+ * One shadow byte describes 8 bytes: 0 all may be accessed, 1 ... 7 only that many, negative none (the value
+ * says why). Allocators poison what nobody may touch and unpoison what they hand out; stacks and globals are
+ * the compiler's business. Before the shadow is there these calls do nothing.
  */
 #include "lib/types.h"
 
@@ -28,9 +30,11 @@ unsigned kasan_shadow_at(const void *p);
 
 /* The port: give the whole shadow one page of zeros, so that instrumented code may run. First thing in C. */
 void kasan_early_init(void);
-/* The port: give everything that can be poisoned a shadow of its own in the table `root`, the rest the page of zeros. */
+/* The port: give everything that can be poisoned a shadow of its own in the table `root`, the rest the page
+ * of zeros. */
 void kasan_map_shadow(paddr_t root);
-/* Describe the globals, and check from now on. Once, on the boot CPU, on the tables that kasan_map_shadow completed. */
+/* Describe the globals, and check from now on. Once, on the boot CPU, on the tables that kasan_map_shadow
+ * completed. */
 void kasan_start(void);
 #else
 static inline void kasan_poison(const void *p, size_t n, enum kasan_code why)

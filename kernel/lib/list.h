@@ -1,5 +1,6 @@
 #pragma once
-/* list.h - circular doubly linked intrusive list. A `struct list` is both the head and the link of a member. */
+/* list.h - circular doubly linked intrusive list. A `struct list` is both the head and the link of a member.
+ */
 #include "lib/types.h"
 
 struct list {

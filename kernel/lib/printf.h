@@ -1,7 +1,7 @@
 #pragma once
 /*
- * printf.h - the formatter. Supports %d %i %u %x %X %o %c %s %p %%, flags - 0 + space #, width and precision (also *),
- * lengths hh h l ll z j t. No floating point. %p prints 0x and 16 digits.
+ * printf.h - the formatter. Supports %d %i %u %x %X %o %c %s %p %%, flags - 0 + space #, width and precision
+ * (also *), lengths hh h l ll z j t. No floating point. %p prints 0x and 16 digits.
  */
 #include <stdarg.h>
 #include "lib/types.h"

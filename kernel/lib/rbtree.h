@@ -1,6 +1,7 @@
 #pragma once
 /*
- * rbtree.h - intrusive red-black tree with an optional augmentation: a value each node keeps about its subtree.
+ * rbtree.h - intrusive red-black tree with an optional augmentation: a value each node keeps about its
+ * subtree.
  *
  * The caller does the descent (it knows the key), links the new node, then calls rb_insert to rebalance:
  *
@@ -8,10 +9,10 @@
  *	while (*link) { parent = *link; link = less(key, parent) ? &parent->left : &parent->right; }
  *	rb_insert(tree, node, parent, link);
  *
- * `tree->update(node)`, if not NULL, recomputes the augmented value of one node from itself and its two children
- * and returns true if the value changed. The tree calls it bottom-up wherever the shape changed. A caller that changes
- * what the value depends on calls rb_augment(tree, node) to carry it to the root.
- * No locking: the owner of the tree locks.
+ * `tree->update(node)`, if not NULL, recomputes the augmented value of one node from itself and its two
+ * children and returns true if the value changed. The tree calls it bottom-up wherever the shape changed. A
+ * caller that changes what the value depends on calls rb_augment(tree, node) to carry it to the root. No
+ * locking: the owner of the tree locks.
  */
 #include "lib/types.h"
 
@@ -40,5 +41,6 @@ struct rb_node *rb_first(const struct rb_tree *tree);
 struct rb_node *rb_last(const struct rb_tree *tree);
 struct rb_node *rb_next(const struct rb_node *node);
 struct rb_node *rb_prev(const struct rb_node *node);
-/* Check shape, colours, parent links and augmented values; panic on a violation. Returns the number of nodes. */
+/* Check shape, colours, parent links and augmented values; panic on a violation. Returns the number of nodes.
+ */
 size_t rb_validate(const struct rb_tree *tree);

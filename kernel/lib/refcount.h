@@ -1,5 +1,6 @@
 #pragma once
-/* refcount.h - a count of references that starts at 1. Overflow and use after the last put are assertion failures. */
+/* refcount.h - a count of references that starts at 1. Overflow and use after the last put are assertion
+ * failures. */
 #include "lib/assert.h"
 #include "lib/atomic.h"
 

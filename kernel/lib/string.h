@@ -17,6 +17,6 @@ char *strstr(const char *s, const char *needle);
 
 /* Copy at most size - 1 bytes and always terminate (size > 0). True if all of src fitted. */
 bool str_copy(char *dst, const char *src, size_t size);
-/* Parse an unsigned number that is the whole of s: decimal, 0x hexadecimal or 0 octal, one suffix K, M or G (powers of 1024) allowed.
- * False, and *out unchanged, on garbage or overflow. */
+/* Parse an unsigned number that is the whole of s: decimal, 0x hexadecimal or 0 octal, one suffix K, M or G
+ * (powers of 1024) allowed. False, and *out unchanged, on garbage or overflow. */
 bool str_to_u64(const char *s, uint64_t *out);

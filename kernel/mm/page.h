@@ -20,7 +20,8 @@
  *
  * A kind changes only while shares = pins = 0 and exactly one thread owns the page.
  *
- * (Z) zone lock while FREE, whoever takes it out of its slot while CACHED, else the owner named by the kind: page
+ * (Z) zone lock while FREE, whoever takes it out of its slot while CACHED, else the owner named by the kind:
+ * page
  *     cache: object lock; tables: context lock.
  * (O) lock of the object that owns the page (kind FILE); fixed while the page is in the tree.
  */

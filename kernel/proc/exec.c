@@ -1,5 +1,6 @@
 /*
- * exec.c - gives a process the memory that exec_load has built. Nothing after exec_load can fail but, for a new process, the process and the thread themselves.
+ * exec.c - gives a process the memory that exec_load has built. Nothing after exec_load can fail but, for a
+ * new process, the process and the thread themselves.
  */
 #include "proc/exec.h"
 #include "proc/process.h"

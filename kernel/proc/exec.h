@@ -16,8 +16,8 @@ enum {
 };
 
 /*
- * The strings of a program to start, one behind the other, each terminated: the path, arguments, environment. Kept in the kernel, because the memory they come
- * from is what exec replaces.
+ * The strings of a program to start, one behind the other, each terminated: the path, arguments, environment.
+ * Kept in the kernel, because the memory they come from is what exec replaces.
  */
 struct exec_args {
 	char *strings;
@@ -27,8 +27,9 @@ struct exec_args {
 
 void exec_args_init(struct exec_args *a);
 void exec_args_fini(struct exec_args *a);
-/* Set the path, then add arguments, then environment strings: in this order. -ENOMEM, -E2BIG. The forms with _user read the current space: one string, or arrays of string addresses
- * that end with 0 (address 0 for the array: none): also -EFAULT; path -ENAMETOOLONG, and -ENOENT for "". */
+/* Set the path, then add arguments, then environment strings: in this order. -ENOMEM, -E2BIG. The forms with
+ * _user read the current space: one string, or arrays of string addresses that end with 0 (address 0 for the
+ * array: none): also -EFAULT; path -ENAMETOOLONG, and -ENOENT for "". */
 MUST_CHECK err_t exec_args_set_path(struct exec_args *a, const char *path);
 MUST_CHECK err_t exec_args_add_arg(struct exec_args *a, const char *s);
 MUST_CHECK err_t exec_args_add_env(struct exec_args *a, const char *s);
@@ -42,5 +43,6 @@ struct exec_image {
 	uaddr_t brk_start;
 	const char *name; /* last part of the path, in args */
 };
-/* Build the memory of args' program. -ENOENT, -EACCES (not executable), -ENOEXEC (not a static 64-bit ELF program), -E2BIG, -ENOMEM. */
+/* Build the memory of args' program. -ENOENT, -EACCES (not executable), -ENOEXEC (not a static 64-bit ELF
+ * program), -E2BIG, -ENOMEM. */
 MUST_CHECK err_t exec_load(const struct exec_args *args, struct exec_image *out);

@@ -1,7 +1,9 @@
 /*
- * exec_load.c - builds the memory of a program in a space of its own, which nobody runs in yet: a failure at any point just drops it.
+ * exec_load.c - builds the memory of a program in a space of its own, which nobody runs in yet: a failure at
+ * any point just drops it.
  *
- * The stack, from its end downwards, as the System V ABI (AMD64 supplement, "Process Initialization") wants it:
+ * The stack, from its end downwards, as the System V ABI (AMD64 supplement, "Process Initialization") wants
+ * it:
  *
  *	EXEC_STACK_TOP  8 zero bytes
  *	                strings: path, arguments, environment; one block, as collected
@@ -124,8 +126,8 @@ static unsigned segment_prot(const struct elf_segment *s)
 	return s->prot & (ELF_WRITE | ELF_EXEC) ? s->prot | ELF_READ : s->prot;
 }
 
-/* The file part of a segment, by whole pages, and zeros behind it. Where the file part ends inside a page whose rest must read as zero, that page is written, so it is
- * mapped writable until that is done. */
+/* The file part of a segment, by whole pages, and zeros behind it. Where the file part ends inside a page
+ * whose rest must read as zero, that page is written, so it is mapped writable until that is done. */
 static err_t map_segment(struct load *l, const struct elf_segment *s)
 {
 	uaddr_t start = l->bias + s->vaddr, file_end = start + s->filesz, page = page_down(start);

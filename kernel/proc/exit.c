@@ -1,10 +1,12 @@
 /*
  * exit.c - how processes end, and how they are waited for.
  *
- * The end comes in two steps. First somebody decides it: exit_group, a fatal signal or trap calls process_begin_exit, which records the wait status (the first one counts) and flags
- * every thread as killed. Then each thread, on its way back to user mode, calls user_thread_exit. The last one gives the memory back, lets its children go, and makes the process
- * dead; only then does the parent see it. So when wait returns, the child's memory is free already, but for the last thread's kernel stack: a thread cannot free the stack that
- * it runs on, the reaper does that once it is off it.
+ * The end comes in two steps. First somebody decides it: exit_group, a fatal signal or trap calls
+ * process_begin_exit, which records the wait status (the first one counts) and flags every thread as killed.
+ * Then each thread, on its way back to user mode, calls user_thread_exit. The last one gives the memory back,
+ * lets its children go, and makes the process dead; only then does the parent see it. So when wait returns,
+ * the child's memory is free already, but for the last thread's kernel stack: a thread cannot free the stack
+ * that it runs on, the reaper does that once it is off it.
  */
 #include "proc/process.h"
 #include "kern/log.h"
@@ -79,7 +81,8 @@ static void leave_space(void)
 	irq_restore(irq);
 }
 
-/* Nobody waits for the children of a dying process any more: the dead ones are forgiven (moved to `gone`), the living become orphans. */
+/* Nobody waits for the children of a dying process any more: the dead ones are forgiven (moved to `gone`),
+ * the living become orphans. */
 static void orphan_children_locked(struct process *p, struct list *gone)
 {
 	list_for_each_safe (it, &p->children) {

@@ -1,7 +1,9 @@
 /*
- * fork.c - the child of a process: a copy of its memory in time that does not depend on how much there is, and one thread that goes on where the parent's thread stands.
+ * fork.c - the child of a process: a copy of its memory in time that does not depend on how much there is,
+ * and one thread that goes on where the parent's thread stands.
  *
- * Everything is made before the child can be seen; a failure takes it all down again and the parent is as it was.
+ * Everything is made before the child can be seen; a failure takes it all down again and the parent is as it
+ * was.
  */
 #include "proc/process.h"
 #include "vm/space.h"

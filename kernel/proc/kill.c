@@ -1,5 +1,6 @@
 /*
- * kill.c - signals as far as their default actions go: a signal ends the process or does nothing. Process 1 is not ended by a signal that somebody sends.
+ * kill.c - signals as far as their default actions go: a signal ends the process or does nothing. Process 1
+ * is not ended by a signal that somebody sends.
  */
 #include "lib/bits.h"
 #include "proc/process.h"

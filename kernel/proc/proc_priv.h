@@ -2,7 +2,8 @@
 /* proc_priv.h - what the files of proc/ share and nobody else sees. */
 #include "proc/process.h"
 
-/* Take p out of the tree: it is forgiven. The tree's reference passes to the caller, who drops it without the lock. */
+/* Take p out of the tree: it is forgiven. The tree's reference passes to the caller, who drops it without the
+ * lock. */
 void process_leave_tree_locked(struct process *p);
 /* Hand a thread that is about to call thread_exit to the reaper, which joins and frees it. */
 void reaper_take(struct user_thread *ut);

@@ -1,8 +1,10 @@
 /*
  * process.c - the tree of processes, their numbers, and the life of their threads' memory.
  *
- * One spinlock guards the tree, the table of numbers and the state of every process: each critical section is a few list operations, nothing is allocated, freed or
- * woken into under it but through waitq_wake, whose locks rank higher. What it takes to make a process or a thread is allocated before, what they leave is freed after.
+ * One spinlock guards the tree, the table of numbers and the state of every process: each critical section is
+ * a few list operations, nothing is allocated, freed or woken into under it but through waitq_wake, whose
+ * locks rank higher. What it takes to make a process or a thread is allocated before, what they leave is
+ * freed after.
  */
 #include "proc/process.h"
 #include "arch/clock.h"
@@ -51,7 +53,8 @@ err_t process_find(uint32_t pid, struct process **out)
 	return p ? 0 : -ESRCH;
 }
 
-/* The next number that nobody has: numbers are not used again soon, so that a late kill(pid) hits nobody else. */
+/* The next number that nobody has: numbers are not used again soon, so that a late kill(pid) hits nobody
+ * else. */
 static err_t choose_pid_locked(uint32_t *out)
 {
 	for (uint32_t tries = PID_INIT; tries < PID_MAX; tries++) {

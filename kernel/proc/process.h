@@ -7,12 +7,15 @@
  *	   │ └─children──▶ process ...
  *	   └─space──▶ vm_space
  *
- * A process is alive, then dead (all threads gone, memory given back, status kept), then forgiven (waited for). An orphan's death is forgiven at once: nobody will ask.
- * The decision to exit (`exiting`, with the status that wait will tell) comes first and is made once; every thread of the process then dies at its next return to user mode.
+ * A process is alive, then dead (all threads gone, memory given back, status kept), then forgiven (waited
+ * for). An orphan's death is forgiven at once: nobody will ask. The decision to exit (`exiting`, with the
+ * status that wait will tell) comes first and is made once; every thread of the process then dies at its next
+ * return to user mode.
  *
  * References: one for being in the tree, until forgiven; one for each thread; one for each finder.
  *
- * Letters: (T) the tree's lock; (A) atomic; (C) constant after creation; (B) brk_lock; (O) the process's own threads only
+ * Letters: (T) the tree's lock; (A) atomic; (C) constant after creation; (B) brk_lock; (O) the process's own
+ * threads only
  */
 #include "arch/user.h"
 #include "kern/mutex.h"
@@ -74,8 +77,8 @@ static inline struct user_thread *current_user_thread(void)
 /* process.c */
 /* Caches and the reaper. Once at boot, after the scheduler runs. */
 void proc_init(void);
-/* A new process without threads, in the tree under `parent` (NULL: the first process), with one reference for the caller. Takes over the reference to `space` on success.
- * -ENOMEM, -EAGAIN (no number free). */
+/* A new process without threads, in the tree under `parent` (NULL: the first process), with one reference for
+ * the caller. Takes over the reference to `space` on success. -ENOMEM, -EAGAIN (no number free). */
 MUST_CHECK err_t process_create(
     struct process *parent, struct vm_space *space, const char *name, struct process **out);
 /* Take a process that never had a thread out of the tree again, and drop the caller's reference. */
@@ -93,7 +96,8 @@ MUST_CHECK err_t user_thread_create(struct process *p, const char *name, struct 
 void user_thread_free(struct user_thread *ut);
 /* Add ut to its process and start it. -EINTR: the process is exiting; ut is as it was. */
 MUST_CHECK err_t user_thread_launch(struct user_thread *ut);
-/* Make p the current thread's process's memory: the thread runs in `space` from here on, and the old one loses its reference. Only thread of its process. */
+/* Make p the current thread's process's memory: the thread runs in `space` from here on, and the old one
+ * loses its reference. Only thread of its process. */
 void process_replace_space(struct process *p, struct vm_space *space, const char *name);
 /* Call fn on each process but forgiven ones, tree locked: fn may not sleep. */
 void process_for_each(void (*fn)(struct process *p, void *arg), void *arg);
@@ -120,7 +124,8 @@ MUST_CHECK err_t process_exec(struct exec_args *args, struct trap_frame *frame);
 MUST_CHECK err_t process_fork(const struct trap_frame *frame, uint32_t *child_pid);
 
 /* exit.c */
-/* Decide that p ends with this wait status, unless that was decided before, and tell all its threads to die. Any context that may take (T). */
+/* Decide that p ends with this wait status, unless that was decided before, and tell all its threads to die.
+ * Any context that may take (T). */
 void process_begin_exit(struct process *p, int wait_status);
 void process_begin_exit_locked(struct process *p, int wait_status);
 /* End the current process, or the current thread of it. */
@@ -173,5 +178,6 @@ enum signal_number { /* the ABI's numbers of those that the kernel names */
 	SIGNAL_MAX = 64,
 };
 const char *signal_name(int signal);
-/* What kill(2) does with this pid argument. -ESRCH, -EINVAL, -ENOSYS (a signal that stops: processes cannot be stopped). */
+/* What kill(2) does with this pid argument. -ESRCH, -EINVAL, -ENOSYS (a signal that stops: processes cannot
+ * be stopped). */
 MUST_CHECK err_t process_kill(int32_t pid, int signal);

@@ -1,8 +1,9 @@
 /*
  * dispatch.c - from a system-call number to the function that serves it.
  *
- * The number is compared as the unsigned 64-bit value that the register holds, so that a negative or huge one is just a number that nobody has. What is not offered is -ENOSYS and one
- * line in the log for each number: the log tells what a program misses without being flooded by it.
+ * The number is compared as the unsigned 64-bit value that the register holds, so that a negative or huge one
+ * is just a number that nobody has. What is not offered is -ENOSYS and one line in the log for each number:
+ * the log tells what a program misses without being flooded by it.
  */
 #include "arch/user.h"
 #include "kern/log.h"

@@ -1,5 +1,6 @@
 /*
- * linux_io.c - reading and writing, as far as there is something to read and write: descriptors 1 and 2 of every process are the console, descriptor 0 is at its end.
+ * linux_io.c - reading and writing, as far as there is something to read and write: descriptors 1 and 2 of
+ * every process are the console, descriptor 0 is at its end.
  */
 #include "dev/console.h"
 #include "kern/mutex.h"

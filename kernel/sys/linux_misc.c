@@ -13,7 +13,8 @@ struct sys_utsname {
 	    machine[UTS_LENGTH], domainname[UTS_LENGTH];
 };
 
-/* The ABI's name and the release whose calls programs may expect: C libraries refuse to start on older ones. */
+/* The ABI's name and the release whose calls programs may expect: C libraries refuse to start on older ones.
+ */
 static const struct sys_utsname utsname = {
     .sysname = "Linux",
     .nodename = "quire",

@@ -1,7 +1,8 @@
 /*
  * linux_mm.c - the memory calls of the Linux ABI: checks and errors in Linux's order, then vm/.
  *
- * On this processor a page that can be written or executed can be read too, and programs rely on it: PROT_WRITE and PROT_EXEC imply PROT_READ here, as on Linux.
+ * On this processor a page that can be written or executed can be read too, and programs rely on it:
+ * PROT_WRITE and PROT_EXEC imply PROT_READ here, as on Linux.
  */
 #include "proc/process.h"
 #include "sys/sys.h"

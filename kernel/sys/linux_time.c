@@ -78,7 +78,8 @@ int64_t sys_clock_getres(int32_t clock, uaddr_t resolution)
 	return err || !resolution ? err : put_timespec(resolution, 1);
 }
 
-/* Sleep until the monotonic time `deadline`; if that is cut short and the sleep was relative, tell what is left of it. */
+/* Sleep until the monotonic time `deadline`; if that is cut short and the sleep was relative, tell what is
+ * left of it. */
 static err_t sleep_until(nsec_t deadline, uaddr_t remain)
 {
 	err_t err = thread_sleep_until(deadline);

@@ -3,7 +3,8 @@
 #include "proc/process.h"
 #include "sys/sys.h"
 
-/* What is longer than a log line is cut; control characters become dots, so that a program cannot forge lines. */
+/* What is longer than a log line is cut; control characters become dots, so that a program cannot forge
+ * lines. */
 int64_t sys_diag(uaddr_t text)
 {
 	char line[200];

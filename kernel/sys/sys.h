@@ -1,8 +1,10 @@
 #pragma once
 /*
- * sys.h - what the files that serve system calls share. The prototypes of the calls themselves are made from the tables in abi/: syscall_proto.h.
+ * sys.h - what the files that serve system calls share. The prototypes of the calls themselves are made from
+ * the tables in abi/: syscall_proto.h.
  *
- * A call checks its arguments, then calls the core below; user memory is touched through usercopy only. Results are values or -errno.
+ * A call checks its arguments, then calls the core below; user memory is touched through usercopy only.
+ * Results are values or -errno.
  */
 #include "arch/usercopy.h"
 #include "lib/err.h"

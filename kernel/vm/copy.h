@@ -14,4 +14,5 @@ MUST_CHECK err_t space_write(struct vm_space *s, uaddr_t dst, const void *src, s
 enum copy_side { COPY_OK, COPY_SRC_FAULT, COPY_DST_FAULT };
 /* Copy n bytes between two spaces (which may be the same; ranges may overlap: then as memmove page by page in
  * ascending order). *side says which side faulted; the byte is src/dst + *done. */
-MUST_CHECK err_t space_copy(struct vm_space *dst_space, uaddr_t dst, struct vm_space *src_space, uaddr_t src, size_t n, size_t *done, enum copy_side *side);
+MUST_CHECK err_t space_copy(struct vm_space *dst_space, uaddr_t dst, struct vm_space *src_space, uaddr_t src,
+    size_t n, size_t *done, enum copy_side *side);

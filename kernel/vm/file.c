@@ -142,16 +142,16 @@ void file_wait_range_locked(struct vm_object *o, pgidx_t first, pgidx_t end)
 	}
 }
 
-/* Is idx dirty and nobody writing it now? A page that became dirty again while it is written back has to wait:
- * a mark can only tell of one write. */
+/* Is idx dirty and nobody writing it now? A page that became dirty again while it is written back has to
+ * wait: a mark can only tell of one write. */
 static bool can_write_back(const struct vm_object *o, pgidx_t idx)
 {
 	return page_tree_test_mark(&o->tree, idx, PT_DIRTY) &&
 	       !page_tree_test_mark(&o->tree, idx, PT_WRITEBACK);
 }
 
-/* Take the run of dirty pages at `at`, clean them and mark them as under way. Called with o locked; returns how
- * many. 0: the first is being written by somebody else, or pinned too often. */
+/* Take the run of dirty pages at `at`, clean them and mark them as under way. Called with o locked; returns
+ * how many. 0: the first is being written by somebody else, or pinned too often. */
 static unsigned begin_writeback(struct vm_object *o, pgidx_t at, pgidx_t end, struct page **pages)
 {
 	unsigned n = 0;

@@ -22,13 +22,14 @@ struct vm_object;
 enum vm_kind { VM_ANON, VM_FILE, VM_PHYS };
 
 enum vm_object_flags {
-	VM_PRIVATE = 1 << 0,   /* (C) ANON of a private mapping: index = page number of the address where it was made */
+	VM_PRIVATE =
+	    1 << 0, /* (C) ANON of a private mapping: index = page number of the address where it was made */
 	VM_PURGEABLE = 1 << 1, /* (C) ANON: may be made volatile */
 };
 
 enum volatile_state {
-	VOLATILE_NO,    /* nobody takes its pages */
-	VOLATILE_YES,   /* the kernel may take its pages at any time; on the purge list */
+	VOLATILE_NO,     /* nobody takes its pages */
+	VOLATILE_YES,    /* the kernel may take its pages at any time; on the purge list */
 	VOLATILE_PURGED, /* they were taken; still volatile, off the list until something is written */
 };
 
@@ -46,27 +47,28 @@ struct vm_file_ops {
 
 struct vm_object {
 	struct spinlock lock;
-	struct refcount refs;           /* (A) */
-	enum vm_kind kind;              /* (C) */
-	unsigned flags;                 /* (C) enum vm_object_flags */
-	struct page_tree tree;          /* (L) ANON, FILE */
-	pgidx_t npages;                 /* (L) indices >= npages do not exist: -EIO. Private ANON: PT_INDEX_MAX + 1 */
-	uint64_t generation;            /* (L) changes with the tree and with every clone: what was seen before the lock was dropped still holds if it did not */
-	struct list viewers;            /* (L) regions by view_link that look at this object */
-	struct list backed;             /* (L) FILE: regions by backing_link that see it behind a private object */
-	struct vm_object *backing;      /* (C) ANON: counted; NULL: none */
-	pgidx_t trim;                   /* lock of the backing: the file was cut here; private pages from it on are void */
-	struct list pins;               /* (L) struct vm_pin by link: pages somebody writes to now */
-	struct waitq io_wait;           /* (L) is its predicate lock: woken when a page stops being BUSY or pinned */
-	const struct vm_file_ops *ops;  /* (C) FILE */
-	void *priv;                     /* (C) for ops */
-	err_t write_error;              /* (L) FILE: first write error not reported yet */
-	paddr_t phys;                   /* (C) PHYS: first byte */
-	enum mmu_cache cache;           /* (C) PHYS */
-	enum volatile_state vol_state;  /* (L) */
-	bool was_purged;                /* (L) taken since it was made volatile */
-	struct list purge_link;         /* (P) */
-	struct vm_object *fork_clone;   /* (S) the clone that this fork made of it, while a fork runs */
+	struct refcount refs;  /* (A) */
+	enum vm_kind kind;     /* (C) */
+	unsigned flags;        /* (C) enum vm_object_flags */
+	struct page_tree tree; /* (L) ANON, FILE */
+	pgidx_t npages;        /* (L) indices >= npages do not exist: -EIO. Private ANON: PT_INDEX_MAX + 1 */
+	uint64_t
+	    generation; /* (L) changes with the tree and with every clone: what was seen before the lock was dropped still holds if it did not */
+	struct list viewers;       /* (L) regions by view_link that look at this object */
+	struct list backed;        /* (L) FILE: regions by backing_link that see it behind a private object */
+	struct vm_object *backing; /* (C) ANON: counted; NULL: none */
+	pgidx_t trim;     /* lock of the backing: the file was cut here; private pages from it on are void */
+	struct list pins; /* (L) struct vm_pin by link: pages somebody writes to now */
+	struct waitq io_wait; /* (L) is its predicate lock: woken when a page stops being BUSY or pinned */
+	const struct vm_file_ops *ops; /* (C) FILE */
+	void *priv;                    /* (C) for ops */
+	err_t write_error;             /* (L) FILE: first write error not reported yet */
+	paddr_t phys;                  /* (C) PHYS: first byte */
+	enum mmu_cache cache;          /* (C) PHYS */
+	enum volatile_state vol_state; /* (L) */
+	bool was_purged;               /* (L) taken since it was made volatile */
+	struct list purge_link;        /* (P) */
+	struct vm_object *fork_clone;  /* (S) the clone that this fork made of it, while a fork runs */
 };
 
 /* A page that somebody copies to or does I/O on. Writers are on the object's list, so that a clone gets its
@@ -75,7 +77,7 @@ struct vm_pin {
 	struct list link;         /* object lock */
 	struct vm_object *object; /* counted */
 	pgidx_t index;
-	struct page *page;        /* pinned */
+	struct page *page; /* pinned */
 	bool write;
 };
 
@@ -83,10 +85,13 @@ void vm_object_init_cache(void);
 
 /* An anonymous object. flags: VM_PRIVATE, VM_PURGEABLE. npages: its size (ignored for VM_PRIVATE). backing
  * (or NULL) is a FILE object; a reference is taken. -ENOMEM. */
-MUST_CHECK err_t object_create_anon(unsigned flags, pgidx_t npages, struct vm_object *backing, struct vm_object **out);
-MUST_CHECK err_t object_create_file(const struct vm_file_ops *ops, void *priv, pgidx_t npages, struct vm_object **out);
+MUST_CHECK err_t object_create_anon(
+    unsigned flags, pgidx_t npages, struct vm_object *backing, struct vm_object **out);
+MUST_CHECK err_t object_create_file(
+    const struct vm_file_ops *ops, void *priv, pgidx_t npages, struct vm_object **out);
 /* [paddr, paddr + npages * PAGE_SIZE), page aligned. */
-MUST_CHECK err_t object_create_phys(paddr_t paddr, pgidx_t npages, enum mmu_cache cache, struct vm_object **out);
+MUST_CHECK err_t object_create_phys(
+    paddr_t paddr, pgidx_t npages, enum mmu_cache cache, struct vm_object **out);
 static inline void object_get(struct vm_object *o)
 {
 	ref_get(&o->refs);

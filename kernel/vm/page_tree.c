@@ -1,28 +1,28 @@
 /*
  * page_tree.c - the persistent page tree: nodes, clone, exclusive ownership of a path, destroy. Ranges are in
- *page_tree_range.c, checks in page_tree_debug.c.
+ * page_tree_range.c, checks in page_tree_debug.c.
  *
  * The theory is in docs/page_tree.md; in short:
  *
  *	tree A ─▶ root ──▶ node ──▶ leaf ──▶ page        A and B were cloned: both name the root, which has
- *two references. tree B ─▶  "
+ * two references. tree B ─▶  "
  *
  * A write through B makes B's path its own. Each shared node on it is copied from the top down; the copy
- *takes a reference on every child, so what was shared at level L becomes shared at level L - 1:
+ * takes a reference on every child, so what was shared at level L becomes shared at level L - 1:
  *
  *	tree A ─▶ root  ──▶ node  ──▶ leaf ──▶ page
  *	               ╲      ╱╲        ╱╲
  *	tree B ─▶ root' ──▶ node' ──▶ leaf' ──▶ page'
  *
  * Exclusive is what is reached through single references only. It can't become shared behind the owner's
- *back: a new reference needs the lock of a tree that reaches the node, and only the owner's does. The
- *reverse, shared becoming exclusive, may happen at any moment, when another tree drops its part. So a count
+ * back: a new reference needs the lock of a tree that reaches the node, and only the owner's does. The
+ * reverse, shared becoming exclusive, may happen at any moment, when another tree drops its part. So a count
  * of what must be copied is an upper bound, and what is set aside for it (struct pt_reserve) is enough.
  *
  * Memory order: a tree drops a reference with release; whoever finds the count at one (acquire), or drops the
- *last one (acquire), sees all that the other did with the node before: its reads, and the references that it
- *took on the node's children when it copied it. That is why a walk must look at the counts from the top down:
- *the child's count is exact only after the parent was seen to be exclusive.
+ * last one (acquire), sees all that the other did with the node before: its reads, and the references that it
+ * took on the node's children when it copied it. That is why a walk must look at the counts from the top
+ * down: the child's count is exact only after the parent was seen to be exclusive.
  */
 #include "lib/string.h"
 #include "mm/slab.h"

@@ -2,16 +2,19 @@
 /*
  * page_tree.h - the persistent 64-ary radix tree from page index to page. See docs/page_tree.md.
  *
- * A tree is a pointer to a root node. A node has 64 slots, which hold nodes (level > 0) or pages (level 0), and a count of the slots and roots that
- * name it. Clone is one more reference on the root. A node that is reached through anything with more than one reference is immutable, and so is a page
- * below it or a page with more than one share. To write, walk down making the path exclusively owned: a shared node is copied.
+ * A tree is a pointer to a root node. A node has 64 slots, which hold nodes (level > 0) or pages (level 0),
+ * and a count of the slots and roots that name it. Clone is one more reference on the root. A node that is
+ * reached through anything with more than one reference is immutable, and so is a page below it or a page
+ * with more than one share. To write, walk down making the path exclusively owned: a shared node is copied.
  *
- * The root may sit anywhere: it covers [base, base + 64^(level+1)), base aligned to that size, and grows upwards only as far as the indices in use need.
- * An index outside is simply absent. So a tree whose indices are all near 2^35 is as low as one that starts at 0.
+ * The root may sit anywhere: it covers [base, base + 64^(level+1)), base aligned to that size, and grows
+ * upwards only as far as the indices in use need. An index outside is simply absent. So a tree whose indices
+ * are all near 2^35 is as low as one that starts at 0.
  *
- * Locking: a tree is guarded by its owner's lock (vm_object.lock). Two trees may share nodes under different locks: shared nodes are only read, reference
- * counts are atomic, and whoever drops the last reference frees the node and drops its children.
- * Invariants PT1..PT9 are listed in docs/page_tree.md and checked by page_tree_validate.
+ * Locking: a tree is guarded by its owner's lock (vm_object.lock). Two trees may share nodes under different
+ * locks: shared nodes are only read, reference counts are atomic, and whoever drops the last reference frees
+ * the node and drops its children. Invariants PT1..PT9 are listed in docs/page_tree.md and checked by
+ * page_tree_validate.
  */
 #include "lib/bits.h"
 #include "lib/err.h"
@@ -110,7 +113,8 @@ static inline struct page *page_tree_lookup(const struct page_tree *t, pgidx_t i
 	return node->slots[idx & (PT_SLOTS - 1)].page;
 }
 
-/* The first page at index >= from and < end; *found gets its index. NULL: none. Skips empty subtrees by the masks. */
+/* The first page at index >= from and < end; *found gets its index. NULL: none. Skips empty subtrees by the
+ * masks. */
 struct page *page_tree_next(const struct page_tree *t, pgidx_t from, pgidx_t end, pgidx_t *found);
 /* The same for pages that have the mark. */
 struct page *page_tree_next_marked(
@@ -120,15 +124,18 @@ struct page *page_tree_next_marked(
 MUST_CHECK err_t page_tree_reserve(struct pt_reserve *r, unsigned n);
 /* Give back what is left. */
 void page_tree_unreserve(struct pt_reserve *r);
-/* Upper bound of the nodes that page_tree_own(idx) / page_tree_remove(first, end) can need now: for page_tree_reserve. Tree locked. */
+/* Upper bound of the nodes that page_tree_own(idx) / page_tree_remove(first, end) can need now: for
+ * page_tree_reserve. Tree locked. */
 unsigned page_tree_own_need(const struct page_tree *t, pgidx_t idx);
 unsigned page_tree_remove_need(const struct page_tree *t, pgidx_t first, pgidx_t end);
 
-/* Make the path to idx exclusively owned, growing the tree if idx is not covered yet; *out names its slot (empty or not). Takes nodes from r first, if r is not
- * NULL, then allocates (never sleeps). -ENOMEM: the tree's contents are unchanged (paths may have been copied). Tree locked. */
+/* Make the path to idx exclusively owned, growing the tree if idx is not covered yet; *out names its slot
+ * (empty or not). Takes nodes from r first, if r is not NULL, then allocates (never sleeps). -ENOMEM: the
+ * tree's contents are unchanged (paths may have been copied). Tree locked. */
 MUST_CHECK err_t page_tree_own(struct page_tree *t, pgidx_t idx, struct pt_reserve *r, struct page_slot *out);
-/* Undo page_tree_own(idx) whose slot stays empty: free nodes that it left without a page, lower the root. An empty slot of an owned path is either filled or
- * pruned before the lock is dropped (PT4). Nothing happens if the leaf has pages, so it may be called whenever in doubt. Tree locked. */
+/* Undo page_tree_own(idx) whose slot stays empty: free nodes that it left without a page, lower the root. An
+ * empty slot of an owned path is either filled or pruned before the lock is dropped (PT4). Nothing happens if
+ * the leaf has pages, so it may be called whenever in doubt. Tree locked. */
 void page_tree_prune(struct page_tree *t, pgidx_t idx);
 
 static inline struct page *page_slot_get(struct page_slot s)
@@ -144,16 +151,20 @@ static inline void page_slot_fill(struct page_slot s, struct page *p)
 	s.leaf->slots[s.i].page = p;
 	s.leaf->present |= BIT(s.i);
 }
-/* Put `fresh` into a used slot and return the old page, whose share passes to the caller (page_unshare it once no translation is left). */
+/* Put `fresh` into a used slot and return the old page, whose share passes to the caller (page_unshare it
+ * once no translation is left). */
 struct page *page_slot_replace(struct page_slot s, struct page *fresh);
 
-/* Remove [first, end). Every translation of these pages by this tree's owner must be flushed already. Each page is dropped with drop(page) (NULL: page_unshare),
- * which returns the frames it freed; returns the sum. Shared subtrees that lie wholly in the range cost one reference. Nodes that edges need copied come from r,
- * then from the allocator; -ENOMEM only without enough in r, and then nothing was removed. Empty nodes are freed, the root is lowered where it can be. */
+/* Remove [first, end). Every translation of these pages by this tree's owner must be flushed already. Each
+ * page is dropped with drop(page) (NULL: page_unshare), which returns the frames it freed; returns the sum.
+ * Shared subtrees that lie wholly in the range cost one reference. Nodes that edges need copied come from r,
+ * then from the allocator; -ENOMEM only without enough in r, and then nothing was removed. Empty nodes are
+ * freed, the root is lowered where it can be. */
 MUST_CHECK err_t page_tree_remove(struct page_tree *t, pgidx_t first, pgidx_t end, struct pt_reserve *r,
     unsigned (*drop)(struct page *p), uint64_t *freed);
 
-/* dst (empty) becomes a copy of src in O(1). Marks must be clear in src (only file objects have any, and they are never cloned). src locked. */
+/* dst (empty) becomes a copy of src in O(1). Marks must be clear in src (only file objects have any, and they
+ * are never cloned). src locked. */
 void page_tree_clone(struct page_tree *dst, struct page_tree *src);
 /* Drop the whole tree; returns frames freed. Needs no lock once nobody else can reach t. */
 uint64_t page_tree_destroy(struct page_tree *t, unsigned (*drop)(struct page *p));
@@ -167,7 +178,8 @@ static inline bool page_tree_has_mark(const struct page_tree *t, enum page_mark 
 	return t->root && t->root->marks[m];
 }
 
-/* Number of pages in [first, end); counted by masks, O(leaves). *shared, if not NULL, gets how many of them another tree shares. Tree locked. */
+/* Number of pages in [first, end); counted by masks, O(leaves). *shared, if not NULL, gets how many of them
+ * another tree shares. Tree locked. */
 uint64_t page_tree_count(const struct page_tree *t, pgidx_t first, pgidx_t end, uint64_t *shared);
 /* Nodes in use by all trees, for /proc/mm and tests. */
 uint64_t page_tree_nodes(void);

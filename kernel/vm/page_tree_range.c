@@ -72,7 +72,8 @@ static uint64_t shared_pages(const struct pt_node *leaf, uint64_t mask)
 	return n;
 }
 
-/* Recursion is as deep as the tree is high. shared_above: the path to the node is shared. shared may be NULL. */
+/* Recursion is as deep as the tree is high. shared_above: the path to the node is shared. shared may be NULL.
+ */
 static uint64_t count_in(
     const struct pt_node *node, pgidx_t first, pgidx_t end, bool shared_above, uint64_t *shared)
 {

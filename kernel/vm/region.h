@@ -15,12 +15,12 @@ struct vm_space;
 enum vm_prot { VM_READ = 1, VM_WRITE = 2, VM_EXEC = 4, VM_RWX = 7 }; /* the numbers of Linux's PROT_* */
 
 enum region_flags {
-	REGION_SHARED = 1 << 0,    /* MAP_SHARED: fork makes another window on the same object */
+	REGION_SHARED = 1 << 0, /* MAP_SHARED: fork makes another window on the same object */
 	REGION_STACK = 1 << 1,
-	REGION_IMMUTABLE = 1 << 2, /* -EPERM for unmap, protect and replace until the space dies */
-	REGION_DONTFORK = 1 << 3,  /* not in the child */
+	REGION_IMMUTABLE = 1 << 2,  /* -EPERM for unmap, protect and replace until the space dies */
+	REGION_DONTFORK = 1 << 3,   /* not in the child */
 	REGION_WIPEONFORK = 1 << 4, /* zeros in the child */
-	REGION_MERGE_MASK = 0xff,  /* flags that must be equal for two windows to merge */
+	REGION_MERGE_MASK = 0xff,   /* flags that must be equal for two windows to merge */
 };
 
 struct region {
@@ -75,6 +75,7 @@ void region_remove(struct region_set *s, struct region *r);
 void region_update(struct region_set *s, struct region *r);
 /* The highest free range of len bytes that ends at or below `limit` and starts at or above `floor`; O(log n).
  * 0: none. */
-uaddr_t region_find_gap(const struct region_set *s, uint64_t len, uint64_t align, uaddr_t floor, uaddr_t limit);
+uaddr_t region_find_gap(
+    const struct region_set *s, uint64_t len, uint64_t align, uaddr_t floor, uaddr_t limit);
 /* Check order, disjointness, gaps and augmentation; panics on a violation. */
 void region_set_validate(const struct region_set *s);

@@ -124,7 +124,8 @@ static bool regions_are_like(const struct region *a, const struct region *b)
 	       a->prot == b->prot && a->max_prot == b->max_prot && a->flags == b->flags;
 }
 
-/* b goes, a takes over its range, before b leaves the viewers: the object is never without a viewer of a page. */
+/* b goes, a takes over its range, before b leaves the viewers: the object is never without a viewer of a
+ * page. */
 static void region_absorb(struct vm_space *s, struct region *a, struct region *b)
 {
 	uaddr_t end = b->end;

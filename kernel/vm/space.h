@@ -10,21 +10,24 @@
 #include "vm/region.h"
 
 struct vm_space {
-	struct rwlock lock;         /* faults read, map operations write */
-	struct region_set regions;  /* (S) */
-	uint64_t npages;            /* (S) pages of all regions */
-	_Atomic uint64_t serial;    /* (A) changes whenever a stack region is removed or changed */
+	struct rwlock lock;        /* faults read, map operations write */
+	struct region_set regions; /* (S) */
+	uint64_t npages;           /* (S) pages of all regions */
+	_Atomic uint64_t serial;   /* (A) changes whenever a stack region is removed or changed */
 	struct mmu_context mmu;
-	struct refcount refs;       /* (A) */
+	struct refcount refs; /* (A) */
 };
 
 enum vm_map_flags {
 	VM_MAP_FIXED = 1 << 0,     /* exactly at addr, replacing what is there */
 	VM_MAP_NOREPLACE = 1 << 1, /* with FIXED: -EEXIST if anything is there */
-	VM_MAP_SHARED = 1 << 2,    /* window on the object itself; without it and with a FILE object: private copy-on-write */
+	VM_MAP_SHARED =
+	    1
+	    << 2, /* window on the object itself; without it and with a FILE object: private copy-on-write */
 	VM_MAP_STACK = 1 << 3,
-	VM_MAP_PURGEABLE = 1 << 4, /* anonymous memory that may be made volatile: always a region and object of its own */
-	VM_MAP_POPULATE = 1 << 5,  /* fault it in at once (best effort) */
+	VM_MAP_PURGEABLE =
+	    1 << 4, /* anonymous memory that may be made volatile: always a region and object of its own */
+	VM_MAP_POPULATE = 1 << 5, /* fault it in at once (best effort) */
 };
 
 struct vm_map_args {
@@ -34,7 +37,8 @@ struct vm_map_args {
 	unsigned flags;           /* enum vm_map_flags */
 	struct vm_object *object; /* NULL: anonymous memory. The region takes its own reference */
 	pgidx_t offset;           /* object index of the first page */
-	uaddr_t floor, ceiling;   /* without VM_MAP_FIXED and without room at the hint: look in [floor, ceiling) only; 0: no bound */
+	uaddr_t floor,
+	    ceiling; /* without VM_MAP_FIXED and without room at the hint: look in [floor, ceiling) only; 0: no bound */
 };
 
 void vm_init(void);
@@ -62,7 +66,8 @@ MUST_CHECK err_t space_protect(struct vm_space *s, uaddr_t addr, uint64_t len, u
 MUST_CHECK err_t space_discard(struct vm_space *s, uaddr_t addr, uint64_t len);
 /* Set or clear region flags DONTFORK, WIPEONFORK, IMMUTABLE (set only) on [addr, addr + len). -ENOMEM,
  * -EINVAL, -EPERM. */
-MUST_CHECK err_t space_set_flags(struct vm_space *s, uaddr_t addr, uint64_t len, unsigned set, unsigned clear);
+MUST_CHECK err_t space_set_flags(
+    struct vm_space *s, uaddr_t addr, uint64_t len, unsigned set, unsigned clear);
 /* MADV_SET_VOLATILE / SET_NONVOLATILE: [addr, addr + len) must be exactly one whole purgeable region: else
  * -EINVAL. */
 MUST_CHECK err_t space_set_volatile(struct vm_space *s, uaddr_t addr, uint64_t len);

@@ -67,7 +67,7 @@ void region_set_bounds(struct region *r, uaddr_t start, uaddr_t end, pgidx_t off
 static inline bool range_is_valid(const struct vm_space *s, uaddr_t addr, uint64_t len)
 {
 	return IS_ALIGNED(addr, PAGE_SIZE) && len > 0 && addr >= s->regions.low && addr < s->regions.high &&
-	    len <= s->regions.high - addr;
+	       len <= s->regions.high - addr;
 }
 
 /* MMU flags for a translation of region r; write access is added by who knows that it is due. */

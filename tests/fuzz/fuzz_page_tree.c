@@ -1,8 +1,10 @@
 /*
- * fuzz_page_tree.c - bytes become operations on page trees; each is compared with the model (page_tree_model.h), which aborts when they disagree.
+ * fuzz_page_tree.c - bytes become operations on page trees; each is compared with the model
+ * (page_tree_model.h), which aborts when they disagree.
  *
- * An operation is one byte (high nibble: tree, low nibble: what), followed by its operands: an index takes two bytes (which boundary, how far from it), a count one.
- * Without libFuzzer the program runs each file named on its command line once: to replay what a fuzzer found.
+ * An operation is one byte (high nibble: tree, low nibble: what), followed by its operands: an index takes
+ * two bytes (which boundary, how far from it), a count one. Without libFuzzer the program runs each file
+ * named on its command line once: to replay what a fuzzer found.
  */
 #include "page_tree_env.h"
 #include "page_tree_model.h"

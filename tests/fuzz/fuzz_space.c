@@ -1,8 +1,8 @@
 /*
  * fuzz_space.c - bytes become operations on spaces and objects; the naive model (tests/model) is the oracle.
  *
- * The first byte chooses the window; each operation takes the bytes that its choices need. Everything is dropped at the end and must be gone. The detectors of the mock
- * hardware and vm_validate() look on.
+ * The first byte chooses the window; each operation takes the bytes that its choices need. Everything is
+ * dropped at the end and must be gone. The detectors of the mock hardware and vm_validate() look on.
  */
 #include "machine/host.h"
 #include "vm_model.h"

@@ -1,8 +1,10 @@
 /*
- * kbench.c - what the memory core costs, in ticks of the time-stamp counter: `test=bench` on the command line.
+ * kbench.c - what the memory core costs, in ticks of the time-stamp counter: `test=bench` on the command
+ * line.
  *
- * Run in instruction-count mode, where a tick is an instruction and the figures repeat exactly; bench/bench.py does, and knows their limits. Each figure is the
- * smallest of several runs, less what an empty loop costs. User-mode figures come from ubench.c.
+ * Run in instruction-count mode, where a tick is an instruction and the figures repeat exactly;
+ * bench/bench.py does, and knows their limits. Each figure is the smallest of several runs, less what an
+ * empty loop costs. User-mode figures come from ubench.c.
  */
 #include "ktest.h"
 #include "arch/cpu.h"
@@ -13,7 +15,8 @@
 
 enum { RUNS = 16, LOOPS = 64, PAGES = 1 << 20, LOOKUP_PAGES = 64 * 64 * 64 };
 
-/* Ticks of one execution of `body`, loop and `empty` taken off. `empty` is what the caller does in any case: arguments in place, a result taken up. */
+/* Ticks of one execution of `body`, loop and `empty` taken off. `empty` is what the caller does in any case:
+ * arguments in place, a result taken up. */
 #define COST(body, empty) ((least_of(body) - least_of(empty)) / LOOPS)
 #define least_of(statement)                                                                                  \
 	({                                                                                                   \

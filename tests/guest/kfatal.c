@@ -1,6 +1,6 @@
 /*
- * kfatal.c - what must end in a panic, and does: each of these is run alone (`test=fatal_...`, never part of `all`) in a configuration that expects the panic and
- * looks for its words (tests/run/fatal-*.case).
+ * kfatal.c - what must end in a panic, and does: each of these is run alone (`test=fatal_...`, never part of
+ * `all`) in a configuration that expects the panic and looks for its words (tests/run/fatal-*.case).
  */
 #include "ktest.h"
 #include "arch/cpu.h"

@@ -1,5 +1,6 @@
 /*
- * kirq.c - interrupts of real devices: the PIT and the real-time clock through the IOAPIC, edge and level, messages from QEMU's `edu` device, and the timers.
+ * kirq.c - interrupts of real devices: the PIT and the real-time clock through the IOAPIC, edge and level,
+ * messages from QEMU's `edu` device, and the timers.
  */
 #include "arch/clock.h"
 #include "arch/cpu.h"
@@ -54,7 +55,8 @@ static void count_interrupt(void *arg)
 	fetch_add_acq_rel(&line.count, 1);
 }
 
-/* Register C says why, and reading it lowers the line. A line that stays up would interrupt for ever: give it up after a while. */
+/* Register C says why, and reading it lowers the line. A line that stays up would interrupt for ever: give it
+ * up after a while. */
 static void rtc_interrupt(void *arg)
 {
 	count_interrupt(arg);
@@ -127,7 +129,8 @@ static bool pit_is_there(void)
 	return false;
 }
 
-/* -- lines ------------------------------------------------------------------------------------------------------- */
+/* -- lines
+ * ------------------------------------------------------------------------------------------------------- */
 
 KTEST(kirq_edge)
 {
@@ -173,8 +176,8 @@ KTEST(kirq_rate)
 	KT_CHECK(n <= took / (10 * MS) + 2);
 }
 
-/* A level-triggered line that nobody lowers interrupts again and again; an edge-triggered one only once, or, where the emulator raises a raised line
- * again, once in a period. *periods gets how many there were. */
+/* A level-triggered line that nobody lowers interrupts again and again; an edge-triggered one only once, or,
+ * where the emulator raises a raised line again, once in a period. *periods gets how many there were. */
 static void run_rtc(enum irq_trigger trigger, uint32_t *unanswered, uint64_t *periods)
 {
 	line_begin(ISA_RTC);
@@ -274,7 +277,8 @@ KTEST(kirq_vectors)
 	irq_disconnect_msi(address, data);
 }
 
-/* -- messages ---------------------------------------------------------------------------------------------------- */
+/* -- messages
+ * ---------------------------------------------------------------------------------------------------- */
 
 /* QEMU docs/specs/edu.txt: writing RAISE sets the status bits and interrupts, writing ACK clears them. */
 enum {
@@ -333,7 +337,8 @@ KTEST(kirq_msi)
 	kva_unmap_phys((void *)edu);
 }
 
-/* -- time -------------------------------------------------------------------------------------------------------- */
+/* -- time
+ * -------------------------------------------------------------------------------------------------------- */
 
 struct alarm {
 	struct timer timer;
@@ -347,7 +352,8 @@ static void ring(void *arg)
 	store_release(&a->rang, clock_now());
 }
 
-/* A timer is never early, and late only by what it takes to get there (the best of many: the emulator shares its host). */
+/* A timer is never early, and late only by what it takes to get there (the best of many: the emulator shares
+ * its host). */
 KTEST(kirq_timer)
 {
 	static struct alarm a;
@@ -371,7 +377,8 @@ KTEST(kirq_timer)
 	KT_CHECK(best < 2 * MS);
 }
 
-/* A deadline beyond what the LAPIC can count comes in pieces; taken back, it does not come. A deadline in the past comes at once. */
+/* A deadline beyond what the LAPIC can count comes in pieces; taken back, it does not come. A deadline in the
+ * past comes at once. */
 KTEST(kirq_deadlines)
 {
 	static struct alarm a;

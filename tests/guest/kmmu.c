@@ -1,5 +1,6 @@
 /*
- * kmmu.c - arch/mmu.h on real page tables: the conformance checks that the mock passes too, and what only hardware has.
+ * kmmu.c - arch/mmu.h on real page tables: the conformance checks that the mock passes too, and what only
+ * hardware has.
  */
 #include "arch/clock.h"
 #include "arch/cpu.h"
@@ -83,7 +84,8 @@ KTEST(kmmu_no_memory)
 }
 _Static_assert(ARRAY_SIZE(mc_cases) == 8, "a test for each case");
 
-/* What is written through a translation arrives in its frame; so the tables are the ones in use, not just consistent. */
+/* What is written through a translation arrives in its frame; so the tables are the ones in use, not just
+ * consistent. */
 KTEST(kmmu_data)
 {
 	static struct mc t;
@@ -146,7 +148,8 @@ static void write_byte(void *at)
 	*(volatile char *)at = 1;
 }
 
-/* A translation of the kernel half that was removed or never writable is enforced, on this CPU and at once. */
+/* A translation of the kernel half that was removed or never writable is enforced, on this CPU and at once.
+ */
 KTEST(kmmu_kernel_rights)
 {
 	struct trap_info info;
@@ -162,7 +165,8 @@ KTEST(kmmu_kernel_rights)
 	KT_CHECK_EQ(info.error, 0);
 }
 
-/* mmu_enter_range is all or nothing, and refuses what is taken. The addresses are those of a map that was just given back. */
+/* mmu_enter_range is all or nothing, and refuses what is taken. The addresses are those of a map that was
+ * just given back. */
 KTEST(kmmu_enter_range)
 {
 	struct mmu_translation q;
@@ -233,7 +237,8 @@ KTEST(kmmu_pat)
 	KT_CHECK(kt_run_threads(cpus_count(), check_pat, NULL));
 }
 
-/* Each byte of a fixed-range MTRR is the type of its own part of memory, the lowest byte that of the lowest. */
+/* Each byte of a fixed-range MTRR is the type of its own part of memory, the lowest byte that of the lowest.
+ */
 static void check_mtrr(UNUSED void *arg, UNUSED unsigned i)
 {
 	static const struct {

@@ -1,6 +1,7 @@
 /*
- * kproc.c - processes made by hand: a few bytes of machine code in a space, a thread, and the wait status that comes back. For what no program can bring about by itself, and for
- * counting what a process leaves behind.
+ * kproc.c - processes made by hand: a few bytes of machine code in a space, a thread, and the wait status
+ * that comes back. For what no program can bring about by itself, and for counting what a process leaves
+ * behind.
  */
 #include "kspace.h"
 #include "fs/initrd.h"
@@ -144,7 +145,8 @@ KTEST(proc_kill_a_spinner)
 	settle();
 }
 
-/* A program that wants all memory gets it, to nearly the last frame, and is killed then; the machine goes on. */
+/* A program that wants all memory gets it, to nearly the last frame, and is killed then; the machine goes on.
+ */
 KTEST(proc_out_of_memory)
 {
 	if (frame_free_count() > GIB(1) / PAGE_SIZE) {
@@ -158,7 +160,8 @@ KTEST(proc_out_of_memory)
 	settle();
 }
 
-/* Every process forks until it cannot, and nobody waits for anybody: neither the lack of memory nor the dying takes the machine with it, and everything comes back. */
+/* Every process forks until it cannot, and nobody waits for anybody: neither the lack of memory nor the dying
+ * takes the machine with it, and everything comes back. */
 KTEST_LONG(proc_fork_until_it_fails, 300)
 {
 	if (frame_free_count() > MIB(100) / PAGE_SIZE) {
@@ -223,7 +226,8 @@ static void wait_all_gone(void)
 	settle();
 }
 
-/* Every allocation on the way from a file to a program's exit fails once. Either the spawn fails, or the program is killed, or memory is found in another way. */
+/* Every allocation on the way from a file to a program's exit fails once. Either the spawn fails, or the
+ * program is killed, or memory is found in another way. */
 KTEST(proc_injected_failures_of_exec)
 {
 	struct initrd_file *file;

@@ -1,7 +1,9 @@
 /*
- * ksmp.c - several CPUs: that all are there, that shootdown really takes translations away everywhere before a frame is used again, and that clocks agree.
+ * ksmp.c - several CPUs: that all are there, that shootdown really takes translations away everywhere before
+ * a frame is used again, and that clocks agree.
  *
- * The shootdown tests have a control: the same test without the flush must see the damage, or it could not see it at all.
+ * The shootdown tests have a control: the same test without the flush must see the damage, or it could not
+ * see it at all.
  */
 #include "arch/clock.h"
 #include "arch/cpu.h"
@@ -51,7 +53,8 @@ static bool wait_change(_Atomic uint32_t *p, uint32_t old)
 	return true;
 }
 
-/* -- being there ------------------------------------------------------------------------------------------------- */
+/* -- being there
+ * ------------------------------------------------------------------------------------------------- */
 
 static _Atomic uint64_t seen_cpus;
 
@@ -78,7 +81,8 @@ KTEST(ksmp_all_up)
 			KT_CHECK(cpus[i].arch.apic_id != cpus[k].arch.apic_id);
 }
 
-/* -- clocks ------------------------------------------------------------------------------------------------------ */
+/* -- clocks
+ * ------------------------------------------------------------------------------------------------------ */
 
 static _Atomic uint64_t latest;
 static _Atomic uint64_t back_steps;
@@ -106,14 +110,16 @@ KTEST(ksmp_clock_monotonic)
 	KT_CHECK(load_relaxed(&latest) <= clock_now());
 }
 
-/* -- stores through old translations ----------------------------------------------------------------------------- */
+/* -- stores through old translations
+ * ----------------------------------------------------------------------------- */
 
 enum what { FLUSHED, NOT_FLUSHED, WRITE_PROTECTED };
 
 enum { FRAMES = 4, ROUNDS = 150, WORDS = PAGE_SIZE / 8, ATTEMPTS = 16, LEAST_ROUNDS = 3 };
 #define CANARY 0xc0ffee00c0ffee00ULL
 
-/* Thread 0 maps a frame, waits until every other CPU has stored through it, takes the translation away, and watches the frame: from then on it is somebody else's. */
+/* Thread 0 maps a frame, waits until every other CPU has stored through it, takes the translation away, and
+ * watches the frame: from then on it is somebody else's. */
 static struct {
 	struct mmu_context ctx;
 	struct page *frames[FRAMES];
@@ -275,7 +281,8 @@ KTEST_LONG(ksmp_shootdown_control, 120)
 	KT_CHECK(damaged != UINT32_MAX && damaged > load_relaxed(&st.round) / 4);
 }
 
-/* -- shootdown and locks ----------------------------------------------------------------------------------------- */
+/* -- shootdown and locks
+ * ----------------------------------------------------------------------------------------- */
 
 static struct {
 	struct mmu_context ctx;
@@ -392,7 +399,8 @@ KTEST_LONG(ksmp_shoot_each_other, 120)
 	frame_free(duel.frame);
 }
 
-/* -- borrowed contexts ------------------------------------------------------------------------------------------- */
+/* -- borrowed contexts
+ * ------------------------------------------------------------------------------------------- */
 
 static struct {
 	struct mmu_context ctx[2];
@@ -463,7 +471,8 @@ KTEST(ksmp_lazy)
 	frame_free(lazy.frame);
 }
 
-/* -- tables and the kernel half ---------------------------------------------------------------------------------- */
+/* -- tables and the kernel half
+ * ---------------------------------------------------------------------------------- */
 
 /* A table that was unlinked stays a table until the flush, and is free after it. */
 KTEST(ksmp_tables_wait)
@@ -484,7 +493,8 @@ KTEST(ksmp_tables_wait)
 	frame_free(frame);
 }
 
-/* One CPU maps two frames in turn at kernel addresses; the others look. What they find there is never what the frame holds after it was unmapped. */
+/* One CPU maps two frames in turn at kernel addresses; the others look. What they find there is never what
+ * the frame holds after it was unmapped. */
 static struct {
 	struct page *frame;
 	_Atomic vaddr_t at;

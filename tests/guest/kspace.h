@@ -1,5 +1,6 @@
 #pragma once
-/* kspace.h - what the tests of the VM core in the guest share: spaces that kernel threads enter, mappings in one line, and a barrier that spins. */
+/* kspace.h - what the tests of the VM core in the guest share: spaces that kernel threads enter, mappings in
+ * one line, and a barrier that spins. */
 #include "ktest.h"
 #include "arch/clock.h"
 #include "arch/cpu.h"
@@ -9,7 +10,8 @@
 #include "vm/copy.h"
 #include "vm/space.h"
 
-/* The current thread works in s from here on, as a thread of a process would: usercopy goes there. NULL: in none. */
+/* The current thread works in s from here on, as a thread of a process would: usercopy goes there. NULL: in
+ * none. */
 static inline void enter_space(struct vm_space *s)
 {
 	struct thread *t = current_thread();
@@ -72,8 +74,8 @@ static inline void barrier_wait(struct barrier *b)
 }
 
 /*
- * Emulated CPUs that outnumber the host's make every hand-over between them slow, so tests that race are bounded in time as well as in rounds. Is there time for another one?
- * The first few are always done.
+ * Emulated CPUs that outnumber the host's make every hand-over between them slow, so tests that race are
+ * bounded in time as well as in rounds. Is there time for another one? The first few are always done.
  */
 enum { RACE_NS = 1500000000, ROUNDS_MIN = 8 };
 static inline bool another_round(unsigned round, unsigned max, nsec_t start)

@@ -142,7 +142,8 @@ bool kt_run_threads(unsigned n, void (*fn)(void *arg, unsigned i), void *arg)
 	return true;
 }
 
-/* Does the list of prefixes (commas between; "all" but measurements and what ends in a panic) select the name? */
+/* Does the list of prefixes (commas between; "all" but measurements and what ends in a panic) select the
+ * name? */
 static bool selects(const char *pattern, const char *name)
 {
 	if (strcmp(pattern, "all") == 0)

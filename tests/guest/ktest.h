@@ -4,9 +4,9 @@
  *
  * A test is a function, written KTEST(area_what) { ... }, in any tests/guest/k*.c; the linker collects them
  * (section .ktests). With `test=PATTERN` on the command line they run one after another in a kernel thread
- * after boot; PATTERN is a list of name prefixes with commas between, or `all` (but those named bench_... and fatal_...). A test starts with interrupts
- * enabled and no lock held, on any CPU, may sleep, and must leave as many frames free as it found. Results
- * are TAP on the console.
+ * after boot; PATTERN is a list of name prefixes with commas between, or `all` (but those named bench_... and
+ * fatal_...). A test starts with interrupts enabled and no lock held, on any CPU, may sleep, and must leave
+ * as many frames free as it found. Results are TAP on the console.
  */
 #include "lib/err.h"
 #include "lib/string.h"

@@ -1,8 +1,9 @@
 /*
- * ktrap.c - faults on purpose: that every protection holds, and that user copies survive whatever address they are given.
+ * ktrap.c - faults on purpose: that every protection holds, and that user copies survive whatever address
+ * they are given.
  *
- * User memory is a small address space of the test's own, made directly of page tables: the thread has no vm_space, so nothing is faulted in and what is not mapped
- * stays so.
+ * User memory is a small address space of the test's own, made directly of page tables: the thread has no
+ * vm_space, so nothing is faulted in and what is not mapped stays so.
  */
 #include "ktest.h"
 #include "arch/mmu.h"
@@ -66,8 +67,8 @@ static bool borrow_begin(struct borrowed *b)
 	if (mmu_init(&b->ctx))
 		return false;
 	use_context(&b->ctx);
-	if (enter_page(b, 0, BASE, rw | MMU_EXEC) && enter_page(b, 1, BASE + PAGE_SIZE, rw) && enter_page(b, 2, RO, MMU_READ | MMU_USER) &&
-	    enter_page(b, 3, LAST, rw))
+	if (enter_page(b, 0, BASE, rw | MMU_EXEC) && enter_page(b, 1, BASE + PAGE_SIZE, rw) &&
+	    enter_page(b, 2, RO, MMU_READ | MMU_USER) && enter_page(b, 3, LAST, rw))
 		return true;
 	borrow_end(b);
 	return false;
@@ -76,12 +77,15 @@ static bool borrow_begin(struct borrowed *b)
 /* The byte of user memory at va, by way of the direct map. */
 static uint8_t *byte_at(struct borrowed *b, uaddr_t va)
 {
-	struct page *p = va >= LAST ? b->pages[3] : va >= RO ? b->pages[2] : b->pages[(va - BASE) / PAGE_SIZE];
+	struct page *p = va >= LAST ? b->pages[3]
+			 : va >= RO ? b->pages[2]
+				    : b->pages[(va - BASE) / PAGE_SIZE];
 
 	return (uint8_t *)page_to_virt(p) + va % PAGE_SIZE;
 }
 
-/* -- protection of the kernel's own memory ------------------------------------------------------------------- */
+/* -- protection of the kernel's own memory
+ * ------------------------------------------------------------------- */
 
 static void do_read(void *arg)
 {
@@ -186,7 +190,10 @@ static void do_invalid(void *arg)
 }
 static void do_divide(void *arg)
 {
-	__asm__ volatile("xorl %%edx, %%edx; movl $1, %%eax; divl %0" : : "r"((uint32_t)(uint64_t)arg) : "eax", "edx");
+	__asm__ volatile("xorl %%edx, %%edx; movl $1, %%eax; divl %0"
+			 :
+			 : "r"((uint32_t)(uint64_t)arg)
+			 : "eax", "edx");
 }
 KTEST(trap_other_exceptions)
 {
@@ -250,7 +257,8 @@ KTEST(trap_kernel_peek)
 	KT_CHECK_EQ(out, word);
 }
 
-/* -- the kernel and user memory ------------------------------------------------------------------------------ */
+/* -- the kernel and user memory
+ * ------------------------------------------------------------------------------ */
 
 KTEST(trap_smap)
 {
@@ -337,9 +345,9 @@ KTEST(trap_usercopy_edges)
 
 KTEST(trap_usercopy_bad_addresses)
 {
-	static const uaddr_t bad[] = {0, 1, PAGE_SIZE - 8, PAGE_SIZE, BASE - 8, HOLE, HOLE + 1, USER_END, USER_END + PAGE_SIZE - 1,
-	    0x0000800000000000, 0x7fffffffffffffff, 0x8000000000000000, 0xffff7fffffffffff, 0xffff800000000000, 0xffffc00000000000,
-	    0xffffffff80100000, ~0ULL - 7, ~0ULL};
+	static const uaddr_t bad[] = {0, 1, PAGE_SIZE - 8, PAGE_SIZE, BASE - 8, HOLE, HOLE + 1, USER_END,
+	    USER_END + PAGE_SIZE - 1, 0x0000800000000000, 0x7fffffffffffffff, 0x8000000000000000,
+	    0xffff7fffffffffff, 0xffff800000000000, 0xffffc00000000000, 0xffffffff80100000, ~0ULL - 7, ~0ULL};
 	static const size_t sizes[] = {0, 1, 7, 8, 16, 33};
 	struct borrowed b;
 
@@ -353,7 +361,8 @@ KTEST(trap_usercopy_bad_addresses)
 /* Lengths that reach far beyond everything: what is there is done, the rest is counted exactly. */
 KTEST(trap_usercopy_huge_lengths)
 {
-	static const size_t sizes[] = {PAGE_SIZE, GIB(4), GIB(1) * 1024 * 128, SIZE_MAX / 2, SIZE_MAX - LAST, SIZE_MAX};
+	static const size_t sizes[] = {
+	    PAGE_SIZE, GIB(4), GIB(1) * 1024 * 128, SIZE_MAX / 2, SIZE_MAX - LAST, SIZE_MAX};
 	struct borrowed b;
 
 	KT_REQUIRE(borrow_begin(&b));
@@ -417,7 +426,7 @@ KTEST(trap_usercopy_strings)
 	KT_CHECK_EQ(copy_string_from_user(buf, USER_END - 4, 4), -ENAMETOOLONG);
 	KT_CHECK_EQ(copy_string_from_user(buf, 0, sizeof(buf)), -EFAULT);
 	KT_CHECK_EQ(copy_string_from_user(buf, ~0ULL, sizeof(buf)), -EFAULT);
-	KT_CHECK_EQ(copy_string_from_user(buf, (uaddr_t)"kernel", sizeof(buf)), -EFAULT);
+	KT_CHECK_EQ(copy_string_from_user(buf, (uaddr_t) "kernel", sizeof(buf)), -EFAULT);
 	KT_CHECK(!smap_is_open());
 	borrow_end(&b);
 }
@@ -436,7 +445,8 @@ KTEST(trap_usercopy_cas)
 	KT_CHECK_EQ(cas_user_u32(HOLE - 4, 5, 7, &seen), 0);
 	KT_CHECK_EQ(seen, 6);
 	KT_CHECK_EQ(*word, 6);
-	static const uaddr_t bad[] = {0, HOLE, HOLE - 2, HOLE - 3, BASE + 1, USER_END, USER_END - 2, 0xffff800000000000, ~3ULL};
+	static const uaddr_t bad[] = {
+	    0, HOLE, HOLE - 2, HOLE - 3, BASE + 1, USER_END, USER_END - 2, 0xffff800000000000, ~3ULL};
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
 		KT_CHECK_EQ(cas_user_u32(bad[i], 0, 1, &seen), -EFAULT);
 	KT_CHECK_EQ(seen, 6);
@@ -471,7 +481,8 @@ KTEST(trap_extable_sorted)
 
 	KT_CHECK(extable_end - extable_start >= 6);
 	for (const struct extable_entry *e = extable_start; e < extable_end; e++) {
-		vaddr_t insn = (vaddr_t)((int64_t)&e->insn + e->insn), fixup = (vaddr_t)((int64_t)&e->fixup + e->fixup);
+		vaddr_t insn = (vaddr_t)((int64_t)&e->insn + e->insn),
+			fixup = (vaddr_t)((int64_t)&e->fixup + e->fixup);
 		KT_CHECK(insn > last);
 		KT_CHECK_EQ(extable_find(insn), fixup);
 		KT_CHECK_EQ(extable_find(insn + 1), 0);
@@ -482,7 +493,8 @@ KTEST(trap_extable_sorted)
 	KT_CHECK_EQ(extable_find(~0ULL), 0);
 }
 
-/* -- what boot left behind ----------------------------------------------------------------------------------- */
+/* -- what boot left behind
+ * ----------------------------------------------------------------------------------- */
 
 static void check_rights(const char *start, const char *end, unsigned rights)
 {
@@ -515,8 +527,10 @@ KTEST(boot_map_is_normal)
 		KT_CHECK(r->start < r->end);
 		KT_CHECK(i == 0 || bootinfo.ranges[i - 1].end <= r->start);
 		if (r->type == BOOT_MEM_USABLE)
-			KT_CHECK(r->start >= PAGE_SIZE && r->start % PAGE_SIZE == 0 && r->end % PAGE_SIZE == 0);
-		bool covers_text = r->start <= image_to_phys(text_start) && image_to_phys(text_start) < r->end;
+			KT_CHECK(
+			    r->start >= PAGE_SIZE && r->start % PAGE_SIZE == 0 && r->end % PAGE_SIZE == 0);
+		bool covers_text =
+		    r->start <= image_to_phys(text_start) && image_to_phys(text_start) < r->end;
 		KT_CHECK(!covers_text || r->type == BOOT_MEM_KERNEL);
 	}
 	KT_CHECK(ap_trampoline < MIB(1) && ap_trampoline % PAGE_SIZE == 0);
@@ -538,11 +552,13 @@ KTEST(boot_direct_map)
 			KT_REQUIRE(mmu_query(&kernel_mmu, (vaddr_t)phys_to_virt(pa), &t));
 			KT_CHECK_EQ(t.paddr, pa);
 			KT_CHECK(!(t.flags & MMU_USER) && (!(t.flags & MMU_EXEC) || !cpu_features.nx));
-			if (r->type == BOOT_MEM_KERNEL) /* records of usable memory may never have been written */
+			if (r->type ==
+			    BOOT_MEM_KERNEL) /* records of usable memory may never have been written */
 				KT_CHECK_EQ(page_kind(phys_to_page(pa)), PAGE_RESERVED);
 		}
 		if (end && ALIGN_UP(end, PAGE_SIZE) < first)
-			KT_CHECK(!mmu_query(&kernel_mmu, (vaddr_t)phys_to_virt(ALIGN_UP(end, PAGE_SIZE)), &t));
+			KT_CHECK(
+			    !mmu_query(&kernel_mmu, (vaddr_t)phys_to_virt(ALIGN_UP(end, PAGE_SIZE)), &t));
 		end = r->end;
 	}
 }
@@ -558,33 +574,36 @@ KTEST(boot_cmdline)
 	KT_CHECK(cmdline_get("bb", v, sizeof(v)) && strcmp(v, "") == 0);
 	KT_CHECK(cmdline_get("c", v, sizeof(v)) && strcmp(v, "") == 0);
 	KT_CHECK(cmdline_get("ddd", v, sizeof(v)) && strcmp(v, "longer-") == 0);
-	KT_CHECK(!cmdline_get("b", v, sizeof(v)) && !cmdline_get("dd", v, sizeof(v)) && !cmdline_get("longer", v, sizeof(v)));
+	KT_CHECK(!cmdline_get("b", v, sizeof(v)) && !cmdline_get("dd", v, sizeof(v)) &&
+		 !cmdline_get("longer", v, sizeof(v)));
 	memcpy(bootinfo.cmdline, saved, sizeof(saved));
 }
 
-/* -- context that traps must keep ----------------------------------------------------------------------------- */
+/* -- context that traps must keep
+ * ----------------------------------------------------------------------------- */
 
-/* Raise `vector` by INT at a moment when GS is the user's, as between SYSCALL and SWAPGS, and looks like a kernel address. True: GS and a register came back. */
-#define TRAP_UNDER_USER_GS(vector, ok)                                                                               \
-	do {                                                                                                         \
-		uint64_t irq = irq_save(), strange = 0xffff800000badbad, after = 0, r12 = 0;                         \
-		wrmsr(MSR_KERNEL_GS_BASE, strange);                                                                  \
-		__asm__ volatile("swapgs\n\t"                                                                        \
-				 "movq %2, %%r12\n\t"                                                                \
-				 "int %3\n\t"                                                                        \
-				 "movq %%r12, %1\n\t"                                                                \
-				 "movl $0xc0000101, %%ecx\n\t"                                                       \
-				 "rdmsr\n\t"                                                                         \
-				 "shlq $32, %%rdx\n\t"                                                               \
-				 "orq %%rdx, %%rax\n\t"                                                              \
-				 "movq %%rax, %0\n\t"                                                                \
-				 "swapgs"                                                                            \
-				 : "=&b"(after), "=&r"(r12)                                                          \
-				 : "r"(strange), "i"(vector)                                                         \
-				 : "rax", "rcx", "rdx", "r12", "memory", "cc");                                      \
-		wrmsr(MSR_KERNEL_GS_BASE, 0);                                                                        \
-		irq_restore(irq);                                                                                    \
-		(ok) = after == strange && r12 == strange && this_cpu()->self == this_cpu();                         \
+/* Raise `vector` by INT at a moment when GS is the user's, as between SYSCALL and SWAPGS, and looks like a
+ * kernel address. True: GS and a register came back. */
+#define TRAP_UNDER_USER_GS(vector, ok)                                                                       \
+	do {                                                                                                 \
+		uint64_t irq = irq_save(), strange = 0xffff800000badbad, after = 0, r12 = 0;                 \
+		wrmsr(MSR_KERNEL_GS_BASE, strange);                                                          \
+		__asm__ volatile("swapgs\n\t"                                                                \
+				 "movq %2, %%r12\n\t"                                                        \
+				 "int %3\n\t"                                                                \
+				 "movq %%r12, %1\n\t"                                                        \
+				 "movl $0xc0000101, %%ecx\n\t"                                               \
+				 "rdmsr\n\t"                                                                 \
+				 "shlq $32, %%rdx\n\t"                                                       \
+				 "orq %%rdx, %%rax\n\t"                                                      \
+				 "movq %%rax, %0\n\t"                                                        \
+				 "swapgs"                                                                    \
+				 : "=&b"(after), "=&r"(r12)                                                  \
+				 : "r"(strange), "i"(vector)                                                 \
+				 : "rax", "rcx", "rdx", "r12", "memory", "cc");                              \
+		wrmsr(MSR_KERNEL_GS_BASE, 0);                                                                \
+		irq_restore(irq);                                                                            \
+		(ok) = after == strange && r12 == strange && this_cpu()->self == this_cpu();                 \
 	} while (0)
 
 KTEST(trap_paranoid_gs)
@@ -633,10 +652,11 @@ static void spin_with_registers(void *arg, unsigned i)
 	/* Interrupted and preempted at any point, registers keep their values. */
 	for (unsigned n = 0; n < 100; n++) {
 		uint64_t r12 = value, r13 = value + 1, r14 = value + 2, r15 = value + 3;
-		__asm__ volatile("movq %0, %%r12; movq %1, %%r13; movl $5000, %%ecx; 1: decl %%ecx; jnz 1b; movq %%r12, %0; movq %%r13, %1"
-				 : "+r"(r14), "+r"(r15)
-				 :
-				 : "rcx", "r12", "r13", "cc");
+		__asm__ volatile(
+		    "movq %0, %%r12; movq %1, %%r13; movl $5000, %%ecx; 1: decl %%ecx; jnz 1b; movq %%r12, %0; movq %%r13, %1"
+		    : "+r"(r14), "+r"(r15)
+		    :
+		    : "rcx", "r12", "r13", "cc");
 		sum += (r12 + r13 + r14 + r15) - (4 * value + 6);
 		thread_yield();
 	}

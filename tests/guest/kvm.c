@@ -1,6 +1,7 @@
 /*
- * kvm.c - the VM core under real page tables and on all CPUs: what a mock MMU cannot show. Kernel threads enter spaces and reach user addresses through usercopy, so that every
- * access is translated by the hardware and every fault comes through the trap path.
+ * kvm.c - the VM core under real page tables and on all CPUs: what a mock MMU cannot show. Kernel threads
+ * enter spaces and reach user addresses through usercopy, so that every access is translated by the hardware
+ * and every fault comes through the trap path.
  */
 #include "kspace.h"
 #include "arch/clock.h"
@@ -9,11 +10,13 @@
 
 enum { RW = VM_READ | VM_WRITE };
 
-/* --- shootdown ------------------------------------------------------------------------------------------------------ */
+/* --- shootdown
+ * ------------------------------------------------------------------------------------------------------ */
 
 /*
- * Thread 0 maps pages, unmaps them, takes the frames that became free and fills them with a canary. The others store a tag to the same addresses all the time, through whatever
- * translation they have. If a store ever goes through a translation that should be gone, the tag lands in a canary frame.
+ * Thread 0 maps pages, unmaps them, takes the frames that became free and fills them with a canary. The
+ * others store a tag to the same addresses all the time, through whatever translation they have. If a store
+ * ever goes through a translation that should be gone, the tag lands in a canary frame.
  */
 #define TAG    0x5354414c45535354ULL
 #define CANARY 0x43414e4152594341ULL
@@ -148,7 +151,8 @@ KTEST(vm_protect_is_seen_everywhere)
 	space_put(n.space);
 }
 
-/* --- fault races ------------------------------------------------------------------------------------------------------ */
+/* --- fault races
+ * ------------------------------------------------------------------------------------------------------ */
 
 enum { RACE_ROUNDS = 100, RACE_PAGES = 3 };
 
@@ -161,7 +165,8 @@ struct race {
 	bool stop; /* written by thread 0 between barriers */
 };
 
-/* Every thread writes its word into each page at the same instant; then all words of all threads must be there. */
+/* Every thread writes its word into each page at the same instant; then all words of all threads must be
+ * there. */
 static void race_round(struct race *r, unsigned i, unsigned round)
 {
 	unsigned n = r->barrier.n;
@@ -207,7 +212,8 @@ KTEST(vm_race_first_touch)
 	space_put(r.space);
 }
 
-/* The pages are shared with a clone when all threads write: exactly one copy may survive, and the clone keeps the old bytes. */
+/* The pages are shared with a clone when all threads write: exactly one copy may survive, and the clone keeps
+ * the old bytes. */
 static void race_cow_thread(void *arg, unsigned i)
 {
 	struct race *r = arg;
@@ -250,7 +256,8 @@ KTEST(vm_race_copy_on_write)
 	space_put(r.space);
 }
 
-/* --- a file for tests --------------------------------------------------------------------------------------------------- */
+/* --- a file for tests
+ * --------------------------------------------------------------------------------------------------- */
 
 static _Atomic uint32_t file_reads;
 
@@ -339,7 +346,9 @@ KTEST(vm_beyond_the_end_of_a_file)
 	object_put(file);
 }
 
-/* --- forks ----------------------------------------------------------------------------------------------------------------- */
+/* --- forks
+ * -----------------------------------------------------------------------------------------------------------------
+ */
 
 enum { STORM_PAGES = 200, STORM_ROUNDS = 40 };
 
@@ -405,7 +414,9 @@ KTEST(vm_fork_storm)
 	space_put(s.parent);
 }
 
-/* --- copies ------------------------------------------------------------------------------------------------------------------- */
+/* --- copies
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 KTEST(vm_usercopy)
 {
@@ -475,7 +486,9 @@ KTEST(vm_copy_between_spaces)
 	space_put(b);
 }
 
-/* --- purging ---------------------------------------------------------------------------------------------------------------------- */
+/* --- purging
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
 enum { PURGE_PAGES = 8, PURGE_ROUNDS = 300 };
 
@@ -535,7 +548,9 @@ KTEST(vm_purge_while_touching)
 	space_put(p.space);
 }
 
-/* --- everything at once ------------------------------------------------------------------------------------------------------------ */
+/* --- everything at once
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 enum { MIX_PAGES = 32, MIX_STEPS = 600 };
 
@@ -572,7 +587,8 @@ static void mix_change(struct mix *m, unsigned what, uaddr_t addr, unsigned n)
 	KT_CHECK(err == 0 || err == -ENOMEM);
 }
 
-/* Map, unmap, protect, discard, fork and touch one range from all CPUs: errors are fine, foreign bytes are not. Word w of page k holds 0 or its own address. */
+/* Map, unmap, protect, discard, fork and touch one range from all CPUs: errors are fine, foreign bytes are
+ * not. Word w of page k holds 0 or its own address. */
 static void mix_thread(void *arg, unsigned i)
 {
 	struct mix *m = arg;

@@ -1,7 +1,8 @@
 #pragma once
 /*
- * mmu_conformance.h - what every implementation of arch/mmu.h must do, as one set of checks. It runs on real page tables in the guest (tests/guest/kmmu.c) and on the
- * host port's mock (test_mmu_conformance.c). The file that includes it says how it checks and how "the hardware" makes an access:
+ * mmu_conformance.h - what every implementation of arch/mmu.h must do, as one set of checks. It runs on real
+ * page tables in the guest (tests/guest/kmmu.c) and on the host port's mock (test_mmu_conformance.c). The
+ * file that includes it says how it checks and how "the hardware" makes an access:
  *
  *	MC_CHECK(cond)                      report a failure and go on
  *	mc_can(ctx, va, rights)             does an access with MMU_READ or MMU_WRITE at va in ctx go through? Retries a spurious fault

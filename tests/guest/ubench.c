@@ -1,7 +1,9 @@
 /*
- * ubench.c - what the ways into the kernel cost, from user mode and back. Under the emulator's instruction counting a tick of the time-stamp counter is an instruction.
+ * ubench.c - what the ways into the kernel cost, from user mode and back. Under the emulator's instruction
+ * counting a tick of the time-stamp counter is an instruction.
  *
- * Prints lines "bench NAME VALUE": ticks for one operation, the loop's own cost taken off; the least of several rounds.
+ * Prints lines "bench NAME VALUE": ticks for one operation, the loop's own cost taken off; the least of
+ * several rounds.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -68,8 +70,8 @@ static char *map(size_t pages)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-/* First touches of fresh memory, and what the same loop costs without faults. Stride 1 lets the kernel serve ahead; 97 does not: every touch
- * is a fault that needs a tree node, every fifth a page table. */
+/* First touches of fresh memory, and what the same loop costs without faults. Stride 1 lets the kernel serve
+ * ahead; 97 does not: every touch is a fault that needs a tree node, every fifth a page table. */
 static int bench_touch(const char *name, unsigned stride, int write)
 {
 	uint64_t best = UINT64_MAX, loop = UINT64_MAX;
@@ -87,7 +89,8 @@ static int bench_touch(const char *name, unsigned stride, int write)
 	return 0;
 }
 
-/* The cheapest first touch of a page, in an order that no serving ahead profits from: the fault itself, with page tables and tree nodes in place. */
+/* The cheapest first touch of a page, in an order that no serving ahead profits from: the fault itself, with
+ * page tables and tree nodes in place. */
 static int bench_fault(const char *name, int write)
 {
 	uint64_t best = UINT64_MAX, empty = UINT64_MAX;

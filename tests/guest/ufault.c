@@ -1,5 +1,6 @@
 /*
- * ufault.c - every kind of page fault, taken from user mode. Deadly ones are taken in a child, whose wait status tells what happened.
+ * ufault.c - every kind of page fault, taken from user mode. Deadly ones are taken in a child, whose wait
+ * status tells what happened.
  */
 #include <sched.h>
 #include <signal.h>
@@ -38,7 +39,8 @@ static int touch_execute(void *p)
 	return 0;
 }
 
-/* --- anonymous memory --------------------------------------------------------------------------------------------- */
+/* --- anonymous memory
+ * --------------------------------------------------------------------------------------------- */
 
 static bool anon_read_is_zero(void)
 {
@@ -88,7 +90,8 @@ static bool big_sparse_mapping(void)
 	return true;
 }
 
-/* --- the program's own segments ----------------------------------------------------------------------------------- */
+/* --- the program's own segments
+ * ----------------------------------------------------------------------------------- */
 
 static const int table[5000] = {[0] = 11, [2500] = 22, [4999] = 33};
 static int data[5000] = {[0] = 44, [2500] = 55, [4999] = 66};
@@ -132,7 +135,8 @@ static bool text_and_constants_are_read_only(void)
 	return true;
 }
 
-/* --- copy on write ------------------------------------------------------------------------------------------------- */
+/* --- copy on write
+ * ------------------------------------------------------------------------------------------------- */
 
 static char *cow;          /* 16 pages */
 static _Atomic int *stage; /* shared with children */
@@ -195,7 +199,8 @@ static bool parent_write_is_not_seen(void)
 	return true;
 }
 
-/* Generation n finds what its parent wrote, writes its own, and after its child is gone finds it untouched. */
+/* Generation n finds what its parent wrote, writes its own, and after its child is gone finds it untouched.
+ */
 static int generation(void *arg)
 {
 	int n = *(int *)arg, next = n + 1;
@@ -270,7 +275,8 @@ static bool fork_storm(void)
 
 static bool fork_chain(void)
 {
-	/* Each child forks the next one and dies first: the tree of copies loses its inner nodes one by one. */
+	/* Each child forks the next one and dies first: the tree of copies loses its inner nodes one by one.
+	 */
 	memset(cow, 0, 16 * PAGE);
 	*stage = 0;
 	fflush(stdout);
@@ -315,7 +321,8 @@ static bool shared_memory_is_shared(void)
 	return true;
 }
 
-/* --- faults that end a process -------------------------------------------------------------------------------------- */
+/* --- faults that end a process
+ * -------------------------------------------------------------------------------------- */
 
 static bool null_and_low_addresses(void)
 {
@@ -399,7 +406,8 @@ static bool non_canonical_addresses(void)
 	return true;
 }
 
-/* --- the stack ------------------------------------------------------------------------------------------------------ */
+/* --- the stack
+ * ------------------------------------------------------------------------------------------------------ */
 
 static __attribute__((noinline)) int recurse(int depth)
 {
@@ -423,7 +431,8 @@ static bool deep_stack(void)
 	return true;
 }
 
-/* --- changes of the map --------------------------------------------------------------------------------------------- */
+/* --- changes of the map
+ * --------------------------------------------------------------------------------------------- */
 
 static bool contents_survive_mprotect(void)
 {
@@ -553,7 +562,8 @@ static bool heap(void)
 	return true;
 }
 
-/* --- faults that the kernel takes for the program -------------------------------------------------------------------- */
+/* --- faults that the kernel takes for the program
+ * -------------------------------------------------------------------- */
 
 static int kernel_writes(void *arg)
 {

@@ -1,6 +1,7 @@
 /*
- * uhostile.c - a program that means harm: hostile flags at system-call entry, numbers that nobody has, a system call at the very end of user memory, instructions that
- * are not for programs, pointers that are not its own. The kernel answers with an errno or a signal, and registers come back as the ABI says.
+ * uhostile.c - a program that means harm: hostile flags at system-call entry, numbers that nobody has, a
+ * system call at the very end of user memory, instructions that are not for programs, pointers that are not
+ * its own. The kernel answers with an errno or a signal, and registers come back as the ABI says.
  */
 #include <signal.h>
 #include <sys/mman.h>
@@ -22,7 +23,9 @@ enum {
 	FLAG_ID = 1 << 21
 };
 
-/* --- flags ---------------------------------------------------------------------------------------------------------- */
+/* --- flags
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 /* getppid with these flags added; *after gets the flags as they are afterwards. */
 static long call_with_flags(unsigned long flags, unsigned long *after)
@@ -73,7 +76,8 @@ static bool single_stepping_over_a_call(void)
 	return true;
 }
 
-/* A kernel copy with the direction flag set by the program must still run upwards, and with AC set must not fault on unaligned addresses. */
+/* A kernel copy with the direction flag set by the program must still run upwards, and with AC set must not
+ * fault on unaligned addresses. */
 static bool copies_under_hostile_flags(void)
 {
 	static char buffer[1024];
@@ -90,7 +94,8 @@ static bool copies_under_hostile_flags(void)
 	return true;
 }
 
-/* --- numbers -------------------------------------------------------------------------------------------------------- */
+/* --- numbers
+ * -------------------------------------------------------------------------------------------------------- */
 
 static long raw_call(unsigned long number)
 {
@@ -122,7 +127,8 @@ static bool numbers_that_nobody_has(void)
 	return true;
 }
 
-/* --- registers ------------------------------------------------------------------------------------------------------- */
+/* --- registers
+ * ------------------------------------------------------------------------------------------------------- */
 
 /* rbx rbp rdi rsi rdx r8 r9 r10 r12 r13 r14 r15 rsp, and xmm9: before a call and after it. */
 unsigned long registers_in[13] = {
@@ -190,11 +196,13 @@ static bool vector_registers_are_ones_own(void)
 	return true;
 }
 
-/* --- the end of user memory ------------------------------------------------------------------------------------------ */
+/* --- the end of user memory
+ * ------------------------------------------------------------------------------------------ */
 
 static int call_at_the_end(void *arg)
 {
-	/* mov $39, %eax; syscall as the last seven bytes of the last page: the return address is the end of user memory. */
+	/* mov $39, %eax; syscall as the last seven bytes of the last page: the return address is the end of
+	 * user memory. */
 	static const unsigned char code[] = {0xb8, 39, 0, 0, 0, 0x0f, 0x05};
 	unsigned char *page = arg;
 	memcpy(page + PAGE - sizeof(code), code, sizeof(code));
@@ -206,7 +214,8 @@ static bool call_on_the_last_page(void)
 {
 	CHECK(FAILS_WITH(mmap((void *)USER_TOP, PAGE, RWX, ANON | MAP_FIXED, -1, 0), ENOMEM));
 	CHECK(FAILS_WITH(mmap((void *)(USER_TOP - PAGE), 2 * PAGE, RWX, ANON | MAP_FIXED, -1, 0), ENOMEM));
-	/* The page below the end: it may be the stack's; a child puts its own in its place and dies returning to nowhere. */
+	/* The page below the end: it may be the stack's; a child puts its own in its place and dies returning
+	 * to nowhere. */
 	void *last = (void *)(USER_TOP - PAGE);
 	int status;
 	fflush(stdout);
@@ -220,7 +229,8 @@ static bool call_on_the_last_page(void)
 	return true;
 }
 
-/* --- instructions ------------------------------------------------------------------------------------------------------ */
+/* --- instructions
+ * ------------------------------------------------------------------------------------------------------ */
 
 #define INSTRUCTION(name, text, ...)                                                                         \
 	static int name(void *arg)                                                                           \
@@ -271,7 +281,9 @@ static bool privileged_instructions(void)
 	return true;
 }
 
-/* --- pointers ------------------------------------------------------------------------------------------------------------ */
+/* --- pointers
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static char *edge; /* the last byte of a mapped page before an unmapped one is edge[-1] */
 
@@ -377,7 +389,8 @@ static bool bad_pointers(void)
 	return true;
 }
 
-/* --- in this kernel only: what Linux allows or emulates -------------------------------------------------------------------- */
+/* --- in this kernel only: what Linux allows or emulates
+ * -------------------------------------------------------------------- */
 
 INSTRUCTION(do_sgdt, "sgdt (%0)", "r"(scratch))
 INSTRUCTION(do_sidt, "sidt (%0)", "r"(scratch))
@@ -410,7 +423,8 @@ static bool stricter_than_linux(void)
 	return true;
 }
 
-/* Segment registers with null or foreign selectors: loading kernel ones faults; after a null data segment the kernel still works. */
+/* Segment registers with null or foreign selectors: loading kernel ones faults; after a null data segment the
+ * kernel still works. */
 static int load_null_segments(void *arg)
 {
 	(void)arg;

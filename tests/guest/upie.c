@@ -1,5 +1,6 @@
 /*
- * upie.c - a static program that can be loaded anywhere: relocated pointers, thread-local storage and the auxiliary vector of one that was moved. Linked as a static PIE.
+ * upie.c - a static program that can be loaded anywhere: relocated pointers, thread-local storage and the
+ * auxiliary vector of one that was moved. Linked as a static PIE.
  */
 #include <elf.h>
 #include <signal.h>

@@ -1,5 +1,6 @@
 /*
- * uproc.c - processes: fork, exec, exit, wait, kill, the start of a program, and the errors of these and of the memory calls.
+ * uproc.c - processes: fork, exec, exit, wait, kill, the start of a program, and the errors of these and of
+ * the memory calls.
  */
 #include <elf.h>
 #include <sched.h>
@@ -204,7 +205,8 @@ static bool identity(void)
 	return true;
 }
 
-/* --- the start of a program ------------------------------------------------------------------------------------------ */
+/* --- the start of a program
+ * ------------------------------------------------------------------------------------------ */
 
 static int run_self(char *const argv[], char *const envp[])
 {
@@ -321,7 +323,8 @@ static int touch_old(void *arg)
 	return *(volatile char *)0x10000000000;
 }
 
-/* --- errors of the memory calls ---------------------------------------------------------------------------------------- */
+/* --- errors of the memory calls
+ * ---------------------------------------------------------------------------------------- */
 
 static bool mmap_errors(void)
 {
@@ -371,7 +374,9 @@ static bool munmap_and_mprotect_errors(void)
 	return true;
 }
 
-/* --- other calls ---------------------------------------------------------------------------------------------------------- */
+/* --- other calls
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static bool clocks(void)
 {

@@ -1,6 +1,7 @@
 /*
- * uregs.c - registers that only a thread switch touches: x87, SSE and AVX state, and the FS and GS bases. Several processes with values of their own run against one
- * another; whatever the kernel does in between (switches, faults, calls, forks), each finds its own again.
+ * uregs.c - registers that only a thread switch touches: x87, SSE and AVX state, and the FS and GS bases.
+ * Several processes with values of their own run against one another; whatever the kernel does in between
+ * (switches, faults, calls, forks), each finds its own again.
  */
 #include <cpuid.h>
 #include <sched.h>
@@ -23,17 +24,29 @@ static bool has_avx(void)
 static void load_vectors(const uint64_t *v, bool avx)
 {
 	if (avx)
-		__asm__ volatile("vmovups (%0), %%ymm0\n\tvmovups 32(%0), %%ymm7\n\tvmovups 64(%0), %%ymm15" : : "r"(v) : "memory");
+		__asm__ volatile("vmovups (%0), %%ymm0\n\tvmovups 32(%0), %%ymm7\n\tvmovups 64(%0), %%ymm15"
+				 :
+				 : "r"(v)
+				 : "memory");
 	else
-		__asm__ volatile("movups (%0), %%xmm0\n\tmovups 32(%0), %%xmm7\n\tmovups 64(%0), %%xmm15" : : "r"(v) : "memory");
+		__asm__ volatile("movups (%0), %%xmm0\n\tmovups 32(%0), %%xmm7\n\tmovups 64(%0), %%xmm15"
+				 :
+				 : "r"(v)
+				 : "memory");
 }
 
 static void store_vectors(uint64_t *v, bool avx)
 {
 	if (avx)
-		__asm__ volatile("vmovups %%ymm0, (%0)\n\tvmovups %%ymm7, 32(%0)\n\tvmovups %%ymm15, 64(%0)" : : "r"(v) : "memory");
+		__asm__ volatile("vmovups %%ymm0, (%0)\n\tvmovups %%ymm7, 32(%0)\n\tvmovups %%ymm15, 64(%0)"
+				 :
+				 : "r"(v)
+				 : "memory");
 	else
-		__asm__ volatile("movups %%xmm0, (%0)\n\tmovups %%xmm7, 32(%0)\n\tmovups %%xmm15, 64(%0)" : : "r"(v) : "memory");
+		__asm__ volatile("movups %%xmm0, (%0)\n\tmovups %%xmm7, 32(%0)\n\tmovups %%xmm15, 64(%0)"
+				 :
+				 : "r"(v)
+				 : "memory");
 }
 
 static bool same_vectors(const uint64_t *a, const uint64_t *b, bool avx)
@@ -56,7 +69,8 @@ static int keep_fpu(void *arg)
 	uint32_t seed = *(uint32_t *)arg, mxcsr = 0x1f80 | (seed & 3) << 13, mxcsr_after;
 	uint16_t cw = (uint16_t)(0x37f | (seed & 3) << 10), cw_after;
 	bool avx = has_avx();
-	volatile char *fresh = mmap(NULL, ROUNDS * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	volatile char *fresh =
+	    mmap(NULL, ROUNDS * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	for (int i = 0; i < 12; i++)
 		in[i] = (seed + 1) * 0x9e3779b97f4a7c15u + (uint64_t)i;
 	__asm__ volatile("ldmxcsr %0\n\tfldcw %1" : : "m"(mxcsr), "m"(cw));
@@ -68,7 +82,8 @@ static int keep_fpu(void *arg)
 			;
 		store_vectors(out, avx);
 		__asm__ volatile("stmxcsr %0\n\tfstcw %1" : "=m"(mxcsr_after), "=m"(cw_after));
-		if (!same_vectors(in, out, avx) || (mxcsr_after & 0xffc0) != (mxcsr & 0xffc0) || cw_after != cw)
+		if (!same_vectors(in, out, avx) || (mxcsr_after & 0xffc0) != (mxcsr & 0xffc0) ||
+		    cw_after != cw)
 			return 1;
 	}
 	return 0;
@@ -140,7 +155,8 @@ static int keep_gs(void *arg)
 {
 	static const uint64_t bases[] = {0xffff800000001000, 0xffffffff80000000, 0, 0x7fffffffe000};
 	uint64_t base = bases[*(uint32_t *)arg % 4], now, fs_before, fs_after;
-	volatile char *fresh = mmap(NULL, ROUNDS * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	volatile char *fresh =
+	    mmap(NULL, ROUNDS * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	__asm__ volatile("rdfsbase %0" : "=r"(fs_before));
 	for (int n = 0; n < ROUNDS; n++) {
 		__asm__ volatile("wrgsbase %0" : : "r"(base));

@@ -1,6 +1,7 @@
 /*
- * urun.c - the first program of test runs: starts each program named by its arguments, one after another, and fails if one does. Without arguments: every test
- * program of the initrd (the makefile tells which, in UTESTS). What the programs print is theirs; a program that dies is a failed test point.
+ * urun.c - the first program of test runs: starts each program named by its arguments, one after another, and
+ * fails if one does. Without arguments: every test program of the initrd (the makefile tells which, in
+ * UTESTS). What the programs print is theirs; a program that dies is a failed test point.
  */
 #include <stdio.h>
 #include <sys/wait.h>

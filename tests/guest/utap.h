@@ -1,8 +1,10 @@
 #pragma once
 /*
- * utap.h - for test programs that run in the guest and, where they use only the Linux ABI, on the host's Linux as well: TAP on standard output, and children that may die.
+ * utap.h - for test programs that run in the guest and, where they use only the Linux ABI, on the host's
+ * Linux as well: TAP on standard output, and children that may die.
  *
- * A program is a list of named tests; a test returns whether all its checks held. Lines say nothing that differs between machines (addresses, pids), so outputs can be compared.
+ * A program is a list of named tests; a test returns whether all its checks held. Lines say nothing that
+ * differs between machines (addresses, pids), so outputs can be compared.
  */
 #include <errno.h>
 #include <stdbool.h>

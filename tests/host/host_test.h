@@ -1,12 +1,13 @@
 #pragma once
 /*
- * host_test.h - the few lines of a host test program: TAP on standard output, checks that name file and line, and the leak gate.
+ * host_test.h - the few lines of a host test program: TAP on standard output, checks that name file and line,
+ * and the leak gate.
  *
  *	HOST_TEST(fork_isolates) { ...; CHECK(cond); CHECK_EQ(a, b); }
  *	int main(void) { return host_test_main(); }
  *
- * A failed check marks the test and goes on. Each test must leave frames, slab objects and tree nodes as it found them. A panic ends the program with the name of the
- * test that ran.
+ * A failed check marks the test and goes on. Each test must leave frames, slab objects and tree nodes as it
+ * found them. A panic ends the program with the name of the test that ran.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 #pragma once
 /*
- * page_tree_env.h - what the page tree's tests and fuzzer stand on: the real frames and slabs over the host port, without the rest of the VM.
+ * page_tree_env.h - what the page tree's tests and fuzzer stand on: the real frames and slabs over the host
+ * port, without the rest of the VM.
  */
 #include "lib/inject.h"
 #include "machine/host.h"

@@ -1,8 +1,10 @@
 /*
- * test_boot.c - what loaders and firmware hand over, well-formed and not: bootinfo.c, pvh.c, multiboot2.c, acpi.c.
+ * test_boot.c - what loaders and firmware hand over, well-formed and not: bootinfo.c, pvh.c, multiboot2.c,
+ * acpi.c.
  *
- * Physical memory is a reserved range of addresses, of which [LOW, LOW + AREA) is backed. Structures are placed so that they end where the backing ends: reading one byte
- * too many is a fault here, as it could be on a machine.
+ * Physical memory is a reserved range of addresses, of which [LOW, LOW + AREA) is backed. Structures are
+ * placed so that they end where the backing ends: reading one byte too many is a fault here, as it could be
+ * on a machine.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -72,7 +74,8 @@ static uint64_t rnd(uint64_t n)
 	return (((uint64_t)rand() << 31) ^ (uint64_t)rand()) % n;
 }
 
-/* -- the map -------------------------------------------------------------------------------------------------- */
+/* -- the map
+ * -------------------------------------------------------------------------------------------------- */
 
 static void assert_map_is_normal(void)
 {
@@ -106,7 +109,8 @@ static void model_add(unsigned start, unsigned end, enum claim c)
 
 static int model_type(unsigned unit)
 {
-	static const int types[] = {-1, BOOT_MEM_USABLE, BOOT_MEM_ACPI, BOOT_MEM_RESERVED, BOOT_MEM_ACPI, BOOT_MEM_MODULE, BOOT_MEM_KERNEL};
+	static const int types[] = {-1, BOOT_MEM_USABLE, BOOT_MEM_ACPI, BOOT_MEM_RESERVED, BOOT_MEM_ACPI,
+	    BOOT_MEM_MODULE, BOOT_MEM_KERNEL};
 	unsigned page = unit - unit % (PAGE_SIZE / UNIT);
 
 	if (strongest[unit] != CLAIM_USABLE)
@@ -119,8 +123,11 @@ static int model_type(unsigned unit)
 
 static void add_random_range(void)
 {
-	static const enum claim e820[] = {CLAIM_RESERVED, CLAIM_USABLE, CLAIM_RESERVED, CLAIM_ACPI, CLAIM_ACPI, CLAIM_RESERVED, CLAIM_RESERVED};
-	static const enum claim used[] = {[BOOT_MEM_ACPI] = CLAIM_ACPI_TABLE, [BOOT_MEM_KERNEL] = CLAIM_KERNEL, [BOOT_MEM_MODULE] = CLAIM_MODULE};
+	static const enum claim e820[] = {CLAIM_RESERVED, CLAIM_USABLE, CLAIM_RESERVED, CLAIM_ACPI,
+	    CLAIM_ACPI, CLAIM_RESERVED, CLAIM_RESERVED};
+	static const enum claim used[] = {[BOOT_MEM_ACPI] = CLAIM_ACPI_TABLE,
+	    [BOOT_MEM_KERNEL] = CLAIM_KERNEL,
+	    [BOOT_MEM_MODULE] = CLAIM_MODULE};
 	unsigned start = (unsigned)rnd(UNITS), end = start + (unsigned)rnd(UNITS / 4);
 	unsigned type = (unsigned)rnd(rnd(3) ? 2 : 7);
 
@@ -190,13 +197,15 @@ static void test_map_extremes(void **state)
 	assert_int_equal(type_at(1ULL << 52), -1);
 }
 
-/* -- PVH -------------------------------------------------------------------------------------------------------- */
+/* -- PVH
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* A valid start info at the end of memory, everything it names before it. */
 static paddr_t make_pvh(void)
 {
 	static const char text[] = "a=1 b";
-	paddr_t info = at_end(sizeof(struct pvh_start_info)), map = LOW + 0x1000, mods = LOW + 0x2000, text_at = LOW + 0x3000;
+	paddr_t info = at_end(sizeof(struct pvh_start_info)), map = LOW + 0x1000, mods = LOW + 0x2000,
+		text_at = LOW + 0x3000;
 	struct pvh_memmap_entry *e = bytes(map);
 	struct pvh_module *m = bytes(mods);
 
@@ -205,8 +214,14 @@ static paddr_t make_pvh(void)
 	e[1] = (struct pvh_memmap_entry){0, 0x9fc00, 1, 0};
 	m[0] = (struct pvh_module){0x600123, 0x1000, text_at + 2, 0};
 	memcpy(bytes(text_at), text, sizeof(text));
-	*(struct pvh_start_info *)bytes(info) = (struct pvh_start_info){.magic = PVH_MAGIC, .version = 1, .nr_modules = 1, .modlist = mods,
-	    .cmdline = text_at, .rsdp = 0xf0000, .memmap = map, .memmap_entries = 2};
+	*(struct pvh_start_info *)bytes(info) = (struct pvh_start_info){.magic = PVH_MAGIC,
+	    .version = 1,
+	    .nr_modules = 1,
+	    .modlist = mods,
+	    .cmdline = text_at,
+	    .rsdp = 0xf0000,
+	    .memmap = map,
+	    .memmap_entries = 2};
 	return info;
 }
 
@@ -256,8 +271,9 @@ static void test_pvh_refused(void **state)
 
 static void test_pvh_bad_modules(void **state)
 {
-	static const struct pvh_module bad[] = {{0, 10, 0, 0}, {0x400000, 0, 0, 0}, {0x400000, UINT64_MAX, 0, 0},
-	    {UINT64_MAX - 5, 10, 0, 0}, {BOOT_WINDOW_END - 1, 2, 0, 0}, {0x400000, 0x1000, UINT64_MAX, 0}};
+	static const struct pvh_module bad[] = {{0, 10, 0, 0}, {0x400000, 0, 0, 0},
+	    {0x400000, UINT64_MAX, 0, 0}, {UINT64_MAX - 5, 10, 0, 0}, {BOOT_WINDOW_END - 1, 2, 0, 0},
+	    {0x400000, 0x1000, UINT64_MAX, 0}};
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
 		paddr_t info = make_pvh();
@@ -269,7 +285,8 @@ static void test_pvh_bad_modules(void **state)
 	}
 }
 
-/* -- Multiboot2 --------------------------------------------------------------------------------------------------- */
+/* -- Multiboot2
+ * --------------------------------------------------------------------------------------------------- */
 
 struct blob {
 	uint8_t data[2048];
@@ -289,7 +306,8 @@ static void make_multiboot2(struct blob *b)
 	struct {
 		uint32_t entry_size, version;
 		struct mb2_memmap_entry e[3];
-	} map = {sizeof(struct mb2_memmap_entry), 0, {{0x100000, 0x700000, 1, 0}, {0, 0x9f000, 1, 0}, {0x300000, 0x1000, 20, 0}}};
+	} map = {sizeof(struct mb2_memmap_entry), 0,
+	    {{0x100000, 0x700000, 1, 0}, {0, 0x9f000, 1, 0}, {0x300000, 0x1000, 20, 0}}};
 	struct {
 		uint32_t start, end;
 		char name[8];
@@ -372,7 +390,8 @@ static void assert_info_is_sane(void)
 	assert_true(bootinfo.nmodules <= BOOT_MAX_MODULES);
 	assert_true(strnlen(bootinfo.cmdline, sizeof(bootinfo.cmdline)) < sizeof(bootinfo.cmdline));
 	for (unsigned i = 0; i < bootinfo.nmodules; i++) {
-		assert_true(bootinfo.modules[i].start < bootinfo.modules[i].end && bootinfo.modules[i].end <= BOOT_WINDOW_END);
+		assert_true(bootinfo.modules[i].start < bootinfo.modules[i].end &&
+			    bootinfo.modules[i].end <= BOOT_WINDOW_END);
 		assert_true(strnlen(bootinfo.modules[i].name, 64) < 64);
 	}
 }
@@ -389,8 +408,9 @@ static void test_multiboot2_damaged(void **state)
 	}
 }
 
-/* Only what lies in the window can be read, and only [LOW, LOW + AREA) of it is backed here: pointers that point elsewhere into the window would fault although a
- * machine has memory there. So the fields are damaged that are not pointers. */
+/* Only what lies in the window can be read, and only [LOW, LOW + AREA) of it is backed here: pointers that
+ * point elsewhere into the window would fault although a machine has memory there. So the fields are damaged
+ * that are not pointers. */
 static void test_pvh_damaged(void **state)
 {
 	(void)state;
@@ -406,7 +426,8 @@ static void test_pvh_damaged(void **state)
 	}
 }
 
-/* -- the command line --------------------------------------------------------------------------------------------- */
+/* -- the command line
+ * --------------------------------------------------------------------------------------------- */
 
 static void test_cmdline(void **state)
 {
@@ -431,7 +452,9 @@ static void test_cmdline(void **state)
 	assert_false(cmdline_get("key", v, sizeof(v)));
 }
 
-/* -- ACPI ----------------------------------------------------------------------------------------------------------- */
+/* -- ACPI
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 static paddr_t acpi_next;
 
@@ -462,7 +485,8 @@ static paddr_t madt_at;
 
 static void put_rsdp(uint64_t xsdt, uint32_t rsdt, uint8_t revision)
 {
-	struct rsdp r = {.signature = "RSD PTR ", .revision = revision, .rsdt = rsdt, .length = RSDP_V2, .xsdt = xsdt};
+	struct rsdp r = {
+	    .signature = "RSD PTR ", .revision = revision, .rsdt = rsdt, .length = RSDP_V2, .xsdt = xsdt};
 	uint8_t sum = 0;
 	for (unsigned i = 0; i < RSDP_V1; i++)
 		sum = (uint8_t)(sum + ((uint8_t *)&r)[i]);
@@ -478,7 +502,8 @@ static void put_rsdp(uint64_t xsdt, uint32_t rsdt, uint8_t revision)
 static void make_acpi(void)
 {
 	static const uint8_t madt[] = {0, 0, 0xe0, 0xfe, 1, 0, 0, 0, /* LAPIC address, flags */
-	    0, 8, 0, 0, 1, 0, 0, 0, 0, 8, 1, 4, 1, 0, 0, 0, 1, 12, 2, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0, 2, 10, 0, 0, 2, 0, 0, 0, 0, 0};
+	    0, 8, 0, 0, 1, 0, 0, 0, 0, 8, 1, 4, 1, 0, 0, 0, 1, 12, 2, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0, 2, 10,
+	    0, 0, 2, 0, 0, 0, 0, 0};
 	struct fadt fadt = {.sci = 9, .pm1a_event = 0x600, .pm1a_control = 0x604, .event_length = 4};
 	uint8_t hpet[sizeof(struct hpet) - sizeof(struct acpi_header)] = {0};
 	uint8_t mcfg[8 + 16] = {0};
@@ -493,7 +518,8 @@ static void make_acpi(void)
 	mcfg[8 + 11] = 255;
 	fadt.dsdt = (uint32_t)put_table("DSDT", "aml", 3);
 	xsdt[0] = madt_at;
-	xsdt[1] = put_table("FACP", (uint8_t *)&fadt + sizeof(struct acpi_header), sizeof(fadt) - sizeof(struct acpi_header));
+	xsdt[1] = put_table(
+	    "FACP", (uint8_t *)&fadt + sizeof(struct acpi_header), sizeof(fadt) - sizeof(struct acpi_header));
 	xsdt[2] = put_table("HPET", hpet, sizeof(hpet));
 	xsdt[3] = put_table("MCFG", mcfg, sizeof(mcfg));
 	xsdt[4] = 0xdead0000; /* out of reach: refused */

@@ -1,4 +1,5 @@
-/* test_copy.c - user copies and copies between spaces: lengths, edges, exact partial counts, copy-on-write behind the kernel's back. */
+/* test_copy.c - user copies and copies between spaces: lengths, edges, exact partial counts, copy-on-write
+ * behind the kernel's back. */
 #include "arch/usercopy.h"
 #include "kern/thread.h"
 #include "vm_test.h"
@@ -204,7 +205,8 @@ HOST_TEST(copies_at_every_pair_of_offsets)
 	done_with(b);
 }
 
-/* The same space on both sides: downwards an overlapping copy is exact; within one page it is in either direction. */
+/* The same space on both sides: downwards an overlapping copy is exact; within one page it is in either
+ * direction. */
 HOST_TEST(overlapping_copies)
 {
 	static uint8_t buf[8192], back[8192];

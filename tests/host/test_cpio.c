@@ -1,4 +1,5 @@
-/* test_cpio.c - the archive reader against archives made here, whole, cut at every byte, and damaged in every header byte. */
+/* test_cpio.c - the archive reader against archives made here, whole, cut at every byte, and damaged in every
+ * header byte. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

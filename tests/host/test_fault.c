@@ -330,6 +330,7 @@ static void free_translated_frame(void *arg)
 		mock_frame_freed(phys_to_page(t.paddr), 1);
 }
 
+#ifdef CONFIG_DEBUG /* who holds which lock is only known there */
 static void sleep_under_spinlock(void *arg)
 {
 	struct vm_space *s = arg;
@@ -346,6 +347,7 @@ static void locks_out_of_order(void *arg UNUSED)
 	spin_lock(&a->lock);
 	spin_lock(&b->lock);
 }
+#endif
 
 HOST_TEST(detectors_detect)
 {

@@ -1,9 +1,11 @@
 /*
  * test_inject.c - every operation meets every failed allocation.
  *
- * A scenario sets up a state and names one operation. It is run with the n-th allocation failing, n = 1, 2, ... until a run needs fewer. The operation must either say -ENOMEM, and
- * then layout and bytes of all spaces are what they were, and the same operation succeeds when tried again; or succeed, and then the outcome is that of a run without failures. Invariants
- * are validated after each, and when all is dropped nothing may be missing.
+ * A scenario sets up a state and names one operation. It is run with the n-th allocation failing, n = 1, 2,
+ * ... until a run needs fewer. The operation must either say -ENOMEM, and then layout and bytes of all spaces
+ * are what they were, and the same operation succeeds when tried again; or succeed, and then the outcome is
+ * that of a run without failures. Invariants are validated after each, and when all is dropped nothing may be
+ * missing.
  */
 #include "host_test.h"
 #include "lib/inject.h"
@@ -76,7 +78,8 @@ static void fill(struct vm_space *s, unsigned at, unsigned npages, uint64_t valu
 	}
 }
 
-/* All kinds of memory, part of it touched; the anonymous part lies across the ends of a leaf and of a table. */
+/* All kinds of memory, part of it touched; the anonymous part lies across the ends of a leaf and of a table.
+ */
 static void setup_all(struct state *t)
 {
 	*t = (struct state){0};

@@ -1,9 +1,10 @@
 /*
  * test_mmu_x86.c - the page tables of x86-64 (mmu_tables.c, mmu_debug.c) on the host, against a model.
  *
- * The model is a list of pages whose addresses sit on both sides of every kind of table boundary; for each it keeps frame and effective
- * rights. After every operation the whole universe is asked for, tables are counted, and whatever lost a right must lie in the range that
- * the gather noted. A walker thread looks for the moment at which a path has more rights than it should.
+ * The model is a list of pages whose addresses sit on both sides of every kind of table boundary; for each it
+ * keeps frame and effective rights. After every operation the whole universe is asked for, tables are
+ * counted, and whatever lost a right must lie in the range that the gather noted. A walker thread looks for
+ * the moment at which a path has more rights than it should.
  */
 #include <pthread.h>
 #include <stdarg.h>
@@ -16,7 +17,8 @@
 #include "machine/host.h"
 #include "mm/frame.h"
 
-/* The code under test gets frames from here: every frame is accounted for, and the n-th request can be made to fail. */
+/* The code under test gets frames from here: every frame is accounted for, and the n-th request can be made
+ * to fail. */
 #define frame_alloc stub_frame_alloc
 #define frame_free  stub_frame_free
 static struct page *stub_frame_alloc(enum page_kind kind, unsigned flags);
@@ -69,7 +71,8 @@ static void frames_init(void)
 		free_frames[nfree++] = i;
 }
 
-/* -- the model --------------------------------------------------------------------------------------------------- */
+/* -- the model
+ * --------------------------------------------------------------------------------------------------- */
 
 struct mpage {
 	vaddr_t va;
@@ -161,7 +164,8 @@ static void check_noted(const struct mpage *before, const struct mmu_gather *g)
 	}
 }
 
-/* -- random operations ------------------------------------------------------------------------------------------- */
+/* -- random operations
+ * ------------------------------------------------------------------------------------------- */
 
 static unsigned random_flags(void)
 {
@@ -428,7 +432,8 @@ static void run_random(uint64_t s, unsigned steps, unsigned max_leaf)
 	end_tables();
 }
 
-/* -- single rules ------------------------------------------------------------------------------------------------ */
+/* -- single rules
+ * ------------------------------------------------------------------------------------------------ */
 
 /* One store takes write access from 1 GiB, and giving it back to one page leaves the others without. */
 static void test_hierarchy(void)
@@ -483,8 +488,8 @@ static void test_enter_failures(void)
 	end_tables();
 }
 
-/* A page of its own for each cache type, small and large, reads back as the type that was asked for; and the bits are those of the PAT
- * layout WB WT UC- UC WB WT UC- WC: index = PAT << 2 | PCD << 1 | PWT. */
+/* A page of its own for each cache type, small and large, reads back as the type that was asked for; and the
+ * bits are those of the PAT layout WB WT UC- UC WB WT UC- WC: index = PAT << 2 | PCD << 1 | PWT. */
 static void test_cache_types(void)
 {
 	static const unsigned pat_index[] = {
@@ -520,7 +525,8 @@ static void test_overlapping_gathers(void)
 	end_tables();
 }
 
-/* -- a concurrent walker ----------------------------------------------------------------------------------------- */
+/* -- a concurrent walker
+ * ----------------------------------------------------------------------------------------- */
 
 static _Atomic bool walker_stop;
 static _Atomic uint64_t walks, violations;

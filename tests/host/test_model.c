@@ -5,8 +5,8 @@
  *	test_model SEED STEPS [EVERY]	one run; a full check every EVERY steps (0: at the end only)
  *	test_model -v ...		the same, keeping a log of operations that a failure prints
  *
- * Runs alternate between small and large windows, window bases at the edges of the address space and of tables, and with and without injected failures,
- * all chosen by the seed.
+ * Runs alternate between small and large windows, window bases at the edges of the address space and of
+ * tables, and with and without injected failures, all chosen by the seed.
  */
 #include <time.h>
 

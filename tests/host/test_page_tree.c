@@ -1,5 +1,6 @@
 /*
- * test_page_tree.c - the page tree in one thread: directed cases, permutations, many sharers, failed allocations, random histories against the model, costs.
+ * test_page_tree.c - the page tree in one thread: directed cases, permutations, many sharers, failed
+ * allocations, random histories against the model, costs.
  *
  * PT_SEED and PT_STEPS set the random test's seed and length; what was used is printed.
  */

@@ -1,9 +1,12 @@
 /*
- * test_page_tree_race.c - four threads, 24 trees under independent locks, cloned from one another all the time, so that nodes and pages are shared under different locks.
+ * test_page_tree_race.c - four threads, 24 trees under independent locks, cloned from one another all the
+ * time, so that nodes and pages are shared under different locks.
  *
- * Each tree has a shadow: the value of each page, guarded by the tree's lock. A page's first word is its value, written in place exactly when the tree says that the
- * page is exclusive. The word is a plain variable on purpose: the only order between one tree's last read of a page and another's write to it in place is what
- * the reference counts give, and ThreadSanitizer sees whether that is enough. The same goes for the slots of nodes.
+ * Each tree has a shadow: the value of each page, guarded by the tree's lock. A page's first word is its
+ * value, written in place exactly when the tree says that the page is exclusive. The word is a plain variable
+ * on purpose: the only order between one tree's last read of a page and another's write to it in place is
+ * what the reference counts give, and ThreadSanitizer sees whether that is enough. The same goes for the
+ * slots of nodes.
  *
  * PT_RACE_OPS: operations for each thread.
  */

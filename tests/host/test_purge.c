@@ -1,4 +1,5 @@
-/* test_purge.c - purgeable memory in every corner of docs/vm.md: the state belongs to the object, in whole; nobody else's pages are exposed or lost. */
+/* test_purge.c - purgeable memory in every corner of docs/vm.md: the state belongs to the object, in whole;
+ * nobody else's pages are exposed or lost. */
 #include "vm_test.h"
 
 #define AT (GIB(1) + MIB(2))

@@ -1,9 +1,12 @@
 /*
- * test_race.c - several CPUs race faults, forks, unmaps, protections, snapshots, discards, purges and truncations on shared spaces and objects.
+ * test_race.c - several CPUs race faults, forks, unmaps, protections, snapshots, discards, purges and
+ * truncations on shared spaces and objects.
  *
- * The mock hardware watches for stale translations and frames freed too early. On top of that, stamps: each page has a word for every thread, which only that thread writes, with ever
- * growing numbers. `seen` holds, for each word of each space, the newest number that any thread has read there: whoever looks at `seen` first and reads memory then must not find an
- * older number. Where pages may be thrown away, zero is allowed as well.
+ * The mock hardware watches for stale translations and frames freed too early. On top of that, stamps: each
+ * page has a word for every thread, which only that thread writes, with ever growing numbers. `seen` holds,
+ * for each word of each space, the newest number that any thread has read there: whoever looks at `seen`
+ * first and reads memory then must not find an older number. Where pages may be thrown away, zero is allowed
+ * as well.
  *
  * test_race [-n FACTOR] [NAME...]: more iterations.
  */
@@ -18,7 +21,8 @@ enum { THREADS = 5, PAGES = 80, STAMP_WORDS = 8 };
 
 static unsigned factor = 1;
 
-/* Pages are copied by the kernel while programs write to them in these places, by design: I/O and copies see what is there at that moment. */
+/* Pages are copied by the kernel while programs write to them in these places, by design: I/O and copies see
+ * what is there at that moment. */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
@@ -204,7 +208,8 @@ static bool zero_ok(unsigned area)
 	return area != AREA_PRIVATE && area != AREA_SHARED;
 }
 
-/* A private file page without a copy of its own shows the file, whose stamps are another thread's business. */
+/* A private file page without a copy of its own shows the file, whose stamps are another thread's business.
+ */
 static bool is_checked(unsigned area)
 {
 	return area != AREA_FILE_PRIVATE;
@@ -329,7 +334,8 @@ static void race_copy(struct world *w, struct place *p)
 	enum copy_side side;
 	size_t done;
 
-	/* Into the area where anything goes; stamps stay where they belong because nobody checks them there. */
+	/* Into the area where anything goes; stamps stay where they belong because nobody checks them there.
+	 */
 	(void)!space_copy(other->space, page_addr(AREA_FILE_PRIVATE, (unsigned)pick(PAGES / 2)), p->space,
 	    page_addr((unsigned)pick(AREAS), (unsigned)pick(PAGES / 2)), pick(3 * PAGE_SIZE), &done, &side);
 	place_put(other);
@@ -429,8 +435,8 @@ HOST_TEST(race_everything)
 
 /* ---------------------------------------------------------------- a fork is one moment in time */
 
-/* Thread t stamps pages in turn: page i % PAGES gets number i. A copy taken at one moment holds, for the newest number m that it has, exactly the last number
- * <= m of every page. */
+/* Thread t stamps pages in turn: page i % PAGES gets number i. A copy taken at one moment holds, for the
+ * newest number m that it has, exactly the last number <= m of every page. */
 struct moment {
 	struct vm_space *spaces[2];
 	struct vm_object *shared;
@@ -570,8 +576,8 @@ struct canary {
 	_Atomic bool stop;
 };
 
-/* CPU 0 throws pages of `busy` away and has another space get frames at once; the others store into `busy` without pause. A store through a stale translation
- * would hit the other space's pages. */
+/* CPU 0 throws pages of `busy` away and has another space get frames at once; the others store into `busy`
+ * without pause. A store through a stale translation would hit the other space's pages. */
 static void canary_thread(void *arg, unsigned me)
 {
 	struct canary *c = arg;
@@ -767,7 +773,8 @@ struct touch {
 	unsigned round;
 };
 
-/* All CPUs touch the same page at the same time, from both spaces where it is shared: one frame, and no stamp is lost. */
+/* All CPUs touch the same page at the same time, from both spaces where it is shared: one frame, and no stamp
+ * is lost. */
 static void toucher(void *arg, unsigned me)
 {
 	struct touch *t = arg;
@@ -878,7 +885,8 @@ struct owner {
 	uint64_t purged, kept;
 };
 
-/* The owner's protocol: fill, make volatile, make nonvolatile; told that nothing was taken, everything must be there; told that it was, nothing old may be half there. */
+/* The owner's protocol: fill, make volatile, make nonvolatile; told that nothing was taken, everything must
+ * be there; told that it was, nothing old may be half there. */
 static void owner_round(struct owner *o, uint64_t round)
 {
 	uaddr_t addr = page_addr(AREA_PURGEABLE, 0);

@@ -352,7 +352,8 @@ static void *free_them(void *arg)
 	return NULL;
 }
 
-/* Objects that lie in an idle CPU's magazine are found when memory is out, and given back by shrinking here. */
+/* Objects that lie in an idle CPU's magazine are found when memory is out, and given back by shrinking here.
+ */
 static void magazines_of_other_cpus_are_emptied(void **state UNUSED)
 {
 	for (unsigned shrink = 0; shrink < 2; shrink++) {

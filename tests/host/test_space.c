@@ -1,4 +1,5 @@
-/* test_space.c - map, unmap, protect, flags, fork: each test is named for the rule that it holds up. "A known defect elsewhere" marks rules that other systems broke. */
+/* test_space.c - map, unmap, protect, flags, fork: each test is named for the rule that it holds up. "A known
+ * defect elsewhere" marks rules that other systems broke. */
 #include "vm_test.h"
 
 #define AT (GIB(1) + MIB(2))

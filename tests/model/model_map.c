@@ -1,4 +1,5 @@
-/* model_map.c - the map operation: random arguments, the expected place and error, the effect on the model. */
+/* model_map.c - the map operation: random arguments, the expected place and error, the effect on the model.
+ */
 #include <stdlib.h>
 #include <string.h>
 

@@ -589,7 +589,8 @@ static void op_sync(struct vm_model *m)
 	}
 }
 
-/* A page that cannot be read: only where it is not in the page cache, so that every access must meet the error. */
+/* A page that cannot be read: only where it is not in the page cache, so that every access must meet the
+ * error. */
 static void op_bad_page(struct vm_model *m)
 {
 	struct model_obj *o = m->handles[1 + model_pick(m, 2)];

@@ -1,8 +1,9 @@
 #pragma once
 /*
- * page_tree_model.h - the oracle of the page tree: beside each tree a sorted array of (index, value, marks), copied in whole by a clone. Operations do to both what
- * the kernel does to a tree, and compare. A page's first word is its value; a write changes it in place exactly when the tree says that the page is exclusive, so
- * a page wrongly taken for exclusive shows as a changed value in another tree.
+ * page_tree_model.h - the oracle of the page tree: beside each tree a sorted array of (index, value, marks),
+ * copied in whole by a clone. Operations do to both what the kernel does to a tree, and compare. A page's
+ * first word is its value; a write changes it in place exactly when the tree says that the page is exclusive,
+ * so a page wrongly taken for exclusive shows as a changed value in another tree.
  *
  * A broken comparison prints itself and aborts: as good for a fuzzer as for prove.
  */
@@ -108,7 +109,8 @@ static inline void model_compare(struct model_tree *t)
 	MCHECK(page_tree_is_empty(&t->tree) == (t->n == 0));
 }
 
-/* Frames in use are the distinct pages of all shadows; and a page counts as shared exactly if it is in more than one place. */
+/* Frames in use are the distinct pages of all shadows; and a page counts as shared exactly if it is in more
+ * than one place. */
 static inline void model_compare_all(struct model *m)
 {
 	uint64_t distinct = 0;
@@ -144,7 +146,8 @@ static inline void model_insert_entry(struct model_tree *t, struct model_entry e
 	t->n++;
 }
 
-/* Own the path to idx, with a reserve if asked for. In one thread the bound is exact and must be enough on its own. */
+/* Own the path to idx, with a reserve if asked for. In one thread the bound is exact and must be enough on
+ * its own. */
 static inline err_t model_own(struct model_tree *t, pgidx_t idx, bool reserve, struct page_slot *s)
 {
 	struct pt_reserve r = {0};

@@ -2,9 +2,10 @@
 /*
  * vm_model.h - a naive model of spaces and objects, and random operations that compare the kernel with it.
  *
- * The model knows nothing of trees, tables and clones: a space is an array of pages, each with its object, index, rights and (private memory) a pointer to its
- * contents. Contents are counted, so that the model also knows which pages the kernel must be sharing and how many frames must exist. A page's contents are MODEL_WORDS words at fixed
- * places, all its other bytes are zero.
+ * The model knows nothing of trees, tables and clones: a space is an array of pages, each with its object,
+ * index, rights and (private memory) a pointer to its contents. Contents are counted, so that the model also
+ * knows which pages the kernel must be sharing and how many frames must exist. A page's contents are
+ * MODEL_WORDS words at fixed places, all its other bytes are zero.
  *
  * Everything happens in one window of addresses, so that spaces stay small and collisions are frequent.
  */
@@ -145,7 +146,8 @@ static inline uaddr_t model_addr(const struct vm_model *m, unsigned page)
 {
 	return m->opt.base + (uaddr_t)page * PAGE_SIZE;
 }
-/* Arm a failure for the next kernel call, now and then; tell whether it struck (the result must then be -ENOMEM, or right). */
+/* Arm a failure for the next kernel call, now and then; tell whether it struck (the result must then be
+ * -ENOMEM, or right). */
 void model_inject_arm(struct vm_model *m);
 bool model_inject_struck(struct vm_model *m, err_t got);
 

@@ -228,7 +228,8 @@ uint32_t cpu_id(void)
 	return this_cpu()->id;
 }
 
-/* Where a lock is about to be taken or has just been given back, an interrupt may arrive and others may run. */
+/* Where a lock is about to be taken or has just been given back, an interrupt may arrive and others may run.
+ */
 static NOINLINE void chaos(void)
 {
 	static _Thread_local uint32_t state;

@@ -96,8 +96,9 @@ static void note(struct mmu_gather *g, vaddr_t start, vaddr_t end)
 	g->end = MAX(g->end, end);
 }
 
-/* Called with ctx locked, before a change of [start, end): somebody else may have removed or narrowed something there and not have flushed it yet. We find nothing to do, but may not
- * go on as if nobody had the old translation: flush the range ourselves. */
+/* Called with ctx locked, before a change of [start, end): somebody else may have removed or narrowed
+ * something there and not have flushed it yet. We find nothing to do, but may not go on as if nobody had the
+ * old translation: flush the range ourselves. */
 static void note_others(struct mmu_gather *g, vaddr_t start, vaddr_t end)
 {
 	if (load_acquire(&g->ctx->pending) > !mmu_gather_is_empty(g))

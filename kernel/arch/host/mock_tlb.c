@@ -1,26 +1,26 @@
 /*
  * mock_tlb.c - the processors of the host port: a TLB each, shootdowns, accesses, and user copies on top of
- *them.
+ * them.
  *
  * The TLB is as hostile as the architecture allows: translations are tagged with their context and stay
- *across switches; a walk also loads the next page's translation, as a prefetcher may; an entry is used
- *without looking at the tables until somebody flushes it. A miss of rights in the TLB faults although the
- *tables may allow the access by now (a spurious fault), and only then forgets the entry, as x86 does.
+ * across switches; a walk also loads the next page's translation, as a prefetcher may; an entry is used
+ * without looking at the tables until somebody flushes it. A miss of rights in the TLB faults although the
+ * tables may allow the access by now (a spurious fault), and only then forgets the entry, as x86 does.
  *
  * Detectors, each a panic:
  *	stale use	an access hits an entry that the tables do not allow (any more) while no gather of the
- *context is waiting to be flushed: a flush was forgotten or came too early. early free	a frame is freed while
- *a TLB still translates to it (mock_frame_freed; a count for each frame). no break	mmu_enter gives an
- *address another frame while a TLB still has the old one (tlb_check_enter).
+ * context is waiting to be flushed: a flush was forgotten or came too early. early free   a frame is freed
+ * while a TLB still translates to it (mock_frame_freed; a count for each frame). no break        mmu_enter
+ * gives an address another frame while a TLB still has the old one (tlb_check_enter).
  *	tables		the walker takes no lock: a table freed too early is read as rubbish, and ASan or the
- *poison of the frame allocator shows it.
+ * poison of the frame allocator shows it.
  *
  * Shootdown: the initiator puts a request for each CPU of ctx->cpus into that CPU's inbox and waits,
- *answering its own. A CPU answers in cpu_poll_requests: in spin loops, between accesses, when interrupts are
- *enabled again. For a CPU that is idle or gone anybody answers, under its `away` lock.
+ * answering its own. A CPU answers in cpu_poll_requests: in spin loops, between accesses, when interrupts are
+ * enabled again. For a CPU that is idle or gone anybody answers, under its `away` lock.
  *
  * The entries of a TLB are written by its CPU only (or by who holds `away` while it is idle) and are atomics
- *because tlb_check_enter looks into those of others.
+ * because tlb_check_enter looks into those of others.
  */
 #include <pthread.h>
 #include <stdlib.h>

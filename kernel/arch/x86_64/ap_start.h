@@ -1,5 +1,6 @@
 #pragma once
-/* ap_start.h - what smp.c fills in for the code of ap_start.S. Offsets are from the start of the page that the code is copied to. */
+/* ap_start.h - what smp.c fills in for the code of ap_start.S. Offsets are from the start of the page that
+ * the code is copied to. */
 #define AP_DATA       0x800 /* where the data begins; the code is shorter: asserted in smp.c */
 #define AP_TICKET     (AP_DATA + 0)
 #define AP_LIMIT      (AP_DATA + 4)

@@ -1,8 +1,10 @@
 /*
- * apic.c - the local APIC: one in each CPU, for interrupts between CPUs, the timer, and what IOAPICs and devices send.
+ * apic.c - the local APIC: one in each CPU, for interrupts between CPUs, the timer, and what IOAPICs and
+ * devices send.
  *
- * Two ways to reach the same registers (Intel SDM volume 3, chapter 11): a page of memory (xAPIC), or MSRs (x2APIC), where the register at offset
- * o of the page is MSR 0x800 + o / 16. x2APIC is used where the CPU has it: no device map, no two-step sends.
+ * Two ways to reach the same registers (Intel SDM volume 3, chapter 11): a page of memory (xAPIC), or MSRs
+ * (x2APIC), where the register at offset o of the page is MSR 0x800 + o / 16. x2APIC is used where the CPU
+ * has it: no device map, no two-step sends.
  */
 #include "arch/x86_64/apic.h"
 #include "arch/clock.h"
@@ -68,7 +70,8 @@ static void lapic_write(enum lapic_register r, uint32_t v)
 		wrmsr(MSR_X2APIC + r / 16, v);
 }
 
-/* Writes to these MSRs are not ordered behind earlier stores by themselves, nor by a locked instruction: SDM volume 3, 11.12.3. */
+/* Writes to these MSRs are not ordered behind earlier stores by themselves, nor by a locked instruction: SDM
+ * volume 3, 11.12.3. */
 static void order_msr_write(void)
 {
 	__asm__ volatile("mfence; lfence" : : : "memory");

@@ -30,7 +30,8 @@ struct topology {
 };
 extern struct topology topology;
 
-/* Find CPUs and controllers: ACPI's MADT, else the MP table, else what every PC has. boot_apic_id: of the executing CPU. */
+/* Find CPUs and controllers: ACPI's MADT, else the MP table, else what every PC has. boot_apic_id: of the
+ * executing CPU. */
 void topology_read(uint32_t boot_apic_id);
 
 /* Make the LAPIC registers accessible; boot CPU, after kva_init. -ENOMEM. */

@@ -14,9 +14,11 @@ enum e820_type {
 	E820_NVS = 4,
 };
 
-/* n bytes of physical memory at pa, which a loader named; NULL if they are not inside the boot window. Only before early_mmu_init. */
+/* n bytes of physical memory at pa, which a loader named; NULL if they are not inside the boot window. Only
+ * before early_mmu_init. */
 const void *boot_peek(paddr_t pa, uint64_t n);
-/* Note an entry of the loader's memory map; unknown types become reserved, empty or overflowing entries are dropped or cut. */
+/* Note an entry of the loader's memory map; unknown types become reserved, empty or overflowing entries are
+ * dropped or cut. */
 void boot_map_add_e820(uint64_t start, uint64_t len, uint32_t type);
 /* Note that [start, end) is in use as `type`; wins over what the loader's map says. */
 void boot_map_add_used(paddr_t start, paddr_t end, enum boot_memory_type type);
@@ -25,6 +27,7 @@ void boot_add_module(uint64_t start, uint64_t end, const char *name, uint64_t ma
 /* Copy the command line: at most max bytes, terminated or not. */
 void boot_set_cmdline(const char *s, uint64_t max);
 
-/* Read the protocol's data at physical address `info`. False: this is not the protocol, or it is damaged beyond use. */
+/* Read the protocol's data at physical address `info`. False: this is not the protocol, or it is damaged
+ * beyond use. */
 bool pvh_parse(uint32_t info);
 bool multiboot2_parse(uint32_t magic, uint32_t info);

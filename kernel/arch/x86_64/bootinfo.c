@@ -1,15 +1,17 @@
 /*
  * bootinfo.c - what the boot loader told, made regular.
  *
- * The parsers (pvh.c, multiboot2.c) note raw ranges: entries of the firmware's map, and things that lie in memory (the kernel, modules, ACPI tables). They may be
- * unsorted, empty, overlapping, ragged, of unknown types. boot_map_build() turns them into bootinfo.ranges:
+ * The parsers (pvh.c, multiboot2.c) note raw ranges: entries of the firmware's map, and things that lie in
+ * memory (the kernel, modules, ACPI tables). They may be unsorted, empty, overlapping, ragged, of unknown
+ * types. boot_map_build() turns them into bootinfo.ranges:
  *
  *	- all bounds of all raw ranges are sorted; between two neighbouring bounds lies an elementary interval that each raw range covers wholly or not at all;
  *	- the strongest claim on an interval wins: things in memory over the map's entries, reserved over ACPI over usable;
  *	- neighbours of one type are joined; usable ranges shrink to whole pages, so that a page is usable only if all of it is;
  *	- what no range covers is not memory. So if the table overflows, dropping a reserved range loses nothing, and dropping the smallest usable range is safe.
  *
- * The loader is not trusted: every address it gives is checked against the window that the first page tables map, and every sum for overflow.
+ * The loader is not trusted: every address it gives is checked against the window that the first page tables
+ * map, and every sum for overflow.
  */
 #include "arch/bootinfo.h"
 #include "arch/x86_64/boot_map.h"
@@ -21,7 +23,15 @@
 enum { RAW_MAX = 384 };
 
 /* Ascending strength: a claim that stands further down wins. */
-enum claim { CLAIM_NONE, CLAIM_USABLE, CLAIM_ACPI, CLAIM_RESERVED, CLAIM_ACPI_TABLE, CLAIM_MODULE, CLAIM_KERNEL };
+enum claim {
+	CLAIM_NONE,
+	CLAIM_USABLE,
+	CLAIM_ACPI,
+	CLAIM_RESERVED,
+	CLAIM_ACPI_TABLE,
+	CLAIM_MODULE,
+	CLAIM_KERNEL
+};
 
 struct raw_range {
 	paddr_t start, end;
@@ -44,7 +54,8 @@ static void add_raw(paddr_t start, paddr_t end, enum claim claim)
 {
 	if (start >= end)
 		return;
-	/* Out of room: memory that is not noted is not used. But a claim of something in memory must not be lost. */
+	/* Out of room: memory that is not noted is not used. But a claim of something in memory must not be
+	 * lost. */
 	if (nraw == RAW_MAX) {
 		if (claim == CLAIM_USABLE)
 			return;
@@ -55,8 +66,10 @@ static void add_raw(paddr_t start, paddr_t end, enum claim claim)
 
 void boot_map_add_e820(uint64_t start, uint64_t len, uint32_t type)
 {
-	static const enum claim claims[] = {
-	    [E820_USABLE] = CLAIM_USABLE, [E820_RESERVED] = CLAIM_RESERVED, [E820_ACPI] = CLAIM_ACPI, [E820_NVS] = CLAIM_ACPI};
+	static const enum claim claims[] = {[E820_USABLE] = CLAIM_USABLE,
+	    [E820_RESERVED] = CLAIM_RESERVED,
+	    [E820_ACPI] = CLAIM_ACPI,
+	    [E820_NVS] = CLAIM_ACPI};
 	enum claim claim = type >= E820_USABLE && type < ARRAY_SIZE(claims) ? claims[type] : CLAIM_RESERVED;
 	/* Nothing beyond 2^52 is addressable by any processor of this architecture. */
 	uint64_t limit = 1ULL << 52;
@@ -67,8 +80,11 @@ void boot_map_add_e820(uint64_t start, uint64_t len, uint32_t type)
 
 void boot_map_add_used(paddr_t start, paddr_t end, enum boot_memory_type type)
 {
-	static const enum claim claims[] = {[BOOT_MEM_USABLE] = CLAIM_USABLE, [BOOT_MEM_RESERVED] = CLAIM_RESERVED,
-	    [BOOT_MEM_ACPI] = CLAIM_ACPI_TABLE, [BOOT_MEM_KERNEL] = CLAIM_KERNEL, [BOOT_MEM_MODULE] = CLAIM_MODULE};
+	static const enum claim claims[] = {[BOOT_MEM_USABLE] = CLAIM_USABLE,
+	    [BOOT_MEM_RESERVED] = CLAIM_RESERVED,
+	    [BOOT_MEM_ACPI] = CLAIM_ACPI_TABLE,
+	    [BOOT_MEM_KERNEL] = CLAIM_KERNEL,
+	    [BOOT_MEM_MODULE] = CLAIM_MODULE};
 
 	add_raw(start, end, claims[type]);
 }
@@ -89,7 +105,8 @@ void boot_set_cmdline(const char *s, uint64_t max)
 
 void boot_add_module(uint64_t start, uint64_t end, const char *name, uint64_t max)
 {
-	if (bootinfo.nmodules == BOOT_MAX_MODULES || start >= end || end > BOOT_WINDOW_END || start < PAGE_SIZE)
+	if (bootinfo.nmodules == BOOT_MAX_MODULES || start >= end || end > BOOT_WINDOW_END ||
+	    start < PAGE_SIZE)
 		return;
 	struct boot_module *m = &bootinfo.modules[bootinfo.nmodules++];
 	m->start = start;
@@ -128,7 +145,8 @@ static enum claim strongest_claim(paddr_t start)
 
 void boot_map_remove(unsigned i)
 {
-	memmove(&bootinfo.ranges[i], &bootinfo.ranges[i + 1], (bootinfo.nranges - i - 1) * sizeof(bootinfo.ranges[0]));
+	memmove(&bootinfo.ranges[i], &bootinfo.ranges[i + 1],
+	    (bootinfo.nranges - i - 1) * sizeof(bootinfo.ranges[0]));
 	bootinfo.nranges--;
 }
 
@@ -140,7 +158,9 @@ static void drop_least_range(void)
 
 	for (unsigned i = 0; i < bootinfo.nranges; i++) {
 		struct boot_range *r = &bootinfo.ranges[i];
-		uint64_t cost = r->type == BOOT_MEM_RESERVED ? 0 : r->type == BOOT_MEM_USABLE ? r->end - r->start : UINT64_MAX;
+		uint64_t cost = r->type == BOOT_MEM_RESERVED ? 0
+				: r->type == BOOT_MEM_USABLE ? r->end - r->start
+							     : UINT64_MAX;
 		if (cost < least_cost) {
 			least_cost = cost;
 			least = i;
@@ -151,7 +171,8 @@ static void drop_least_range(void)
 
 void boot_map_insert(unsigned at, paddr_t start, paddr_t end, enum boot_memory_type type)
 {
-	memmove(&bootinfo.ranges[at + 1], &bootinfo.ranges[at], (bootinfo.nranges - at) * sizeof(bootinfo.ranges[0]));
+	memmove(&bootinfo.ranges[at + 1], &bootinfo.ranges[at],
+	    (bootinfo.nranges - at) * sizeof(bootinfo.ranges[0]));
 	bootinfo.ranges[at] = (struct boot_range){start, end, type};
 	bootinfo.nranges++;
 }
@@ -185,8 +206,11 @@ static void align_usable(void)
 
 void boot_map_build(void)
 {
-	static const enum boot_memory_type types[] = {[CLAIM_USABLE] = BOOT_MEM_USABLE, [CLAIM_ACPI] = BOOT_MEM_ACPI,
-	    [CLAIM_RESERVED] = BOOT_MEM_RESERVED, [CLAIM_ACPI_TABLE] = BOOT_MEM_ACPI, [CLAIM_MODULE] = BOOT_MEM_MODULE,
+	static const enum boot_memory_type types[] = {[CLAIM_USABLE] = BOOT_MEM_USABLE,
+	    [CLAIM_ACPI] = BOOT_MEM_ACPI,
+	    [CLAIM_RESERVED] = BOOT_MEM_RESERVED,
+	    [CLAIM_ACPI_TABLE] = BOOT_MEM_ACPI,
+	    [CLAIM_MODULE] = BOOT_MEM_MODULE,
 	    [CLAIM_KERNEL] = BOOT_MEM_KERNEL};
 	unsigned n = sort_bounds();
 
@@ -202,7 +226,8 @@ void boot_map_build(void)
 void bootinfo_parse(uint32_t magic, uint32_t info)
 {
 	if (!multiboot2_parse(magic, info) && !pvh_parse(info))
-		panic("neither a Multiboot2 nor a PVH boot loader (eax %x, ebx %x), or no memory map", magic, info);
+		panic("neither a Multiboot2 nor a PVH boot loader (eax %x, ebx %x), or no memory map", magic,
+		    info);
 	/* The first page holds firmware data, and frame number 0 means "none" in page records. */
 	add_raw(0, PAGE_SIZE, CLAIM_RESERVED);
 	boot_map_add_used((paddr_t)boot_start, image_to_phys(kernel_end), BOOT_MEM_KERNEL);

@@ -1,19 +1,24 @@
 /*
  * clock.c - time: the time-stamp counter, scaled to nanoseconds, and one timer in each LAPIC.
  *
- * Calibration. How fast the TSC runs is asked of CPUID where a hypervisor or the CPU says it; else it is measured against a timer of known rate: the PIT's channel
- * 0 (every PC, and microvm), or ACPI's PM timer. A sample is a reading of the reference between two of the TSC; of several the tightest counts, so an
- * interruption of the (virtual) CPU between the two readings does not hurt. Two windows in a row must agree, so one in which the reference wrapped round is
- * noticed. The LAPIC timer's rate is then measured against the TSC. Together this takes less than 2 ms: with one instruction a nanosecond, that is what it costs
- * an emulated boot.
+ * Calibration. How fast the TSC runs is asked of CPUID where a hypervisor or the CPU says it; else it is
+ * measured against a timer of known rate: the PIT's channel 0 (every PC, and microvm), or ACPI's PM timer. A
+ * sample is a reading of the reference between two of the TSC; of several the tightest counts, so an
+ * interruption of the (virtual) CPU between the two readings does not hurt. Two windows in a row must agree,
+ * so one in which the reference wrapped round is noticed. The LAPIC timer's rate is then measured against the
+ * TSC. Together this takes less than 2 ms: with one instruction a nanosecond, that is what it costs an
+ * emulated boot.
  *
- * One clock for all CPUs. clock_now() is the same on every CPU if their TSCs are. A starting CPU compares its TSC with the boot CPU's: it asks, the boot CPU
- * answers with its TSC, and the answer must lie between the asker's readings before and after. The round with the shortest way bounds the difference best. If zero
- * is within the bound the TSCs count as equal; else the difference is kept and clock_now() adds it, at the price of two instructions and
- * interrupts off. A difference smaller than the time a message between CPUs takes cannot be seen by anyone.
+ * One clock for all CPUs. clock_now() is the same on every CPU if their TSCs are. A starting CPU compares its
+ * TSC with the boot CPU's: it asks, the boot CPU answers with its TSC, and the answer must lie between the
+ * asker's readings before and after. The round with the shortest way bounds the difference best. If zero is
+ * within the bound the TSCs count as equal; else the difference is kept and clock_now() adds it, at the price
+ * of two instructions and interrupts off. A difference smaller than the time a message between CPUs takes
+ * cannot be seen by anyone.
  *
- * Deadlines. The LAPIC counts down from at most 32 bits; a later deadline takes several interrupts, of which only the last is passed on. An interrupt that comes
- * early, by rounding, is answered by arming the rest: upcall_timer() is never early.
+ * Deadlines. The LAPIC counts down from at most 32 bits; a later deadline takes several interrupts, of which
+ * only the last is passed on. An interrupt that comes early, by rounding, is answered by arming the rest:
+ * upcall_timer() is never early.
  */
 #include "arch/clock.h"
 #include "arch/cpu.h"
@@ -90,7 +95,8 @@ const char *clock_source(void)
 	return clock.source;
 }
 
-/* -- measuring --------------------------------------------------------------------------------------------------- */
+/* -- measuring
+ * --------------------------------------------------------------------------------------------------- */
 
 /* A counter that goes up at a known rate and wraps at `mask`. */
 struct reference {
@@ -215,7 +221,8 @@ static uint64_t measure_by_lapic(void)
 	return hz;
 }
 
-/* -- CPUID ------------------------------------------------------------------------------------------------------- */
+/* -- CPUID
+ * ------------------------------------------------------------------------------------------------------- */
 
 /* Leaf 0x40000010 of hypervisors that have it: EAX = kHz of the TSC. */
 static uint64_t hypervisor_hz(void)
@@ -241,7 +248,8 @@ static uint64_t crystal_hz(void)
 	return r[0] ? (uint64_t)r[2] * r[1] / r[0] : 0;
 }
 
-/* -- boot -------------------------------------------------------------------------------------------------------- */
+/* -- boot
+ * -------------------------------------------------------------------------------------------------------- */
 
 static const struct {
 	const char *name;
@@ -254,7 +262,8 @@ static const struct {
     {"LAPIC timer", measure_by_lapic},
 };
 
-/* LAPIC ticks in a second, against the TSC. Measured twice the same, so that a pause in between is noticed. */
+/* LAPIC ticks in a second, against the TSC. Measured twice the same, so that a pause in between is noticed.
+ */
 static uint64_t measure_lapic_rate(void)
 {
 	uint64_t last = 0, hz = 0;
@@ -296,7 +305,8 @@ void clock_init(void)
 	    clock.source, (unsigned long long)lapic_hz / 1000);
 }
 
-/* -- telling time ------------------------------------------------------------------------------------------------ */
+/* -- telling time
+ * ------------------------------------------------------------------------------------------------ */
 
 /* This CPU's TSC as the boot CPU would read it. */
 static uint64_t common_tsc(void)
@@ -360,7 +370,8 @@ void clock_interrupt(void)
 	upcall_timer();
 }
 
-/* -- comparing CPUs ---------------------------------------------------------------------------------------------- */
+/* -- comparing CPUs
+ * ---------------------------------------------------------------------------------------------- */
 
 /* One pair of CPUs at a time: `turn` says whose. Odd `round`: the target asks; even: answered in `tsc`. */
 static struct {

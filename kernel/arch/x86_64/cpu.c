@@ -1,7 +1,9 @@
 /*
- * cpu.c - what each processor needs before it can run the kernel: features, descriptor tables, control and system-call registers.
+ * cpu.c - what each processor needs before it can run the kernel: features, descriptor tables, control and
+ * system-call registers.
  *
- * Every control-register bit is set only if CPUID has the feature: some emulators hang on others. All CPUs are taken to be alike, as the platform demands.
+ * Every control-register bit is set only if CPUID has the feature: some emulators hang on others. All CPUs
+ * are taken to be alike, as the platform demands.
  */
 #include "arch/mmu.h"
 #include "kern/cpu.h"
@@ -13,7 +15,8 @@
 #include "machine/fpu.h"
 #include "mm/kva.h"
 
-/* Segment descriptors, AMD64 manual volume 2, 4.8: present, type, DPL, long mode. Accessed beforehand, so that the CPU does not write. */
+/* Segment descriptors, AMD64 manual volume 2, 4.8: present, type, DPL, long mode. Accessed beforehand, so
+ * that the CPU does not write. */
 #define DESC_KERNEL_CODE 0x00af9b000000ffffULL
 #define DESC_KERNEL_DATA 0x00cf93000000ffffULL
 #define DESC_USER_DATA   0x00cff3000000ffffULL
@@ -129,7 +132,8 @@ static void fill_tables(struct cpu *c, const vaddr_t ist_top[IST_COUNT])
 	gdt[3] = 0;
 	gdt[SEL_USER_DATA / 8] = DESC_USER_DATA;
 	gdt[SEL_USER_CODE / 8] = DESC_USER_CODE;
-	gdt[SEL_TSS / 8] = DESC_TSS_TYPE | (sizeof(struct tss) - 1) | (tss & 0xffffff) << 16 | (tss >> 24 & 0xff) << 56;
+	gdt[SEL_TSS / 8] =
+	    DESC_TSS_TYPE | (sizeof(struct tss) - 1) | (tss & 0xffffff) << 16 | (tss >> 24 & 0xff) << 56;
 	gdt[SEL_TSS / 8 + 1] = tss >> 32;
 }
 
@@ -171,21 +175,22 @@ static void load_tables(struct cpu *c)
 
 	/* A CPU that comes back would find its TSS marked busy. */
 	c->arch.gdt[SEL_TSS / 8] &= ~(1ULL << 41);
-	__asm__ volatile("lgdt %0\n\t"
-			 "pushq %1\n\t"
-			 "leaq 1f(%%rip), %%rax\n\t"
-			 "pushq %%rax\n\t"
-			 "lretq\n"
-			 "1:\tmovl %2, %%ss\n\t"
-			 "movl %3, %%ds\n\t"
-			 "movl %3, %%es\n\t"
-			 "movl %3, %%fs\n\t"
-			 "movl %3, %%gs\n\t"
-			 "lidt %4\n\t"
-			 "ltr %w5"
-			 :
-			 : "m"(gdtr), "i"((uint64_t)SEL_KERNEL_CODE), "r"(SEL_KERNEL_DATA), "r"(0), "m"(idtr), "r"(SEL_TSS)
-			 : "rax", "memory");
+	__asm__ volatile(
+	    "lgdt %0\n\t"
+	    "pushq %1\n\t"
+	    "leaq 1f(%%rip), %%rax\n\t"
+	    "pushq %%rax\n\t"
+	    "lretq\n"
+	    "1:\tmovl %2, %%ss\n\t"
+	    "movl %3, %%ds\n\t"
+	    "movl %3, %%es\n\t"
+	    "movl %3, %%fs\n\t"
+	    "movl %3, %%gs\n\t"
+	    "lidt %4\n\t"
+	    "ltr %w5"
+	    :
+	    : "m"(gdtr), "i"((uint64_t)SEL_KERNEL_CODE), "r"(SEL_KERNEL_DATA), "r"(0), "m"(idtr), "r"(SEL_TSS)
+	    : "rax", "memory");
 	/* Loading GS cleared its base. */
 	wrmsr(MSR_GS_BASE, (uint64_t)c);
 	wrmsr(MSR_KERNEL_GS_BASE, 0);
@@ -197,7 +202,8 @@ static void load_control_registers(void)
 	const struct cpu_features *f = &cpu_features;
 	uint64_t cr4 = CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
 
-	write_cr0((read_cr0() & ~(uint64_t)(CR0_EM | CR0_TS | CR0_NW | CR0_CD | CR0_AM)) | CR0_MP | CR0_NE | CR0_WP);
+	write_cr0((read_cr0() & ~(uint64_t)(CR0_EM | CR0_TS | CR0_NW | CR0_CD | CR0_AM)) | CR0_MP | CR0_NE |
+		  CR0_WP);
 	cr4 |= f->pge ? CR4_PGE : 0;
 	cr4 |= f->umip ? CR4_UMIP : 0;
 	cr4 |= f->fsgsbase ? CR4_FSGSBASE : 0;

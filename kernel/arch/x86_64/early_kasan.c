@@ -1,10 +1,11 @@
 /*
  * early_kasan.c - the shadow memory of the address sanitizer (VARIANT=kasan; debug/kasan.c has the theory).
  *
- * The shadow of the kernel half takes 32 slots of the root table. At first all of it is one page, zero and writable, behind one table of each level: code that
- * was instrumented may run, what it writes there is forgotten. Then memory of its own is given to the shadow of what can be poisoned - the direct map of RAM, the arena, the
- * image -, taken out of the boot map; it costs an eighth of the memory. Everything else keeps the page of zeros, now read-only: it may be accessed, as far as
- * the sanitizer is concerned.
+ * The shadow of the kernel half takes 32 slots of the root table. At first all of it is one page, zero and
+ * writable, behind one table of each level: code that was instrumented may run, what it writes there is
+ * forgotten. Then memory of its own is given to the shadow of what can be poisoned - the direct map of RAM,
+ * the arena, the image -, taken out of the boot map; it costs an eighth of the memory. Everything else keeps
+ * the page of zeros, now read-only: it may be accessed, as far as the sanitizer is concerned.
  *
  * Compiled without instrumentation.
  */
@@ -73,7 +74,8 @@ static pte_t *own_entry(paddr_t root, vaddr_t va, unsigned level)
 	return &table[pt_index(va, level)];
 }
 
-/* Back [va, end) of the shadow with zeroed memory, by large pages where it has room for them. Parts that are backed already stay as they are. */
+/* Back [va, end) of the shadow with zeroed memory, by large pages where it has room for them. Parts that are
+ * backed already stay as they are. */
 static void back(paddr_t root, vaddr_t va, vaddr_t end)
 {
 	va = ALIGN_DOWN(va, PAGE_SIZE);

@@ -7,11 +7,14 @@
  *	slot 416      kernel VA arena, empty
  *	slot 511      the image: text R-X, read-only data R--, data RW-, pages between the static stacks left out
  *
- * The early allocator cuts what it takes out of bootinfo's map: from the top of the highest usable range that fits, so that cuts lie together and the map
- * hardly grows. Tables must lie below 4 GiB: the first page tables reach no further, and other CPUs load the root in 32-bit mode. Page records may lie anywhere.
+ * The early allocator cuts what it takes out of bootinfo's map: from the top of the highest usable range that
+ * fits, so that cuts lie together and the map hardly grows. Tables must lie below 4 GiB: the first page
+ * tables reach no further, and other CPUs load the root in 32-bit mode. Page records may lie anywhere.
  *
- * Page records are not zeroed: the zone writes the records of a block when it opens the block. Only records that no zone will ever write are written here: those of
- * frames that are not usable but share a page of records with frames that are (kind RESERVED). Boot work so stays in proportion to the holes, not to the memory.
+ * Page records are not zeroed: the zone writes the records of a block when it opens the block. Only records
+ * that no zone will ever write are written here: those of frames that are not usable but share a page of
+ * records with frames that are (kind RESERVED). Boot work so stays in proportion to the holes, not to the
+ * memory.
  */
 #include "arch/bootinfo.h"
 #include "lib/assert.h"
@@ -43,7 +46,8 @@ static uint64_t page_global, page_nx;
 static struct record_span spans[MAX_SPANS];
 static unsigned nspans;
 
-/* Take `size` bytes out of usable range i, ending at the highest aligned place below limit. 0: it does not fit. */
+/* Take `size` bytes out of usable range i, ending at the highest aligned place below limit. 0: it does not
+ * fit. */
 static paddr_t cut_range(unsigned i, uint64_t size, uint64_t align, paddr_t limit)
 {
 	struct boot_range *r = &bootinfo.ranges[i];
@@ -122,7 +126,8 @@ static void map_range(vaddr_t va, paddr_t pa, uint64_t len, uint64_t rights)
 		uint64_t large = level ? PTE_PS : 0;
 		pte_t *e = entry_for(va, level);
 		ASSERT(!load_relaxed(e));
-		/* Accessed and dirty are set beforehand: nobody reads them here, and the CPU need not write them. */
+		/* Accessed and dirty are set beforehand: nobody reads them here, and the CPU need not write
+		 * them. */
 		store_relaxed(e, pa | rights | large | page_global | PTE_P | PTE_A | PTE_D);
 		va += pt_span(level);
 		pa += pt_span(level);
@@ -130,7 +135,8 @@ static void map_range(vaddr_t va, paddr_t pa, uint64_t len, uint64_t rights)
 	}
 }
 
-/* The next run of RAM at or after range *i: neighbours of any type but RESERVED joined, rounded outwards to pages. */
+/* The next run of RAM at or after range *i: neighbours of any type but RESERVED joined, rounded outwards to
+ * pages. */
 static bool next_memory_run(unsigned *i, paddr_t *start, paddr_t *end)
 {
 	while (*i < bootinfo.nranges && !boot_range_is_memory(&bootinfo.ranges[*i]))
@@ -165,7 +171,8 @@ static void map_direct_run(paddr_t start, paddr_t end)
 	map_direct(ro_end, end, PTE_W);
 }
 
-/* The map changes while tables are cut out of it, but only from usable to used: the runs stay the same. Entry numbers do not, so go by address. */
+/* The map changes while tables are cut out of it, but only from usable to used: the runs stay the same. Entry
+ * numbers do not, so go by address. */
 static void build_direct_map(void)
 {
 	paddr_t start, end = 0;
@@ -189,7 +196,8 @@ static uint64_t count_memory(uint64_t first, uint64_t end)
 
 	for (unsigned i = 0; i < bootinfo.nranges; i++) {
 		struct boot_range *r = &bootinfo.ranges[i];
-		uint64_t a = MAX(r->start >> PAGE_SHIFT, first), b = MIN(DIV_ROUND_UP(r->end, PAGE_SIZE), end);
+		uint64_t a = MAX(r->start >> PAGE_SHIFT, first),
+			 b = MIN(DIV_ROUND_UP(r->end, PAGE_SIZE), end);
 		if (boot_range_is_memory(r) && a < b)
 			n += b - a;
 	}
@@ -288,7 +296,8 @@ static void mark_span(const struct record_span *s)
 /* Static stacks have unmapped pages around them. */
 static void map_guarded(void)
 {
-	map_range((vaddr_t)boot_stack, image_to_phys(boot_stack), (uint64_t)(boot_stack_end - boot_stack), PTE_W | page_nx);
+	map_range((vaddr_t)boot_stack, image_to_phys(boot_stack), (uint64_t)(boot_stack_end - boot_stack),
+	    PTE_W | page_nx);
 	for (char *s = boot_ist_stacks; s < boot_guarded_end; s += IST_STACK_SIZE + PAGE_SIZE)
 		map_range((vaddr_t)s, image_to_phys(s), IST_STACK_SIZE, PTE_W | page_nx);
 }

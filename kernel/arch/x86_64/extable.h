@@ -1,7 +1,8 @@
 #pragma once
 /*
- * extable.h - instructions that may touch user memory, and where execution goes on if they cannot. Entries are relative to themselves, made by EXTABLE in
- * machine/asm.h, sorted by address at boot and read-only from then on.
+ * extable.h - instructions that may touch user memory, and where execution goes on if they cannot. Entries
+ * are relative to themselves, made by EXTABLE in machine/asm.h, sorted by address at boot and read-only from
+ * then on.
  */
 #include "lib/types.h"
 

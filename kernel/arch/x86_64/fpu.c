@@ -1,8 +1,9 @@
 /*
  * fpu.c - the FPU state in memory.
  *
- * An area has the standard (not compacted) form of XSAVE, which signal frames show to user space, or FXSAVE's on CPUs without XSAVE. Its header says which components
- * are there; a zero header means the initial state of all, but MXCSR always is in the area.
+ * An area has the standard (not compacted) form of XSAVE, which signal frames show to user space, or FXSAVE's
+ * on CPUs without XSAVE. Its header says which components are there; a zero header means the initial state of
+ * all, but MXCSR always is in the area.
  */
 #include "lib/assert.h"
 #include "lib/string.h"
@@ -32,7 +33,7 @@ struct fpu_area {
 	uint64_t xstate_bv, xcomp_bv, reserved1[6];
 };
 
-static uint64_t xcr0;      /* components that are on; 0: FXSAVE only */
+static uint64_t xcr0; /* components that are on; 0: FXSAVE only */
 static size_t area_size;
 static uint32_t mxcsr_mask; /* bits of MXCSR that exist */
 
@@ -119,7 +120,10 @@ void fpu_load(const struct fpu_area *a)
 	if (!xcr0)
 		__asm__ volatile("fxrstor64 %0" : : "m"(*a) : "memory");
 	else
-		__asm__ volatile("xrstor64 %0" : : "m"(*a), "a"((uint32_t)xcr0), "d"((uint32_t)(xcr0 >> 32)) : "memory");
+		__asm__ volatile("xrstor64 %0"
+				 :
+				 : "m"(*a), "a"((uint32_t)xcr0), "d"((uint32_t)(xcr0 >> 32))
+				 : "memory");
 }
 
 bool fpu_sanitize(struct fpu_area *a)

@@ -1,8 +1,10 @@
 /*
- * ioapic.c - interrupt lines of devices: each IOAPIC has some pins, and a redirection entry for each that says where and how its interrupt goes.
+ * ioapic.c - interrupt lines of devices: each IOAPIC has some pins, and a redirection entry for each that
+ * says where and how its interrupt goes.
  *
- * Registers are reached by an index and a data register (82093AA data sheet, 3.1), so each access is two steps under a lock. Masking is one bit of
- * the entry's low word; the words of a route are written high first, masked, so that a half-written route never fires.
+ * Registers are reached by an index and a data register (82093AA data sheet, 3.1), so each access is two
+ * steps under a lock. Masking is one bit of the entry's low word; the words of a route are written high
+ * first, masked, so that a half-written route never fires.
  */
 #include "arch/x86_64/apic.h"
 #include "kern/log.h"

@@ -1,11 +1,13 @@
 /*
  * irq.c - from a vector to a handler. arch/irq.h over LAPIC, IOAPIC and MSI.
  *
- * Vectors VECTOR_DEVICE_FIRST ... VECTOR_DEVICE_END - 1 belong to devices: one for each connected line or message, all on the boot CPU. Dispatch takes no lock:
- * it announces itself in `running`, then reads the handler. Disconnecting clears the handler and waits until nobody runs it, so its argument can be freed
+ * Vectors VECTOR_DEVICE_FIRST ... VECTOR_DEVICE_END - 1 belong to devices: one for each connected line or
+ * message, all on the boot CPU. Dispatch takes no lock: it announces itself in `running`, then reads the
+ * handler. Disconnecting clears the handler and waits until nobody runs it, so its argument can be freed
  * afterwards. The two sides are Dekker's pattern: each writes its own word, full barrier, reads the other's.
  *
- * Level-triggered lines: the handler runs before the end of interrupt is sent, so a line that the handler quieted or masked does not come again at once.
+ * Level-triggered lines: the handler runs before the end of interrupt is sent, so a line that the handler
+ * quieted or masked does not come again at once.
  */
 #include "arch/irq.h"
 #include "arch/upcall.h"
@@ -41,7 +43,8 @@ static struct spinlock irq_lock = SPINLOCK_INIT("irq", RANK_IRQ);
 static struct irq_vector vectors[NVECTORS];
 static _Atomic uint32_t spurious_count, lapic_errors;
 
-/* -- allocation -------------------------------------------------------------------------------------------------- */
+/* -- allocation
+ * -------------------------------------------------------------------------------------------------- */
 
 static struct irq_vector *vector_of_gsi(unsigned gsi)
 {
@@ -52,7 +55,8 @@ static struct irq_vector *vector_of_gsi(unsigned gsi)
 	return NULL;
 }
 
-/* Take a free vector for handler(arg). The two words are written in an order that dispatch may read them in. NULL: all are taken. */
+/* Take a free vector for handler(arg). The two words are written in an order that dispatch may read them in.
+ * NULL: all are taken. */
 static struct irq_vector *vector_take(unsigned gsi, irq_handler *handler, void *arg)
 {
 	ASSERT_HELD(&irq_lock);
@@ -88,7 +92,8 @@ static void vector_release(struct irq_vector *v)
 	spin_unlock_irqrestore(&irq_lock, state);
 }
 
-/* -- lines ------------------------------------------------------------------------------------------------------- */
+/* -- lines
+ * ------------------------------------------------------------------------------------------------------- */
 
 err_t irq_connect(unsigned gsi, enum irq_trigger trigger, bool active_low, irq_handler *handler, void *arg)
 {
@@ -136,7 +141,8 @@ void irq_isa_route(unsigned isa, unsigned *gsi, enum irq_trigger *trigger, bool 
 	*active_low = topology.isa[isa].active_low;
 }
 
-/* -- messages ---------------------------------------------------------------------------------------------------- */
+/* -- messages
+ * ---------------------------------------------------------------------------------------------------- */
 
 err_t irq_connect_msi(irq_handler *handler, void *arg, uint64_t *address, uint32_t *data)
 {
@@ -158,7 +164,8 @@ void irq_disconnect_msi(uint64_t address, uint32_t data)
 	vector_release(&vectors[i]);
 }
 
-/* -- dispatch ---------------------------------------------------------------------------------------------------- */
+/* -- dispatch
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void run_device(struct irq_vector *v)
 {
@@ -220,7 +227,8 @@ void interrupt_dispatch(struct trap_frame *f)
 	}
 }
 
-/* -- boot -------------------------------------------------------------------------------------------------------- */
+/* -- boot
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* Move the 8259s away from the exceptions (8259A data sheet: ICW1 ... ICW4) and mask all their lines. */
 static void pic_disable(void)

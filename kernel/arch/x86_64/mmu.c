@@ -1,8 +1,9 @@
 /*
  * mmu.c - arch/mmu.h for x86-64: locks and rules around mmu_tables.c, which has the theory.
  *
- * A context owns the lower half of its root; the upper half is a copy of the kernel's, made once: all slots that the kernel uses were filled at
- * boot (early_mmu.c), so no context ever has to be brought up to date. kernel_mmu is the boot root itself, and stands for the upper half of all.
+ * A context owns the lower half of its root; the upper half is a copy of the kernel's, made once: all slots
+ * that the kernel uses were filled at boot (early_mmu.c), so no context ever has to be brought up to date.
+ * kernel_mmu is the boot root itself, and stands for the upper half of all.
  */
 #include "arch/mmu.h"
 #include "arch/x86_64/tlb.h"
@@ -30,7 +31,8 @@ static inline bool range_is_valid(const struct mmu_context *ctx, vaddr_t start, 
 	return ctx == &kernel_mmu ? start >= DIRECT_MAP_BASE : end <= USER_END;
 }
 
-/* Rights that a translation of ctx may have: no page of the kernel is both writable and executable, or accessible to users; no page of a user is global. */
+/* Rights that a translation of ctx may have: no page of the kernel is both writable and executable, or
+ * accessible to users; no page of a user is global. */
 static inline bool flags_are_valid(const struct mmu_context *ctx, unsigned flags)
 {
 	if (!(flags & MMU_READ))

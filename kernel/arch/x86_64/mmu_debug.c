@@ -20,8 +20,9 @@ static vaddr_t entry_va(vaddr_t base, unsigned level, unsigned i)
 	return va >> 47 & 1 ? va | 0xffff000000000000ULL : va;
 }
 
-/* Does entry i name the same table as the one before it? The sanitizer's shadow is mostly one page, seen through the same tables again and again: once is enough.
- * (A counted table that is linked twice is an error, so that is looked at.) */
+/* Does entry i name the same table as the one before it? The sanitizer's shadow is mostly one page, seen
+ * through the same tables again and again: once is enough. (A counted table that is linked twice is an error,
+ * so that is looked at.) */
 static bool is_repeat(const pte_t *table, unsigned i)
 {
 	uint64_t e = load_relaxed(&table[i]), before = i ? load_relaxed(&table[i - 1]) : 0;

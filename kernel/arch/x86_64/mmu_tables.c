@@ -2,8 +2,8 @@
  * mmu_tables.c - the four levels of x86-64 page tables.
  *
  * Vocabulary. A table is a frame of 512 entries; its level is 3 for the root and 0 for one whose entries are
- *4 KiB pages. An entry is absent, a leaf (a translation), or names a child table. An entry of level n spans
- *2^(12 + 9n) bytes.
+ * 4 KiB pages. An entry is absent, a leaf (a translation), or names a child table. An entry of level n spans
+ * 2^(12 + 9n) bytes.
  *
  *	root (3)             one slot is 512 GiB; slots 256-511 are the kernel's and the same in every context
  *	  +- level 2         one entry is 1 GiB, or a leaf if the CPU can
@@ -11,30 +11,30 @@
  *	            +- level 0   4 KiB leaves
  *
  * Rights. Effective write access is the AND of W over the path, user access the AND of U, no-execute the OR
- *of NX. Entries that name tables start with all rights that their half may have (W, and U in the user half),
- *so that the leaf decides; only mmu_write_protect takes W from them. Then the W bits below are void, not
- *wrong: nothing reads them until somebody enters a writable page again, and push_down makes them true first,
- *level by level: clear W in every entry of the child, then set W in the parent. In that order a walker never
- *sees a path with more rights than the context has. No flush is needed: what another CPU cached under the old
- *parent lacks W, which costs it a spurious fault. (If the flush of the write protection itself is still to
- *come, it removes what is older.)
+ * of NX. Entries that name tables start with all rights that their half may have (W, and U in the user half),
+ * so that the leaf decides; only mmu_write_protect takes W from them. Then the W bits below are void, not
+ * wrong: nothing reads them until somebody enters a writable page again, and push_down makes them true first,
+ * level by level: clear W in every entry of the child, then set W in the parent. In that order a walker never
+ * sees a path with more rights than the context has. No flush is needed: what another CPU cached under the
+ * old parent lacks W, which costs it a spurious fault. (If the flush of the write protection itself is still
+ * to come, it removes what is older.)
  *
  * Counts. The record of a table's frame holds the number of its present entries (page->table_used), its
- *context (owner) and which addresses it serves (index: first address | level). A table whose count reaches 0
- *is unlinked and goes to the gather: other CPUs may still walk it until the flush, so its frame is freed
- *after that. A table that lies wholly in an unmapped range is unlinked without a look at its entries. Tables
- *that the boot code made have no count (their frames are RESERVED) and stay for ever.
+ * context (owner) and which addresses it serves (index: first address | level). A table whose count reaches 0
+ * is unlinked and goes to the gather: other CPUs may still walk it until the flush, so its frame is freed
+ * after that. A table that lies wholly in an unmapped range is unlinked without a look at its entries. Tables
+ * that the boot code made have no count (their frames are RESERVED) and stay for ever.
  *
  * No half-made state. tables that are missing on a path are built aside and linked by one store, so a failed
- *allocation leaves no trace, not even one in another CPU's paging-structure cache.
+ * allocation leaves no trace, not even one in another CPU's paging-structure cache.
  *
  * Gathers that overlap. A thread that finds nothing to unmap must not conclude that nobody has a stale
- *translation: another thread may have cleared the entry a moment ago and not have flushed yet. `unflushed`
- *counts the gathers in that state; while others are, a range is noted whole, whatever was found.
+ * translation: another thread may have cleared the entry a moment ago and not have flushed yet. `unflushed`
+ * counts the gathers in that state; while others are, a range is noted whole, whatever was found.
  *
  * Rejected: recursive mapping of the tables (the direct map is simpler and works for contexts that are not
- *loaded); keeping empty tables for reuse (a sparse space would hold them for ever); accessed or dirty bits as
- *a reason not to flush (a walker may cache a translation before the bit is seen set).
+ * loaded); keeping empty tables for reuse (a sparse space would hold them for ever); accessed or dirty bits
+ * as a reason not to flush (a walker may cache a translation before the bit is seen set).
  */
 #include "arch/mmu.h"
 #include "arch/x86_64/mmu_tables.h"
@@ -265,7 +265,8 @@ static ALWAYS_INLINE pte_t *walk(
 	return &table[pt_index(va, l)];
 }
 
-/* The level-0 entry for va, if there is a table for it; else NULL. The same as walk() to level 0, for the path that every fault takes. */
+/* The level-0 entry for va, if there is a table for it; else NULL. The same as walk() to level 0, for the
+ * path that every fault takes. */
 static ALWAYS_INLINE pte_t *walk_to_page(const struct page_tables *pt, vaddr_t va, uint64_t *path)
 {
 	uint64_t e3 = load_relaxed(&pt->root[pt_index(va, 3)]);
@@ -515,7 +516,8 @@ struct change {
 	uint64_t set, clear; /* tables_protect: bits of a leaf */
 };
 
-/* The part of [start, end) that entry i of a table of `level` spans: [*va, *next). The table spans all of [start, end). True: the whole entry. */
+/* The part of [start, end) that entry i of a table of `level` spans: [*va, *next). The table spans all of
+ * [start, end). True: the whole entry. */
 static inline bool clip(vaddr_t start, vaddr_t end, unsigned level, unsigned i, vaddr_t *va, vaddr_t *next)
 {
 	vaddr_t base = (start & ~(pt_span(level) * PT_ENTRIES - 1)) + i * pt_span(level);
@@ -526,7 +528,8 @@ static inline bool clip(vaddr_t start, vaddr_t end, unsigned level, unsigned i, 
 	return *next - *va == pt_span(level);
 }
 
-/* Last entry of a table of `level` that [start, end) touches. The loops below look at entries before they compute addresses: most are absent. */
+/* Last entry of a table of `level` that [start, end) touches. The loops below look at entries before they
+ * compute addresses: most are absent. */
 static inline unsigned last_index(vaddr_t end, unsigned level)
 {
 	return pt_index(end - 1, level);

@@ -1,8 +1,8 @@
 /*
  * multiboot2.c - the tags that GRUB leaves, on BIOS and on UEFI.
  *
- * Source of the layout: Multiboot2 Specification 2.0, section 3.6. Each tag is {u32 type, u32 size}, padded to 8 bytes; every field is checked against its tag,
- * every tag against the whole.
+ * Source of the layout: Multiboot2 Specification 2.0, section 3.6. Each tag is {u32 type, u32 size}, padded
+ * to 8 bytes; every field is checked against its tag, every tag against the whole.
  */
 #include "arch/x86_64/boot_map.h"
 #include "lib/string.h"

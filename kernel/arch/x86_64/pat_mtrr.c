@@ -1,8 +1,10 @@
 /*
- * pat_mtrr.c - memory types: the page attribute table, which we set, and the MTRRs, which we only read (Intel SDM volume 3, 12.11 and 12.12).
+ * pat_mtrr.c - memory types: the page attribute table, which we set, and the MTRRs, which we only read (Intel
+ * SDM volume 3, 12.11 and 12.12).
  *
- * The PAT gives each of the eight combinations of PAT, PCD and PWT in a page-table entry a type. Its first four are left as they are at reset, so that entries made
- * before it is programmed keep their meaning; the last becomes write-combining:
+ * The PAT gives each of the eight combinations of PAT, PCD and PWT in a page-table entry a type. Its first
+ * four are left as they are at reset, so that entries made before it is programmed keep their meaning; the
+ * last becomes write-combining:
  *
  *	index  0   1   2    3   4   5   6    7
  *	type   WB  WT  UC-  UC  WB  WT  UC-  WC
@@ -41,8 +43,8 @@ void memory_types_init(void)
 		wrmsr(MSR_PAT, PAT_VALUE);
 }
 
-/* Eleven registers of eight bytes each cover the first MiB: one of 64 KiB steps, two of 16 KiB, eight of 4 KiB. Byte n of a register, counted from the
- * lowest, is the type of its n-th step. */
+/* Eleven registers of eight bytes each cover the first MiB: one of 64 KiB steps, two of 16 KiB, eight of 4
+ * KiB. Byte n of a register, counted from the lowest, is the type of its n-th step. */
 static uint8_t fixed_type(paddr_t pa)
 {
 	uint32_t msr;

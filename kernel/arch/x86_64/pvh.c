@@ -1,7 +1,9 @@
 /*
- * pvh.c - the start info of Xen's direct boot ABI for HVM guests, as QEMU, Firecracker and Cloud Hypervisor give it.
+ * pvh.c - the start info of Xen's direct boot ABI for HVM guests, as QEMU, Firecracker and Cloud Hypervisor
+ * give it.
  *
- * Source of the layout: Xen, public header arch-x86/hvm/start_info.h, version 1. Version 0 has no memory map and is of no use to us.
+ * Source of the layout: Xen, public header arch-x86/hvm/start_info.h, version 1. Version 0 has no memory map
+ * and is of no use to us.
  */
 #include "arch/x86_64/boot_map.h"
 
@@ -53,7 +55,8 @@ static void pvh_modules(const struct pvh_start_info *si)
 	for (unsigned i = 0; i < n; i++) {
 		uint64_t room = m[i].cmdline ? string_room(m[i].cmdline) : 0;
 		if (m[i].size <= UINT64_MAX - m[i].start)
-			boot_add_module(m[i].start, m[i].start + m[i].size, boot_peek(m[i].cmdline, room), room);
+			boot_add_module(
+			    m[i].start, m[i].start + m[i].size, boot_peek(m[i].cmdline, room), room);
 	}
 }
 

@@ -1,13 +1,15 @@
 /*
  * smp.c - starting the other CPUs, and reaching them.
  *
- * A CPU is started by an INIT and a start-up interrupt that names a page below 1 MiB, where ap_start.S lies. Each CPU takes a number there; number n gets
- * stack n and becomes CPU n + 1, so numbers have no gaps whoever comes. CPUs are sent for one after another, in the order of the firmware's table: normally
- * number and table agree.
+ * A CPU is started by an INIT and a start-up interrupt that names a page below 1 MiB, where ap_start.S lies.
+ * Each CPU takes a number there; number n gets stack n and becomes CPU n + 1, so numbers have no gaps whoever
+ * comes. CPUs are sent for one after another, in the order of the firmware's table: normally number and table
+ * agree.
  *
- * Nothing waits for ever. A start-up interrupt can be lost (an emulated CPU that is slow to leave its reset misses it), so it is repeated until a number is taken; after
- * a bound the CPU is logged as missing. In the end the counter is set beyond the limit, under the same atomic operation that CPUs take numbers with:
- * who comes later stops in real mode, and who has a number is waited for.
+ * Nothing waits for ever. A start-up interrupt can be lost (an emulated CPU that is slow to leave its reset
+ * misses it), so it is repeated until a number is taken; after a bound the CPU is logged as missing. In the
+ * end the counter is set beyond the limit, under the same atomic operation that CPUs take numbers with: who
+ * comes later stops in real mode, and who has a number is waited for.
  *
  *	boot CPU                              starting CPU
  *	INIT to all; 10 ms
@@ -75,9 +77,11 @@ vaddr_t smp_stack_end(uint32_t cpu)
 	return cpu == 0 ? (vaddr_t)boot_stack_end : stack_ends[cpu - 1];
 }
 
-/* -- on the starting CPU ----------------------------------------------------------------------------------------- */
+/* -- on the starting CPU
+ * ----------------------------------------------------------------------------------------- */
 
-/* Between these two lines another CPU may change the kernel's tables without asking us; what we cached then goes. */
+/* Between these two lines another CPU may change the kernel's tables without asking us; what we cached then
+ * goes. */
 static void go_online(uint32_t id)
 {
 	atomic_fetch_or_explicit(&online, BIT(id), memory_order_seq_cst);
@@ -98,7 +102,8 @@ static void ap_main(uint32_t ticket)
 	upcall_cpu_main();
 }
 
-/* -- on the boot CPU --------------------------------------------------------------------------------------------- */
+/* -- on the boot CPU
+ * --------------------------------------------------------------------------------------------- */
 
 /* Records and stacks for up to `wanted` CPUs besides this one; returns how many there is memory for. */
 static unsigned prepare_cpus(unsigned wanted)

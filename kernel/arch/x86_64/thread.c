@@ -107,7 +107,8 @@ bool user_frame_sanitize(struct trap_frame *f)
 	return f->rip < USER_END;
 }
 
-/* Somebody put an address beyond user space into the frame: the thread faults there as if it had jumped. Called with interrupts disabled. */
+/* Somebody put an address beyond user space into the frame: the thread faults there as if it had jumped.
+ * Called with interrupts disabled. */
 void user_frame_refuse(struct trap_frame *f)
 {
 	uaddr_t rip = f->rip;

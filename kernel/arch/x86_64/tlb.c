@@ -1,11 +1,14 @@
 /*
  * tlb.c - which context a CPU has loaded, and shooting down translations on other CPUs.
  *
- * Loading. mmu_switch loads a context's root and keeps ctx->cpus, the set of CPUs that may hold its translations. A thread without a context borrows
- * what is loaded (lazy): the bit stays set. A lazy CPU that gets a request about the context it borrows does not flush, it leaves: it loads the kernel's
- * root, and is not asked again. mmu_destroy asks all CPUs that are left in the set to leave, and frees the tables when they have answered.
+ * Loading. mmu_switch loads a context's root and keeps ctx->cpus, the set of CPUs that may hold its
+ * translations. A thread without a context borrows what is loaded (lazy): the bit stays set. A lazy CPU that
+ * gets a request about the context it borrows does not flush, it leaves: it loads the kernel's root, and is
+ * not asked again. mmu_destroy asks all CPUs that are left in the set to leave, and frees the tables when
+ * they have answered.
  *
- * Shootdown. Each CPU has one request of its own, and a mailbox with a bit for each CPU that wants something of it:
+ * Shootdown. Each CPU has one request of its own, and a mailbox with a bit for each CPU that wants something
+ * of it:
  *
  *	CPU 2 flushes                                   CPU 0
  *	  own = {ctx, range}, unanswered = {0, 1}
@@ -14,8 +17,9 @@
  *	  flush here                                      clear bit 0 in own[2].unanswered
  *	  spin until unanswered is empty, answering requests to CPU 2 meanwhile
  *
- * No lock is involved, and whoever waits answers: two CPUs that shoot at each other, or a target that spins for a spinlock with interrupts disabled (spin_wait
- * polls), make progress. Only after all answers may frames and tables be reused.
+ * No lock is involved, and whoever waits answers: two CPUs that shoot at each other, or a target that spins
+ * for a spinlock with interrupts disabled (spin_wait polls), make progress. Only after all answers may frames
+ * and tables be reused.
  *
  * Ordering. The side that changes tables:      The side that loads them:
  *
@@ -23,15 +27,18 @@
  *	(2) full barrier                           (b) load CR3; walks begin
  *	(3) read ctx->cpus
  *
- * If (3) does not see the bit, then (a) comes after (3) in the order of all full barriers, so walks after (b) see (1): there is nothing stale to flush. If it
- * sees it, the CPU is asked. When a CPU leaves, it first loads another root, which drops its translations (none of them is global), and then clears its bit.
- * A CPU takes the request's bit with acquire and answers with release, so it reads the request that was written for it, and the tables and frames are
- * not freed before it is done with them.
+ * If (3) does not see the bit, then (a) comes after (3) in the order of all full barriers, so walks after (b)
+ * see (1): there is nothing stale to flush. If it sees it, the CPU is asked. When a CPU leaves, it first
+ * loads another root, which drops its translations (none of them is global), and then clears its bit. A CPU
+ * takes the request's bit with acquire and answers with release, so it reads the request that was written for
+ * it, and the tables and frames are not freed before it is done with them.
  *
- * The kernel half concerns all CPUs that are online. A CPU that comes online sets its bit in the online set first and then flushes everything, for the same reason.
+ * The kernel half concerns all CPUs that are online. A CPU that comes online sets its bit in the online set
+ * first and then flushes everything, for the same reason.
  *
- * A paging-structure cache may hold a table that was unlinked. INVLPG drops all of its entries of the current address space whatever the address (Intel SDM
- * volume 3, 4.10.4.1), and so does a load of CR3; so the flush of the range that a table served is enough before it is freed.
+ * A paging-structure cache may hold a table that was unlinked. INVLPG drops all of its entries of the current
+ * address space whatever the address (Intel SDM volume 3, 4.10.4.1), and so does a load of CR3; so the flush
+ * of the range that a table served is enough before it is freed.
  */
 #include "arch/mmu.h"
 #include "arch/clock.h"
@@ -48,7 +55,8 @@ enum {
 	ANSWER_SECONDS = 30, /* a CPU that does not answer for so long never will */
 };
 
-/* (C) the CPU itself, with interrupts disabled; (A) atomic; (O) the CPU itself, while its `unanswered` is 0 (others read it while it is not). */
+/* (C) the CPU itself, with interrupts disabled; (A) atomic; (O) the CPU itself, while its `unanswered` is 0
+ * (others read it while it is not). */
 struct tlb_cpu {
 	_Atomic uint64_t mailbox;           /* (A) CPUs whose request this one has to answer */
 	_Atomic uint64_t unanswered;        /* (A) CPUs that have not answered this one's request */
@@ -78,7 +86,8 @@ void tlb_get_stats(uint32_t cpu, struct tlb_stats *out)
 	*out = tlb_cpus[cpu].stats;
 }
 
-/* -- loading ----------------------------------------------------------------------------------------------------- */
+/* -- loading
+ * ----------------------------------------------------------------------------------------------------- */
 
 /* Load `next` (NULL: the kernel's root) instead of whatever is loaded. Interrupts disabled. */
 static void load_context(struct tlb_cpu *t, struct mmu_context *next)
@@ -103,7 +112,8 @@ void mmu_switch(struct mmu_context *ctx)
 	load_context(t, ctx == &kernel_mmu ? NULL : ctx);
 }
 
-/* -- flushing this CPU ------------------------------------------------------------------------------------------- */
+/* -- flushing this CPU
+ * ------------------------------------------------------------------------------------------- */
 
 static inline void invlpg(vaddr_t va)
 {
@@ -148,7 +158,8 @@ static void obey(struct tlb_cpu *t, struct mmu_context *ctx, vaddr_t start, vadd
 	}
 }
 
-/* -- requests ---------------------------------------------------------------------------------------------------- */
+/* -- requests
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void answer(struct tlb_cpu *t, struct tlb_cpu *from)
 {

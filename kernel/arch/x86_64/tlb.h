@@ -4,7 +4,8 @@
 
 struct mmu_context;
 
-/* Answer what other CPUs ask of this one. Called by the request interrupt; spin loops come through cpu_poll_requests(). */
+/* Answer what other CPUs ask of this one. Called by the request interrupt; spin loops come through
+ * cpu_poll_requests(). */
 void tlb_answer_requests(void);
 /* Every CPU that has ctx loaded loads the kernel's own root instead; ctx->cpus is empty afterwards. */
 void tlb_leave_everywhere(struct mmu_context *ctx);

@@ -1,9 +1,10 @@
 /*
  * topology.c - which CPUs and interrupt controllers there are.
  *
- * Three sources, in this order: ACPI's MADT (ACPI 6.4, 5.2.12); the MP table (Intel MultiProcessor Specification 1.4, chapter 4), which small virtual
- * machines without ACPI still have; and nothing at all, which means one CPU and the controllers where every PC has them. Tables come from
- * firmware: every length is checked against the table's end before it is believed.
+ * Three sources, in this order: ACPI's MADT (ACPI 6.4, 5.2.12); the MP table (Intel MultiProcessor
+ * Specification 1.4, chapter 4), which small virtual machines without ACPI still have; and nothing at all,
+ * which means one CPU and the controllers where every PC has them. Tables come from firmware: every length is
+ * checked against the table's end before it is believed.
  */
 #include "arch/x86_64/apic.h"
 #include "dev/acpi.h"
@@ -40,7 +41,8 @@ static void add_ioapic(paddr_t base, uint32_t gsi_base)
 		    (struct ioapic_info){.base = base, .gsi_base = gsi_base};
 }
 
-/* Polarity and trigger as both tables encode them (MPS 1.4, table 4-10): 0 means as the bus has it, and ISA is edge, active high. */
+/* Polarity and trigger as both tables encode them (MPS 1.4, table 4-10): 0 means as the bus has it, and ISA
+ * is edge, active high. */
 static void set_isa_route(unsigned isa, uint32_t gsi, uint16_t flags)
 {
 	if (isa >= ISA_LINES)
@@ -63,7 +65,8 @@ static void set_defaults(uint32_t boot_apic_id)
 		set_isa_route(i, i, 0);
 }
 
-/* -- MADT -------------------------------------------------------------------------------------------------------- */
+/* -- MADT
+ * -------------------------------------------------------------------------------------------------------- */
 
 enum { CPU_USABLE = 1 << 0 };
 
@@ -113,7 +116,8 @@ static bool read_madt(void)
 	return acpi_madt_for_each(madt_entry, NULL);
 }
 
-/* -- MP table ---------------------------------------------------------------------------------------------------- */
+/* -- MP table
+ * ---------------------------------------------------------------------------------------------------- */
 
 enum mp_type { MP_CPU = 0, MP_BUS = 1, MP_IOAPIC = 2, MP_IRQ = 3, MP_LINT = 4 };
 

@@ -1,11 +1,14 @@
 /*
  * trap.c - what the entries of entry.S call.
  *
- * Page faults are the ones that matter for speed: from user mode straight to upcall_page_fault, from the kernel by way of the exception table.
+ * Page faults are the ones that matter for speed: from user mode straight to upcall_page_fault, from the
+ * kernel by way of the exception table.
  *
- * A fault in kernel mode is legal in exactly one case: an instruction of the exception table that touches a user address. Its page is faulted in (interrupts on, may
- * sleep) and the instruction tried again, or execution goes on at the fixup. Everything else in kernel mode is a panic: user addresses from any other instruction,
- * kernel addresses from any instruction, instruction fetches from user pages, reserved bits in a table.
+ * A fault in kernel mode is legal in exactly one case: an instruction of the exception table that touches a
+ * user address. Its page is faulted in (interrupts on, may sleep) and the instruction tried again, or
+ * execution goes on at the fixup. Everything else in kernel mode is a panic: user addresses from any other
+ * instruction, kernel addresses from any instruction, instruction fetches from user pages, reserved bits in a
+ * table.
  */
 #include "arch/mmu.h"
 #include "arch/upcall.h"
@@ -55,7 +58,8 @@ void trap_init(void)
 		    .offset_low = (uint16_t)stub,
 		    .selector = SEL_KERNEL_CODE,
 		    .ist = (uint8_t)ist_of(v),
-		    /* INT3 is the only gate that user code may name: `int $0x80` and its like are general protection faults. */
+		    /* INT3 is the only gate that user code may name: `int $0x80` and its like are general
+		     * protection faults. */
 		    .type = v == VECTOR_BREAKPOINT ? GATE_INTERRUPT | GATE_USER : GATE_INTERRUPT,
 		    .offset_mid = (uint16_t)(stub >> 16),
 		    .offset_high = (uint32_t)(stub >> 32),
@@ -141,7 +145,8 @@ void trap_user(struct trap_frame *f)
 		exception_user(f);
 }
 
-/* May the kernel code that faulted sleep for the page? Early at boot there is no thread, and usercopy_atomic sections say no. */
+/* May the kernel code that faulted sleep for the page? Early at boot there is no thread, and usercopy_atomic
+ * sections say no. */
 static bool may_resolve(const struct trap_frame *f)
 {
 	struct thread *t = current_thread();
@@ -223,7 +228,8 @@ void trap_kernel(struct trap_frame *f)
 	}
 }
 
-/* NMI, double fault, machine check, debug trap in kernel mode: on an interrupt stack, anything may be held. */
+/* NMI, double fault, machine check, debug trap in kernel mode: on an interrupt stack, anything may be held.
+ */
 void trap_paranoid(struct trap_frame *f)
 {
 	switch (f->vector) {
@@ -232,7 +238,8 @@ void trap_paranoid(struct trap_frame *f)
 			dump_nmi(f);
 		return;
 	case VECTOR_DEBUG:
-		/* No breakpoint is ever set, and FMASK and gates clear TF; so this is a flag that came along by a way we do not know. Go on without it. */
+		/* No breakpoint is ever set, and FMASK and gates clear TF; so this is a flag that came along
+		 * by a way we do not know. Go on without it. */
 		debug_status_take();
 		f->rflags &= ~(uint64_t)RFLAGS_TF;
 		return;

@@ -11,8 +11,8 @@ static struct thread *_Atomic expecting; /* the thread that waits for an excepti
 static struct trap_info caught;
 static uint64_t resume_rsp;
 
-/* switch.S: call fn(arg) with the callee-saved registers on the stack below *rsp. Returns false when fn does, true when somebody goes to trap_expect_resume with that
- * stack pointer. */
+/* switch.S: call fn(arg) with the callee-saved registers on the stack below *rsp. Returns false when fn does,
+ * true when somebody goes to trap_expect_resume with that stack pointer. */
 bool trap_expect_call(void (*fn)(void *arg), void *arg, uint64_t *rsp);
 extern char trap_expect_resume[];
 
@@ -38,7 +38,8 @@ bool trap_expect_catch(struct trap_frame *f, vaddr_t addr)
 
 	if (!t || t != current_thread())
 		return false;
-	caught = (struct trap_info){.vector = (unsigned)f->vector, .error = f->error, .addr = addr, .pc = f->rip};
+	caught =
+	    (struct trap_info){.vector = (unsigned)f->vector, .error = f->error, .addr = addr, .pc = f->rip};
 	f->rip = (uint64_t)trap_expect_resume;
 	f->rsp = resume_rsp;
 	f->rflags &= ~(uint64_t)(RFLAGS_AC | RFLAGS_DF);

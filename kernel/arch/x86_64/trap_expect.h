@@ -13,8 +13,8 @@ struct trap_info {
 };
 
 #ifdef CONFIG_TEST
-/* Call fn(arg) and catch the first exception that would be a panic: true, and *info tells it. fn is abandoned where it faulted: it must hold nothing. False: fn
- * returned. One thread at a time. */
+/* Call fn(arg) and catch the first exception that would be a panic: true, and *info tells it. fn is abandoned
+ * where it faulted: it must hold nothing. False: fn returned. One thread at a time. */
 bool trap_expect(void (*fn)(void *arg), void *arg, struct trap_info *info);
 /* How many NMIs to come are the test's own and only counted down. */
 extern _Atomic uint32_t trap_expected_nmis;

@@ -1,6 +1,7 @@
 /*
- * usercopy.c - arch/usercopy.h: confine the range to user space, then let usercopy.S do the access. What lies beyond USER_END counts as not copied; what lies below
- * USER_START is never mapped and faults by itself, but is refused here so that the fault path sees user addresses only.
+ * usercopy.c - arch/usercopy.h: confine the range to user space, then let usercopy.S do the access. What lies
+ * beyond USER_END counts as not copied; what lies below USER_START is never mapped and faults by itself, but
+ * is refused here so that the fault path sees user addresses only.
  */
 #include "arch/usercopy.h"
 #include "arch/mmu.h"

@@ -1,5 +1,6 @@
 #pragma once
-/* usercopy.h - the functions of usercopy.S; see there. Pointers to user memory end here: nobody else makes them. */
+/* usercopy.h - the functions of usercopy.S; see there. Pointers to user memory end here: nobody else makes
+ * them. */
 #include "lib/types.h"
 #include "machine/peek.h"
 

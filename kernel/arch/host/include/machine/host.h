@@ -26,9 +26,11 @@ void host_cpu_exit(void);
 /* This CPU does nothing for a while (it waits in the host): others may answer its requests for it. */
 void host_cpu_idle(void);
 void host_cpu_resume(void);
-/* Run fn(arg, i) for i = 0 ... n - 1, each on a CPU (thread) of its own, number i + 1, and wait for all. Called on CPU 0. */
+/* Run fn(arg, i) for i = 0 ... n - 1, each on a CPU (thread) of its own, number i + 1, and wait for all.
+ * Called on CPU 0. */
 void host_run_cpus(unsigned n, void (*fn)(void *arg, unsigned i), void *arg);
-/* Not 0: about one in host_chaos changes of the preemption count (so, locks taken or given back) lets other CPUs run and answers their requests. */
+/* Not 0: about one in host_chaos changes of the preemption count (so, locks taken or given back) lets other
+ * CPUs run and answers their requests. */
 extern unsigned host_chaos;
 /* Make s the space of the current thread, as a switch to a thread of that space would. NULL: none. */
 void host_use_space(struct vm_space *s);

@@ -2,7 +2,8 @@
 /*
  * cpu.h (x86-64) - the inline half of arch/cpu.h, and the instructions that C cannot say.
  *
- * Per-CPU data: while the kernel runs, GS points to struct cpu (kern/cpu.h); the offsets used here are asserted there.
+ * Per-CPU data: while the kernel runs, GS points to struct cpu (kern/cpu.h); the offsets used here are
+ * asserted there.
  */
 #include "lib/types.h"
 
@@ -26,8 +27,8 @@ enum rflags {
 	RFLAGS_AC = 1 << 18,
 	RFLAGS_ID = 1 << 21,
 	/* What user space may set for itself; everything else is forced when a frame is loaded from it. */
-	RFLAGS_USER = RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_TF | RFLAGS_DF | RFLAGS_OF |
-	    RFLAGS_NT | RFLAGS_RF | RFLAGS_AC | RFLAGS_ID,
+	RFLAGS_USER = RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_TF | RFLAGS_DF |
+		      RFLAGS_OF | RFLAGS_NT | RFLAGS_RF | RFLAGS_AC | RFLAGS_ID,
 };
 
 enum cr_bits {
@@ -71,7 +72,8 @@ struct cpu_features {
 	char model[49];
 	uint32_t family, model_number, stepping;
 	unsigned physical_bits, virtual_bits;
-	bool nx, pge, pat, mtrr, gib_pages, smep, smap, umip, fsgsbase, xsave, xsaveopt, rdtscp, erms, rdrand, x2apic;
+	bool nx, pge, pat, mtrr, gib_pages, smep, smap, umip, fsgsbase, xsave, xsaveopt, rdtscp, erms, rdrand,
+	    x2apic;
 	bool tsc_deadline, invariant_tsc, arat, hypervisor;
 };
 extern struct cpu_features cpu_features;
@@ -200,19 +202,21 @@ static inline void wrmsr(uint32_t msr, uint64_t v)
 }
 static inline void cpuid(uint32_t leaf, uint32_t sub, uint32_t out[4])
 {
-	__asm__ volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3]) : "a"(leaf), "c"(sub));
+	__asm__ volatile("cpuid"
+			 : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3])
+			 : "a"(leaf), "c"(sub));
 }
 
-#define DEFINE_CONTROL_REGISTER(name)                                                                                 \
-	static inline uint64_t read_##name(void)                                                                      \
-	{                                                                                                             \
-		uint64_t v;                                                                                           \
-		__asm__ volatile("movq %%" #name ", %0" : "=r"(v) : : "memory");                                      \
-		return v;                                                                                             \
-	}                                                                                                             \
-	static inline void write_##name(uint64_t v)                                                                   \
-	{                                                                                                             \
-		__asm__ volatile("movq %0, %%" #name : : "r"(v) : "memory");                                          \
+#define DEFINE_CONTROL_REGISTER(name)                                                                        \
+	static inline uint64_t read_##name(void)                                                             \
+	{                                                                                                    \
+		uint64_t v;                                                                                  \
+		__asm__ volatile("movq %%" #name ", %0" : "=r"(v) : : "memory");                             \
+		return v;                                                                                    \
+	}                                                                                                    \
+	static inline void write_##name(uint64_t v)                                                          \
+	{                                                                                                    \
+		__asm__ volatile("movq %0, %%" #name : : "r"(v) : "memory");                                 \
 	}
 DEFINE_CONTROL_REGISTER(cr0)
 DEFINE_CONTROL_REGISTER(cr2)

@@ -1,7 +1,7 @@
 #pragma once
 /*
- * desc.h - segment selectors, in an order that syscall/sysret demand: SYSCALL loads CS = STAR[47:32], SS = that + 8;
- * SYSRET loads SS = STAR[63:48] + 8, CS = STAR[63:48] + 16. Included by assembly.
+ * desc.h - segment selectors, in an order that syscall/sysret demand: SYSCALL loads CS = STAR[47:32], SS =
+ * that + 8; SYSRET loads SS = STAR[63:48] + 8, CS = STAR[63:48] + 16. Included by assembly.
  */
 #define SEL_KERNEL_CODE 0x08
 #define SEL_KERNEL_DATA 0x10

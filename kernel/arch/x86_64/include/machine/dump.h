@@ -1,12 +1,14 @@
 #pragma once
 /*
- * dump.h - the processor's part of a panic: registers, descriptors, stopping the other CPUs. See dump.c and debug/panic.c.
+ * dump.h - the processor's part of a panic: registers, descriptors, stopping the other CPUs. See dump.c and
+ * debug/panic.c.
  */
 #include "machine/trap.h"
 
 typedef void dump_print(const char *fmt, ...) PRINTF(1, 2);
 
-/* Panic in the context of an exception: its registers are printed and the backtrace starts there. Defined in debug/panic.c. */
+/* Panic in the context of an exception: its registers are printed and the backtrace starts there. Defined in
+ * debug/panic.c. */
 NORETURN void trap_panic(struct trap_frame *f, const char *fmt, ...) PRINTF(2, 3);
 /* Write text to the serial port at once. */
 void dump_write(void *ctx, const char *s, size_t n);
@@ -25,4 +27,8 @@ NORETURN void dump_answer(struct trap_frame *f);
 /* End QEMU with `status`, or stop for ever where there is no isa-debug-exit. Interrupts disabled. */
 NORETURN void dump_exit(uint8_t status);
 
-enum { DUMP_EXIT_CLEAN = 0x10, DUMP_EXIT_FAILED = 0x11, DUMP_EXIT_PANIC = 0x2f }; /* QEMU ends with twice that plus 1 */
+enum {
+	DUMP_EXIT_CLEAN = 0x10,
+	DUMP_EXIT_FAILED = 0x11,
+	DUMP_EXIT_PANIC = 0x2f
+}; /* QEMU ends with twice that plus 1 */

@@ -1,6 +1,7 @@
 #pragma once
 /*
- * fpu.h - x87, SSE and AVX state of user threads. The kernel itself is compiled without; so the state is touched by thread switches, fork, exec and signals only.
+ * fpu.h - x87, SSE and AVX state of user threads. The kernel itself is compiled without; so the state is
+ * touched by thread switches, fork, exec and signals only.
  */
 #include "lib/err.h"
 
@@ -17,5 +18,6 @@ void fpu_reset(struct fpu_area *a);
 /* Registers to area and back. */
 void fpu_save(struct fpu_area *a);
 void fpu_load(const struct fpu_area *a);
-/* Is this a state that fpu_load takes without a fault? For states that come from user space (signal frames): clears what would fault, where that is enough. */
+/* Is this a state that fpu_load takes without a fault? For states that come from user space (signal frames):
+ * clears what would fault, where that is enough. */
 bool fpu_sanitize(struct fpu_area *a);

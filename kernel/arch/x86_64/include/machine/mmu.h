@@ -3,8 +3,8 @@
  * mmu.h (x86-64) - address-space layout and the MMU context of four-level paging.
  *
  *	0x0000000000001000  user space, up to USER_END; the last page below the non-canonical hole is never
- *mapped: a `syscall` there would return to a non-canonical address 0xffff800000000000  direct map of all RAM
- *(2 MiB / 1 GiB pages, no-execute, global) 0xffffc00000000000  page records, backed only where RAM exists
+ * mapped: a `syscall` there would return to a non-canonical address 0xffff800000000000  direct map of all RAM
+ * (2 MiB / 1 GiB pages, no-execute, global) 0xffffc00000000000  page records, backed only where RAM exists
  *	0xffffd00000000000  kernel VA arena, one slot of the root (512 GiB)
  *	0xffffffff80000000  kernel image
  */

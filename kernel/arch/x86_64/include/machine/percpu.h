@@ -1,14 +1,14 @@
 #pragma once
 /*
- * percpu.h (x86-64) - what the port keeps for each CPU: descriptor tables, stacks of the interrupt stack table, and two words that the system-call entry needs
- * before it has a register to spare.
+ * percpu.h (x86-64) - what the port keeps for each CPU: descriptor tables, stacks of the interrupt stack
+ * table, and two words that the system-call entry needs before it has a register to spare.
  */
-#define PERCPU_SELF          0 /* %gs:..., see kern/cpu.h */
-#define PERCPU_CURRENT       16
-#define PERCPU_NEED_RESCHED  24
-#define PERCPU_IRQ_DEPTH     28
-#define PERCPU_USER_RSP      32 /* struct arch_cpu starts here */
-#define PERCPU_KERNEL_RSP    40
+#define PERCPU_SELF         0 /* %gs:..., see kern/cpu.h */
+#define PERCPU_CURRENT      16
+#define PERCPU_NEED_RESCHED 24
+#define PERCPU_IRQ_DEPTH    28
+#define PERCPU_USER_RSP     32 /* struct arch_cpu starts here */
+#define PERCPU_KERNEL_RSP   40
 
 #ifndef __ASSEMBLER__
 #include "lib/types.h"
@@ -27,8 +27,8 @@ struct tss {
 _Static_assert(sizeof(struct tss) == 104, "the hardware's layout");
 
 struct arch_cpu {
-	uint64_t user_rsp;    /* user stack pointer between SYSCALL and the first push */
-	uint64_t kernel_rsp;  /* end of the current thread's kernel stack; tss.rsp[0] has the same */
+	uint64_t user_rsp;   /* user stack pointer between SYSCALL and the first push */
+	uint64_t kernel_rsp; /* end of the current thread's kernel stack; tss.rsp[0] has the same */
 	struct tss tss;
 	uint64_t gdt[GDT_ENTRIES];
 	uint32_t apic_id;

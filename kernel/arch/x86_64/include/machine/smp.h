@@ -1,6 +1,7 @@
 #pragma once
 /*
- * smp.h - processors, interrupt controllers and time, as the parts of the port see them. Nobody outside arch/x86_64, init/ and tests includes it.
+ * smp.h - processors, interrupt controllers and time, as the parts of the port see them. Nobody outside
+ * arch/x86_64, init/ and tests includes it.
  *
  * Order at boot, on the boot CPU with interrupts disabled:
  *
@@ -26,7 +27,8 @@ enum vectors {
 
 /* mmu.c */
 void mmu_boot_init(void);
-/* Map the frame at pa to the address pa, executable, in the tables of boot_root alone; and take it away again. For the code that starts CPUs. */
+/* Map the frame at pa to the address pa, executable, in the tables of boot_root alone; and take it away
+ * again. For the code that starts CPUs. */
 MUST_CHECK err_t mmu_identity_enter(paddr_t pa);
 void mmu_identity_leave(paddr_t pa);
 
@@ -34,13 +36,15 @@ void mmu_identity_leave(paddr_t pa);
 void memory_types_init(void);
 /* Log what the MTRRs say (boot CPU). */
 void mtrr_log(void);
-/* Memory type of the fixed-range MTRRs that covers pa < 1 MiB; UINT8_MAX if they are not there or not enabled. */
+/* Memory type of the fixed-range MTRRs that covers pa < 1 MiB; UINT8_MAX if they are not there or not
+ * enabled. */
 uint8_t mtrr_fixed_type(paddr_t pa);
 
 /* irq.c: find and set up all interrupt controllers. Boot CPU. */
 void irq_init(void);
 
-/* Send an NMI to every other CPU that is up: panic stops them so. Takes no lock. Nothing happens before irq_init. */
+/* Send an NMI to every other CPU that is up: panic stops them so. Takes no lock. Nothing happens before
+ * irq_init. */
 void smp_nmi_others(void);
 /* End of the stack that the CPU started on: its idle thread's. */
 vaddr_t smp_stack_end(uint32_t cpu);
@@ -49,7 +53,8 @@ vaddr_t smp_stack_end(uint32_t cpu);
 void clock_init(void);
 /* The timer interrupt came. */
 void clock_interrupt(void);
-/* Is the clock of a starting CPU behind or ahead of the boot CPU's? Both sides call it at the same time; the result is corrected for. */
+/* Is the clock of a starting CPU behind or ahead of the boot CPU's? Both sides call it at the same time; the
+ * result is corrected for. */
 void clock_sync_source(uint32_t target);
 void clock_sync_target(void);
 /* Cycles of the time-stamp counter in a second; where the figure came from. */

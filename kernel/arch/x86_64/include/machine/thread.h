@@ -2,8 +2,9 @@
 /*
  * thread.h (x86-64) - saved context of a thread, and how threads get to user mode.
  *
- * A thread that is not running has its callee-saved registers on its kernel stack, under arch.rsp. User registers lie in the trap frame at the end of the kernel
- * stack. The FPU state and the FS and GS bases are switched with the thread, eagerly, if it has an FPU area: only user threads have one, the kernel itself
+ * A thread that is not running has its callee-saved registers on its kernel stack, under arch.rsp. User
+ * registers lie in the trap frame at the end of the kernel stack. The FPU state and the FS and GS bases are
+ * switched with the thread, eagerly, if it has an FPU area: only user threads have one, the kernel itself
  * never uses the FPU.
  */
 #include "machine/trap.h"
