@@ -297,7 +297,7 @@ static unsigned count_slow(struct disk *k, nsec_t now)
 	unsigned slow = 0;
 	list_for_each (it, &k->busy_slots) {
 		struct slot *s = list_entry(it, struct slot, link);
-		if (s->told || now - s->started < SLOW)
+		if (s->told || now < s->started + SLOW) /* it may have started after `now` */
 			continue;
 		s->told = true;
 		slow++;
