@@ -78,6 +78,14 @@ static err_t request(
 	return block_wait(&r);
 }
 
+/* The emulator fails the first flush of all, whichever test makes it, and no other. */
+static void check_flush(struct block_device *b)
+{
+	static bool told;
+	KT_CHECK_EQ(block_flush(b), has_errors() && !told ? -EIO : 0);
+	told = true;
+}
+
 KTEST(blk_pattern)
 {
 	enum { PIECE = 64 };
@@ -332,10 +340,10 @@ KTEST(blk_errors)
 		return b ? kt_skip("no errors are injected") : (void)0;
 	struct page *page = frame_alloc(PAGE_KERNEL, FRAME_ZERO);
 	KT_REQUIRE(page);
+	check_flush(b);
+	check_flush(b);
 	uint64_t before = load_relaxed(&b->errors);
 	struct block_segment s = {page, 0, SECTOR_SIZE};
-	KT_CHECK_EQ(block_flush(b), -EIO); /* the first one fails, once */
-	KT_CHECK_EQ(block_flush(b), 0);
 	for (unsigned i = 0; i < 3; i++) {
 		KT_CHECK_EQ(request(b, BLOCK_READ, BAD_READ, &s, 1), -EIO);
 		KT_CHECK_EQ(request(b, BLOCK_READ, BAD_READ + 1, &s, 1), 0);
@@ -345,7 +353,7 @@ KTEST(blk_errors)
 	}
 	KT_CHECK_EQ(request(b, BLOCK_WRITE, FULL_WRITE, &s, 1), -EIO); /* no space, once */
 	KT_CHECK_EQ(request(b, BLOCK_WRITE, FULL_WRITE, &s, 1), 0);
-	KT_CHECK_EQ(load_relaxed(&b->errors) - before, 1 + 3 * 3 + 1);
+	KT_CHECK_EQ(load_relaxed(&b->errors) - before, 3 * 3 + 1);
 	frame_free(page);
 }
 
@@ -358,7 +366,7 @@ KTEST(blk_flush)
 	KT_REQUIRE(page);
 	char *p = page_to_virt(page);
 	KT_CHECK(b->has_cache);
-	KT_CHECK_EQ(block_flush(b), 0);
+	check_flush(b);
 	fill(p, FREE_FIRST, 1, 8);
 	KT_CHECK_EQ(write_durably(b, FREE_FIRST, page), 0);
 	memset(p, 0, SECTOR_SIZE);
@@ -377,6 +385,7 @@ KTEST(blk_discard)
 	uint64_t *p = kmalloc(N * SECTOR_SIZE), sum = 0;
 	struct block_request r;
 	KT_REQUIRE(p);
+	check_flush(b);
 	fill(p, AT, N, 9);
 	KT_CHECK_EQ(block_write(b, AT, p, N * SECTOR_SIZE), 0);
 	block_request_init(&r, BLOCK_WRITE_ZEROES, AT);
@@ -423,6 +432,6 @@ KTEST(blk_mark)
 	}
 	fill(p, DISK_SECTORS - 1, 1, 2);
 	KT_CHECK_EQ(block_write(b, DISK_SECTORS - 1, p, SECTOR_SIZE), 0);
-	KT_CHECK_EQ(block_flush(b), 0);
+	check_flush(b);
 	kfree(p);
 }
