@@ -19,9 +19,11 @@ void desc_table_get(struct desc_table *t);
 void desc_table_put(struct desc_table *t);
 
 /* Put an object into the lowest free slot >= min and < limit; the caller keeps its own reference. Returns the descriptor, -EMFILE, -ENOMEM. */
-MUST_CHECK int desc_install(struct desc_table *t, struct kobject *o, uint32_t rights, bool cloexec, int min, int limit);
+MUST_CHECK int desc_install(
+    struct desc_table *t, struct kobject *o, uint32_t rights, bool cloexec, int min, int limit);
 /* Put it at exactly `fd` (dup2, dup3), closing what is there. -EBADF (out of range), -ENOMEM. */
-MUST_CHECK err_t desc_install_at(struct desc_table *t, int fd, struct kobject *o, uint32_t rights, bool cloexec, int limit);
+MUST_CHECK err_t desc_install_at(
+    struct desc_table *t, int fd, struct kobject *o, uint32_t rights, bool cloexec, int limit);
 /* The object at fd, with a reference; *rights may be NULL. -EBADF. */
 MUST_CHECK err_t desc_lookup(struct desc_table *t, int fd, struct kobject **out, uint32_t *rights);
 MUST_CHECK err_t desc_close(struct desc_table *t, int fd);

@@ -6,16 +6,28 @@
  * object is told (on_no_descriptors: a pipe end closes, a file is flushed); when the last reference goes, it is destroyed.
  *
  * Object signals are level state, 64 bits: 0-15 common, 16-47 by type, 48-63 for users. Everything that waits - object_wait, poll,
- * select, epoll, blocking reads - observes them. An observer is told, under the object's lock, whenever a signal of its mask is set.
+ * select, epoll, blocking reads - observes them. An observer is told, under the object's lock, whenever a signal of its mask is set, also when it was set
+ * already (more data in a readable pipe: an edge-triggered poll wants to know).
  *
  * Letters: (K) the object's lock; (C) constant after creation; (A) atomic
  */
-#include "kern/spinlock.h"
+#include "kern/waitq.h"
 #include "lib/err.h"
 #include "lib/list.h"
 #include "lib/refcount.h"
 
-enum kobject_type { KO_FILE, KO_CHANNEL, KO_VMO, KO_PROCESS, KO_THREAD, KO_ENDPOINT, KO_IRQ, KO_SYSTEM, KO_EVENT, KO_TYPES };
+enum kobject_type {
+	KO_FILE,
+	KO_CHANNEL,
+	KO_VMO,
+	KO_PROCESS,
+	KO_THREAD,
+	KO_ENDPOINT,
+	KO_IRQ,
+	KO_SYSTEM,
+	KO_EVENT,
+	KO_TYPES
+};
 
 enum object_signals {
 	SIGNAL_READABLE = 1 << 0,
@@ -86,4 +98,5 @@ uint64_t kobject_signals(struct kobject *o);
 void kobject_observe(struct kobject *o, struct observer *ob, uint64_t mask);
 void kobject_unobserve(struct observer *ob);
 /* Sleep until any signal of the mask is set or the monotonic deadline passes. *seen gets all signals. 0, -ETIMEDOUT, -EINTR. */
-MUST_CHECK err_t kobject_wait(struct kobject *o, uint64_t mask, nsec_t deadline, unsigned wait_flags, uint64_t *seen);
+MUST_CHECK err_t kobject_wait(
+    struct kobject *o, uint64_t mask, nsec_t deadline, unsigned wait_flags, uint64_t *seen);
