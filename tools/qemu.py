@@ -23,6 +23,8 @@ import sys
 import tempfile
 import time
 
+import scratch_disk
+
 CLEAN, FAILED, PANIC = 33, 35, 95
 ENDS = {CLEAN: "cleanly", FAILED: "with failed tests", PANIC: "with a panic"}
 OVMF = "/usr/share/OVMF"
@@ -61,6 +63,7 @@ def arguments():
     test.add_argument("--retries", type=int, default=0, help="further tries if not a single byte arrived")
     test.add_argument("--expect", choices=["clean", "fail", "panic", "hang"], default="clean")
     test.add_argument("--expect-log", action=ExpectLog, default=[], metavar="REGEX", help="must match in the log of the boot before it")
+    test.add_argument("--disk", default="", help="attach a scratch disk, and check it after the boot: see scratch_disk.py")
     test.add_argument("--host-mem", type=float, default=0, help="GiB that the host must have free, else the test is skipped")
     return parser.parse_args()
 
@@ -122,6 +125,8 @@ class Guest:
         self.opts = opts
         self.qmp_path = os.path.join(scratch, "qmp")
         args = command_line(opts, append, scratch) + ["-serial", "stdio", "-qmp", f"unix:{self.qmp_path},server=on,wait=off"]
+        if opts.disk:
+            args += scratch_disk.attach(opts.machine, opts.disk.split(","), scratch)
         self.log_path = log_path
         self.log = open(log_path, "wb")
         self.errors = open(log_path + ".qemu", "wb")
@@ -274,6 +279,9 @@ def boot(tap, opts, append, patterns, log_path, scratch):
         if "test=" in append:
             tap.point(planned > 0, "the tests ran")
     log_checks(tap, patterns, lines)
+    if opts.disk:
+        wrong = scratch_disk.differences(scratch)
+        tap.point(not wrong, "; ".join(["the disk afterwards", *wrong]))
     how, words = ending(status, late)
     tap.point(how == opts.expect, f"{append}: {words}")
     tap.note(f"{time.monotonic() - guest.started:.1f} s")

@@ -75,3 +75,26 @@ MUST_CHECK err_t pci_get_bar(struct pci_address at, unsigned i, struct pci_bar *
  * free vector. */
 MUST_CHECK err_t pci_msi_connect(struct pci_address at, irq_handler *handler, void *arg, struct pci_msi *out);
 void pci_msi_disconnect(struct pci_address at, struct pci_msi *msi);
+
+/*
+ * MSI-X: a table of messages in the device's memory, each of which can be connected on its own.
+ */
+struct pci_msix {
+	struct pci_address at;
+	uint8_t capability;
+	unsigned count;           /* entries of the table */
+	volatile uint32_t *table; /* four words each */
+	void *map;                /* of the base address register that the table is in */
+};
+
+/* Map base address register i, memory, uncached; give it an address first if firmware has not (bus 0 only), and let the device answer there.
+ * At boot, before devices run. -ENOENT: no such register; -ENOTSUP: it is for ports; -ENOSPC: no room; -ENOMEM. Unmapped by kva_unmap_phys. */
+MUST_CHECK err_t pci_map_bar(struct pci_address at, unsigned i, volatile char **out, uint64_t *len);
+/* Get at the device's message table, all masked, and enable MSI-X. -ENOTSUP: it has none. */
+MUST_CHECK err_t pci_msix_open(struct pci_address at, struct pci_msix *out);
+/* Connect entry `i` to handler(arg) and unmask it. -ENOSPC: no free vector, or no such entry. */
+MUST_CHECK err_t pci_msix_connect(struct pci_msix *m, unsigned i, irq_handler *handler, void *arg);
+/* Undo that: the handler does not run any more. */
+void pci_msix_disconnect(struct pci_msix *m, unsigned i);
+/* Disable MSI-X; every entry was disconnected. */
+void pci_msix_close(struct pci_msix *m);

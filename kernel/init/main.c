@@ -20,6 +20,7 @@
 #include "dev/console.h"
 #include "dev/pci.h"
 #include "dev/rtc.h"
+#include "dev/virtio.h"
 #include "fs/initrd.h"
 #include "kern/log.h"
 #include "kern/random.h"
@@ -126,6 +127,7 @@ static void main_thread_fn(UNUSED void *arg)
 	smp_start();   /* the other CPUs; first, so that all that follows finds them */
 	rtc_init();    /* time of day: needs the clock */
 	random_init(); /* before the first program: its stack protector wants bytes */
+	virtio_init(); /* disks: their interrupts and timers work */
 	proc_init();   /* starts the reaper thread */
 	sys_io_init(); /* before the first write */
 	initrd_init(); /* files are VM objects */
