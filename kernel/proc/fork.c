@@ -34,10 +34,11 @@ static void tell_id(const struct clone_request *c, const struct user_thread *ut)
 {
 	uint32_t id = ut->thread.tid;
 	size_t done;
-	if (c->parent_tid && copy_to_user(c->parent_tid, &id, sizeof(id)))
-		return;
+	if (c->parent_tid)
+		done = sizeof(id) - copy_to_user_partial(c->parent_tid, &id, sizeof(id));
 	if (c->child_tid && space_write(ut->thread.process->space, c->child_tid, &id, sizeof(id), &done))
-		return;
+		done = 0;
+	(void)done;
 }
 
 /* One more thread of p, which is current or new. */

@@ -34,11 +34,11 @@ struct futex_key {
 enum key_class { KEY_PRIVATE, KEY_SHARED_PRIVATE_MEMORY, KEY_SHARED };
 
 struct futex_waiter {
-	struct list link;                       /* bucket's lock */
-	struct futex_key key;                   /* bucket's lock; its reference belongs to the waiter */
-	struct futex_bucket *_Atomic bucket;    /* changes with both locks held */
-	uint32_t bitset;                        /* constant */
-	bool woken;                             /* bucket's lock: off the list */
+	struct list link;                    /* bucket's lock */
+	struct futex_key key;                /* bucket's lock; its reference belongs to the waiter */
+	struct futex_bucket *_Atomic bucket; /* changes with both locks held */
+	uint32_t bitset;                     /* constant */
+	bool woken;                          /* bucket's lock: off the list */
 	struct waitq wait;
 };
 

@@ -53,11 +53,14 @@ struct process {
 	struct waitq child_wait;    /* a child died; predicate under (T) */
 	struct waitq dead_wait;     /* it died itself; predicate under (T) */
 	struct vm_space *space;     /* (T) to change, (O) to read; counted; NULL once dead */
-	struct user_thread *exec_thread; /* (T) it waits in exec until it is the only one; no other may start */
-	struct waitq exec_wait;          /* the last but one thread is gone; predicate under (T) */
-	bool has_memory_of_parent;       /* (T) made by vfork: the parent waits until this process runs a program of its own or is dead */
-	struct waitq vfork_wait;         /* predicate under (T) */
-	uint8_t exit_signal;             /* (C) what its parent gets when it is dead; others than SIGNAL_CHLD hide it from plain waits */
+	struct user_thread
+	    *exec_thread;       /* (T) it waits in exec until it is the only one; no other may start */
+	struct waitq exec_wait; /* the last but one thread is gone; predicate under (T) */
+	bool
+	    has_memory_of_parent; /* (T) made by vfork: the parent waits until this process runs a program of its own or is dead */
+	struct waitq vfork_wait; /* predicate under (T) */
+	uint8_t
+	    exit_signal; /* (C) what its parent gets when it is dead; others than SIGNAL_CHLD hide it from plain waits */
 };
 
 struct user_thread {
@@ -132,16 +135,17 @@ MUST_CHECK err_t process_exec(struct exec_args *args, struct trap_frame *frame);
 /* fork.c */
 /* What a new thread or process shares with the one that makes it, and how it starts. */
 struct clone_request {
-	bool thread;            /* of the same process */
-	bool share_memory;      /* without `thread`: two processes, one space */
-	bool wait_for_exec;     /* return when the child has its own program, or is dead */
+	bool thread;        /* of the same process */
+	bool share_memory;  /* without `thread`: two processes, one space */
+	bool wait_for_exec; /* return when the child has its own program, or is dead */
 	bool set_tls;
-	uint8_t exit_signal;    /* of a process */
-	uaddr_t sp;             /* 0: as the caller's */
+	uint8_t exit_signal; /* of a process */
+	uaddr_t sp;          /* 0: as the caller's */
 	uaddr_t tls;
-	uaddr_t parent_tid;     /* where the child's id is written: in the caller's memory (0: nowhere; faults are ignored) */
-	uaddr_t child_tid;      /* ... in the child's */
-	uaddr_t clear_tid;      /* the child's set_tid_address */
+	uaddr_t
+	    parent_tid; /* where the child's id is written: in the caller's memory (0: nowhere; faults are ignored) */
+	uaddr_t child_tid; /* ... in the child's */
+	uaddr_t clear_tid; /* the child's set_tid_address */
 };
 /* A child that continues from *frame with result 0. *id: its thread id, which is its process's number. -ENOMEM, -EAGAIN, -EPERM (tls), -EINTR (the process is exiting). */
 MUST_CHECK err_t process_clone(const struct clone_request *c, const struct trap_frame *frame, uint32_t *id);
@@ -170,10 +174,11 @@ enum wait_options {
 struct wait_request {
 	int32_t pid; /* as wait4's: > 0 that child, -1 any, 0 own group, < -1 that group */
 	unsigned options;
-	bool any_signal, other_signal; /* children whatever their exit signal; only those with another than SIGNAL_CHLD */
-	uint32_t found;  /* result: pid of the child, 0 with NOHANG if none is dead */
-	int status;      /* result */
-	nsec_t cpu_time; /* result: of the child and those it waited for */
+	bool any_signal,
+	    other_signal; /* children whatever their exit signal; only those with another than SIGNAL_CHLD */
+	uint32_t found;   /* result: pid of the child, 0 with NOHANG if none is dead */
+	int status;       /* result */
+	nsec_t cpu_time;  /* result: of the child and those it waited for */
 };
 /* Wait for a child of the current process to die and forgive it. -ECHILD, -EINTR. */
 MUST_CHECK err_t process_wait(struct wait_request *r);

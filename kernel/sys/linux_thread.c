@@ -198,7 +198,7 @@ static err_t get_deadline(uaddr_t timeout, int32_t cmd, bool realtime, nsec_t *o
 static bool has_timeout(int32_t cmd)
 {
 	return cmd == FUTEX_WAIT || cmd == FUTEX_WAIT_BITSET || cmd == FUTEX_LOCK_PI ||
-	    cmd == FUTEX_LOCK_PI2 || cmd == FUTEX_WAIT_REQUEUE_PI;
+	       cmd == FUTEX_LOCK_PI2 || cmd == FUTEX_WAIT_REQUEUE_PI;
 }
 
 /* Locks that inherit priority are not offered: every command that belongs to them is -ENOSYS, which C libraries ask for and report. */
@@ -306,17 +306,6 @@ enum membarrier_commands {
 	MEMBARRIER_REGISTER_PRIVATE_EXPEDITED = 16,
 };
 
-/* Every CPU that has the current space loaded answers a flush request, which is made and answered by atomic operations: whatever ran there before is visible, whatever runs
- * afterwards sees what happened here. A CPU that has it no more went through the scheduler's locks. */
-static void barrier_everywhere(struct vm_space *s)
-{
-	struct mmu_gather g;
-	mmu_gather_begin(&g, &s->mmu);
-	g.start = USER_START;
-	g.end = USER_START + PAGE_SIZE;
-	mmu_gather_flush(&g);
-}
-
 int64_t sys_membarrier(int32_t cmd, uint32_t flags, UNUSED int32_t cpu)
 {
 	struct vm_space *s = current_thread()->space;
@@ -331,7 +320,7 @@ int64_t sys_membarrier(int32_t cmd, uint32_t flags, UNUSED int32_t cpu)
 	case MEMBARRIER_PRIVATE_EXPEDITED:
 		if (!load_relaxed(&s->barriers))
 			return -EPERM;
-		barrier_everywhere(s);
+		mmu_barrier(&s->mmu);
 		return 0;
 	default:
 		return -EINVAL;

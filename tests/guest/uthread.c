@@ -430,8 +430,9 @@ static bool clone_like_fork(void)
 {
 	static pid_t parent_tid, child_tid;
 	int status;
-	long pid = syscall(SYS_clone, CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD, NULL,
-	    &parent_tid, &child_tid, 0);
+	long pid =
+	    syscall(SYS_clone, CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD,
+		NULL, &parent_tid, &child_tid, 0);
 	if (pid == 0)
 		_exit(child_tid == syscall(SYS_getpid) && child_tid == syscall(SYS_gettid) ? 0 : 1);
 	CHECK(pid > 0 && parent_tid == pid && child_tid == 0);
@@ -451,8 +452,8 @@ static bool clone_like_fork(void)
 }
 
 #define THREAD_FLAGS_RAW                                                                                     \
-	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_PARENT_SETTID | \
-	    CLONE_CHILD_CLEARTID)
+	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |                  \
+	    CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
 static _Atomic int raw_ran;
 static int raw_body(void *arg)
 {
@@ -517,16 +518,28 @@ static bool futex_errors(void)
 static bool futex_wake_ops(void)
 {
 	static uint32_t a, b;
-	CHECK(futex(&a, FUTEX_WAKE_OP, 1, (void *)1, &b, FUTEX_OP(FUTEX_OP_SET, 5, FUTEX_OP_CMP_EQ, 0)) == 0 && b == 5);
-	CHECK(futex(&a, FUTEX_WAKE_OP, 1, (void *)1, &b, FUTEX_OP(FUTEX_OP_ADD, 0xfff, FUTEX_OP_CMP_GT, 0)) == 0 && b == 4);
-	CHECK(futex(&a, FUTEX_WAKE_OP, 1, (void *)1, &b, FUTEX_OP(FUTEX_OP_OR, 3, FUTEX_OP_CMP_NE, 0)) == 0 && b == 7);
-	CHECK(futex(&a, FUTEX_WAKE_OP, 1, (void *)1, &b, FUTEX_OP(FUTEX_OP_ANDN, 2, FUTEX_OP_CMP_LT, 0)) == 0 && b == 5);
-	CHECK(futex(&a, FUTEX_WAKE_OP, 1, (void *)1, &b, FUTEX_OP(FUTEX_OP_XOR, 15, FUTEX_OP_CMP_LE, 0)) == 0 && b == 10);
+	CHECK(
+	    futex(&a, FUTEX_WAKE_OP, 1, (void *)1, &b, FUTEX_OP(FUTEX_OP_SET, 5, FUTEX_OP_CMP_EQ, 0)) == 0 &&
+	    b == 5);
+	CHECK(futex(&a, FUTEX_WAKE_OP, 1, (void *)1, &b, FUTEX_OP(FUTEX_OP_ADD, 0xfff, FUTEX_OP_CMP_GT, 0)) ==
+		  0 &&
+	      b == 4);
+	CHECK(futex(&a, FUTEX_WAKE_OP, 1, (void *)1, &b, FUTEX_OP(FUTEX_OP_OR, 3, FUTEX_OP_CMP_NE, 0)) == 0 &&
+	      b == 7);
+	CHECK(
+	    futex(&a, FUTEX_WAKE_OP, 1, (void *)1, &b, FUTEX_OP(FUTEX_OP_ANDN, 2, FUTEX_OP_CMP_LT, 0)) == 0 &&
+	    b == 5);
+	CHECK(
+	    futex(&a, FUTEX_WAKE_OP, 1, (void *)1, &b, FUTEX_OP(FUTEX_OP_XOR, 15, FUTEX_OP_CMP_LE, 0)) == 0 &&
+	    b == 10);
 	CHECK(futex(&a, FUTEX_WAKE_OP, 1, (void *)1, &b,
 		  FUTEX_OP((FUTEX_OP_SET | FUTEX_OP_OPARG_SHIFT), 12, FUTEX_OP_CMP_GE, 0)) == 0 &&
-	    b == 4096);
-	CHECK(FAILS_WITH(futex(&a, FUTEX_WAKE_OP, 1, (void *)1, &b, FUTEX_OP(7, 1, 0, 0)), ENOSYS) && b == 4096);
-	CHECK(FAILS_WITH(futex(&a, FUTEX_WAKE_OP, 1, (void *)1, &b, FUTEX_OP(FUTEX_OP_SET, 1, 9, 0)), ENOSYS) && b == 1);
+	      b == 4096);
+	CHECK(FAILS_WITH(futex(&a, FUTEX_WAKE_OP, 1, (void *)1, &b, FUTEX_OP(7, 1, 0, 0)), ENOSYS) &&
+	      b == 4096);
+	CHECK(
+	    FAILS_WITH(futex(&a, FUTEX_WAKE_OP, 1, (void *)1, &b, FUTEX_OP(FUTEX_OP_SET, 1, 9, 0)), ENOSYS) &&
+	    b == 1);
 	CHECK(FAILS_WITH(futex(&a, FUTEX_WAKE_OP, 1, (void *)1, (void *)4096, 0), EFAULT));
 	return true;
 }
@@ -543,7 +556,8 @@ static bool timeouts(void)
 		clockid_t clock = real ? CLOCK_REALTIME : CLOCK_MONOTONIC;
 		int64_t until = now_ns(clock) + 30000000;
 		t = (struct timespec){until / 1000000000, until % 1000000000};
-		CHECK(FAILS_WITH(futex(&w, FUTEX_WAIT_BITSET_PRIVATE | (real ? FUTEX_CLOCK_REALTIME : 0), 0, &t, NULL, 1),
+		CHECK(FAILS_WITH(
+		    futex(&w, FUTEX_WAIT_BITSET_PRIVATE | (real ? FUTEX_CLOCK_REALTIME : 0), 0, &t, NULL, 1),
 		    ETIMEDOUT));
 		took = now_ns(clock) - until;
 		CHECK(took >= 0 && took < 5000000000);
@@ -711,7 +725,8 @@ static bool names(void)
 	char name[17] = {0};
 	CHECK(prctl(PR_SET_NAME, "a name that is too long") == 0);
 	CHECK(prctl(PR_GET_NAME, name) == 0 && strcmp(name, "a name that is ") == 0);
-	CHECK(prctl(PR_SET_NAME, "uthread") == 0 && prctl(PR_GET_NAME, name) == 0 && !strcmp(name, "uthread"));
+	CHECK(
+	    prctl(PR_SET_NAME, "uthread") == 0 && prctl(PR_GET_NAME, name) == 0 && !strcmp(name, "uthread"));
 	CHECK(FAILS_WITH(prctl(PR_SET_NAME, 16), EFAULT));
 	CHECK(FAILS_WITH(prctl(99999, 0), EINVAL));
 	return true;
