@@ -413,7 +413,7 @@ static err_t op_compare(uint32_t op, int32_t old)
 /* Change the word, with bucket locks held: the result of the comparison, or -ENOSYS, -EFAULT. */
 static err_t op_perform_locked(uaddr_t addr, uint32_t op)
 {
-	uint32_t old, wanted, seen;
+	uint32_t old = 0, wanted, seen;
 	err_t err = op_apply(op, 0, &wanted);
 	if (!err)
 		err = read_locked(addr, &old);
