@@ -114,3 +114,6 @@ static inline bool mmu_gather_is_empty(const struct mmu_gather *g)
  * Afterwards frames that the range named may be reused. g is empty again. May be called with spinlocks held;
  * every spin loop answers requests. */
 void mmu_gather_flush(struct mmu_gather *g);
+/* Every CPU that has ctx loaded executes a full memory barrier between entry and return, the current one included; one that loads it later sees all that was written before. No
+ * translation changes. Interrupts enabled, no spinlock held. */
+void mmu_barrier(struct mmu_context *ctx);

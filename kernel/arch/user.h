@@ -16,6 +16,8 @@ struct thread;
 /* Registers of a program that starts: everything zero but the instruction and stack pointers; interrupts on,
  * user segments. Both addresses were checked to be user ones. */
 void user_frame_start(struct trap_frame *f, uaddr_t entry, uaddr_t sp);
+/* Set the stack pointer that f goes back with. */
+void user_frame_set_sp(struct trap_frame *f, uaddr_t sp);
 /* Set what a system call returns to the code that f goes back to. */
 void user_frame_set_result(struct trap_frame *f, int64_t value);
 uaddr_t user_frame_pc(const struct trap_frame *f);
@@ -33,6 +35,8 @@ MUST_CHECK err_t user_state_copy(struct thread *child);
 /* Give `t`, a NEW thread that will enter user mode without being a copy (the first one), the state of a fresh
  * program. -ENOMEM. Freed by arch_thread_fini, as that of copies. */
 MUST_CHECK err_t user_state_create(struct thread *t);
+/* The TLS base that `child`, a NEW thread with its state, starts with. -EPERM: outside user space. */
+MUST_CHECK err_t user_state_set_tls(struct thread *child, uaddr_t value);
 /* Reset the current thread's FPU, vector and TLS-base state to what a fresh program finds. It has a state
  * already. */
 void user_state_reset(void);

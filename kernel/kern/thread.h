@@ -56,8 +56,9 @@ struct thread {
 	vaddr_t stack, stack_end; /* (C) kernel stack [stack, stack_end) */
 	void (*fn)(void *arg);    /* (C) kernel threads: what it runs */
 	void *arg;
-	char name[THREAD_NAME_MAX]; /* (C) */
-	uint32_t tid;               /* (C) */
+	char name[THREAD_NAME_MAX]; /* (T) a user thread may rename itself; others may see a mixture */
+	uint32_t
+	    tid; /* (C) but that a user thread that execs takes its process's, with the process tree locked */
 	struct refcount refs;
 	struct waitq exit_waiters; /* woken when it is DEAD and off its stack */
 	struct spinlock exit_lock; /* guards `gone` */

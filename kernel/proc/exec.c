@@ -6,11 +6,11 @@
 #include "proc/process.h"
 #include "vm/space.h"
 
-static void set_brk(struct process *p, uaddr_t start)
+static void set_brk(struct vm_space *s, uaddr_t start)
 {
-	mutex_lock(&p->brk_lock);
-	p->brk_start = p->brk = start;
-	mutex_unlock(&p->brk_lock);
+	mutex_lock(&s->brk_lock);
+	s->brk_start = s->brk = start;
+	mutex_unlock(&s->brk_lock);
 }
 
 err_t process_exec(struct exec_args *args, struct trap_frame *frame)
@@ -20,9 +20,14 @@ err_t process_exec(struct exec_args *args, struct trap_frame *frame)
 	if (err)
 		return err;
 	struct process *p = current_process();
+	set_brk(image.space, image.brk_start);
+	err = process_become_single(p);
+	if (err) {
+		space_put(image.space);
+		return err;
+	}
+	user_thread_release_memory();
 	process_replace_space(p, image.space, image.name);
-	set_brk(p, image.brk_start);
-	current_user_thread()->clear_tid = 0;
 	user_state_reset();
 	user_frame_start(frame, image.entry, image.sp);
 	return 0;
@@ -55,7 +60,7 @@ err_t process_spawn(struct process *parent, struct exec_args *args, struct proce
 		space_put(image.space);
 		return err;
 	}
-	set_brk(p, image.brk_start);
+	set_brk(image.space, image.brk_start);
 	err = start_first_thread(p, &image);
 	if (err)
 		process_discard(p);

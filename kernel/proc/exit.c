@@ -10,8 +10,10 @@
  */
 #include "proc/process.h"
 #include "kern/log.h"
+#include "arch/usercopy.h"
 #include "lib/assert.h"
 #include "mm/kva.h"
+#include "proc/futex.h"
 #include "proc/proc_priv.h"
 #include "vm/space.h"
 
@@ -98,6 +100,24 @@ static void orphan_children_locked(struct process *p, struct list *gone)
 	}
 }
 
+void user_thread_release_memory(void)
+{
+	struct user_thread *ut = current_user_thread();
+	struct process *p = ut->thread.process;
+	uaddr_t robust = ut->robust_list, clear = ut->clear_tid;
+	static const uint32_t zero;
+	ut->robust_list = ut->clear_tid = 0;
+	futex_release_robust(robust);
+	if (!clear)
+		return;
+	spin_lock(&process_tree_lock);
+	bool shared = p->nthreads > 1;
+	spin_unlock(&process_tree_lock);
+	/* Nobody else sees the memory of the last thread: then the word is left alone, as on Linux. */
+	if ((shared || ref_count(&p->space->refs) > 1) && !copy_to_user(clear, &zero, sizeof(zero)))
+		futex_tell(clear);
+}
+
 /* The last thread of p is here, and uses p's space no more: p becomes dead. */
 static void process_die(struct process *p)
 {
@@ -107,6 +127,7 @@ static void process_die(struct process *p)
 	spin_lock(&process_tree_lock);
 	p->space = NULL;
 	p->state = PROCESS_DEAD;
+	process_leave_parents_memory_locked(p);
 	orphan_children_locked(p, &gone);
 	if (p->parent) {
 		waitq_wake_all(&p->parent->child_wait);
@@ -127,15 +148,19 @@ void user_thread_exit(int wait_status)
 {
 	struct user_thread *ut = current_user_thread();
 	struct process *p = ut->thread.process;
+	user_thread_release_memory();
 	leave_space();
 	spin_lock(&process_tree_lock);
 	list_remove(&ut->link);
+	list_remove(&ut->tid_link);
 	p->cpu_time += current_cpu_time();
 	bool last = --p->nthreads == 0;
 	if (last && !p->exiting) {
 		p->exiting = true;
 		p->wait_status = wait_status;
 	}
+	if (p->nthreads == 1)
+		waitq_wake_all(&p->exec_wait);
 	spin_unlock(&process_tree_lock);
 	if (last)
 		process_die(p);
@@ -162,6 +187,8 @@ int process_wait_dead(struct process *p)
 static bool wait_matches(
     const struct wait_request *r, const struct process *parent, const struct process *child)
 {
+	if (!r->any_signal && (child->exit_signal != SIGNAL_CHLD) != r->other_signal)
+		return false;
 	if (r->pid > 0)
 		return child->pid == (uint32_t)r->pid;
 	if (r->pid == -1)

@@ -1,42 +1,96 @@
 /*
- * fork.c - the child of a process: a copy of its memory in time that does not depend on how much there is,
- * and one thread that goes on where the parent's thread stands.
+ * fork.c - new threads, and new processes: the child of a process has a copy of its memory, made in time that does not depend on how much there is, or the memory itself, and one
+ * thread that goes on where the parent's thread stands.
  *
- * Everything is made before the child can be seen; a failure takes it all down again and the parent is as it
- * was.
+ * Everything is made before the child can be seen; a failure takes it all down again and the parent is as it was, but for ids that were told already.
  */
+#include "arch/usercopy.h"
 #include "proc/process.h"
+#include "vm/copy.h"
 #include "vm/space.h"
 
-static void inherit(struct process *child, struct process *parent)
+/* The memory of the child, with a reference. */
+static err_t make_space(const struct clone_request *c, struct vm_space **out)
 {
-	mutex_lock(&parent->brk_lock);
-	child->brk_start = parent->brk_start;
-	child->brk = parent->brk;
-	mutex_unlock(&parent->brk_lock);
-}
-
-static err_t start_child(struct process *child, const struct trap_frame *frame)
-{
-	struct user_thread *ut;
-	err_t err = user_thread_create(child, current_thread()->name, &ut);
+	struct vm_space *own = current_thread()->space;
+	if (c->share_memory) {
+		space_get(own);
+		*out = own;
+		return 0;
+	}
+	err_t err = space_fork(own, out);
 	if (err)
 		return err;
+	mutex_lock(&own->brk_lock);
+	(*out)->brk_start = own->brk_start; /* nobody else sees it yet */
+	(*out)->brk = own->brk;
+	mutex_unlock(&own->brk_lock);
+	store_relaxed(&(*out)->barriers, load_relaxed(&own->barriers));
+	return 0;
+}
+
+/* Tell the id where the request wants it. Addresses that do not work are the caller's loss, as on Linux. */
+static void tell_id(const struct clone_request *c, const struct user_thread *ut)
+{
+	uint32_t id = ut->thread.tid;
+	size_t done;
+	if (c->parent_tid)
+		done = sizeof(id) - copy_to_user_partial(c->parent_tid, &id, sizeof(id));
+	if (c->child_tid && space_write(ut->thread.process->space, c->child_tid, &id, sizeof(id), &done))
+		done = 0;
+	(void)done;
+}
+
+/* One more thread of p, which is current or new. */
+static err_t start_thread(
+    struct process *p, const struct clone_request *c, const struct trap_frame *frame, uint32_t *id)
+{
+	struct thread *self = current_thread();
+	struct user_thread *ut;
+	err_t err = user_thread_create(p, self->name, &ut);
+	if (err)
+		return err;
+	*id = ut->thread.tid;
 	ut->start = *frame;
 	user_frame_set_result(&ut->start, 0);
+	if (c->sp)
+		user_frame_set_sp(&ut->start, c->sp);
+	ut->clear_tid = c->clear_tid;
+	ut->thread.affinity = self->affinity;
+	ut->thread.nice = self->nice;
 	err = user_state_copy(&ut->thread);
-	if (!err)
+	if (!err && c->set_tls)
+		err = user_state_set_tls(&ut->thread, c->tls);
+	if (!err) {
+		tell_id(c, ut);
 		err = user_thread_launch(ut);
+	}
 	if (err)
 		user_thread_free(ut);
 	return err;
 }
 
-err_t process_fork(const struct trap_frame *frame, uint32_t *child_pid)
+void process_leave_parents_memory_locked(struct process *p)
+{
+	ASSERT_HELD(&process_tree_lock);
+	p->has_memory_of_parent = false;
+	waitq_wake_all(&p->vfork_wait);
+}
+
+static void wait_for_exec(struct process *child)
+{
+	err_t err = 0;
+	spin_lock(&process_tree_lock);
+	while (child->has_memory_of_parent && !err)
+		err = waitq_sleep(&child->vfork_wait, &process_tree_lock, NSEC_NEVER, WAIT_KILLABLE);
+	spin_unlock(&process_tree_lock);
+}
+
+static err_t clone_process(const struct clone_request *c, const struct trap_frame *frame, uint32_t *id)
 {
 	struct process *parent = current_process(), *child;
 	struct vm_space *space;
-	err_t err = space_fork(parent->space, &space);
+	err_t err = make_space(c, &space);
 	if (err)
 		return err;
 	err = process_create(parent, space, parent->name, &child);
@@ -44,12 +98,20 @@ err_t process_fork(const struct trap_frame *frame, uint32_t *child_pid)
 		space_put(space);
 		return err;
 	}
-	inherit(child, parent);
-	*child_pid = child->pid;
-	err = start_child(child, frame);
-	if (err)
+	child->exit_signal = c->exit_signal;
+	child->has_memory_of_parent = c->wait_for_exec; /* no thread yet that could change it */
+	err = start_thread(child, c, frame, id);
+	if (err) {
 		process_discard(child);
-	else
-		process_put(child);
-	return err;
+		return err;
+	}
+	if (c->wait_for_exec)
+		wait_for_exec(child);
+	process_put(child);
+	return 0;
+}
+
+err_t process_clone(const struct clone_request *c, const struct trap_frame *frame, uint32_t *id)
+{
+	return c->thread ? start_thread(current_process(), c, frame, id) : clone_process(c, frame, id);
 }

@@ -11,6 +11,7 @@
 #include "lib/string.h"
 #include "mm/kva.h"
 #include "mm/slab.h"
+#include "proc/futex.h"
 #include "proc/proc_priv.h"
 #include "vm/space.h"
 
@@ -18,6 +19,7 @@ enum { PID_BUCKETS = 256 };
 
 struct spinlock process_tree_lock = SPINLOCK_INIT("process tree", RANK_SERVICE);
 static struct list pid_table[PID_BUCKETS]; /* process_tree_lock */
+static struct list tid_table[PID_BUCKETS]; /* process_tree_lock: struct user_thread by tid_link */
 static uint32_t pid_next = PID_INIT;       /* process_tree_lock: where the search for a free number starts */
 static unsigned nprocesses;                /* process_tree_lock */
 static _Atomic uint32_t nuser_threads;
@@ -25,10 +27,13 @@ static struct slab_cache *process_cache, *thread_cache;
 
 void proc_init(void)
 {
-	for (unsigned i = 0; i < PID_BUCKETS; i++)
+	for (unsigned i = 0; i < PID_BUCKETS; i++) {
 		list_init(&pid_table[i]);
+		list_init(&tid_table[i]);
+	}
 	process_cache = slab_cache_create("process", sizeof(struct process), 0);
 	thread_cache = slab_cache_create("user_thread", sizeof(struct user_thread), CACHE_LINE);
+	futex_init();
 	reaper_init();
 }
 
@@ -40,6 +45,24 @@ static struct process *find_locked(uint32_t pid)
 			return p;
 	}
 	return NULL;
+}
+
+struct user_thread *user_thread_find_locked(uint32_t tid)
+{
+	ASSERT_HELD(&process_tree_lock);
+	list_for_each (it, &tid_table[tid % PID_BUCKETS]) {
+		struct user_thread *ut = list_entry(it, struct user_thread, tid_link);
+		if (ut->thread.tid == tid)
+			return ut;
+	}
+	return NULL;
+}
+
+static void set_tid_locked(struct user_thread *ut, uint32_t tid)
+{
+	list_remove(&ut->tid_link);
+	ut->thread.tid = tid;
+	list_push_back(&tid_table[tid % PID_BUCKETS], &ut->tid_link);
 }
 
 err_t process_find(uint32_t pid, struct process **out)
@@ -61,7 +84,7 @@ static err_t choose_pid_locked(uint32_t *out)
 		uint32_t pid = pid_next++;
 		if (pid_next == PID_MAX)
 			pid_next = PID_INIT + 1;
-		if (!find_locked(pid)) {
+		if (!find_locked(pid) && !user_thread_find_locked(pid)) {
 			*out = pid;
 			return 0;
 		}
@@ -98,7 +121,9 @@ err_t process_create(struct process *parent, struct vm_space *space, const char 
 	list_init(&p->threads);
 	waitq_init(&p->child_wait);
 	waitq_init(&p->dead_wait);
-	mutex_init(&p->brk_lock, "brk", RANK_PROC);
+	waitq_init(&p->exec_wait);
+	waitq_init(&p->vfork_wait);
+	p->exit_signal = SIGNAL_CHLD;
 	err_t err = join_tree(p, parent);
 	if (err) {
 		slab_free(process_cache, p);
@@ -147,6 +172,20 @@ static void start_user_thread(void *arg)
 	user_enter(&ut->start);
 }
 
+/* The first thread of a process has the process's number. */
+static err_t choose_tid(struct process *p, struct user_thread *ut)
+{
+	uint32_t tid = p->pid;
+	err_t err = 0;
+	spin_lock(&process_tree_lock);
+	if (p->nthreads)
+		err = choose_pid_locked(&tid);
+	if (!err)
+		set_tid_locked(ut, tid);
+	spin_unlock(&process_tree_lock);
+	return err;
+}
+
 err_t user_thread_create(struct process *p, const char *name, struct user_thread **out)
 {
 	struct user_thread *ut = slab_zalloc(thread_cache);
@@ -159,16 +198,23 @@ err_t user_thread_create(struct process *p, const char *name, struct user_thread
 	}
 	thread_init(&ut->thread, name, ut->stack, KSTACK_PAGES * PAGE_SIZE, start_user_thread, ut);
 	list_init(&ut->link);
+	list_init(&ut->tid_link);
 	process_get(p);
 	ut->thread.process = p;
-	ut->thread.tid = p->pid;
 	fetch_add_relaxed(&nuser_threads, 1);
-	*out = ut;
-	return 0;
+	err_t err = choose_tid(p, ut);
+	if (err)
+		user_thread_free(ut);
+	else
+		*out = ut;
+	return err;
 }
 
 void user_thread_free(struct user_thread *ut)
 {
+	spin_lock(&process_tree_lock);
+	list_remove(&ut->tid_link); /* of one that was never started */
+	spin_unlock(&process_tree_lock);
 	arch_thread_fini(&ut->thread);
 	kva_free_stack(ut->stack);
 	process_put(ut->thread.process);
@@ -182,16 +228,38 @@ err_t user_thread_launch(struct user_thread *ut)
 	ut->thread.space = p->space;
 	ut->thread.mmu = &p->space->mmu;
 	spin_lock(&process_tree_lock);
-	bool exiting = p->exiting;
+	bool exiting = p->exiting || p->exec_thread;
 	if (!exiting) {
 		list_push_back(&p->threads, &ut->link);
 		p->nthreads++;
+		thread_start(&ut->thread); /* locked: who ends the threads finds only such as run */
 	}
 	spin_unlock(&process_tree_lock);
-	if (exiting)
+	return exiting ? -EINTR : 0;
+}
+
+err_t process_become_single(struct process *p)
+{
+	struct user_thread *self = current_user_thread();
+	err_t err = 0;
+	spin_lock(&process_tree_lock);
+	if (p->exiting || p->exec_thread) {
+		spin_unlock(&process_tree_lock);
 		return -EINTR;
-	thread_start(&ut->thread);
-	return 0;
+	}
+	p->exec_thread = self;
+	list_for_each (it, &p->threads) {
+		struct user_thread *ut = list_entry(it, struct user_thread, link);
+		if (ut != self)
+			thread_interrupt(&ut->thread, THREAD_KILLED);
+	}
+	while (p->nthreads > 1 && !err)
+		err = waitq_sleep(&p->exec_wait, &process_tree_lock, NSEC_NEVER, WAIT_KILLABLE);
+	p->exec_thread = NULL;
+	if (!err && self->thread.tid != p->pid)
+		set_tid_locked(self, p->pid);
+	spin_unlock(&process_tree_lock);
+	return err;
 }
 
 void process_replace_space(struct process *p, struct vm_space *space, const char *name)
@@ -202,6 +270,8 @@ void process_replace_space(struct process *p, struct vm_space *space, const char
 	struct vm_space *old = p->space;
 	p->space = space;
 	str_copy(p->name, name, sizeof(p->name));
+	str_copy(t->name, name, sizeof(t->name));
+	process_leave_parents_memory_locked(p);
 	spin_unlock(&process_tree_lock);
 	uint64_t irq = irq_save();
 	t->space = space;

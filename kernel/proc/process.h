@@ -14,7 +14,7 @@
  *
  * References: one for being in the tree, until forgiven; one for each thread; one for each finder.
  *
- * Letters: (T) the tree's lock; (A) atomic; (C) constant after creation; (B) brk_lock; (O) the process's own
+ * Letters: (T) the tree's lock; (A) atomic; (C) constant after creation; (O) the process's own
  * threads only
  */
 #include "arch/user.h"
@@ -53,15 +53,23 @@ struct process {
 	struct waitq child_wait;    /* a child died; predicate under (T) */
 	struct waitq dead_wait;     /* it died itself; predicate under (T) */
 	struct vm_space *space;     /* (T) to change, (O) to read; counted; NULL once dead */
-	struct mutex brk_lock;
-	uaddr_t brk_start, brk; /* (B) heap of the brk call: [brk_start, brk) */
+	struct user_thread
+	    *exec_thread;       /* (T) it waits in exec until it is the only one; no other may start */
+	struct waitq exec_wait; /* the last but one thread is gone; predicate under (T) */
+	bool
+	    has_memory_of_parent; /* (T) made by vfork: the parent waits until this process runs a program of its own or is dead */
+	struct waitq vfork_wait; /* predicate under (T) */
+	uint8_t
+	    exit_signal; /* (C) what its parent gets when it is dead; others than SIGNAL_CHLD hide it from plain waits */
 };
 
 struct user_thread {
 	struct thread thread;    /* first */
 	struct list link;        /* (T) in process->threads; then in the reaper's list */
 	vaddr_t stack;           /* (C) kernel stack */
+	struct list tid_link;    /* (T) in the table of thread ids, until it exits */
 	uaddr_t clear_tid;       /* (O) set_tid_address */
+	uaddr_t robust_list;     /* (O) head; its owner writes, finders read */
 	struct trap_frame start; /* (O) registers that it starts with */
 };
 
@@ -90,12 +98,17 @@ static inline void process_get(struct process *p)
 void process_put(struct process *p);
 /* The process with this number, alive or dead, with a reference. -ESRCH. */
 MUST_CHECK err_t process_find(uint32_t pid, struct process **out);
-/* A NEW thread of p. p's space and *start must be complete when it is started. -ENOMEM. */
+/* A NEW thread of p, whose first one gets p's number as its id. p's space and *start must be complete when it is started. -ENOMEM, -EAGAIN (no id free). */
 MUST_CHECK err_t user_thread_create(struct process *p, const char *name, struct user_thread **out);
+/* The thread with this id, which stays as long as the tree is locked. NULL: none, or it has exited. */
+struct user_thread *user_thread_find_locked(uint32_t tid);
 /* Free a thread that was never started, or that has exited and been joined. */
 void user_thread_free(struct user_thread *ut);
 /* Add ut to its process and start it. -EINTR: the process is exiting; ut is as it was. */
 MUST_CHECK err_t user_thread_launch(struct user_thread *ut);
+/* End all other threads of the current process and wait until they are gone; the current one takes over the id of the process. -EINTR: somebody else ends the process, or replaces
+ * its program, at the same time. */
+MUST_CHECK err_t process_become_single(struct process *p);
 /* Make p the current thread's process's memory: the thread runs in `space` from here on, and the old one
  * loses its reference. Only thread of its process. */
 void process_replace_space(struct process *p, struct vm_space *space, const char *name);
@@ -120,10 +133,28 @@ MUST_CHECK err_t process_spawn(struct process *parent, struct exec_args *args, s
 MUST_CHECK err_t process_exec(struct exec_args *args, struct trap_frame *frame);
 
 /* fork.c */
-/* A child that continues from *frame with result 0. */
-MUST_CHECK err_t process_fork(const struct trap_frame *frame, uint32_t *child_pid);
+/* What a new thread or process shares with the one that makes it, and how it starts. */
+struct clone_request {
+	bool thread;        /* of the same process */
+	bool share_memory;  /* without `thread`: two processes, one space */
+	bool wait_for_exec; /* return when the child has its own program, or is dead */
+	bool set_tls;
+	uint8_t exit_signal; /* of a process */
+	uaddr_t sp;          /* 0: as the caller's */
+	uaddr_t tls;
+	uaddr_t
+	    parent_tid; /* where the child's id is written: in the caller's memory (0: nowhere; faults are ignored) */
+	uaddr_t child_tid; /* ... in the child's */
+	uaddr_t clear_tid; /* the child's set_tid_address */
+};
+/* A child that continues from *frame with result 0. *id: its thread id, which is its process's number. -ENOMEM, -EAGAIN, -EPERM (tls), -EINTR (the process is exiting). */
+MUST_CHECK err_t process_clone(const struct clone_request *c, const struct trap_frame *frame, uint32_t *id);
+/* p needs its parent's memory no more. */
+void process_leave_parents_memory_locked(struct process *p);
 
 /* exit.c */
+/* The current thread is about to stop using its memory: tell who waits for it there. */
+void user_thread_release_memory(void);
 /* Decide that p ends with this wait status, unless that was decided before, and tell all its threads to die.
  * Any context that may take (T). */
 void process_begin_exit(struct process *p, int wait_status);
@@ -143,9 +174,11 @@ enum wait_options {
 struct wait_request {
 	int32_t pid; /* as wait4's: > 0 that child, -1 any, 0 own group, < -1 that group */
 	unsigned options;
-	uint32_t found;  /* result: pid of the child, 0 with NOHANG if none is dead */
-	int status;      /* result */
-	nsec_t cpu_time; /* result: of the child and those it waited for */
+	bool any_signal,
+	    other_signal; /* children whatever their exit signal; only those with another than SIGNAL_CHLD */
+	uint32_t found;   /* result: pid of the child, 0 with NOHANG if none is dead */
+	int status;       /* result */
+	nsec_t cpu_time;  /* result: of the child and those it waited for */
 };
 /* Wait for a child of the current process to die and forgive it. -ECHILD, -EINTR. */
 MUST_CHECK err_t process_wait(struct wait_request *r);

@@ -205,15 +205,15 @@ static err_t move_brk(uaddr_t old, uaddr_t end)
 /* Never an error: the break as it is afterwards. */
 int64_t sys_brk(uaddr_t end)
 {
-	struct process *p = current_process();
-	mutex_lock(&p->brk_lock);
-	if (end >= p->brk_start && end < USER_END) {
-		uaddr_t old_page = ALIGN_UP(p->brk, (uint64_t)PAGE_SIZE),
+	struct vm_space *s = current_space();
+	mutex_lock(&s->brk_lock);
+	if (end >= s->brk_start && end < USER_END) {
+		uaddr_t old_page = ALIGN_UP(s->brk, (uint64_t)PAGE_SIZE),
 			page = ALIGN_UP(end, (uint64_t)PAGE_SIZE);
 		if (!move_brk(old_page, page))
-			p->brk = end;
+			s->brk = end;
 	}
-	uaddr_t now = p->brk;
-	mutex_unlock(&p->brk_lock);
+	uaddr_t now = s->brk;
+	mutex_unlock(&s->brk_lock);
 	return (int64_t)now;
 }

@@ -62,8 +62,9 @@ int64_t sys_getegid(void)
 
 int64_t sys_fork(void)
 {
+	struct clone_request c = {.exit_signal = SIGNAL_CHLD};
 	uint32_t pid;
-	err_t err = process_fork(user_frame(current_thread()), &pid);
+	err_t err = process_clone(&c, user_frame(current_thread()), &pid);
 	return err ? err : (int64_t)pid;
 }
 
@@ -90,7 +91,7 @@ int64_t sys_exit_group(int32_t status)
 	process_exit(wait_status_exited(status));
 }
 
-static err_t put_rusage(uaddr_t to, nsec_t cpu_time)
+err_t put_rusage(uaddr_t to, nsec_t cpu_time)
 {
 	struct sys_rusage r = {
 	    .user_sec = (int64_t)(cpu_time / 1000000000), .user_usec = (int64_t)(cpu_time / 1000 % 1000000)};
@@ -99,7 +100,10 @@ static err_t put_rusage(uaddr_t to, nsec_t cpu_time)
 
 int64_t sys_wait4(int32_t pid, uaddr_t status, int32_t options, uaddr_t rusage)
 {
-	struct wait_request r = {.pid = pid, .options = (unsigned)options};
+	struct wait_request r = {.pid = pid,
+	    .options = (unsigned)options,
+	    .any_signal = options & WALL,
+	    .other_signal = options & WCLONE};
 	if (options & ~WAIT4_OPTIONS)
 		return -EINVAL;
 	if (pid == INT32_MIN)

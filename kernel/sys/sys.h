@@ -13,6 +13,9 @@
 /* Set up what calls share. Once at boot, before the first program. */
 void sys_io_init(void);
 
+/* Tell a CPU time as struct rusage. -EFAULT. */
+MUST_CHECK err_t put_rusage(uaddr_t to, nsec_t cpu_time);
+
 /* struct timespec of the ABI. */
 struct sys_timespec {
 	int64_t sec, nsec;

@@ -41,6 +41,7 @@ err_t space_create(struct vm_space **out)
 		return err;
 	}
 	rwlock_init(&s->lock, "vm_space", RANK_SPACE);
+	mutex_init(&s->brk_lock, "brk", RANK_PROC);
 	region_set_init(&s->regions, USER_START, USER_END);
 	ref_init(&s->refs);
 	*out = s;
@@ -441,4 +442,18 @@ err_t space_map(struct vm_space *s, const struct vm_map_args *args, uaddr_t *out
 		map_populate(s, p.start, p.len, args->prot);
 	*out = p.start;
 	return 0;
+}
+
+err_t space_find_shared(struct vm_space *s, uaddr_t addr, struct vm_object **object, pgidx_t *idx)
+{
+	*object = NULL;
+	rwlock_read(&s->lock);
+	struct region *r = region_find(&s->regions, addr);
+	if (r && (r->flags & REGION_SHARED)) {
+		object_get(r->object);
+		*object = r->object;
+		*idx = region_index(r, addr);
+	}
+	rwlock_read_unlock(&s->lock);
+	return r ? 0 : -EFAULT;
 }

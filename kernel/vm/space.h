@@ -15,7 +15,10 @@ struct vm_space {
 	uint64_t npages;           /* (S) pages of all regions */
 	_Atomic uint64_t serial;   /* (A) changes whenever a stack region is removed or changed */
 	struct mmu_context mmu;
-	struct refcount refs; /* (A) */
+	struct refcount refs;      /* (A) */
+	struct mutex brk_lock;     /* processes that share the memory share its heap */
+	uaddr_t brk_start, brk;    /* brk_lock: heap of the brk call: [brk_start, brk) */
+	_Atomic uint32_t barriers; /* (A) membarrier commands that its processes registered for */
 };
 
 enum vm_map_flags {
@@ -76,6 +79,9 @@ MUST_CHECK err_t space_set_nonvolatile(struct vm_space *s, uaddr_t addr, uint64_
  * it was. */
 MUST_CHECK err_t space_fork(struct vm_space *parent, struct vm_space **out);
 
+/* What shared memory does addr show? *object gets the object with a reference and *idx the page of it; NULL if
+ * the memory is private. -EFAULT: nothing is mapped. */
+MUST_CHECK err_t space_find_shared(struct vm_space *s, uaddr_t addr, struct vm_object **object, pgidx_t *idx);
 /* What is at addr or above: for /proc and tests. False: nothing. */
 struct region_info {
 	uaddr_t start, end;

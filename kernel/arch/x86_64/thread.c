@@ -89,6 +89,11 @@ void user_frame_set_result(struct trap_frame *f, int64_t value)
 	f->rax = (uint64_t)value;
 }
 
+void user_frame_set_sp(struct trap_frame *f, uaddr_t sp)
+{
+	f->rsp = sp;
+}
+
 uaddr_t user_frame_pc(const struct trap_frame *f)
 {
 	return f->rip;
@@ -150,6 +155,14 @@ err_t user_state_copy(struct thread *child)
 	memcpy(child->arch.fpu, self->arch.fpu, fpu_size());
 	child->arch.fs_base = self->arch.fs_base;
 	child->arch.gs_base = self->arch.gs_base;
+	return 0;
+}
+
+err_t user_state_set_tls(struct thread *child, uaddr_t value)
+{
+	if (value >= USER_END)
+		return -EPERM;
+	child->arch.fs_base = value;
 	return 0;
 }
 

@@ -236,6 +236,16 @@ void mmu_gather_flush(struct mmu_gather *g)
 	tables_flushed(&ctx->tables, g);
 }
 
+/* A request to flush a page that nothing says anything of: making, answering and awaiting it are atomic operations, which is the barrier. */
+void mmu_barrier(struct mmu_context *ctx)
+{
+	preempt_disable();
+	fence_seq_cst(); /* (2) */
+	request(this_tlb(), ctx, USER_START, USER_START + PAGE_SIZE, false, load_relaxed(&ctx->cpus));
+	fence_seq_cst();
+	preempt_enable();
+}
+
 void tlb_leave_everywhere(struct mmu_context *ctx)
 {
 	preempt_disable();

@@ -67,6 +67,20 @@ FUNCTION usercopy_string
 	EXTABLE 2b, 5b
 END usercopy_string
 
+/* int usercopy_read32(const uint32_t *addr, uint32_t *out): 0, or -1 after a fault. */
+FUNCTION usercopy_read32
+	SMAP_OPEN
+1:	movl (%rdi), %eax
+	SMAP_CLOSE
+	movl %eax, (%rsi)
+	xorl %eax, %eax
+	ret
+2:	SMAP_CLOSE
+	movl $-1, %eax
+	ret
+	EXTABLE 1b, 2b
+END usercopy_read32
+
 /* int usercopy_cas32(uint32_t *addr, uint32_t expected, uint32_t desired, uint32_t *seen): 0, or -1 after a fault. */
 FUNCTION usercopy_cas32
 	movl %esi, %eax

@@ -46,6 +46,13 @@ int64_t copy_string_from_user(char *dst, uaddr_t src, size_t size)
 	return n == USERCOPY_UNTERMINATED && allowed == size ? -ENAMETOOLONG : -EFAULT;
 }
 
+err_t read_user_u32(uaddr_t addr, uint32_t *out)
+{
+	if (confine(addr, sizeof(uint32_t)) != sizeof(uint32_t) || !IS_ALIGNED(addr, sizeof(uint32_t)))
+		return -EFAULT;
+	return usercopy_read32((const uint32_t *)addr, out) ? -EFAULT : 0;
+}
+
 err_t cas_user_u32(uaddr_t addr, uint32_t expected, uint32_t desired, uint32_t *seen)
 {
 	if (confine(addr, sizeof(uint32_t)) != sizeof(uint32_t) || !IS_ALIGNED(addr, sizeof(uint32_t)))

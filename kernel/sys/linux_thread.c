@@ -1,0 +1,393 @@
+/*
+ * linux_thread.c - the calls of the Linux ABI that make threads and let them wait for one another.
+ *
+ * What clone may share: a thread shares everything with its process; a process shares all memory with its parent, or none. Linux has finer grains (descriptors, handlers and the
+ * working directory one by one); no C library asks for them, and they are -EINVAL here, as are descriptors for processes and namespaces.
+ */
+#include "arch/clock.h"
+#include "arch/mmu.h"
+#include "dev/rtc.h"
+#include "kern/thread.h"
+#include "lib/string.h"
+#include "proc/futex.h"
+#include "proc/process.h"
+#include "sys/sys.h"
+#include "vm/space.h"
+
+#define NSEC_PER_SEC 1000000000ULL
+
+/* --- clone --- */
+
+#define CSIGNAL              0xffULL
+#define CLONE_VM             0x100ULL
+#define CLONE_FS             0x200ULL
+#define CLONE_FILES          0x400ULL
+#define CLONE_SIGHAND        0x800ULL
+#define CLONE_PTRACE         0x2000ULL
+#define CLONE_VFORK          0x4000ULL
+#define CLONE_THREAD         0x10000ULL
+#define CLONE_SYSVSEM        0x40000ULL
+#define CLONE_SETTLS         0x80000ULL
+#define CLONE_PARENT_SETTID  0x100000ULL
+#define CLONE_CHILD_CLEARTID 0x200000ULL
+#define CLONE_DETACHED       0x400000ULL
+#define CLONE_UNTRACED       0x800000ULL
+#define CLONE_CHILD_SETTID   0x1000000ULL
+#define CLONE_IO             0x80000000ULL
+
+/* What is shared by threads, and by nobody else. */
+#define CLONE_THREAD_SHARES (CLONE_FS | CLONE_FILES | CLONE_SIGHAND)
+/* Flags that are understood. There is no tracing, no semaphore adjustment and no I/O context: these ask for nothing. DETACHED never did. */
+#define CLONE_KNOWN                                                                                          \
+	(CLONE_VM | CLONE_THREAD_SHARES | CLONE_PTRACE | CLONE_VFORK | CLONE_THREAD | CLONE_SYSVSEM |        \
+	    CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_UNTRACED |    \
+	    CLONE_CHILD_SETTID | CLONE_IO)
+
+/* struct clone_args of the ABI. */
+struct sys_clone_args {
+	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
+	uint64_t set_tid, set_tid_size, cgroup;
+};
+enum { CLONE_ARGS_SIZE_FIRST = 64 };
+
+static err_t check_clone_flags(uint64_t flags)
+{
+	if (flags & ~CLONE_KNOWN)
+		return -EINVAL;
+	if ((flags & CLONE_THREAD) && !(flags & CLONE_SIGHAND))
+		return -EINVAL;
+	if ((flags & CLONE_SIGHAND) && !(flags & CLONE_VM))
+		return -EINVAL;
+	uint64_t shares = flags & CLONE_THREAD_SHARES;
+	return shares == (flags & CLONE_THREAD ? CLONE_THREAD_SHARES : 0) ? 0 : -EINVAL;
+}
+
+/* a: flags, exit signal and addresses; sp 0: as the caller's. */
+static int64_t do_clone(const struct sys_clone_args *a, uaddr_t sp)
+{
+	err_t err = check_clone_flags(a->flags);
+	if (err)
+		return err;
+	struct clone_request c = {.thread = a->flags & CLONE_THREAD,
+	    .share_memory = a->flags & CLONE_VM,
+	    .wait_for_exec = a->flags & CLONE_VFORK,
+	    .set_tls = a->flags & CLONE_SETTLS,
+	    .exit_signal = (uint8_t)a->exit_signal,
+	    .sp = sp,
+	    .tls = a->tls,
+	    .parent_tid = a->flags & CLONE_PARENT_SETTID ? a->parent_tid : 0,
+	    .child_tid = a->flags & CLONE_CHILD_SETTID ? a->child_tid : 0,
+	    .clear_tid = a->flags & CLONE_CHILD_CLEARTID ? a->child_tid : 0};
+	uint32_t id;
+	err = process_clone(&c, user_frame(current_thread()), &id);
+	return err ? err : (int64_t)id;
+}
+
+int64_t sys_clone(uint64_t flags, uaddr_t stack, uaddr_t parent_tid, uaddr_t child_tid, uint64_t tls)
+{
+	struct sys_clone_args a = {.flags = (uint32_t)flags & ~CSIGNAL,
+	    .exit_signal = flags & CSIGNAL,
+	    .parent_tid = parent_tid,
+	    .child_tid = child_tid,
+	    .tls = tls};
+	return do_clone(&a, stack);
+}
+
+/* The structure may be longer than ours if the rest is zero. */
+static err_t check_zero(uaddr_t at, uint64_t n)
+{
+	uint8_t chunk[64];
+	while (n) {
+		uint64_t part = MIN(n, sizeof(chunk));
+		if (copy_from_user(chunk, at, part))
+			return -EFAULT;
+		for (uint64_t i = 0; i < part; i++)
+			if (chunk[i])
+				return -E2BIG;
+		at += part;
+		n -= part;
+	}
+	return 0;
+}
+
+static err_t get_clone_args(struct sys_clone_args *a, uaddr_t from, uint64_t size)
+{
+	*a = (struct sys_clone_args){0};
+	if (size > PAGE_SIZE)
+		return -E2BIG;
+	if (size < CLONE_ARGS_SIZE_FIRST)
+		return -EINVAL;
+	err_t err = 0;
+	if (size > sizeof(*a))
+		err = check_zero(from + sizeof(*a), size - sizeof(*a));
+	return err ? err : copy_from_user(a, from, MIN(size, sizeof(*a)));
+}
+
+static bool clone_args_are_valid(const struct sys_clone_args *a)
+{
+	if (a->set_tid || a->set_tid_size || a->cgroup) /* ids are not for choosing; no control groups */
+		return false;
+	if (a->exit_signal > SIGNAL_MAX || (a->flags & (CLONE_DETACHED | CSIGNAL)))
+		return false;
+	if ((a->flags & CLONE_THREAD) && a->exit_signal)
+		return false;
+	if (!a->stack != !a->stack_size)
+		return false;
+	return a->stack < USER_END && a->stack_size <= USER_END - a->stack;
+}
+
+int64_t sys_clone3(uaddr_t args, uint64_t size)
+{
+	struct sys_clone_args a;
+	err_t err = get_clone_args(&a, args, size);
+	if (err)
+		return err;
+	if (!clone_args_are_valid(&a))
+		return -EINVAL;
+	return do_clone(&a, a.stack + a.stack_size);
+}
+
+int64_t sys_vfork(void)
+{
+	struct sys_clone_args a = {.flags = CLONE_VFORK | CLONE_VM, .exit_signal = SIGNAL_CHLD};
+	return do_clone(&a, 0);
+}
+
+/* --- futex --- */
+
+enum futex_commands {
+	FUTEX_WAIT = 0,
+	FUTEX_WAKE = 1,
+	FUTEX_REQUEUE = 3,
+	FUTEX_CMP_REQUEUE = 4,
+	FUTEX_WAKE_OP = 5,
+	FUTEX_LOCK_PI = 6,
+	FUTEX_WAIT_BITSET = 9,
+	FUTEX_WAKE_BITSET = 10,
+	FUTEX_WAIT_REQUEUE_PI = 11,
+	FUTEX_LOCK_PI2 = 13,
+	FUTEX_PRIVATE_FLAG = 128,
+	FUTEX_CLOCK_REALTIME = 256,
+	FUTEX_FLAGS = FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME,
+};
+
+/* The monotonic time when the wait ends. A duration for FUTEX_WAIT, else a point in time. */
+static err_t get_deadline(uaddr_t timeout, int32_t cmd, bool realtime, nsec_t *out)
+{
+	struct sys_timespec ts;
+	*out = NSEC_NEVER;
+	if (!timeout)
+		return 0;
+	err_t err = copy_from_user(&ts, timeout, sizeof(ts));
+	if (err)
+		return err;
+	if (ts.sec < 0 || (uint64_t)ts.nsec >= NSEC_PER_SEC)
+		return -EINVAL;
+	if ((uint64_t)ts.sec > INT64_MAX / NSEC_PER_SEC - 1)
+		return 0;
+	nsec_t time = (nsec_t)ts.sec * NSEC_PER_SEC + (nsec_t)ts.nsec;
+	if (cmd == FUTEX_WAIT)
+		*out = clock_now() + time;
+	else if (realtime)
+		*out = time > rtc_boot_time() ? time - rtc_boot_time() : 0;
+	else
+		*out = time;
+	return 0;
+}
+
+static bool has_timeout(int32_t cmd)
+{
+	return cmd == FUTEX_WAIT || cmd == FUTEX_WAIT_BITSET || cmd == FUTEX_LOCK_PI ||
+	       cmd == FUTEX_LOCK_PI2 || cmd == FUTEX_WAIT_REQUEUE_PI;
+}
+
+/* Locks that inherit priority are not offered: every command that belongs to them is -ENOSYS, which C libraries ask for and report. */
+int64_t sys_futex(uaddr_t addr, int32_t op, uint32_t val, uaddr_t timeout, uaddr_t addr2, uint32_t val3)
+{
+	int32_t cmd = op & ~FUTEX_FLAGS;
+	bool shared = !(op & FUTEX_PRIVATE_FLAG), realtime = op & FUTEX_CLOCK_REALTIME;
+	nsec_t deadline = NSEC_NEVER;
+	err_t err = has_timeout(cmd) ? get_deadline(timeout, cmd, realtime, &deadline) : 0;
+	if (err)
+		return err;
+	if (realtime && cmd != FUTEX_WAIT_BITSET)
+		return -ENOSYS;
+	switch (cmd) {
+	case FUTEX_WAIT:
+		return futex_wait(addr, shared, val, deadline, (uint32_t)FUTEX_ANY);
+	case FUTEX_WAIT_BITSET:
+		return futex_wait(addr, shared, val, deadline, val3);
+	case FUTEX_WAKE:
+		return futex_wake(addr, shared, (int32_t)val, (uint32_t)FUTEX_ANY);
+	case FUTEX_WAKE_BITSET:
+		return futex_wake(addr, shared, (int32_t)val, val3);
+	case FUTEX_REQUEUE:
+		return futex_requeue(addr, addr2, shared, (int32_t)val, (int32_t)timeout, NULL);
+	case FUTEX_CMP_REQUEUE:
+		return futex_requeue(addr, addr2, shared, (int32_t)val, (int32_t)timeout, &val3);
+	case FUTEX_WAKE_OP:
+		return futex_wake_op(addr, addr2, shared, (int32_t)val, (int32_t)timeout, val3);
+	default:
+		return -ENOSYS;
+	}
+}
+
+int64_t sys_set_robust_list(uaddr_t head, uint64_t size)
+{
+	if (size != ROBUST_HEAD_SIZE)
+		return -EINVAL;
+	current_user_thread()->robust_list = head;
+	return 0;
+}
+
+/* The thread with this id, 0 for the current one; tree locked. */
+static struct user_thread *find_thread_locked(int32_t tid)
+{
+	return tid ? user_thread_find_locked((uint32_t)tid) : current_user_thread();
+}
+
+int64_t sys_get_robust_list(int32_t tid, uaddr_t head, uaddr_t size)
+{
+	uint64_t value = 0, length = ROBUST_HEAD_SIZE;
+	spin_lock(&process_tree_lock);
+	struct user_thread *ut = find_thread_locked(tid);
+	if (ut)
+		value = *(volatile uaddr_t *)&ut->robust_list;
+	spin_unlock(&process_tree_lock);
+	if (!ut)
+		return -ESRCH;
+	err_t err = copy_to_user(size, &length, sizeof(length));
+	return err ? err : copy_to_user(head, &value, sizeof(value));
+}
+
+/* --- CPUs --- */
+
+int64_t sys_sched_getaffinity(int32_t tid, uint32_t size, uaddr_t to)
+{
+	uint64_t mask = 0;
+	if (size * 8 < cpus_count() || size % sizeof(mask))
+		return -EINVAL;
+	spin_lock(&process_tree_lock);
+	struct user_thread *ut = find_thread_locked(tid);
+	if (ut)
+		mask = *(volatile uint64_t *)&ut->thread.affinity & cpus_online();
+	spin_unlock(&process_tree_lock);
+	if (!ut)
+		return -ESRCH;
+	return copy_to_user(to, &mask, sizeof(mask)) ? -EFAULT : (int64_t)sizeof(mask);
+}
+
+int64_t sys_sched_setaffinity(int32_t tid, uint32_t size, uaddr_t from)
+{
+	uint64_t mask = 0;
+	if (copy_from_user(&mask, from, MIN((size_t)size, sizeof(mask))))
+		return -EFAULT;
+	mask &= cpus_online();
+	spin_lock(&process_tree_lock);
+	struct user_thread *ut = find_thread_locked(tid);
+	if (ut && mask)
+		thread_set_affinity(&ut->thread, mask);
+	spin_unlock(&process_tree_lock);
+	if (!ut)
+		return -ESRCH;
+	return mask ? 0 : -EINVAL;
+}
+
+int64_t sys_getcpu(uaddr_t cpu, uaddr_t node)
+{
+	uint32_t id = cpu_id(), zero = 0; /* memory is uniform; where it ran is all that can be told */
+	err_t err = cpu ? copy_to_user(cpu, &id, sizeof(id)) : 0;
+	return !err && node ? copy_to_user(node, &zero, sizeof(zero)) : err;
+}
+
+enum membarrier_commands {
+	MEMBARRIER_QUERY = 0,
+	MEMBARRIER_PRIVATE_EXPEDITED = 8,
+	MEMBARRIER_REGISTER_PRIVATE_EXPEDITED = 16,
+};
+
+int64_t sys_membarrier(int32_t cmd, uint32_t flags, UNUSED int32_t cpu)
+{
+	struct vm_space *s = current_thread()->space;
+	if (flags)
+		return -EINVAL;
+	switch (cmd) {
+	case MEMBARRIER_QUERY:
+		return MEMBARRIER_PRIVATE_EXPEDITED | MEMBARRIER_REGISTER_PRIVATE_EXPEDITED;
+	case MEMBARRIER_REGISTER_PRIVATE_EXPEDITED:
+		store_relaxed(&s->barriers, MEMBARRIER_PRIVATE_EXPEDITED);
+		return 0;
+	case MEMBARRIER_PRIVATE_EXPEDITED:
+		if (!load_relaxed(&s->barriers))
+			return -EPERM;
+		mmu_barrier(&s->mmu);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+/* --- names --- */
+
+enum prctl_options { PR_SET_NAME = 15, PR_GET_NAME = 16 };
+
+int64_t sys_prctl(int32_t option, uaddr_t arg)
+{
+	struct thread *t = current_thread();
+	char name[THREAD_NAME_MAX] = {0};
+	if (option == PR_GET_NAME) {
+		memcpy(name, t->name, sizeof(name));
+		return copy_to_user(arg, name, sizeof(name));
+	}
+	if (option != PR_SET_NAME)
+		return -EINVAL;
+	int64_t len = copy_string_from_user(name, arg, sizeof(name) - 1);
+	if (len < 0 && len != -ENAMETOOLONG)
+		return len;
+	name[sizeof(name) - 1] = 0; /* what is longer is cut */
+	memcpy(t->name, name, sizeof(name));
+	return 0;
+}
+
+/* --- times --- */
+
+enum rusage_who { RUSAGE_CHILDREN = -1, RUSAGE_SELF = 0, RUSAGE_THREAD = 1 };
+
+static nsec_t children_time(struct process *p)
+{
+	spin_lock(&process_tree_lock);
+	nsec_t time = p->children_time;
+	spin_unlock(&process_tree_lock);
+	return time;
+}
+
+int64_t sys_getrusage(int32_t who, uaddr_t to)
+{
+	switch (who) {
+	case RUSAGE_SELF:
+		return put_rusage(to, process_cpu_time(current_process()));
+	case RUSAGE_CHILDREN:
+		return put_rusage(to, children_time(current_process()));
+	case RUSAGE_THREAD:
+		return put_rusage(to, current_cpu_time());
+	default:
+		return -EINVAL;
+	}
+}
+
+enum { TICKS_PER_SEC = 100 };
+
+static uint64_t ticks(nsec_t time)
+{
+	return time / (NSEC_PER_SEC / TICKS_PER_SEC);
+}
+
+/* As in struct rusage: all time counts as the user's. */
+int64_t sys_times(uaddr_t to)
+{
+	struct process *p = current_process();
+	uint64_t tms[4] = {ticks(process_cpu_time(p)), 0, ticks(children_time(p)), 0};
+	if (to && copy_to_user(to, tms, sizeof(tms)))
+		return -EFAULT;
+	return (int64_t)ticks(clock_now());
+}

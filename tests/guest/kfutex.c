@@ -1,0 +1,105 @@
+/*
+ * kfutex.c - the table of futexes under load, by programs of a few bytes of machine code in one space: sleepers that never wake by themselves are gone when their process is, and
+ * the table is empty.
+ */
+#include "kspace.h"
+#include "arch/clock.h"
+#include "arch/user.h"
+#include "lib/string.h"
+#include "proc/futex.h"
+#include "proc/process.h"
+
+enum { RW = VM_READ | VM_WRITE, SLEEPERS = 24 };
+#define CODE_AT  0x400000ULL
+#define STACK_AT 0x7f0000000000ULL
+#define WORDS_AT 0x7f0000100000ULL
+
+/* mov $futex, %eax; mov $op, %esi; xor %edx, %edx; xor %r10d, %r10d; syscall; jmp to the start. rdi: the word, which is 0. */
+static const uint8_t sleep_for_ever[] = {
+    0xb8, 202, 0, 0, 0, 0xbe, 128, 0, 0, 0, 0x31, 0xd2, 0x45, 0x31, 0xd2, 0x0f, 0x05, 0xeb, 0xed};
+
+static bool add_thread(struct process *p, uint64_t rdi)
+{
+	struct user_thread *ut;
+	if (user_thread_create(p, "kfutex", &ut))
+		return false;
+	user_frame_start(&ut->start, CODE_AT, STACK_AT + PAGE_SIZE);
+	ut->start.rdi = rdi;
+	if (!user_state_create(&ut->thread) && !user_thread_launch(ut))
+		return true;
+	user_thread_free(ut);
+	return false;
+}
+
+static struct process *make_process(void)
+{
+	struct vm_space *s;
+	struct process *p;
+	size_t done;
+	if (space_create(&s))
+		return NULL;
+	if (map_anon(s, CODE_AT, 1, RW, 0) && map_anon(s, STACK_AT, 1, RW, 0) &&
+	    map_anon(s, WORDS_AT, 4, RW, 0) &&
+	    !space_write(s, CODE_AT, sleep_for_ever, sizeof(sleep_for_ever), &done) &&
+	    !space_protect(s, CODE_AT, PAGE_SIZE, VM_READ | VM_EXEC) &&
+	    !process_create(NULL, s, "kfutex", &p))
+		return p;
+	space_put(s);
+	return NULL;
+}
+
+static void settle(void)
+{
+	for (unsigned i = 0; i < 2000 && user_thread_count(); i++)
+		(void)thread_sleep_until(clock_now() + 1000000);
+}
+
+static bool wait_for_sleepers(unsigned n)
+{
+	for (unsigned i = 0; i < 2000 && futex_sleepers() != n; i++)
+		(void)thread_sleep_until(clock_now() + 1000000);
+	return futex_sleepers() == n;
+}
+
+/* Sleepers on words of many buckets, in pages that are not there yet, die with their process. */
+KTEST(futex_sleepers_of_the_dying)
+{
+	for (unsigned round = 0; round < 8; round++) {
+		struct process *p = make_process();
+		unsigned n = 0;
+		KT_REQUIRE(p);
+		for (unsigned i = 0; i < SLEEPERS; i++)
+			n += add_thread(p, WORDS_AT + (i % 4) * PAGE_SIZE + i / 4 * 4);
+		KT_CHECK_EQ(n, SLEEPERS);
+		KT_CHECK(round % 2 || wait_for_sleepers(SLEEPERS));
+		process_begin_exit(p, wait_status_killed(SIGNAL_KILL));
+		KT_CHECK_EQ(process_wait_dead(p), SIGNAL_KILL);
+		process_put(p);
+		KT_CHECK_EQ(futex_sleepers(), 0);
+	}
+	settle();
+	process_validate();
+	KT_CHECK_EQ(user_thread_count(), 0);
+}
+
+/* Ids: the first thread has its process's number, others have their own, none is used twice. */
+KTEST(futex_thread_ids)
+{
+	struct process *p = make_process();
+	KT_REQUIRE(p);
+	for (unsigned i = 0; i < 4; i++)
+		KT_CHECK(add_thread(p, WORDS_AT));
+	KT_CHECK(wait_for_sleepers(4));
+	spin_lock(&process_tree_lock);
+	KT_CHECK_EQ(p->nthreads, 4);
+	list_for_each (it, &p->threads) {
+		struct user_thread *ut = list_entry(it, struct user_thread, link);
+		KT_CHECK(user_thread_find_locked(ut->thread.tid) == ut);
+	}
+	KT_CHECK(user_thread_find_locked(p->pid)->link.prev == &p->threads);
+	spin_unlock(&process_tree_lock);
+	process_begin_exit(p, wait_status_killed(SIGNAL_KILL));
+	KT_CHECK_EQ(process_wait_dead(p), SIGNAL_KILL);
+	process_put(p);
+	settle();
+}
