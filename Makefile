@@ -75,11 +75,11 @@ $(B)/%.o: % $(B)/flags
 	$Q$(CC) $(CFLAGS) $(if $(filter $(NOSAN),$<),,$(SAN_$(VARIANT))) -MMD -MP -c -o $@ $<
 
 # The system-call tables of abi/ as C.
-GEN := build/gen/sys_proto.h build/gen/sys_table.h build/gen/quire_syscalls.h
+GEN := build/gen/syscall_proto.h build/gen/syscall_table.inc build/gen/quire_syscalls.h
 ABI := abi/linux.tbl abi/native.tbl
 build/gen/%: $(ABI) tools/gen_abi.py | build/deps/build
 	@mkdir -p $(@D)
-	$Qpython3 tools/gen_abi.py $(if $(filter sys_proto.h,$*),proto,$(if $(filter sys_table.h,$*),table,numbers)) $(ABI) > $@
+	$Qpython3 tools/gen_abi.py $(if $(filter syscall_proto.h,$*),proto,$(if $(filter syscall_table.inc,$*),table,numbers)) $(ABI) > $@
 $(OBJ) $(UPROGS): | $(GEN)
 
 # A file that changes only when its text does: what depends on it is rebuilt when flags or lists of files change.
@@ -140,7 +140,8 @@ HCFLAGS := -std=gnu11 $(WARN) -Wno-missing-prototypes -g -D_GNU_SOURCE -DCONFIG_
 HSRC := $(filter-out kernel/lib/string.c,$(wildcard kernel/lib/*.c kernel/mm/*.c kernel/vm/*.c)) kernel/kern/spinlock.c \
 	$(wildcard kernel/arch/host/*.c tests/model/*.c)
 HOBJ   := $(HSRC:%=$(H)/%.o)
-HTESTS := $(patsubst tests/host/%.c,$(H)/%,$(wildcard tests/host/test_*.c))
+HTESTS := $(patsubst tests/host/%.c,$(H)/%,$(wildcard tests/host/test_*.c)) \
+	$(patsubst tests/regress/%.c,$(H)/regress_%,$(wildcard tests/regress/*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,build/host-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .PRECIOUS: $(H)/%.o
@@ -149,6 +150,8 @@ $(H)/%.o: % $(H)/flags
 	@echo "HCC   $<"
 	$Q$(HCC) $(HCFLAGS) -MMD -MP -c -o $@ $<
 $(H)/test_%: $(H)/tests/host/test_%.c.o $(HOBJ)
+	$Q$(HCC) $(HCFLAGS) -o $@ $(filter %.o,$^) -lcmocka -lpthread
+$(H)/regress_%: $(H)/tests/regress/%.c.o $(HOBJ)
 	$Q$(HCC) $(HCFLAGS) -o $@ $(filter %.o,$^) -lcmocka -lpthread
 $(H)/fuzz_%: $(H)/tests/fuzz/fuzz_%.c.o $(HOBJ)
 	$Q$(HCC) $(HCFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) -lpthread

@@ -443,3 +443,90 @@ int main(int argc, char **argv)
 {
 	return host_test_main(argc, argv, 1 << 15);
 }
+
+/* The word at the start of page idx, read or written as read(2) and write(2) do it. */
+static err_t pin_word(struct vm_object *o, pgidx_t idx, bool write, uint64_t *word)
+{
+	struct vm_pin pin;
+	err_t err = object_pin(o, idx, write, &pin);
+
+	if (err)
+		return err;
+	uint64_t *at = page_to_virt(pin.page);
+	if (write)
+		*at = *word;
+	else
+		*word = *at;
+	vm_unpin(&pin);
+	return 0;
+}
+
+HOST_TEST(pinned_by_the_kernel_and_seen_by_programs)
+{
+	struct vm_object *o = new_shared(0, 10);
+	struct vm_space *s = new_space();
+	uint64_t word = 1, before = anon_frames();
+
+	map_fixed(s, AT, 10, VM_MAP_SHARED, o);
+	CHECK_EQ(word_at(s, AT + LEN(3)), 0); /* the zero page is mapped here, and has to go */
+	CHECK_EQ(pin_word(o, 3, false, &word), 0);
+	CHECK_EQ(word, 0);
+	CHECK_EQ(anon_frames(), before); /* reading what nobody wrote takes no frame */
+	word = 77;
+	CHECK_EQ(pin_word(o, 3, true, &word), 0);
+	CHECK_EQ(word_at(s, AT + LEN(3)), 77);
+	CHECK_EQ(store(s, AT + LEN(3), 78), 0);
+	CHECK_EQ(pin_word(o, 3, false, &word), 0);
+	CHECK_EQ(word, 78);
+	CHECK_EQ(pin_word(o, 10, false, &word), -EIO);
+	CHECK_EQ(pin_word(o, 10, true, &word), -EIO);
+	done_with(s);
+	object_put(o);
+}
+
+HOST_TEST(pinned_file_pages_are_read_in_and_become_dirty)
+{
+	static struct test_file f;
+	struct vm_object *file = new_file(&f, 40, 1000);
+	struct vm_space *s = new_space();
+	uint64_t word;
+
+	CHECK_EQ(pin_word(file, 20, false, &word), 0);
+	CHECK_EQ(word, 1020);
+	CHECK_EQ(object_sync(file, 0, 40), 0);
+	CHECK_EQ(f.writes, 0);
+	word = 5;
+	CHECK_EQ(pin_word(file, 30, true, &word), 0);
+	map_fixed(s, AT, 40, 0, file);
+	CHECK_EQ(word_at(s, AT + LEN(30)), 5); /* read, write and private windows see one page */
+	CHECK_EQ(object_sync(file, 0, 40), 0);
+	CHECK(f.writes == 1 && f.words[30] == 5);
+	CHECK_EQ(pin_word(file, 40, false, &word), -EIO);
+	done_with(s);
+	object_put(file);
+}
+
+HOST_TEST(a_write_back_while_pinned_leaves_the_page_dirty)
+{
+	static struct test_file f;
+	struct vm_object *file = new_file(&f, 4, 1000);
+	struct vm_pin pin;
+
+	CHECK_EQ(object_pin(file, 1, true, &pin), 0);
+	CHECK_EQ(object_sync(file, 0, 4), 0);
+	*(uint64_t *)page_to_virt(pin.page) = 9;
+	vm_unpin(&pin);
+	CHECK_EQ(object_sync(file, 0, 4), 0);
+	CHECK_EQ(f.words[1], 9);
+	object_put(file);
+}
+
+HOST_TEST(device_memory_is_not_pinned)
+{
+	struct vm_object *o;
+	struct vm_pin pin;
+
+	CHECK_EQ(object_create_phys(HOST_DEVICE_FRAME * PAGE_SIZE, 1, MMU_UC, &o), 0);
+	CHECK_EQ(object_pin(o, 0, false, &pin), -EINVAL);
+	object_put(o);
+}
