@@ -106,3 +106,5 @@ int64_t user_frame_call_result(const struct trap_frame *f);
 void user_frame_restart_call(struct trap_frame *f, int64_t number);
 /* f does not belong to a call any more: never restart it. */
 void user_frame_forget_call(struct trap_frame *f);
+/* What user_frame_set_result has set, or the register that holds it. */
+int64_t user_frame_result(const struct trap_frame *f);

@@ -23,6 +23,7 @@ err_t process_exec(struct exec_args *args, struct trap_frame *frame)
 	process_replace_space(p, image.space, image.name);
 	set_brk(p, image.brk_start);
 	current_user_thread()->clear_tid = 0;
+	signal_exec();
 	user_state_reset();
 	user_frame_start(frame, image.entry, image.sp);
 	return 0;

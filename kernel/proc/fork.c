@@ -24,6 +24,7 @@ static err_t start_child(struct process *child, const struct trap_frame *frame)
 		return err;
 	ut->start = *frame;
 	user_frame_set_result(&ut->start, 0);
+	signal_fork(child, ut);
 	err = user_state_copy(&ut->thread);
 	if (!err)
 		err = user_thread_launch(ut);

@@ -39,12 +39,13 @@ enum signal_number { /* the ABI's numbers of those that the kernel names */
 };
 
 /* Sets of signals: signal n is bit n - 1, as in the ABI. */
-#define SIGNAL_BIT(n)         (1ULL << ((n)-1))
-#define SIGNALS_UNBLOCKABLE   (SIGNAL_BIT(SIGNAL_KILL) | SIGNAL_BIT(SIGNAL_STOP))
-#define SIGNALS_JOB_STOP      (SIGNAL_BIT(SIGNAL_TSTP) | SIGNAL_BIT(SIGNAL_TTIN) | SIGNAL_BIT(SIGNAL_TTOU))
-#define SIGNALS_STOP          (SIGNALS_JOB_STOP | SIGNAL_BIT(SIGNAL_STOP))
+#define SIGNAL_BIT(n)       (1ULL << ((n)-1))
+#define SIGNALS_UNBLOCKABLE (SIGNAL_BIT(SIGNAL_KILL) | SIGNAL_BIT(SIGNAL_STOP))
+#define SIGNALS_JOB_STOP    (SIGNAL_BIT(SIGNAL_TSTP) | SIGNAL_BIT(SIGNAL_TTIN) | SIGNAL_BIT(SIGNAL_TTOU))
+#define SIGNALS_STOP        (SIGNALS_JOB_STOP | SIGNAL_BIT(SIGNAL_STOP))
 #define SIGNALS_NO_ACTION                                                                                    \
-	(SIGNAL_BIT(SIGNAL_CHLD) | SIGNAL_BIT(SIGNAL_CONT) | SIGNAL_BIT(SIGNAL_URG) | SIGNAL_BIT(SIGNAL_WINCH))
+	(SIGNAL_BIT(SIGNAL_CHLD) | SIGNAL_BIT(SIGNAL_CONT) | SIGNAL_BIT(SIGNAL_URG) |                        \
+	    SIGNAL_BIT(SIGNAL_WINCH))
 
 enum signal_code { /* who sent it: si_code of the ABI */
 	SI_USER = 0,
@@ -78,10 +79,11 @@ enum signal_action_flags {
 
 /* What an interrupted call returns instead of -EINTR; never seen by user space, for signal_deliver turns each into -EINTR or a restart. */
 enum restart_code {
-	ERESTARTSYS = 512,     /* start again unless a handler without SA_RESTART runs */
-	ERESTARTNOINTR = 513,  /* start again in any case */
-	ERESTARTNOHAND = 514,  /* start again unless a handler runs */
-	ERESTARTBLOCK = 516,   /* the same, by restart_syscall, which goes on with what user_thread.restart says */
+	ERESTARTSYS = 512,    /* start again unless a handler without SA_RESTART runs */
+	ERESTARTNOINTR = 513, /* start again in any case */
+	ERESTARTNOHAND = 514, /* start again unless a handler runs */
+	ERESTARTBLOCK =
+	    516, /* the same, by restart_syscall, which goes on with what user_thread.restart says */
 };
 
 /* struct sigaction of the ABI. */
@@ -94,9 +96,9 @@ struct signal_action {
 
 /* The pending signals of a process or of a thread. */
 struct signal_pending {
-	uint64_t set;                                       /* (T) */
-	struct signal_info info[SIGNAL_STANDARD];           /* (T) of those in the set */
-	struct list queue;                                  /* (T) struct signal_entry, oldest first: real-time signals */
+	uint64_t set;                             /* (T) */
+	struct signal_info info[SIGNAL_STANDARD]; /* (T) of those in the set */
+	struct list queue; /* (T) struct signal_entry, oldest first: real-time signals */
 };
 
 /* A process's half. */
@@ -107,8 +109,8 @@ struct process_signals {
 	int stop_signal;                          /* (T) not 0: its threads stop, or have stopped */
 	unsigned nstopped;                        /* (T) threads that sleep in stop_wait */
 	bool stop_complete;                       /* (T) all have stopped, and the parent was told */
-	int report;                               /* (T) wait status of a stop or continuation that wait has not told yet; 0: none */
-	struct waitq stop_wait;                   /* continued or killed; predicate under (T) */
+	int report; /* (T) wait status of a stop or continuation that wait has not told yet; 0: none */
+	struct waitq stop_wait; /* continued or killed; predicate under (T) */
 };
 
 /* A thread's half. */
@@ -157,7 +159,8 @@ void signal_reserve_fini(struct signal_reserve *r);
 
 /* Send info->signo to p, or to its thread ut if not NULL. A signal that is ignored is no failure. -EAGAIN: a real-time signal whose information would be lost, and whose
  * sender asked for it to be kept (sigqueue). */
-MUST_CHECK err_t signal_send_locked(struct process *p, struct user_thread *ut, const struct signal_info *info, struct signal_reserve *r);
+MUST_CHECK err_t signal_send_locked(
+    struct process *p, struct user_thread *ut, const struct signal_info *info, struct signal_reserve *r);
 /* The same for a standard signal, which cannot fail. */
 void signal_notify_locked(struct process *p, const struct signal_info *info);
 /* A trap of the current thread. Blocked or ignored, the signal takes its default action. */

@@ -176,7 +176,8 @@ int user_fpu_fault_code(bool simd)
 /* ------------------------------------------------------------------ to the handler */
 
 /* Where the frame and the state go. False: the alternate stack is too small. */
-static bool place_frame(const struct trap_frame *f, const struct user_signal *s, uaddr_t *frame, uaddr_t *state)
+static bool place_frame(
+    const struct trap_frame *f, const struct user_signal *s, uaddr_t *frame, uaddr_t *state)
 {
 	bool on = user_on_altstack(&s->altstack, f->rsp), enter = false;
 	uaddr_t sp = f->rsp - RED_ZONE;
@@ -316,4 +317,9 @@ void user_frame_forget_call(struct trap_frame *f)
 {
 	f->vector = 0;
 	f->error = 0;
+}
+
+int64_t user_frame_result(const struct trap_frame *f)
+{
+	return (int64_t)f->rax;
 }
