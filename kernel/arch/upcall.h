@@ -21,7 +21,7 @@ err_t upcall_page_fault(uaddr_t addr, unsigned access);
 
 /* An exception in user mode that is not resolved: a processor exception vector (14 with err from
  * upcall_page_fault for page faults), the hardware error code, and the address concerned. Interrupts enabled,
- * may sleep; may not return (the thread dies). Defined in proc/. */
+ * may sleep; may return, and then the exit work follows. Defined in proc/. */
 void upcall_user_trap(unsigned vector, uint64_t error_code, uaddr_t addr, err_t why);
 
 /* The timer of this CPU went off. Interrupts disabled. Defined in kern/timer.c. */

@@ -56,3 +56,59 @@ uint64_t user_hwcap(void);
 const char *user_platform(void);
 /* 64 bits of the processor's random source. False: it has none, or it is not ready. */
 bool user_hw_random(uint64_t *out);
+
+/* What a process learns of a signal; the first 48 bytes of the ABI's siginfo, whose other 80 are 0. */
+struct signal_info {
+	int32_t signo, err, code, pad;
+	union {
+		struct {
+			uint32_t pid, uid;
+			uint64_t value; /* sigqueue; SIGCHLD: status in the low half */
+			uint64_t utime, stime;
+		};
+		uaddr_t addr; /* faults */
+	};
+};
+_Static_assert(sizeof(struct signal_info) == 48, "siginfo");
+
+/* An alternate stack, as sigaltstack tells it: struct stack_t of the ABI. */
+struct user_altstack {
+	uaddr_t sp;
+	int32_t flags, pad;
+	uint64_t size;
+};
+enum altstack_flags { SS_ONSTACK = 1, SS_DISABLE = 2 };
+#define SS_AUTODISARM 0x80000000U
+
+/* The last trap of a thread, as signal frames tell it. */
+struct user_fault {
+	uint64_t vector, error, addr;
+};
+
+/* The call of a handler. */
+struct user_signal {
+	struct signal_info info;
+	uaddr_t handler, restorer;
+	bool with_info, on_altstack;   /* SA_SIGINFO, SA_ONSTACK */
+	uint64_t mask;                 /* to be restored */
+	struct user_altstack altstack; /* the thread's */
+	struct user_fault fault;
+};
+
+/* Make *f and the FPU state those of the start of the handler, with what they were on its stack, so that user_signal_pop finds it. -EFAULT: the stack cannot be written, *f is as
+ * it was. */
+MUST_CHECK err_t user_signal_push(struct trap_frame *f, const struct user_signal *s);
+/* Load what the frame at *f's stack pointer says. Nothing there is trusted: -EFAULT for what cannot be read or loaded, and then the FPU state is as it was. */
+MUST_CHECK err_t user_signal_pop(struct trap_frame *f, uint64_t *mask, struct user_altstack *altstack);
+/* Is sp on this stack, in the sense of sigaltstack? */
+bool user_on_altstack(const struct user_altstack *s, uaddr_t sp);
+/* The signal code (si_code) of an exception of the FPU that this thread has just raised; 0: none. */
+int user_fpu_fault_code(bool simd);
+/* The system call that f comes from: its result, or 0 if f does not come from one (any more). */
+int64_t user_frame_call_result(const struct trap_frame *f);
+/* Make f start its call again, under this number (-1: its own). */
+void user_frame_restart_call(struct trap_frame *f, int64_t number);
+/* f does not belong to a call any more: never restart it. */
+void user_frame_forget_call(struct trap_frame *f);
+/* What user_frame_set_result has set, or the register that holds it. */
+int64_t user_frame_result(const struct trap_frame *f);

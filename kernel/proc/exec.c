@@ -28,6 +28,7 @@ err_t process_exec(struct exec_args *args, struct trap_frame *frame)
 	}
 	user_thread_release_memory();
 	process_replace_space(p, image.space, image.name);
+	signal_exec();
 	user_state_reset();
 	user_frame_start(frame, image.entry, image.sp);
 	return 0;

@@ -118,6 +118,16 @@ void user_thread_release_memory(void)
 		futex_tell(clear);
 }
 
+/* A parent that ignores SIGCHLD or has set SA_NOCLDWAIT does not wait: forgiven at once, as an orphan is. */
+static bool tell_parent_locked(struct process *p)
+{
+	if (!p->parent)
+		return false;
+	bool waits = !signal_parent_reaps_not_locked(p);
+	signal_parent_locked(p, p->wait_status);
+	return waits;
+}
+
 /* The last thread of p is here, and uses p's space no more: p becomes dead. */
 static void process_die(struct process *p)
 {
@@ -129,9 +139,7 @@ static void process_die(struct process *p)
 	p->state = PROCESS_DEAD;
 	process_leave_parents_memory_locked(p);
 	orphan_children_locked(p, &gone);
-	if (p->parent) {
-		waitq_wake_all(&p->parent->child_wait);
-	} else {
+	if (!tell_parent_locked(p)) {
 		process_leave_tree_locked(p);
 		list_push_back(&gone, &p->sibling_link);
 	}
@@ -155,6 +163,8 @@ void user_thread_exit(int wait_status)
 	list_remove(&ut->tid_link);
 	p->cpu_time += current_cpu_time();
 	bool last = --p->nthreads == 0;
+	signal_stop_check_locked(p);
+	signal_retarget_locked(p);
 	if (last && !p->exiting) {
 		p->exiting = true;
 		p->wait_status = wait_status;
@@ -196,8 +206,15 @@ static bool wait_matches(
 	return child->pgid == (r->pid == 0 ? parent->pgid : -(uint32_t)r->pid);
 }
 
-/* Look for a dead child that r asks for. *exists: there is a child that it asks for, dead or alive. */
-static struct process *find_dead_locked(
+/* Has the child stopped or gone on in a way that r asks for and was not told yet? */
+static bool has_report(const struct wait_request *r, const struct process *child)
+{
+	int report = child->signals.report;
+	return report && (r->options & (report == WAIT_STATUS_CONTINUED ? WAIT_CONTINUED : WAIT_UNTRACED));
+}
+
+/* Look for a child that r asks for, dead or with a report. *exists: there is a child that it asks for, dead or alive. */
+static struct process *find_news_locked(
     const struct wait_request *r, const struct process *parent, bool *exists)
 {
 	*exists = false;
@@ -206,7 +223,7 @@ static struct process *find_dead_locked(
 		if (!wait_matches(r, parent, child))
 			continue;
 		*exists = true;
-		if (child->state == PROCESS_DEAD)
+		if (child->state == PROCESS_DEAD || has_report(r, child))
 			return child;
 	}
 	return NULL;
@@ -221,6 +238,14 @@ static void forgive_locked(struct wait_request *r, struct process *parent, struc
 	process_leave_tree_locked(child);
 }
 
+static void take_report_locked(struct wait_request *r, struct process *child)
+{
+	r->found = child->pid;
+	r->status = child->signals.report;
+	r->cpu_time = child->cpu_time + child->children_time;
+	child->signals.report = 0;
+}
+
 err_t process_wait(struct wait_request *r)
 {
 	struct process *parent = current_process(), *child;
@@ -228,7 +253,7 @@ err_t process_wait(struct wait_request *r)
 	err_t err = 0;
 	r->found = 0;
 	spin_lock(&process_tree_lock);
-	while (!(child = find_dead_locked(r, parent, &exists)) && !err) {
+	while (!(child = find_news_locked(r, parent, &exists)) && !err) {
 		if (!exists)
 			err = -ECHILD;
 		else if (r->options & WAIT_NOHANG)
@@ -237,10 +262,13 @@ err_t process_wait(struct wait_request *r)
 			err = waitq_sleep(
 			    &parent->child_wait, &process_tree_lock, NSEC_NEVER, WAIT_INTERRUPTIBLE);
 	}
-	if (child)
+	bool dead = child && child->state == PROCESS_DEAD;
+	if (dead)
 		forgive_locked(r, parent, child);
+	else if (child)
+		take_report_locked(r, child);
 	spin_unlock(&process_tree_lock);
-	if (child)
+	if (dead)
 		process_put(child);
 	return child ? 0 : err;
 }

@@ -58,6 +58,10 @@ static err_t start_thread(
 	ut->clear_tid = c->clear_tid;
 	ut->thread.affinity = self->affinity;
 	ut->thread.nice = self->nice;
+	if (p == current_process())
+		signal_clone(ut);
+	else
+		signal_fork(p, ut);
 	err = user_state_copy(&ut->thread);
 	if (!err && c->set_tls)
 		err = user_state_set_tls(&ut->thread, c->tls);

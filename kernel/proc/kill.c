@@ -1,45 +1,17 @@
 /*
- * kill.c - signals as far as their default actions go: a signal ends the process or does nothing. Process 1
- * is not ended by a signal that somebody sends.
+ * kill.c - whom a signal goes to: one process, a group, everybody, one thread. Any process may send to any other. Process 1 gets what it handles, and is not ended by a
+ * signal that somebody sends.
  */
-#include "lib/bits.h"
-#include "proc/process.h"
-
-#define IGNORED  (BIT(SIGNAL_CHLD) | BIT(SIGNAL_CONT) | BIT(SIGNAL_URG) | BIT(SIGNAL_WINCH))
-#define STOPPING (BIT(SIGNAL_STOP) | BIT(SIGNAL_TSTP) | BIT(SIGNAL_TTIN) | BIT(SIGNAL_TTOU))
-
-static bool signal_in(int signal, uint64_t set)
-{
-	return signal > 0 && signal < 64 && (set & BIT(signal));
-}
-
-const char *signal_name(int signal)
-{
-	static const char *const names[] = {[1] = "SIGHUP",
-	    [2] = "SIGINT",
-	    [3] = "SIGQUIT",
-	    [SIGNAL_ILL] = "SIGILL",
-	    [SIGNAL_TRAP] = "SIGTRAP",
-	    [6] = "SIGABRT",
-	    [SIGNAL_BUS] = "SIGBUS",
-	    [SIGNAL_FPE] = "SIGFPE",
-	    [SIGNAL_KILL] = "SIGKILL",
-	    [10] = "SIGUSR1",
-	    [SIGNAL_SEGV] = "SIGSEGV",
-	    [12] = "SIGUSR2",
-	    [13] = "SIGPIPE",
-	    [14] = "SIGALRM",
-	    [15] = "SIGTERM"};
-	if (signal < 0 || (size_t)signal >= ARRAY_SIZE(names) || !names[signal])
-		return "signal";
-	return names[signal];
-}
+#include "proc/proc_priv.h"
+#include "proc/signal.h"
 
 struct kill_request {
 	int32_t pid;
-	int signal;
+	const struct signal_info *info;
 	const struct process *sender;
+	struct signal_reserve *reserve; /* NULL: count only */
 	unsigned matched;
+	err_t err;
 };
 
 static bool kill_matches(const struct kill_request *k, const struct process *p)
@@ -57,21 +29,81 @@ static void kill_one_locked(struct process *p, void *arg)
 	if (!kill_matches(k, p))
 		return;
 	k->matched++;
-	if (k->signal == 0 || signal_in(k->signal, IGNORED) || p->pid == PID_INIT ||
-	    p->state != PROCESS_ALIVE)
+	if (!k->reserve)
 		return;
-	process_begin_exit_locked(p, wait_status_killed(k->signal));
+	err_t err = signal_send_locked(p, NULL, k->info, k->reserve);
+	k->err = err ? err : k->err;
 }
 
 err_t process_kill(int32_t pid, int signal)
 {
-	struct kill_request k = {pid, signal, current_process(), 0};
+	struct process *self = current_process();
+	struct signal_info info = {.signo = signal, .code = SI_USER, .pid = self->pid};
+	struct kill_request k = {pid, &info, self, NULL, 0, 0};
+	struct signal_reserve reserve;
 	if (signal < 0 || signal > SIGNAL_MAX)
 		return -EINVAL;
 	if (pid == INT32_MIN)
 		return -ESRCH;
-	if (signal_in(signal, STOPPING))
-		return -ENOSYS;
+	if (pid <= 0 && signal >= SIGNAL_RT_MIN)
+		process_for_each(kill_one_locked, &k);
+	signal_reserve(&reserve, signal, pid > 0 ? 1 : k.matched);
+	k.matched = 0;
+	k.reserve = &reserve;
 	process_for_each(kill_one_locked, &k);
-	return k.matched ? 0 : -ESRCH;
+	signal_reserve_fini(&reserve);
+	return k.matched ? k.err : -ESRCH;
+}
+
+err_t process_queue_signal(uint32_t pid, const struct signal_info *info)
+{
+	struct signal_reserve reserve;
+	signal_reserve(&reserve, info->signo, 1);
+	spin_lock(&process_tree_lock);
+	struct process *p = process_find_locked(pid);
+	err_t err = p ? signal_send_locked(p, NULL, info, &reserve) : -ESRCH;
+	spin_unlock(&process_tree_lock);
+	signal_reserve_fini(&reserve);
+	return err;
+}
+
+struct thread_search {
+	uint32_t tgid, tid; /* tgid 0: any process */
+	struct user_thread *found;
+};
+
+static void find_thread(struct process *p, void *arg)
+{
+	struct thread_search *s = arg;
+	if (s->found || (s->tgid && p->pid != s->tgid))
+		return;
+	list_for_each (it, &p->threads) {
+		struct user_thread *ut = list_entry(it, struct user_thread, link);
+		if (ut->thread.tid == s->tid)
+			s->found = ut;
+	}
+}
+
+/* One whose threads are all gone can still be named by its number, until it is waited for. */
+static bool is_dead_leader(uint32_t tgid, uint32_t tid)
+{
+	const struct process *p = process_find_locked(tid);
+	return p && (!tgid || tgid == tid);
+}
+
+err_t thread_queue_signal(uint32_t tgid, uint32_t tid, const struct signal_info *info)
+{
+	struct thread_search s = {tgid, tid, NULL};
+	struct signal_reserve reserve;
+	err_t err = 0;
+	signal_reserve(&reserve, info->signo, 1);
+	spin_lock(&process_tree_lock);
+	process_for_each_locked(find_thread, &s);
+	if (s.found)
+		err = signal_send_locked(s.found->thread.process, s.found, info, &reserve);
+	else if (!is_dead_leader(tgid, tid))
+		err = -ESRCH;
+	spin_unlock(&process_tree_lock);
+	signal_reserve_fini(&reserve);
+	return err;
 }

@@ -21,6 +21,7 @@ struct spinlock process_tree_lock = SPINLOCK_INIT("process tree", RANK_SERVICE);
 static struct list pid_table[PID_BUCKETS]; /* process_tree_lock */
 static struct list tid_table[PID_BUCKETS]; /* process_tree_lock: struct user_thread by tid_link */
 static uint32_t pid_next = PID_INIT;       /* process_tree_lock: where the search for a free number starts */
+static bool pids_wrapped;                  /* process_tree_lock */
 static unsigned nprocesses;                /* process_tree_lock */
 static _Atomic uint32_t nuser_threads;
 static struct slab_cache *process_cache, *thread_cache;
@@ -34,10 +35,11 @@ void proc_init(void)
 	process_cache = slab_cache_create("process", sizeof(struct process), 0);
 	thread_cache = slab_cache_create("user_thread", sizeof(struct user_thread), CACHE_LINE);
 	futex_init();
+	signal_init();
 	reaper_init();
 }
 
-static struct process *find_locked(uint32_t pid)
+struct process *process_find_locked(uint32_t pid)
 {
 	list_for_each (it, &pid_table[pid % PID_BUCKETS]) {
 		struct process *p = list_entry(it, struct process, pid_link);
@@ -65,15 +67,42 @@ static void set_tid_locked(struct user_thread *ut, uint32_t tid)
 	list_push_back(&tid_table[tid % PID_BUCKETS], &ut->tid_link);
 }
 
+void process_for_each_locked(void (*fn)(struct process *p, void *arg), void *arg)
+{
+	for (unsigned i = 0; i < PID_BUCKETS; i++)
+		list_for_each (it, &pid_table[i])
+			fn(list_entry(it, struct process, pid_link), arg);
+}
+
 err_t process_find(uint32_t pid, struct process **out)
 {
 	spin_lock(&process_tree_lock);
-	struct process *p = find_locked(pid);
+	struct process *p = process_find_locked(pid);
 	if (p)
 		process_get(p);
 	spin_unlock(&process_tree_lock);
 	*out = p;
 	return p ? 0 : -ESRCH;
+}
+
+struct pid_search {
+	uint32_t pid;
+	bool found;
+};
+
+static void find_group_of(struct process *p, void *arg)
+{
+	struct pid_search *s = arg;
+	s->found = s->found || p->pgid == s->pid || p->sid == s->pid;
+}
+
+/* A group or session outlives the process that it is named after. Not before numbers come round again. */
+static bool pid_names_group_locked(uint32_t pid)
+{
+	struct pid_search s = {pid, false};
+	if (pids_wrapped)
+		process_for_each_locked(find_group_of, &s);
+	return s.found;
 }
 
 /* The next number that nobody has: numbers are not used again soon, so that a late kill(pid) hits nobody
@@ -84,7 +113,9 @@ static err_t choose_pid_locked(uint32_t *out)
 		uint32_t pid = pid_next++;
 		if (pid_next == PID_MAX)
 			pid_next = PID_INIT + 1;
-		if (!find_locked(pid) && !user_thread_find_locked(pid)) {
+		pids_wrapped |= pid_next < pid;
+		if (!process_find_locked(pid) && !user_thread_find_locked(pid) &&
+		    !pid_names_group_locked(pid)) {
 			*out = pid;
 			return 0;
 		}
@@ -98,6 +129,7 @@ static err_t join_tree(struct process *p, struct process *parent)
 	err_t err = choose_pid_locked(&p->pid);
 	if (!err) {
 		p->pgid = parent ? parent->pgid : p->pid;
+		p->sid = parent ? parent->sid : p->pid;
 		store_relaxed(&p->ppid, parent ? parent->pid : 0);
 		p->parent = parent;
 		if (parent)
@@ -119,6 +151,7 @@ err_t process_create(struct process *parent, struct vm_space *space, const char 
 	list_init(&p->children);
 	list_init(&p->sibling_link);
 	list_init(&p->threads);
+	process_signals_init(&p->signals);
 	waitq_init(&p->child_wait);
 	waitq_init(&p->dead_wait);
 	waitq_init(&p->exec_wait);
@@ -162,6 +195,7 @@ void process_put(struct process *p)
 	if (!ref_put(&p->refs))
 		return;
 	ASSERT(p->state == PROCESS_FORGIVEN && p->nthreads == 0);
+	signal_pending_fini(&p->signals.pending);
 	slab_free(process_cache, p);
 }
 
@@ -199,6 +233,7 @@ err_t user_thread_create(struct process *p, const char *name, struct user_thread
 	thread_init(&ut->thread, name, ut->stack, KSTACK_PAGES * PAGE_SIZE, start_user_thread, ut);
 	list_init(&ut->link);
 	list_init(&ut->tid_link);
+	thread_signals_init(&ut->signals);
 	process_get(p);
 	ut->thread.process = p;
 	fetch_add_relaxed(&nuser_threads, 1);
@@ -216,6 +251,7 @@ void user_thread_free(struct user_thread *ut)
 	list_remove(&ut->tid_link); /* of one that was never started */
 	spin_unlock(&process_tree_lock);
 	arch_thread_fini(&ut->thread);
+	signal_pending_fini(&ut->signals.pending);
 	kva_free_stack(ut->stack);
 	process_put(ut->thread.process);
 	slab_free(thread_cache, ut);
@@ -232,6 +268,8 @@ err_t user_thread_launch(struct user_thread *ut)
 	if (!exiting) {
 		list_push_back(&p->threads, &ut->link);
 		p->nthreads++;
+		if (p->signals.stop_signal || p->signals.pending.set & ~ut->signals.mask)
+			thread_interrupt(&ut->thread, THREAD_SIGNALLED);
 		thread_start(&ut->thread); /* locked: who ends the threads finds only such as run */
 	}
 	spin_unlock(&process_tree_lock);
@@ -272,6 +310,7 @@ void process_replace_space(struct process *p, struct vm_space *space, const char
 	str_copy(p->name, name, sizeof(p->name));
 	str_copy(t->name, name, sizeof(t->name));
 	process_leave_parents_memory_locked(p);
+	p->has_exec = true;
 	spin_unlock(&process_tree_lock);
 	uint64_t irq = irq_save();
 	t->space = space;
@@ -281,17 +320,10 @@ void process_replace_space(struct process *p, struct vm_space *space, const char
 	space_put(old);
 }
 
-static void for_each_locked(void (*fn)(struct process *p, void *arg), void *arg)
-{
-	for (unsigned i = 0; i < PID_BUCKETS; i++)
-		list_for_each (it, &pid_table[i])
-			fn(list_entry(it, struct process, pid_link), arg);
-}
-
 void process_for_each(void (*fn)(struct process *p, void *arg), void *arg)
 {
 	spin_lock(&process_tree_lock);
-	for_each_locked(fn, arg);
+	process_for_each_locked(fn, arg);
 	spin_unlock(&process_tree_lock);
 }
 
@@ -335,7 +367,7 @@ static void validate_one(struct process *p, void *arg)
 	unsigned threads = 0;
 	(*count)++;
 	ASSERT(p->state != PROCESS_FORGIVEN);
-	ASSERT(find_locked(p->pid) == p);
+	ASSERT(process_find_locked(p->pid) == p);
 	list_for_each (it, &p->threads) {
 		ASSERT(list_entry(it, struct user_thread, link)->thread.process == p);
 		threads++;
@@ -353,7 +385,7 @@ void process_validate(void)
 {
 	unsigned count = 0;
 	spin_lock(&process_tree_lock);
-	for_each_locked(validate_one, &count);
+	process_for_each_locked(validate_one, &count);
 	ASSERT(count == nprocesses);
 	spin_unlock(&process_tree_lock);
 }

@@ -21,6 +21,7 @@
 #include "kern/mutex.h"
 #include "kern/thread.h"
 #include "lib/list.h"
+#include "proc/signal.h"
 
 struct vm_space;
 struct exec_args;
@@ -37,7 +38,8 @@ struct process {
 	uint32_t pid; /* (C) */
 	_Atomic uint32_t
 	    ppid; /* (A) written with (T): parent's pid, PID_INIT for an orphan, 0 for the first process */
-	uint32_t pgid;              /* (C) process group */
+	uint32_t pgid, sid;         /* (T) process group, session */
+	bool has_exec;              /* (T) it runs a program of its own */
 	char name[THREAD_NAME_MAX]; /* (T) last part of the program's path */
 	struct list pid_link;       /* (T) in the table of pids */
 	struct process *parent;     /* (T) NULL: nobody waits for it */
@@ -50,9 +52,10 @@ struct process {
 	int wait_status;            /* (T) as wait4 tells it */
 	nsec_t cpu_time;            /* (T) of threads that are gone */
 	nsec_t children_time;       /* (T) of children that were waited for, and theirs */
-	struct waitq child_wait;    /* a child died; predicate under (T) */
-	struct waitq dead_wait;     /* it died itself; predicate under (T) */
-	struct vm_space *space;     /* (T) to change, (O) to read; counted; NULL once dead */
+	struct process_signals signals;
+	struct waitq child_wait; /* a child died; predicate under (T) */
+	struct waitq dead_wait;  /* it died itself; predicate under (T) */
+	struct vm_space *space;  /* (T) to change, (O) to read; counted; NULL once dead */
 	struct user_thread
 	    *exec_thread;       /* (T) it waits in exec until it is the only one; no other may start */
 	struct waitq exec_wait; /* the last but one thread is gone; predicate under (T) */
@@ -64,10 +67,11 @@ struct process {
 };
 
 struct user_thread {
-	struct thread thread;    /* first */
-	struct list link;        /* (T) in process->threads; then in the reaper's list */
-	vaddr_t stack;           /* (C) kernel stack */
-	struct list tid_link;    /* (T) in the table of thread ids, until it exits */
+	struct thread thread; /* first */
+	struct list link;     /* (T) in process->threads; then in the reaper's list */
+	vaddr_t stack;        /* (C) kernel stack */
+	struct list tid_link; /* (T) in the table of thread ids, until it exits */
+	struct thread_signals signals;
 	uaddr_t clear_tid;       /* (O) set_tid_address */
 	uaddr_t robust_list;     /* (O) head; its owner writes, finders read */
 	struct trap_frame start; /* (O) registers that it starts with */
@@ -187,30 +191,23 @@ static inline int wait_status_exited(int code)
 {
 	return (code & 0xff) << 8;
 }
+#define WAIT_STATUS_STOPPED   0x7f /* | signal << 8 */
+#define WAIT_STATUS_CONTINUED 0xffff
 static inline int wait_status_killed(int signal)
 {
 	return signal & 0x7f;
 }
 
 /* kill.c */
-enum signal_number { /* the ABI's numbers of those that the kernel names */
-	SIGNAL_ILL = 4,
-	SIGNAL_TRAP = 5,
-	SIGNAL_BUS = 7,
-	SIGNAL_FPE = 8,
-	SIGNAL_KILL = 9,
-	SIGNAL_SEGV = 11,
-	SIGNAL_CHLD = 17,
-	SIGNAL_CONT = 18,
-	SIGNAL_STOP = 19,
-	SIGNAL_TSTP = 20,
-	SIGNAL_TTIN = 21,
-	SIGNAL_TTOU = 22,
-	SIGNAL_URG = 23,
-	SIGNAL_WINCH = 28,
-	SIGNAL_MAX = 64,
-};
-const char *signal_name(int signal);
-/* What kill(2) does with this pid argument. -ESRCH, -EINVAL, -ENOSYS (a signal that stops: processes cannot
- * be stopped). */
+/* What kill(2) does with this pid argument. -ESRCH, -EINVAL, -EAGAIN. */
 MUST_CHECK err_t process_kill(int32_t pid, int signal);
+/* Send info->signo (checked; 0: only look) to a process, or to a thread of the process tgid (0: of any). -ESRCH, -EAGAIN. */
+MUST_CHECK err_t process_queue_signal(uint32_t pid, const struct signal_info *info);
+MUST_CHECK err_t thread_queue_signal(uint32_t tgid, uint32_t tid, const struct signal_info *info);
+
+/* stop.c: process groups and sessions. pid 0: the current process. */
+/* setpgid(2); pgid 0: a group of its own. -ESRCH, -EPERM, -EACCES. */
+MUST_CHECK err_t process_set_group(uint32_t pid, uint32_t pgid);
+MUST_CHECK err_t process_get_group(uint32_t pid, uint32_t *pgid, uint32_t *sid);
+/* setsid(2). -EPERM: there is a group with the process's number. */
+MUST_CHECK err_t process_new_session(void);

@@ -109,6 +109,8 @@ int64_t sys_wait4(int32_t pid, uaddr_t status, int32_t options, uaddr_t rusage)
 	if (pid == INT32_MIN)
 		return -ESRCH;
 	err_t err = process_wait(&r);
+	if (err == -EINTR)
+		return -ERESTARTSYS;
 	if (err || !r.found)
 		return err;
 	if (status)
@@ -116,11 +118,6 @@ int64_t sys_wait4(int32_t pid, uaddr_t status, int32_t options, uaddr_t rusage)
 	if (!err && rusage)
 		err = put_rusage(rusage, r.cpu_time);
 	return err ? err : (int64_t)r.found;
-}
-
-int64_t sys_kill(int32_t pid, int32_t signal)
-{
-	return process_kill(pid, signal);
 }
 
 int64_t sys_sched_yield(void)

@@ -78,18 +78,33 @@ int64_t sys_clock_getres(int32_t clock, uaddr_t resolution)
 	return err || !resolution ? err : put_timespec(resolution, 1);
 }
 
-/* Sleep until the monotonic time `deadline`; if that is cut short and the sleep was relative, tell what is
- * left of it. */
-static err_t sleep_until(nsec_t deadline, uaddr_t remain)
+/* A relative sleep until the monotonic time `deadline`. If that is cut short, tell what is left of it, and leave word for restart_syscall. */
+static int64_t sleep_relative(nsec_t deadline, uaddr_t remain)
 {
+	struct thread_signals *t = &current_user_thread()->signals;
 	err_t err = thread_sleep_until(deadline);
-	if (err == -EINTR && remain) {
+	if (err != -EINTR)
+		return err;
+	if (remain) {
 		nsec_t now = clock_now();
 		err_t fault = put_timespec(remain, deadline > now ? deadline - now : 0);
 		if (fault)
 			return fault;
 	}
-	return err;
+	t->restart_deadline = deadline;
+	t->restart_remain = remain;
+	t->restart_valid = true;
+	return -ERESTARTBLOCK;
+}
+
+/* Only relative sleeps are gone on with; user code that makes this call by itself is told that it was interrupted. */
+int64_t sys_restart_syscall(void)
+{
+	struct thread_signals *t = &current_user_thread()->signals;
+	if (!t->restart_valid)
+		return -EINTR;
+	t->restart_valid = false;
+	return sleep_relative(t->restart_deadline, t->restart_remain);
 }
 
 static nsec_t add_saturating(nsec_t a, nsec_t b)
@@ -101,7 +116,7 @@ int64_t sys_nanosleep(uaddr_t request, uaddr_t remain)
 {
 	nsec_t duration;
 	err_t err = get_timespec(request, &duration);
-	return err ? err : sleep_until(add_saturating(clock_now(), duration), remain);
+	return err ? err : sleep_relative(add_saturating(clock_now(), duration), remain);
 }
 
 int64_t sys_clock_nanosleep(int32_t clock, int32_t flags, uaddr_t request, uaddr_t remain)
@@ -118,10 +133,11 @@ int64_t sys_clock_nanosleep(int32_t clock, int32_t flags, uaddr_t request, uaddr
 	if (err)
 		return err;
 	if (!(flags & TIMER_ABSTIME))
-		return sleep_until(add_saturating(clock_now(), time), remain);
+		return sleep_relative(add_saturating(clock_now(), time), remain);
 	/* A point in time of `clock`, as one of the monotonic clock. */
 	nsec_t mono = clock_now();
 	if (time <= now)
 		return 0;
-	return sleep_until(add_saturating(mono, time - now), 0);
+	err = thread_sleep_until(add_saturating(mono, time - now));
+	return err == -EINTR ? -ERESTARTNOHAND : err;
 }

@@ -60,6 +60,7 @@ static void detect(void)
 	set_xcr0(xcr0);
 	cpuid(0xd, 0, r); /* EBX: the size for what XCR0 has on */
 	area_size = r[1];
+	ASSERT(area_size <= FPU_SIZE_MAX);
 }
 
 void fpu_enter(void)
@@ -126,9 +127,26 @@ void fpu_load(const struct fpu_area *a)
 				 : "memory");
 }
 
-bool fpu_sanitize(struct fpu_area *a)
+void fpu_save_all(struct fpu_area *a)
 {
-	a->mxcsr &= mxcsr_mask;
+	if (!xcr0)
+		__asm__ volatile("fxsave64 %0" : "+m"(*a) : : "memory");
+	else
+		__asm__ volatile("xsave64 %0"
+				 : "+m"(*a)
+				 : "a"((uint32_t)xcr0), "d"((uint32_t)(xcr0 >> 32))
+				 : "memory");
+}
+
+uint64_t fpu_components(void)
+{
+	return xcr0;
+}
+
+bool fpu_is_valid(const struct fpu_area *a)
+{
+	if (a->mxcsr & ~mxcsr_mask)
+		return false;
 	if (!xcr0)
 		return true;
 	if ((a->xstate_bv & ~xcr0) || a->xcomp_bv)
@@ -137,4 +155,24 @@ bool fpu_sanitize(struct fpu_area *a)
 		if (a->reserved1[i])
 			return false;
 	return true;
+}
+
+void fpu_select(struct fpu_area *a, uint64_t keep, uint64_t also)
+{
+	if (xcr0)
+		a->xstate_bv = (a->xstate_bv & keep) | also;
+}
+
+unsigned fpu_exceptions(bool simd)
+{
+	uint32_t mxcsr;
+	uint16_t fcw, fsw;
+
+	if (simd) {
+		__asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
+		return ~(mxcsr >> 7) & mxcsr & 0x3f;
+	}
+	__asm__ volatile("fnstcw %0" : "=m"(fcw));
+	__asm__ volatile("fnstsw %0" : "=m"(fsw));
+	return fsw & ~fcw & 0x3f;
 }

@@ -118,7 +118,6 @@ void user_frame_refuse(struct trap_frame *f)
 {
 	uaddr_t rip = f->rip;
 
-	f->rip = 0; /* never mapped: should the trap return, the next fault says so too */
 	irq_enable();
 	upcall_user_trap(VECTOR_GP, 0, rip, 0);
 	irq_disable();

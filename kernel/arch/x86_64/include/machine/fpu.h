@@ -18,6 +18,15 @@ void fpu_reset(struct fpu_area *a);
 /* Registers to area and back. */
 void fpu_save(struct fpu_area *a);
 void fpu_load(const struct fpu_area *a);
-/* Is this a state that fpu_load takes without a fault? For states that come from user space (signal frames):
- * clears what would fault, where that is enough. */
-bool fpu_sanitize(struct fpu_area *a);
+/* The most that fpu_size can be: room for a state on the stack. */
+enum { FPU_SIZE_MAX = 2816 };
+/* Registers to area, every component written whether it is in use or not: for signal frames. */
+void fpu_save_all(struct fpu_area *a);
+/* Components that are on (XCR0); 0: FXSAVE's only. */
+uint64_t fpu_components(void);
+/* Is this state, which comes from user space, one that fpu_load takes without a fault? */
+bool fpu_is_valid(const struct fpu_area *a);
+/* Of a state with XSAVE's header: put all components but those of `keep` into their initial state, `also` are in use whatever the header says. */
+void fpu_select(struct fpu_area *a, uint64_t keep, uint64_t also);
+/* Exceptions that are pending and not masked, in the order of the status word's low six bits. simd: of SSE, else of x87. */
+unsigned fpu_exceptions(bool simd);

@@ -1,0 +1,409 @@
+/*
+ * signal.c - what is pending for whom, and how it gets there.
+ *
+ * Sending is one step under the tree's lock: is the signal ignored, is it pending already, note it, and interrupt a thread that will take it. THREAD_SIGNALLED on a thread means "look
+ * at your signals on the way to user mode, and do not sleep interruptibly before you did"; senders set it, only the thread itself clears it, under the lock, when it finds
+ * nothing to do. So a call that was cut short always passes through signal_deliver, which decides whether it starts again.
+ *
+ * A signal of the process may be taken by any thread that does not block it. The sender chooses one; if that one blocks the signal or exits before it takes it, it passes the signal
+ * on (signal_retarget_locked).
+ *
+ * Memory: the slab allocator's locks come before the tree's lock, so entries for real-time signals are reserved before and freed after (struct signal_reserve).
+ */
+#include "proc/signal.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "proc/proc_priv.h"
+
+enum { QUEUED_MAX = 8192 }; /* real-time signals of one process that wait */
+
+/* Faults come first, so that the handler's frame shows the instruction. */
+#define SIGNALS_SYNCHRONOUS                                                                                  \
+	(SIGNAL_BIT(SIGNAL_SEGV) | SIGNAL_BIT(SIGNAL_BUS) | SIGNAL_BIT(SIGNAL_ILL) |                         \
+	    SIGNAL_BIT(SIGNAL_TRAP) | SIGNAL_BIT(SIGNAL_FPE) | SIGNAL_BIT(SIGNAL_SYS))
+
+struct signal_entry {
+	struct list link; /* in signal_pending.queue or a reserve */
+	struct signal_info info;
+};
+
+static struct slab_cache *entry_cache;
+
+const char *signal_name(int signal)
+{
+	static const char *const names[] = {[1] = "SIGHUP",
+	    [2] = "SIGINT",
+	    [3] = "SIGQUIT",
+	    [SIGNAL_ILL] = "SIGILL",
+	    [SIGNAL_TRAP] = "SIGTRAP",
+	    [6] = "SIGABRT",
+	    [SIGNAL_BUS] = "SIGBUS",
+	    [SIGNAL_FPE] = "SIGFPE",
+	    [SIGNAL_KILL] = "SIGKILL",
+	    [10] = "SIGUSR1",
+	    [SIGNAL_SEGV] = "SIGSEGV",
+	    [12] = "SIGUSR2",
+	    [13] = "SIGPIPE",
+	    [14] = "SIGALRM",
+	    [15] = "SIGTERM"};
+	if (signal < 0 || (size_t)signal >= ARRAY_SIZE(names) || !names[signal])
+		return "signal";
+	return names[signal];
+}
+
+void signal_init(void)
+{
+	entry_cache = slab_cache_create("signal", sizeof(struct signal_entry), 0);
+}
+
+void process_signals_init(struct process_signals *s)
+{
+	list_init(&s->pending.queue);
+	waitq_init(&s->stop_wait);
+}
+
+void thread_signals_init(struct thread_signals *s)
+{
+	list_init(&s->pending.queue);
+	s->altstack.flags = SS_DISABLE;
+	waitq_init(&s->wait);
+}
+
+static void free_entries(struct list *entries)
+{
+	while (!list_is_empty(entries)) {
+		struct signal_entry *e = list_first(entries, struct signal_entry, link);
+		list_remove(&e->link);
+		slab_free(entry_cache, e);
+	}
+}
+
+void signal_pending_fini(struct signal_pending *q)
+{
+	free_entries(&q->queue);
+}
+
+void signal_reserve(struct signal_reserve *r, int signal, unsigned n)
+{
+	list_init(&r->entries);
+	for (unsigned i = 0; signal >= SIGNAL_RT_MIN && i < n; i++) {
+		struct signal_entry *e = slab_alloc(entry_cache);
+		if (!e)
+			return;
+		list_push_back(&r->entries, &e->link);
+	}
+}
+
+void signal_reserve_fini(struct signal_reserve *r)
+{
+	free_entries(&r->entries);
+}
+
+void signal_fork(struct process *child, struct user_thread *child_thread)
+{
+	struct process *p = current_process();
+	spin_lock(&process_tree_lock);
+	memcpy(child->signals.actions, p->signals.actions, sizeof(p->signals.actions));
+	spin_unlock(&process_tree_lock);
+	signal_clone(child_thread);
+	child_thread->signals.altstack = current_user_thread()->signals.altstack;
+}
+
+void signal_clone(struct user_thread *child_thread)
+{
+	child_thread->signals.mask = current_user_thread()->signals.mask;
+}
+
+void signal_exec(void)
+{
+	struct process *p = current_process();
+	struct thread_signals *t = &current_user_thread()->signals;
+	spin_lock(&process_tree_lock);
+	for (unsigned i = 0; i < SIGNAL_MAX; i++) {
+		struct signal_action *a = &p->signals.actions[i];
+		*a = (struct signal_action){
+		    .handler = a->handler == SIGNAL_IGNORE ? SIGNAL_IGNORE : SIGNAL_DEFAULT};
+	}
+	spin_unlock(&process_tree_lock);
+	t->altstack = (struct user_altstack){.flags = SS_DISABLE};
+	t->fault = (struct user_fault){0};
+	t->restart_valid = false;
+}
+
+/* ------------------------------------------------------------------ pending sets */
+
+static struct signal_entry *first_entry_of(struct signal_pending *q, int signal)
+{
+	list_for_each (it, &q->queue) {
+		struct signal_entry *e = list_entry(it, struct signal_entry, link);
+		if (e->info.signo == signal)
+			return e;
+	}
+	return NULL;
+}
+
+/* Take the oldest instance of a signal that is pending in q. */
+static void take_one(struct process *p, struct signal_pending *q, int signal, struct signal_info *info,
+    struct signal_reserve *r)
+{
+	struct signal_entry *e = NULL;
+	if (signal < SIGNAL_RT_MIN)
+		*info = q->info[signal - 1];
+	else if (!(e = first_entry_of(q, signal)))
+		*info = (struct signal_info){.signo = signal}; /* there was no room for more */
+	if (e) {
+		*info = e->info;
+		list_remove(&e->link);
+		list_push_back(&r->entries, &e->link);
+		p->signals.queued--;
+	}
+	if (!e || !first_entry_of(q, signal))
+		q->set &= ~SIGNAL_BIT(signal);
+}
+
+static void drop_all(struct process *p, struct signal_pending *q, uint64_t set, struct signal_reserve *r)
+{
+	struct signal_info info;
+	for (uint64_t rest = q->set & set; rest; rest = q->set & set)
+		take_one(p, q, (int)bit_lowest(rest) + 1, &info, r);
+}
+
+/* Drop these signals, of p and all its threads. */
+static void drop_everywhere(struct process *p, uint64_t set, struct signal_reserve *r)
+{
+	drop_all(p, &p->signals.pending, set, r);
+	list_for_each (it, &p->threads)
+		drop_all(p, &list_entry(it, struct user_thread, link)->signals.pending, set, r);
+}
+
+static int choose(uint64_t set)
+{
+	if (set & SIGNALS_SYNCHRONOUS)
+		set &= SIGNALS_SYNCHRONOUS;
+	return set ? (int)bit_lowest(set) + 1 : 0;
+}
+
+int signal_take_locked(uint64_t set, struct signal_info *info, struct signal_reserve *r)
+{
+	struct process *p = current_process();
+	struct signal_pending *q = &current_user_thread()->signals.pending;
+	ASSERT_HELD(&process_tree_lock);
+	int signal = choose(q->set & set);
+	if (!signal) {
+		q = &p->signals.pending;
+		signal = choose(q->set & set);
+	}
+	if (signal)
+		take_one(p, q, signal, info, r);
+	return signal;
+}
+
+uint64_t signal_pending_locked(const struct user_thread *ut)
+{
+	return ut->signals.pending.set | ut->thread.process->signals.pending.set;
+}
+
+/* ------------------------------------------------------------------ sending */
+
+static bool wants(const struct user_thread *ut, int signal)
+{
+	return signal_in(signal, ~ut->signals.mask | ut->signals.wait_set);
+}
+
+static bool is_ignored(const struct process *p, int signal)
+{
+	uaddr_t handler = p->signals.actions[signal - 1].handler;
+	if (handler != SIGNAL_DEFAULT)
+		return handler == SIGNAL_IGNORE;
+	return signal_in(signal, SIGNALS_NO_ACTION) || (p->pid == PID_INIT && signal != SIGNAL_CONT);
+}
+
+/* Would the signal do nothing? A blocked one may get a handler before it is taken; a thread may wait for it. */
+static bool is_discarded(
+    const struct process *p, const struct user_thread *ut, const struct signal_info *info)
+{
+	bool forced = info->code > SI_USER; /* traps: also the first process's */
+	uint64_t held = ut->signals.mask | ut->signals.wait_set;
+	if (signal_in(info->signo, held & ~SIGNALS_UNBLOCKABLE))
+		return false;
+	if (forced && p->signals.actions[info->signo - 1].handler == SIGNAL_DEFAULT)
+		return signal_in(info->signo, SIGNALS_NO_ACTION);
+	return is_ignored(p, info->signo);
+}
+
+/* Stop signals and SIGCONT undo each other, whether anybody handles them or not. */
+static void settle_job_control(struct process *p, int signal, struct signal_reserve *r)
+{
+	if (signal_in(signal, SIGNALS_STOP)) {
+		drop_everywhere(p, SIGNAL_BIT(SIGNAL_CONT), r);
+	} else if (signal == SIGNAL_CONT) {
+		drop_everywhere(p, SIGNALS_STOP, r);
+		signal_continue_locked(p);
+	}
+}
+
+/* Make the signal pending in q. True: it is now, or already was (*news tells); false: its information found no room. */
+static bool make_pending(struct process *p, struct signal_pending *q, const struct signal_info *info,
+    struct signal_reserve *r, bool *news)
+{
+	bool was = signal_in(info->signo, q->set), room = true;
+	*news = true;
+	if (info->signo < SIGNAL_RT_MIN) {
+		*news = !was;
+		if (!was)
+			q->info[info->signo - 1] = *info;
+	} else {
+		room = !list_is_empty(&r->entries) && p->signals.queued < QUEUED_MAX;
+	}
+	if (!room && info->code != SI_USER)
+		return false;
+	if (room && info->signo >= SIGNAL_RT_MIN) {
+		struct signal_entry *e = list_first(&r->entries, struct signal_entry, link);
+		list_remove(&e->link);
+		e->info = *info;
+		list_push_back(&q->queue, &e->link);
+		p->signals.queued++;
+	}
+	q->set |= SIGNAL_BIT(info->signo);
+	return true;
+}
+
+static void interrupt_taker(struct process *p, struct user_thread *ut, int signal)
+{
+	if (ut) {
+		if (wants(ut, signal))
+			thread_interrupt(&ut->thread, THREAD_SIGNALLED);
+		return;
+	}
+	list_for_each (it, &p->threads) {
+		ut = list_entry(it, struct user_thread, link);
+		if (wants(ut, signal)) {
+			thread_interrupt(&ut->thread, THREAD_SIGNALLED);
+			return;
+		}
+	}
+}
+
+err_t signal_send_locked(
+    struct process *p, struct user_thread *ut, const struct signal_info *info, struct signal_reserve *r)
+{
+	bool news;
+	ASSERT_HELD(&process_tree_lock);
+	if (info->signo == 0 || p->state != PROCESS_ALIVE || p->exiting || list_is_empty(&p->threads))
+		return 0;
+	const struct user_thread *looked_at = ut ? ut : list_first(&p->threads, struct user_thread, link);
+	settle_job_control(p, info->signo, r);
+	if (is_discarded(p, looked_at, info))
+		return 0;
+	if (info->signo == SIGNAL_KILL) {
+		process_begin_exit_locked(p, wait_status_killed(SIGNAL_KILL));
+		return 0;
+	}
+	if (!make_pending(p, ut ? &ut->signals.pending : &p->signals.pending, info, r, &news))
+		return -EAGAIN;
+	if (news)
+		interrupt_taker(p, ut, info->signo);
+	return 0;
+}
+
+void signal_notify_locked(struct process *p, const struct signal_info *info)
+{
+	struct signal_reserve none;
+	ASSERT(info->signo < SIGNAL_RT_MIN);
+	signal_reserve(&none, info->signo, 0);
+	err_t err = signal_send_locked(p, NULL, info, &none);
+	ASSERT(!err && list_is_empty(&none.entries));
+}
+
+void signal_force(const struct signal_info *info)
+{
+	struct user_thread *ut = current_user_thread();
+	struct process *p = ut->thread.process;
+	struct signal_pending *q = &ut->signals.pending;
+	struct signal_action *a = &p->signals.actions[info->signo - 1];
+	uint64_t bit = SIGNAL_BIT(info->signo);
+	ASSERT(info->signo < SIGNAL_RT_MIN);
+	spin_lock(&process_tree_lock);
+	if (a->handler == SIGNAL_IGNORE || (ut->signals.mask & bit))
+		a->handler = SIGNAL_DEFAULT;
+	ut->signals.mask &= ~bit;
+	q->set |= bit;
+	q->info[info->signo - 1] = *info; /* one that somebody sent says less than this */
+	thread_interrupt(&ut->thread, THREAD_SIGNALLED);
+	spin_unlock(&process_tree_lock);
+}
+
+/* ------------------------------------------------------------------ parents */
+
+bool signal_parent_reaps_not_locked(const struct process *p)
+{
+	const struct signal_action *a = &p->parent->signals.actions[SIGNAL_CHLD - 1];
+	return a->handler == SIGNAL_IGNORE || (a->flags & SA_NOCLDWAIT);
+}
+
+void signal_parent_locked(struct process *p, int wait_status)
+{
+	enum { TICK_NS = 10000000 };
+	struct signal_info info = {.signo = SIGNAL_CHLD, .pid = p->pid, .utime = p->cpu_time / TICK_NS};
+	struct process *parent = p->parent;
+	if (!parent)
+		return;
+	uint64_t flags = parent->signals.actions[SIGNAL_CHLD - 1].flags;
+	waitq_wake_all(&parent->child_wait);
+	if (wait_status == WAIT_STATUS_CONTINUED) {
+		info.code = CLD_CONTINUED;
+		info.value = SIGNAL_CONT;
+	} else if ((wait_status & 0xff) == WAIT_STATUS_STOPPED) {
+		info.code = CLD_STOPPED;
+		info.value = (uint64_t)wait_status >> 8;
+	} else {
+		info.code = wait_status & 0x7f ? CLD_KILLED : CLD_EXITED;
+		info.value = (uint64_t)(wait_status & 0x7f ? wait_status & 0x7f : wait_status >> 8);
+	}
+	if (info.code < CLD_STOPPED || !(flags & SA_NOCLDSTOP))
+		signal_notify_locked(parent, &info);
+}
+
+/* ------------------------------------------------------------------ masks and actions */
+
+void signal_retarget_locked(struct process *p)
+{
+	list_for_each (it, &p->threads) {
+		struct user_thread *ut = list_entry(it, struct user_thread, link);
+		if (p->signals.pending.set & ~ut->signals.mask)
+			thread_interrupt(&ut->thread, THREAD_SIGNALLED);
+	}
+}
+
+void signal_set_mask(uint64_t mask)
+{
+	struct user_thread *ut = current_user_thread();
+	struct process *p = ut->thread.process;
+	spin_lock(&process_tree_lock);
+	ut->signals.mask = mask & ~SIGNALS_UNBLOCKABLE;
+	if (signal_pending_locked(ut) & ~ut->signals.mask)
+		thread_interrupt(&ut->thread, THREAD_SIGNALLED);
+	if (p->signals.pending.set && p->nthreads > 1)
+		signal_retarget_locked(p);
+	spin_unlock(&process_tree_lock);
+}
+
+void signal_set_action(int signal, const struct signal_action *new, struct signal_action *old)
+{
+	struct process *p = current_process();
+	struct signal_action *a = &p->signals.actions[signal - 1];
+	struct signal_reserve dropped;
+	signal_reserve(&dropped, signal, 0);
+	spin_lock(&process_tree_lock);
+	*old = *a;
+	if (new) {
+		*a = *new;
+		a->flags &= SA_ALL;
+		a->mask &= ~SIGNALS_UNBLOCKABLE;
+		if (a->handler == SIGNAL_IGNORE ||
+		    (a->handler == SIGNAL_DEFAULT && signal_in(signal, SIGNALS_NO_ACTION)))
+			drop_everywhere(p, SIGNAL_BIT(signal), &dropped);
+	}
+	spin_unlock(&process_tree_lock);
+	signal_reserve_fini(&dropped);
+}

@@ -1,0 +1,194 @@
+#pragma once
+/*
+ * signal.h - signals of processes and threads, as POSIX and the Linux ABI define them.
+ *
+ * Actions belong to the process; the mask belongs to the thread; what is pending belongs to the one that it was sent to. A standard
+ * signal is pending once, with the first sender's information; a real-time signal is queued as often as it was sent.
+ *
+ * Everything here is guarded by the process tree's lock (T). Sending to a standard signal allocates nothing and cannot fail: the room for
+ * its information is part of the pending set.
+ */
+#include "arch/user.h"
+#include "kern/waitq.h"
+#include "lib/bits.h"
+#include "lib/list.h"
+
+struct process;
+struct user_thread;
+
+enum signal_number { /* the ABI's numbers of those that the kernel names */
+	SIGNAL_HUP = 1,
+	SIGNAL_ILL = 4,
+	SIGNAL_TRAP = 5,
+	SIGNAL_BUS = 7,
+	SIGNAL_FPE = 8,
+	SIGNAL_KILL = 9,
+	SIGNAL_SEGV = 11,
+	SIGNAL_CHLD = 17,
+	SIGNAL_CONT = 18,
+	SIGNAL_STOP = 19,
+	SIGNAL_TSTP = 20,
+	SIGNAL_TTIN = 21,
+	SIGNAL_TTOU = 22,
+	SIGNAL_URG = 23,
+	SIGNAL_WINCH = 28,
+	SIGNAL_SYS = 31,
+	SIGNAL_RT_MIN = 32, /* first that is queued */
+	SIGNAL_MAX = 64,
+	SIGNAL_STANDARD = SIGNAL_RT_MIN - 1,
+};
+
+/* Sets of signals: signal n is bit n - 1, as in the ABI. */
+#define SIGNAL_BIT(n)       (1ULL << ((n)-1))
+#define SIGNALS_UNBLOCKABLE (SIGNAL_BIT(SIGNAL_KILL) | SIGNAL_BIT(SIGNAL_STOP))
+#define SIGNALS_JOB_STOP    (SIGNAL_BIT(SIGNAL_TSTP) | SIGNAL_BIT(SIGNAL_TTIN) | SIGNAL_BIT(SIGNAL_TTOU))
+#define SIGNALS_STOP        (SIGNALS_JOB_STOP | SIGNAL_BIT(SIGNAL_STOP))
+#define SIGNALS_NO_ACTION                                                                                    \
+	(SIGNAL_BIT(SIGNAL_CHLD) | SIGNAL_BIT(SIGNAL_CONT) | SIGNAL_BIT(SIGNAL_URG) |                        \
+	    SIGNAL_BIT(SIGNAL_WINCH))
+
+enum signal_code { /* who sent it: si_code of the ABI */
+	SI_USER = 0,
+	SI_KERNEL = 0x80,
+	SI_QUEUE = -1,
+	SI_TKILL = -6,
+	CLD_EXITED = 1,
+	CLD_KILLED = 2,
+	CLD_STOPPED = 5,
+	CLD_CONTINUED = 6,
+};
+
+/* Handlers that are none. */
+#define SIGNAL_DEFAULT 0ULL
+#define SIGNAL_IGNORE  1ULL
+
+enum signal_action_flags {
+	SA_NOCLDSTOP = 1,
+	SA_NOCLDWAIT = 2,
+	SA_SIGINFO = 4,
+	SA_EXPOSE_TAGBITS = 0x800,
+	SA_RESTORER = 0x04000000,
+	SA_ONSTACK = 0x08000000,
+	SA_RESTART = 0x10000000,
+	SA_NODEFER = 0x40000000,
+};
+#define SA_RESETHAND 0x80000000U
+#define SA_ALL                                                                                               \
+	(SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | SA_EXPOSE_TAGBITS | SA_RESTORER | SA_ONSTACK |           \
+	    SA_RESTART | SA_NODEFER | SA_RESETHAND)
+
+/* What an interrupted call returns instead of -EINTR; never seen by user space, for signal_deliver turns each into -EINTR or a restart. */
+enum restart_code {
+	ERESTARTSYS = 512,    /* start again unless a handler without SA_RESTART runs */
+	ERESTARTNOINTR = 513, /* start again in any case */
+	ERESTARTNOHAND = 514, /* start again unless a handler runs */
+	ERESTARTBLOCK =
+	    516, /* the same, by restart_syscall, which goes on with what user_thread.restart says */
+};
+
+/* struct sigaction of the ABI. */
+struct signal_action {
+	uaddr_t handler;
+	uint64_t flags;
+	uaddr_t restorer;
+	uint64_t mask;
+};
+
+/* The pending signals of a process or of a thread. */
+struct signal_pending {
+	uint64_t set;                             /* (T) */
+	struct signal_info info[SIGNAL_STANDARD]; /* (T) of those in the set */
+	struct list queue; /* (T) struct signal_entry, oldest first: real-time signals */
+};
+
+/* A process's half. */
+struct process_signals {
+	struct signal_action actions[SIGNAL_MAX]; /* (T) by number - 1 */
+	struct signal_pending pending;            /* (T) */
+	unsigned queued;                          /* (T) entries in its queue and in its threads' */
+	int stop_signal;                          /* (T) not 0: its threads stop, or have stopped */
+	unsigned nstopped;                        /* (T) threads that sleep in stop_wait */
+	bool stop_complete;                       /* (T) all have stopped, and the parent was told */
+	int report; /* (T) wait status of a stop or continuation that wait has not told yet; 0: none */
+	struct waitq stop_wait; /* continued or killed; predicate under (T) */
+};
+
+/* A thread's half. */
+struct thread_signals {
+	struct signal_pending pending; /* (T) */
+	uint64_t mask;                 /* (T) to change, (O) to read */
+	uint64_t wait_set;             /* (T) what sigtimedwait waits for, blocked or not */
+	uint64_t saved_mask;           /* (O) if restore_mask: the mask before sigsuspend */
+	bool restore_mask;             /* (O) */
+	struct user_altstack altstack; /* (O) */
+	struct user_fault fault;       /* (O) the last trap, as frames tell it */
+	nsec_t restart_deadline;       /* (O) of the sleep that restart_syscall goes on with */
+	uaddr_t restart_remain;        /* (O) */
+	bool restart_valid;            /* (O) */
+	struct waitq wait;             /* nobody wakes it: the thread sleeps here until it is interrupted */
+};
+
+static inline bool signal_in(int signal, uint64_t set)
+{
+	return set & SIGNAL_BIT(signal);
+}
+
+/* signal.c - state and sending */
+const char *signal_name(int signal);
+/* Once at boot. */
+void signal_init(void);
+void process_signals_init(struct process_signals *s);
+void thread_signals_init(struct thread_signals *s);
+/* Free what is queued; nobody can send any more. */
+void signal_pending_fini(struct signal_pending *q);
+/* What a child process gets of the current one, and its first thread of the current thread. */
+void signal_fork(struct process *child, struct user_thread *child_thread);
+/* What a new thread of the same process gets of the current one: the mask. */
+void signal_clone(struct user_thread *child_thread);
+/* exec: handlers become the default action, the alternate stack is gone. */
+void signal_exec(void);
+
+/* What may be queued for a sender before it takes the lock: entries for real-time signals. */
+struct signal_reserve {
+	struct list entries;
+};
+/* Room for up to n sendings of `signal`; less if there is no memory. Nothing for standard signals. */
+void signal_reserve(struct signal_reserve *r, int signal, unsigned n);
+/* Free what was not used, and what was discarded. Without the lock. */
+void signal_reserve_fini(struct signal_reserve *r);
+
+/* Send info->signo to p, or to its thread ut if not NULL. A signal that is ignored is no failure. -EAGAIN: a real-time signal whose information would be lost, and whose
+ * sender asked for it to be kept (sigqueue). */
+MUST_CHECK err_t signal_send_locked(
+    struct process *p, struct user_thread *ut, const struct signal_info *info, struct signal_reserve *r);
+/* The same for a standard signal, which cannot fail. */
+void signal_notify_locked(struct process *p, const struct signal_info *info);
+/* A trap of the current thread. Blocked or ignored, the signal takes its default action. */
+void signal_force(const struct signal_info *info);
+/* Tell p's parent of p's end, stop or continuation. `wait_status` as wait tells it. */
+void signal_parent_locked(struct process *p, int wait_status);
+/* Is p's parent such that p's end is forgiven at once? */
+bool signal_parent_reaps_not_locked(const struct process *p);
+/* Set the current thread's mask. */
+void signal_set_mask(uint64_t mask);
+/* Others get the signals of the process that the current thread does not want or live to take. */
+void signal_retarget_locked(struct process *p);
+/* Take a pending signal of the current thread or process that is in `set`; 0: none. Entries go to *r. */
+int signal_take_locked(uint64_t set, struct signal_info *info, struct signal_reserve *r);
+uint64_t signal_pending_locked(const struct user_thread *ut);
+/* Set an action, drop what is ignored by it. */
+void signal_set_action(int signal, const struct signal_action *new, struct signal_action *old);
+
+/* stop.c - stopping and going on */
+void signal_stop_locked(struct process *p, int signal);
+void signal_continue_locked(struct process *p);
+/* The current thread's process is to stop: sleep until it goes on or dies. (T) is held on entry and exit. */
+void signal_park_locked(struct process *p);
+/* The number of p's threads has fallen: have all that are left stopped? */
+void signal_stop_check_locked(struct process *p);
+/* Does nobody outside p's process group care for it: no parent in the same session but in another group? */
+bool process_group_is_orphaned_locked(uint32_t pgid, uint32_t sid, const struct process *without);
+
+/* deliver.c */
+/* Exit work of the current thread: let each signal that is neither blocked nor ignored take its action. Does not return if that ends the thread. */
+void signal_deliver(struct trap_frame *f);
