@@ -91,7 +91,7 @@ NORETURN void thread_exit(void);
 void thread_join(struct thread *t);
 /* Run others that are ready; the current thread stays READY. */
 void thread_yield(void);
-/* Sleep until the monotonic time `deadline`; 0 or -EINTR (killed). */
+/* Sleep until the monotonic time `deadline`; 0 or -EINTR (killed or signalled). */
 err_t thread_sleep_until(nsec_t deadline);
 /* Set flags and wake the thread if it sleeps in a way that these flags interrupt. From any context. */
 void thread_interrupt(struct thread *t, uint32_t flags);

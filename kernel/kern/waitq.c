@@ -187,7 +187,7 @@ err_t thread_sleep_until(nsec_t deadline)
 	irq_disable();
 	preempt_disable();
 	do
-		err = sleep_releasing(&q, NULL, deadline, WAIT_KILLABLE);
+		err = sleep_releasing(&q, NULL, deadline, WAIT_INTERRUPTIBLE);
 	while (!err);
 	preempt_count_add(-1);
 	irq_enable();
