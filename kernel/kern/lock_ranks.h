@@ -1,7 +1,7 @@
 #pragma once
 /*
  * lock_ranks.h - THE lock order. A thread may take a lock only if its rank is greater than that of every lock
- * it holds; equal ranks only where the lock says so (spin_lock_nested). Sleeping locks (below
+ * it holds; equal ranks only where the lock says so (spin_lock_nested, rwlock_write_nested). Sleeping locks (below
  * RANK_SPIN_FIRST) cannot be taken under any spinlock; from RANK_IRQ on interrupts must be disabled.
  * docs/locking.md gives an example path for each edge.
  */
@@ -10,10 +10,12 @@ enum lock_rank {
 	RANK_NONE = 0,
 
 	/* --- sleeping locks --- */
-	RANK_FILE = 1,    /* position of an open file */
-	RANK_RENAME = 2,  /* one rename in a file system at a time */
-	RANK_VNODE = 3,   /* a directory before its entries: nested */
-	RANK_PROC = 4,    /* process tree */
+	RANK_MOUNTS = 1,  /* one mount or unmount at a time */
+	RANK_FILE = 2,    /* position of an open file */
+	RANK_RENAME = 3,  /* one rename in a file system at a time */
+	RANK_VNODE = 4,   /* a directory before its entries: nested */
+	RANK_CHANNEL = 5, /* buffer of a pipe */
+	RANK_PROC = 6,    /* process tree */
 	RANK_SPACE = 8,   /* space.lock */
 	RANK_SPACE_2 = 9, /* the child's space during fork */
 	RANK_FS = 10,     /* maps and bitmaps of a file system: reads that a page fault starts take it */
@@ -21,6 +23,10 @@ enum lock_rank {
 
 	/* --- spinlocks --- */
 	RANK_SPIN_FIRST = 16,
+	RANK_MOUNT = 16,     /* the tree of mounts */
+	RANK_DENTRY = 17,    /* cache of names */
+	RANK_VNODES = 18,    /* table of vnodes; lists of files and devices */
+	RANK_DESC = 19,      /* descriptor table */
 	RANK_OBJECT = 20,    /* vm_object.lock of anonymous objects */
 	RANK_BACKING = 22,   /* of file and physical ones, which may stand behind an anonymous one */
 	RANK_PURGE = 26,     /* list of volatile objects; list of page cache pages */

@@ -111,15 +111,26 @@ void rwlock_read_unlock_slow(struct rwlock *l)
 	spin_unlock_irqrestore(&l->waiters.lock, state);
 }
 
-void rwlock_write(struct rwlock *l)
+static void write_checked(struct rwlock *l, void *where)
 {
 	uint32_t old = 0;
 
-	sleeplock_check(l, l->name, l->rank, __builtin_return_address(0));
 	if (unlikely(!cas_acquire(&l->state, &old, RW_WRITER)))
 		acquire_slow(l, true);
 	l->writer = current_thread();
-	sleeplock_acquired(l, l->name, l->rank, __builtin_return_address(0));
+	sleeplock_acquired(l, l->name, l->rank, where);
+}
+
+void rwlock_write(struct rwlock *l)
+{
+	sleeplock_check(l, l->name, l->rank, __builtin_return_address(0));
+	write_checked(l, __builtin_return_address(0));
+}
+
+void rwlock_write_nested(struct rwlock *l)
+{
+	sleeplock_check(l, l->name, l->rank + 1, __builtin_return_address(0)); /* an equal rank passes */
+	write_checked(l, __builtin_return_address(0));
 }
 
 void rwlock_write_unlock(struct rwlock *l)

@@ -38,13 +38,15 @@ enum {
 #define DIV_ROUND_UP(x, d)    (((x) + (d)-1) / (d))
 #define container_of(p, t, m) ((t *)((char *)(p)-offsetof(t, m)))
 
-#define NORETURN      __attribute__((noreturn))
-#define MUST_CHECK    __attribute__((warn_unused_result))
-#define PRINTF(f, a)  __attribute__((format(printf, f, a)))
-#define ALIGNED(n)    __attribute__((aligned(n)))
-#define PACKED        __attribute__((packed))
-#define UNUSED        __attribute__((unused))
-#define NOINLINE      __attribute__((noinline))
+#define NORETURN     __attribute__((noreturn))
+#define MUST_CHECK   __attribute__((warn_unused_result))
+#define PRINTF(f, a) __attribute__((format(printf, f, a)))
+#define ALIGNED(n)   __attribute__((aligned(n)))
+#define PACKED       __attribute__((packed))
+#define UNUSED       __attribute__((unused))
+#define NOINLINE     __attribute__((noinline))
+#define ANY_POINTER                                                                                          \
+	__attribute__((no_sanitize("undefined"))) /* a function that may be given any address on purpose */
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define likely(x)     __builtin_expect(!!(x), 1)
 #define unlikely(x)   __builtin_expect(!!(x), 0)

@@ -431,7 +431,7 @@ static err_t satisfy(struct fault *f, err_t need)
 		return 0;
 	}
 	if (need != NEED_MEMORY) {
-		err = need == NEED_READ ? file_read(o, f->idx) : file_wait(o, f->idx);
+		err = need == NEED_READ ? file_bring_in(o, f->idx) : file_wait(o, f->idx);
 		f->io_object = NULL;
 		object_put(o);
 	}

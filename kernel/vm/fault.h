@@ -18,6 +18,9 @@ void vm_unpin(struct vm_pin *pin);
 /* Get frames back: clean file pages, then volatile objects. Returns frames really freed. May sleep; no
  * spinlock held. */
 uint64_t vm_reclaim(uint64_t npages);
+/* A cache of a higher layer that can give memory back: `shrink` drops about `nobjects` of its objects and returns how many. It
+ * may sleep, on locks of rank RANK_FS and above and spinlocks only. Called by vm_reclaim when pages were not enough. */
+void vm_set_shrinker(uint64_t (*shrink)(uint64_t nobjects));
 
 struct vm_counters { /* events since boot, summed over CPUs */
 	uint64_t faults, zero_maps, zero_fills, copies, reuses, file_reads, around, retries;

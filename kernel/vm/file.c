@@ -19,7 +19,10 @@ enum { READ_CLUSTER = 16 }; /* pages read ahead with the one that was asked for:
 
 unsigned file_drop_page(struct page *p)
 {
+	struct vm_object *o = p->object;
 	lru_remove(p);
+	if (o->ops->dropped)
+		o->ops->dropped(o);
 	return page_unshare(p);
 }
 
@@ -95,10 +98,10 @@ static err_t read_cluster(struct vm_object *o, pgidx_t idx, int max, int *n)
 	return err;
 }
 
-err_t file_read(struct vm_object *o, pgidx_t idx)
+err_t file_bring_in(struct vm_object *o, pgidx_t idx)
 {
 	int n;
-	err_t err = read_cluster(o, idx, READ_CLUSTER, &n);
+	err_t err = read_cluster(o, idx, o->flags & VM_RESIDENT ? 1 : READ_CLUSTER, &n);
 	if (err && n > 1) /* perhaps only a page read ahead is bad: ask for the one page alone */
 		err = read_cluster(o, idx, 1, &n);
 	return err;
@@ -201,7 +204,7 @@ err_t object_sync(struct vm_object *o, pgidx_t first, pgidx_t end)
 {
 	struct page *pages[READ_CLUSTER];
 	pgidx_t at = first;
-	if (o->kind != VM_FILE || !o->ops->write)
+	if (o->kind != VM_FILE || !o->ops->write || (o->flags & VM_RESIDENT))
 		return 0;
 	spin_lock(&o->lock);
 	while (page_tree_next_marked(&o->tree, PT_DIRTY, at, end, &at)) {

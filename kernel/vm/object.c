@@ -91,6 +91,8 @@ void object_put(struct vm_object *o)
 {
 	while (o && ref_put(&o->refs)) {
 		struct vm_object *backing = o->backing;
+		if (o->kind == VM_FILE && o->ops->closing)
+			o->ops->closing(o);
 		ASSERT(list_is_empty(&o->viewers) && list_is_empty(&o->backed) && list_is_empty(&o->pins));
 		purge_forget(o);
 		page_tree_destroy(&o->tree, object_drop_fn(o));
@@ -377,7 +379,7 @@ err_t object_discard(struct vm_object *o, pgidx_t first, pgidx_t end)
 	err_t err = lock_for_removal(o, first, end, &r);
 	if (!err) {
 		file_wait_range_locked(o, first, end);
-		if (page_tree_next_marked(&o->tree, PT_DIRTY, first, end, &at)) {
+		if (!(o->flags & VM_RESIDENT) && page_tree_next_marked(&o->tree, PT_DIRTY, first, end, &at)) {
 			err = -EBUSY;
 		} else {
 			o->generation++;
@@ -388,4 +390,22 @@ err_t object_discard(struct vm_object *o, pgidx_t first, pgidx_t end)
 	}
 	page_tree_unreserve(&r);
 	return err;
+}
+
+bool object_is_absent(struct vm_object *o, pgidx_t idx)
+{
+	spin_lock(&o->lock);
+	bool absent = !page_tree_lookup(&o->tree, idx);
+	spin_unlock(&o->lock);
+	return absent;
+}
+
+bool object_is_dirty(struct vm_object *o)
+{
+	pgidx_t at;
+	spin_lock(&o->lock);
+	bool dirty = page_tree_next_marked(&o->tree, PT_DIRTY, 0, PT_INDEX_MAX + 1, &at) ||
+		     page_tree_next_marked(&o->tree, PT_WRITEBACK, 0, PT_INDEX_MAX + 1, &at);
+	spin_unlock(&o->lock);
+	return dirty;
 }

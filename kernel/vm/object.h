@@ -25,6 +25,10 @@ enum vm_object_flags {
 	VM_PRIVATE =
 	    1 << 0, /* (C) ANON of a private mapping: index = page number of the address where it was made */
 	VM_PURGEABLE = 1 << 1, /* (C) ANON: may be made volatile */
+	VM_RESIDENT =
+	    1
+	    << 2, /* (C) FILE: its pages are all there is of the file (tmpfs): dirty ones are never written back, pages
+				* come one at a time. Set by the creator before anybody else sees the object */
 };
 
 enum volatile_state {
@@ -41,6 +45,11 @@ struct vm_file_ops {
 	err_t (*read)(struct vm_object *o, pgidx_t idx, struct page **pages, unsigned n);
 	/* Write n pages back. NULL: the object is never dirty (a write fault on it is -EACCES). */
 	err_t (*write)(struct vm_object *o, pgidx_t idx, struct page **pages, unsigned n);
+	/* A page that was there has left (cut, discarded, reclaimed, its read failed), once for each that `read` was asked for.
+	 * Object locked: may not sleep. NULL: nobody counts. */
+	void (*dropped)(struct vm_object *o);
+	/* The last reference is gone but the pages are still there: the time to write them back. May sleep. NULL: nothing to do. */
+	void (*closing)(struct vm_object *o);
 	/* The last reference is gone; release what priv points to. NULL: nothing to release. */
 	void (*release)(struct vm_object *o);
 };
@@ -128,6 +137,11 @@ MUST_CHECK err_t object_sync(struct vm_object *o, pgidx_t first, pgidx_t end);
  * (beyond the end, I/O error), -EACCES (a FILE that cannot be written), -ENOMEM, -EINTR; PHYS: -EINVAL. May
  * sleep. */
 MUST_CHECK err_t object_pin(struct vm_object *o, pgidx_t idx, bool write, struct vm_pin *pin);
+
+/* Is there no page at idx? Of a VM_RESIDENT file that is a hole, to be read as zeros without making a page. */
+bool object_is_absent(struct vm_object *o, pgidx_t idx);
+/* Are there dirty pages, or pages being written back? */
+bool object_is_dirty(struct vm_object *o);
 
 /* Called with o locked: remove every translation of [first, end), by viewers and through private objects in
  * front, and flush. Returns with o locked, nothing may enter these pages meanwhile as entering needs the

@@ -12,7 +12,11 @@
  */
 #include "vm/vm_priv.h"
 
+enum { SHRINK_BATCH = 256 }; /* objects asked of the shrinker at a time */
+
+static uint64_t (*_Atomic shrinker)(uint64_t nobjects); /* NULL: none */
 static struct spinlock lru_lock = SPINLOCK_INIT("page cache list", RANK_PURGE);
+
 static uint32_t lru_head, lru_tail; /* guarded by lru_lock: frame numbers, 0 = none; oldest at the head */
 static uint64_t lru_count;          /* guarded by lru_lock */
 
@@ -110,6 +114,13 @@ static uint64_t reclaim_page(struct vm_object *o, pgidx_t idx)
 	return freed;
 }
 
+/* Ask the cache of names and files to let some go, then take the slabs that became empty. */
+static uint64_t reclaim_objects(void)
+{
+	uint64_t (*shrink)(uint64_t nobjects) = load_acquire(&shrinker);
+	return shrink && shrink(SHRINK_BATCH) ? slab_shrink_all() : 0;
+}
+
 uint64_t vm_reclaim(uint64_t npages)
 {
 	uint64_t freed = 0, budget;
@@ -127,5 +138,12 @@ uint64_t vm_reclaim(uint64_t npages)
 	}
 	while (freed < npages && more)
 		freed += vm_purge_one(&more);
+	if (freed < npages)
+		freed += reclaim_objects();
 	return freed;
+}
+
+void vm_set_shrinker(uint64_t (*shrink)(uint64_t nobjects))
+{
+	store_release(&shrinker, shrink);
 }

@@ -35,7 +35,7 @@ MUST_CHECK err_t object_trim_locked(struct vm_object *o);
 unsigned file_drop_page(struct page *p);
 /* Bring page idx of o, and a few that follow, into the page cache. Called with no lock. 0: look again
  * (somebody may have been faster), or an error. */
-MUST_CHECK err_t file_read(struct vm_object *o, pgidx_t idx);
+MUST_CHECK err_t file_bring_in(struct vm_object *o, pgidx_t idx);
 /* Sleep until page idx of o is not BUSY. Called with no lock. 0 or -EINTR. */
 MUST_CHECK err_t file_wait(struct vm_object *o, pgidx_t idx);
 /* Called with o locked: wait until no page of [first, end) is BUSY or being written back. The lock is dropped

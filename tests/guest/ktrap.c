@@ -87,15 +87,15 @@ static uint8_t *byte_at(struct borrowed *b, uaddr_t va)
 /* -- protection of the kernel's own memory
  * ------------------------------------------------------------------- */
 
-static void do_read(void *arg)
+static ANY_POINTER void do_read(void *arg)
 {
 	(void)*(volatile uint64_t *)arg;
 }
-static void do_write(void *arg)
+static ANY_POINTER void do_write(void *arg)
 {
 	*(volatile uint64_t *)arg = 0;
 }
-static void do_call(void *arg)
+static ANY_POINTER void do_call(void *arg)
 {
 	((void (*)(void))arg)();
 }

@@ -226,6 +226,59 @@ HOST_TEST(clone_copies_what_is_pinned_for_writing)
 	object_put(snap);
 }
 
+HOST_TEST(page_pinned_twice_is_copied_once)
+{
+	struct vm_object *o = new_shared(0, 10), *snap;
+	struct vm_pin a, b;
+
+	CHECK_EQ(object_pin(o, 3, true, &a), 0);
+	CHECK_EQ(object_pin(o, 3, true, &b), 0);
+	CHECK(a.page == b.page && page_pins(a.page) == 2);
+	uint64_t before = anon_frames();
+	CHECK_EQ(object_clone(o, &snap), 0);
+	CHECK_EQ(anon_frames(), before + 1);
+	vm_unpin(&a);
+	vm_unpin(&b);
+	object_put(snap);
+	object_put(o);
+}
+
+HOST_TEST(object_pin_is_read_and_write)
+{
+	static struct test_file f;
+	struct vm_object *file = new_file(&f, 10, 1000), *o = new_shared(0, 2), *phys;
+	struct vm_space *s = new_space();
+	struct vm_pin pin;
+
+	map_fixed(s, AT, 10, VM_MAP_SHARED, file);
+	CHECK_EQ(object_pin(file, 4, false, &pin), 0);
+	CHECK_EQ(*(uint64_t *)page_to_virt(pin.page), 1004);
+	vm_unpin(&pin);
+	CHECK_EQ(object_sync(file, 0, 10), 0);
+	CHECK_EQ(f.writes, 0);
+	CHECK_EQ(object_pin(file, 4, true, &pin), 0);
+	*(uint64_t *)page_to_virt(pin.page) = 5;
+	vm_unpin(&pin);
+	CHECK_EQ(word_at(s, AT + LEN(4)), 5); /* write(2) shows in mappings */
+	CHECK_EQ(store(s, AT + LEN(6), 7), 0);
+	CHECK_EQ(object_pin(file, 6, false, &pin), 0);
+	CHECK_EQ(*(uint64_t *)page_to_virt(pin.page), 7); /* and stores in read(2) */
+	vm_unpin(&pin);
+	CHECK_EQ(object_sync(file, 0, 10), 0);
+	CHECK(f.writes == 2 && f.words[4] == 5 && f.words[6] == 7);
+	CHECK_EQ(object_pin(file, 10, false, &pin), -EIO);
+	CHECK_EQ(object_pin(o, 2, true, &pin), -EIO);
+	CHECK_EQ(object_pin(o, 1, false, &pin), 0);
+	CHECK(pin.page == zero_page);
+	vm_unpin(&pin);
+	CHECK_EQ(object_create_phys((paddr_t)HOST_DEVICE_FRAME << PAGE_SHIFT, 1, MMU_UC, &phys), 0);
+	CHECK_EQ(object_pin(phys, 0, false, &pin), -EINVAL);
+	object_put(phys);
+	done_with(s);
+	object_put(file);
+	object_put(o);
+}
+
 HOST_TEST(fork_copies_what_is_pinned_for_writing)
 {
 	struct vm_space *s = new_space();

@@ -10,36 +10,7 @@
  *
  * test_race [-n FACTOR] [NAME...]: more iterations.
  */
-#include <pthread.h>
-
-#include "arch/clock.h"
-#include "host_test.h"
-#include "mm/frame.h"
-
-enum { THREADS = 5, PAGES = 80, STAMP_WORDS = 8 };
-#define BASE (GIB(1) - 16 * PAGE_SIZE)
-
-static unsigned factor = 1;
-
-/* Pages are copied by the kernel while programs write to them in these places, by design: I/O and copies see
- * what is there at that moment. */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-	return "race:spare_copy\nrace:copy_pages\nrace:copy_chunk\nrace:copy_pinned\nrace:store_write\n";
-}
-
-static _Thread_local uint64_t rng;
-static uint64_t pick(uint64_t n)
-{
-	rng ^= rng << 13, rng ^= rng >> 7, rng ^= rng << 17;
-	return rng % n;
-}
-
-static uaddr_t page_addr(unsigned area, unsigned page)
-{
-	return BASE + area * MIB(4) + (uaddr_t)page * PAGE_SIZE;
-}
+#include "race.h"
 
 /* ---------------------------------------------------------------- stamps */
 
@@ -90,47 +61,7 @@ static err_t write_stamp(struct stamps *st, struct vm_space *s, unsigned area, u
 	return err;
 }
 
-/* ---------------------------------------------------------------- a file kept in memory */
-
-struct store {
-	pthread_mutex_t lock;
-	char bytes[PAGES][PAGE_SIZE];
-};
-
-static err_t store_read(struct vm_object *o, pgidx_t idx, struct page **pages, unsigned n)
-{
-	struct store *f = o->priv;
-
-	for (unsigned i = 0; i < n; i++) {
-		pthread_mutex_lock(&f->lock);
-		memcpy(page_to_virt(pages[i]), f->bytes[idx + i], PAGE_SIZE);
-		pthread_mutex_unlock(&f->lock);
-		if (pick(4) == 0)
-			cpu_relax();
-	}
-	return 0;
-}
-
-static err_t store_write(struct vm_object *o, pgidx_t idx, struct page **pages, unsigned n)
-{
-	struct store *f = o->priv;
-
-	for (unsigned i = 0; i < n; i++) {
-		pthread_mutex_lock(&f->lock);
-		memcpy(f->bytes[idx + i], page_to_virt(pages[i]), PAGE_SIZE);
-		pthread_mutex_unlock(&f->lock);
-		if (pick(4) == 0)
-			cpu_relax();
-	}
-	return 0;
-}
-
-static const struct vm_file_ops store_ops = {.read = store_read, .write = store_write};
-static struct store store = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
 /* ---------------------------------------------------------------- spaces that come and go */
-
-enum area { AREA_PRIVATE, AREA_SHARED, AREA_LOOSE, AREA_FILE, AREA_FILE_PRIVATE, AREA_PURGEABLE, AREAS };
 
 /* A space with what has been seen in it. Shared memory and the shared file have one table for all spaces. */
 struct place {
@@ -148,18 +79,6 @@ struct world {
 	uint64_t seed;
 	struct mutex inode; /* a file system cuts a file under a lock of its own */
 };
-
-static void map_at(struct vm_space *s, unsigned area, struct vm_object *o, unsigned flags)
-{
-	struct vm_map_args args = {.addr = page_addr(area, 0),
-	    .len = PAGES * PAGE_SIZE,
-	    .prot = VM_READ | VM_WRITE,
-	    .flags = flags | VM_MAP_FIXED,
-	    .object = o};
-	uaddr_t at;
-
-	MUST(space_map(s, &args, &at));
-}
 
 static struct place *place_new(struct vm_space *s)
 {
@@ -682,61 +601,6 @@ HOST_TEST(race_two_removers_of_one_translation)
 	object_put(r.o);
 }
 
-/* ---------------------------------------------------------------- a file is cut while a fork runs */
-
-struct cutting {
-	struct vm_object *file;
-	struct vm_space *s, *child;
-};
-
-static void cutter(void *arg, unsigned me)
-{
-	struct cutting *c = arg;
-
-	if (me == 0) {
-		MUST(space_fork(c->s, &c->child));
-		return;
-	}
-	MUST(object_resize(c->file, 5));
-	MUST(object_resize(c->file, PAGES));
-}
-
-static void cut_once(void)
-{
-	struct cutting c = {0};
-	uint64_t word = 7;
-	size_t done;
-
-	MUST(object_create_file(&store_ops, &store, PAGES, &c.file));
-	MUST(space_create(&c.s));
-	map_at(c.s, 0, c.file, 0);
-	map_at(c.s, 1, NULL, 0);
-	for (unsigned page = 4; page < 8; page++)
-		MUST(space_write(c.s, page_addr(0, page), &word, 8, &done));
-	host_run_cpus(2, cutter, &c);
-	for (unsigned page = 4; page < 8; page++) {
-		MUST(space_read(c.s, &word, page_addr(0, page), 8, &done));
-		CHECK_EQ(word, page == 4 ? 7 : 0);
-		MUST(space_read(c.child, &word, page_addr(0, page), 8, &done));
-		CHECK_EQ(word, page == 4 ? 7 : 0);
-	}
-	space_put(c.child);
-	space_put(c.s);
-	object_put(c.file);
-}
-
-/* Whichever comes first: private copies beyond the cut are void in parent and child. */
-HOST_TEST(race_cut_during_fork)
-{
-	unsigned chaos = host_chaos;
-
-	host_chaos = 3;
-	memset(store.bytes, 0, sizeof(store.bytes));
-	for (unsigned i = 0; i < 200 * factor; i++)
-		cut_once();
-	host_chaos = chaos;
-}
-
 /* Every CPU shoots at every other one at the same time; nobody waits for ever. */
 static void shooter(void *arg, unsigned me)
 {
@@ -765,189 +629,7 @@ HOST_TEST(race_mutual_shootdown)
 	space_put(s);
 }
 
-/* ---------------------------------------------------------------- first touches */
-
-struct touch {
-	struct vm_space *s[2];
-	_Atomic unsigned arrived;
-	unsigned round;
-};
-
-/* All CPUs touch the same page at the same time, from both spaces where it is shared: one frame, and no stamp
- * is lost. */
-static void toucher(void *arg, unsigned me)
-{
-	struct touch *t = arg;
-
-	rng = me + 31;
-	for (unsigned page = 0; page < PAGES; page++) {
-		uint64_t value = 1000 + page, got;
-		err_t err;
-		fetch_add_acq_rel(&t->arrived, 1);
-		while (load_acquire(&t->arrived) < (page + 1) * 4)
-			cpu_relax();
-		mock_access(t->s[me % 2], page_addr(0, page) + me * 8, &value, 8, true, &err);
-		CHECK_EQ(err, 0);
-		mock_access(t->s[me % 2], page_addr(0, page) + me * 8, &got, 8, false, &err);
-		CHECK_EQ(got, value);
-	}
-}
-
-static void touch_all(struct touch *t)
-{
-	uint64_t word;
-	size_t done;
-
-	host_run_cpus(4, toucher, t);
-	for (unsigned page = 0; page < PAGES; page++)
-		for (unsigned i = 0; i < 4; i++) {
-			MUST(space_read(t->s[i % 2], &word, page_addr(0, page) + i * 8, 8, &done));
-			CHECK_EQ(word, 1000 + page);
-		}
-}
-
-HOST_TEST(race_first_touch_private)
-{
-	struct touch t = {0};
-
-	MUST(space_create(&t.s[0]));
-	t.s[1] = t.s[0];
-	map_at(t.s[0], 0, NULL, 0);
-	touch_all(&t);
-	space_put(t.s[0]);
-}
-
-HOST_TEST(race_first_touch_shared)
-{
-	struct touch t = {0};
-	struct vm_object *o;
-
-	MUST(object_create_anon(0, PAGES, NULL, &o));
-	for (unsigned i = 0; i < 2; i++) {
-		MUST(space_create(&t.s[i]));
-		map_at(t.s[i], 0, o, VM_MAP_SHARED);
-	}
-	touch_all(&t);
-	for (unsigned i = 0; i < 2; i++)
-		space_put(t.s[i]);
-	object_put(o);
-}
-
-HOST_TEST(race_first_touch_after_fork)
-{
-	struct touch t = {0};
-	struct vm_space *child;
-	uint64_t word = 7;
-	size_t done;
-
-	MUST(space_create(&t.s[0]));
-	t.s[1] = t.s[0];
-	map_at(t.s[0], 0, NULL, 0);
-	for (unsigned page = 0; page < PAGES; page++)
-		MUST(space_write(t.s[0], page_addr(0, page) + 64, &word, 8, &done));
-	MUST(space_fork(t.s[0], &child));
-	touch_all(&t);
-	for (unsigned page = 0; page < PAGES; page++) {
-		uint64_t words[9];
-		MUST(space_read(child, words, page_addr(0, page), sizeof(words), &done));
-		for (unsigned i = 0; i < 4; i++)
-			CHECK_EQ(words[i], 0);
-		CHECK_EQ(words[8], 7);
-	}
-	space_put(child);
-	space_put(t.s[0]);
-}
-
-HOST_TEST(race_first_touch_file)
-{
-	struct touch t = {0};
-	struct vm_object *o;
-
-	memset(store.bytes, 0, sizeof(store.bytes));
-	MUST(object_create_file(&store_ops, &store, PAGES, &o));
-	MUST(space_create(&t.s[0]));
-	MUST(space_create(&t.s[1]));
-	map_at(t.s[0], 0, o, VM_MAP_SHARED);
-	map_at(t.s[1], 0, o, VM_MAP_SHARED);
-	touch_all(&t);
-	for (unsigned i = 0; i < 2; i++)
-		space_put(t.s[i]);
-	object_put(o);
-}
-
-/* ---------------------------------------------------------------- purgeable memory with an owner */
-
-struct owner {
-	struct vm_space *s;
-	_Atomic bool stop;
-	unsigned rounds;
-	_Atomic uint64_t tried;
-	uint64_t purged, kept;
-};
-
-/* The owner's protocol: fill, make volatile, make nonvolatile; told that nothing was taken, everything must
- * be there; told that it was, nothing old may be half there. */
-static void owner_round(struct owner *o, uint64_t round)
-{
-	uaddr_t addr = page_addr(AREA_PURGEABLE, 0);
-	bool was;
-	uint64_t word;
-	err_t err;
-
-	for (unsigned i = 0; i < PAGES; i++)
-		mock_access(o->s, addr + i * PAGE_SIZE, &round, 8, true, &err);
-	MUST(space_set_volatile(o->s, addr, PAGES * PAGE_SIZE));
-	uint64_t before = load_relaxed(&o->tried);
-	while (round % 3 == 0 && load_relaxed(&o->tried) < before + 2)
-		cpu_relax();
-	MUST(space_set_nonvolatile(o->s, addr, PAGES * PAGE_SIZE, &was));
-	for (unsigned i = 0; i < PAGES; i++) {
-		mock_access(o->s, addr + i * PAGE_SIZE, &word, 8, false, &err);
-		if (word != (was ? 0 : round))
-			panic("purgeable page %u: %llu in round %llu, was purged %d", i,
-			    (unsigned long long)word, (unsigned long long)round, was);
-	}
-	o->purged += was;
-	o->kept += !was;
-}
-
-static void owner_thread(void *arg, unsigned me)
-{
-	struct owner *o = arg;
-	bool more;
-
-	rng = me + 3;
-	while (me && !load_acquire(&o->stop)) {
-		if (pick(4) == 0)
-			vm_purge_one(&more);
-		fetch_add_relaxed(&o->tried, 1);
-		cpu_relax();
-	}
-	for (unsigned i = 0; !me && i < o->rounds; i++)
-		owner_round(o, i + 1);
-	if (!me)
-		store_release(&o->stop, true);
-}
-
-HOST_TEST(race_purge_is_all_or_nothing)
-{
-	struct owner o = {.rounds = 150 * factor};
-
-	MUST(space_create(&o.s));
-	map_at(o.s, AREA_PURGEABLE, NULL, VM_MAP_PURGEABLE);
-	host_run_cpus(3, owner_thread, &o);
-	CHECK_EQ(o.purged + o.kept, o.rounds);
-	printf("# purged %llu, kept %llu\n", (unsigned long long)o.purged, (unsigned long long)o.kept);
-	space_put(o.s);
-}
-
 int main(int argc, char **argv)
 {
-	rng = 1;
-	host_chaos = 24;
-	if (argc > 2 && strcmp(argv[1], "-n") == 0) {
-		factor = (unsigned)atoi(argv[2]);
-		argc -= 2, argv += 2;
-	}
-	return host_test_main(argc, argv, 1 << 15);
+	return race_main(argc, argv);
 }

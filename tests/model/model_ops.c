@@ -371,9 +371,12 @@ static void op_copy(struct vm_model *m)
 	err_t err = space_copy(
 	    ds->real, model_addr(m, dst), ss->real, model_addr(m, src), (size_t)n * PAGE_SIZE, &done, &side);
 	if (model_inject_struck(
-		m, err)) /* again, without failures: what was done so far may overlap what follows */
-		err = space_copy(ds->real, model_addr(m, dst), ss->real, model_addr(m, src),
-		    (size_t)n * PAGE_SIZE, &done, &side);
+		m, err)) { /* go on, without failures: what was copied may be a source by now */
+		size_t before = done;
+		err = space_copy(ds->real, model_addr(m, dst) + before, ss->real, model_addr(m, src) + before,
+		    (size_t)n * PAGE_SIZE - before, &done, &side);
+		done += before;
+	}
 	for (i = 0; i < n; i++) {
 		want = model_access_error(&ss->pages[src + i], FAULT_READ);
 		want_side = want ? COPY_SRC_FAULT : COPY_OK;
@@ -416,24 +419,59 @@ static void op_exit(struct vm_model *m)
 	s->real = NULL;
 }
 
-static void op_fork(struct vm_model *m)
+/* Fork into a free slot; NULL: there is none, or a failure was injected. */
+static struct model_space *fork_space(struct vm_model *m, struct model_space *parent)
 {
-	struct model_space *child = free_space(m), *parent = model_pick_space(m);
+	struct model_space *child = free_space(m);
+	struct vm_space *real = NULL;
 
-	if (!child) {
-		op_exit(m);
-		return;
-	}
+	if (!child)
+		return NULL;
 	model_note(m, "fork space %d -> %d", (int)(parent - m->spaces), (int)(child - m->spaces));
 	model_inject_arm(m);
-	struct vm_space *real = NULL;
 	err_t err = space_fork(parent->real, &real);
 	if (model_inject_struck(m, err))
-		return;
+		return NULL;
 	expect(m, "fork", err, 0);
 	m->forks++;
 	child->real = real;
 	model_fork(m, parent, child);
+	return child;
+}
+
+static void op_fork(struct vm_model *m)
+{
+	if (free_space(m))
+		(void)fork_space(m, model_pick_space(m));
+	else
+		op_exit(m);
+}
+
+/* A page of private memory is pinned, written through the direct map while a fork goes by, and unpinned: the child has what was there
+ * before. */
+static void op_pin(struct vm_model *m)
+{
+	struct model_space *s = model_pick_space(m), *child;
+	unsigned page = model_pick_page(m), word = (unsigned)model_pick(m, MODEL_WORDS);
+	struct model_page *p = &s->pages[page];
+	uint64_t stamp = ++m->stamp << 8 | 5;
+	struct vm_pin pin;
+
+	if (!p->obj || p->obj->kind != MODEL_PRIVATE)
+		return;
+	err_t want = model_access_error(p, FAULT_WRITE);
+	model_note(m, "pin space %d page %u -> %d", (int)(s - m->spaces), page, want);
+	err_t err = vm_fault_pin(s->real, model_addr(m, page), FAULT_WRITE, &pin);
+	expect(m, "pin", err, want);
+	if (err)
+		return;
+	(void)model_page_write(m, p);
+	child = fork_space(m, s);
+	if (child && child->pages[page].own)
+		model_unshare(m, &child->pages[page].own);
+	memcpy((char *)page_to_virt(pin.page) + model_word_offset[word], &stamp, 8);
+	model_page_write(m, p)[word] = stamp;
+	vm_unpin(&pin);
 }
 
 /* ---------------------------------------------------------------- objects */
@@ -494,24 +532,73 @@ static void op_handle(struct vm_model *m)
 		make_handle(m, i, kind_of_slot(i));
 }
 
-static void op_clone(struct vm_model *m)
+/* Clone o into slot i; NULL: a failure was injected. */
+static struct model_obj *clone_object(struct vm_model *m, struct model_obj *o, unsigned i)
 {
-	struct model_obj *o = pick_handle(m);
-	unsigned i = 3 + (unsigned)model_pick(m, MODEL_HANDLES - 3);
 	struct vm_object *real = NULL;
 
-	if (o->kind != MODEL_SHARED || m->handles[i] == o)
-		return;
 	model_note(m, "clone object of %llu pages into slot %u", (unsigned long long)o->npages, i);
 	model_inject_arm(m);
 	err_t err = object_clone(o->real, &real);
 	if (model_inject_struck(m, err))
-		return;
+		return NULL;
 	expect(m, "clone", err, 0);
 	struct model_obj *c = model_obj_clone(m, o);
 	c->real = real;
 	drop_handle(m, i);
 	m->handles[i] = c;
+	return c;
+}
+
+static unsigned shared_slot(struct vm_model *m)
+{
+	return 3 + (unsigned)model_pick(m, MODEL_HANDLES - 3);
+}
+
+static void op_clone(struct vm_model *m)
+{
+	struct model_obj *o = pick_handle(m);
+	unsigned i = shared_slot(m);
+
+	if (o->kind == MODEL_SHARED && m->handles[i] != o)
+		(void)clone_object(m, o, i);
+}
+
+/* One word of an object as read(2) and write(2) reach it; now and then a clone is made while the page is pinned. */
+static void op_object_access(struct vm_model *m)
+{
+	struct model_obj *o = pick_handle(m);
+	bool write = model_chance(m, 60);
+	unsigned word = (unsigned)model_pick(m, MODEL_WORDS), i = shared_slot(m);
+	struct model_page p = {.obj = o, .idx = model_pick(m, MODEL_OBJ_PAGES), .prot = VM_RWX};
+	uint64_t words[MODEL_WORDS], value = ++m->stamp << 8 | 6;
+	struct vm_pin pin;
+
+	err_t want =
+	    o->kind == MODEL_PHYS ? -EINVAL : model_access_error(&p, write ? FAULT_WRITE : FAULT_READ);
+	model_note(m, "object %s kind %d page %llu -> %d", write ? "write" : "read", o->kind,
+	    (unsigned long long)p.idx, want);
+	err_t err = object_pin(o->real, p.idx, write, &pin);
+	expect(m, "object pin", err, want);
+	if (err)
+		return;
+	char *at = (char *)page_to_virt(pin.page) + model_word_offset[word];
+	if (write) {
+		(void)model_page_write(m, &p);
+		struct model_obj *c = o->kind == MODEL_SHARED && m->handles[i] != o && model_chance(m, 20)
+					  ? clone_object(m, o, i)
+					  : NULL;
+		if (c)
+			model_unshare(m, &c->pages[p.idx]);
+		memcpy(at, &value, 8);
+		model_page_write(m, &p)[word] = value;
+	} else {
+		model_page_words(&p, words);
+		if (memcmp(at, &words[word], 8))
+			model_fail(
+			    m, "object read: page %llu word %u differs", (unsigned long long)p.idx, word);
+	}
+	vm_unpin(&pin);
 }
 
 static void op_resize(struct vm_model *m)
@@ -718,6 +805,8 @@ static const struct {
     {op_exit, 3},
     {op_handle, 1},
     {op_clone, 2},
+    {op_object_access, 4},
+    {op_pin, 3},
     {op_resize, 2},
     {op_object_discard, 2},
     {op_sync, 2},

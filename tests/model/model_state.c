@@ -298,6 +298,12 @@ uint64_t *model_page_write(struct vm_model *m, struct model_page *p)
 	return content_own(m, &p->own, words_behind(p));
 }
 
+void model_unshare(struct vm_model *m, struct content **slot)
+{
+	if (*slot)
+		(void)content_own(m, slot, NULL);
+}
+
 bool model_joined(const struct model_space *s, unsigned i)
 {
 	const struct model_page *a = &s->pages[i - 1], *b = &s->pages[i];

@@ -124,6 +124,9 @@ void model_page_words(const struct model_page *p, uint64_t words[MODEL_WORDS]);
 /* The words of the page, to be changed: the effect of a successful write access. */
 uint64_t *model_page_write(struct vm_model *m, struct model_page *p);
 
+/* Give the slot contents of its own: what a clone does with a page that is pinned for writing. */
+void model_unshare(struct vm_model *m, struct content **slot);
+
 void model_unmap(struct vm_model *m, struct model_space *s, unsigned first, unsigned end);
 void model_discard(struct vm_model *m, struct model_space *s, unsigned first, unsigned end);
 void model_fork(struct vm_model *m, const struct model_space *parent, struct model_space *child);

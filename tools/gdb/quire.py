@@ -15,6 +15,7 @@ They read memory of the stopped guest and change nothing.
 import gdb
 
 DIRECT_MAP = 0xFFFF800000000000
+PAGE_RECORDS, RECORD = 0xFFFFC00000000000, 32
 ADDRESS = 0x000FFFFFFFFFF000
 PRESENT, WRITE, USER, LARGE, GLOBAL, NX = 1, 2, 4, 1 << 7, 1 << 8, 1 << 63
 KINDS = ["virgin", "reserved", "free", "cached", "kernel", "slab", "table", "anon", "file"]
@@ -77,7 +78,7 @@ class Command(gdb.Command):
         self.run = run
 
     def invoke(self, argument, from_tty):
-        self.run(gdb.string_to_argv(argument))
+        self.run([argument] if argument else [])
 
 
 # Page tables ------------------------------------------------------------------------------------------------------------
@@ -108,6 +109,7 @@ def leaves(physical, base, shift, inherited):
 
 
 def page_table(arguments):
+    arguments = arguments[0].split() if arguments else []
     cr3 = number(arguments[1]) if len(arguments) > 1 else number("$cr3")
     if arguments:
         walk_one(number(arguments[0]), cr3)
@@ -179,7 +181,7 @@ def show_tree(arguments):
 def page_text(page):
     state = int(page["state"])
     kind = state >> 56
-    pfn = (int(page) - number("(unsigned long)page_records")) // 32
+    pfn = (int(page) - PAGE_RECORDS) // RECORD
     return (
         f"frame {pfn:#x} {KINDS[kind] if kind < len(KINDS) else kind} shares {state & 0xffffffff} pins {state >> 32 & 0xffff} "
         f"order {state >> 48 & 15} flags {state >> 52 & 15:#x}"
@@ -189,7 +191,7 @@ def page_text(page):
 def show_page(arguments):
     value = gdb.parse_and_eval(arguments[0])
     if value.type.code != gdb.TYPE_CODE_PTR:
-        value = gdb.parse_and_eval(f"&page_records[{int(value)}]")
+        value = gdb.Value(PAGE_RECORDS + int(value) * RECORD).cast(gdb.lookup_type("struct page").pointer())
     print(page_text(value))
     print(value.dereference())
 
@@ -205,7 +207,7 @@ def where(address):
 
 def frames(rbp, low, high):
     """Return addresses on a kernel stack, by frame pointers; none of a stack that rbp does not point into."""
-    while low <= rbp < high - 8:
+    while low <= rbp < high - 8 and word(rbp + 8):
         yield word(rbp + 8)
         following = word(rbp)
         if following <= rbp:
@@ -225,7 +227,7 @@ def show_threads(arguments):
     for inferior_thread in gdb.selected_inferior().threads():
         inferior_thread.switch()
         running[int(current_thread())] = (inferior_thread.num, number("$rip"), number("$rbp"))
-    for t in list_members(gdb.parse_and_eval("all_threads"), "struct thread", "all_link"):
+    for t in list_members(gdb.parse_and_eval("threads.list"), "struct thread", "all_link"):
         state = int(t["state"])
         name = t["name"].string()
         on = running.get(int(t))
@@ -242,17 +244,18 @@ def show_threads(arguments):
 def trace(arguments):
     limit = number(arguments[0]) if arguments else 10000
     counts, path, total = {}, [], 0
-    began_in_user = number("$pc") < DIRECT_MAP
+    gdb.execute("set suppress-cli-notifications on")
     while total < limit:
         gdb.execute("stepi", to_string=True)
         pc = number("$pc")
-        if pc < DIRECT_MAP and began_in_user:
+        if pc < DIRECT_MAP:
             break
         total += 1
         name = gdb.execute(f"info symbol {pc:#x}", to_string=True).split()[0]
         counts[name] = counts.get(name, 0) + 1
         if not path or path[-1] != name:
             path.append(name)
+    gdb.execute("set suppress-cli-notifications off")
     print(f"{total} instructions: {' > '.join(path)}")
     for name, count in sorted(counts.items(), key=lambda item: -item[1]):
         print(f"  {count:6} {name}")

@@ -14,7 +14,7 @@ static void check_sleep(const char *what, const char *name)
 }
 
 #ifdef CONFIG_DEBUG
-static void note_acquire(const void *lock, const char *name, int rank, void *where)
+static void note_order(const char *name, int rank)
 {
 	struct thread *t = current_thread();
 
@@ -22,6 +22,12 @@ static void note_acquire(const void *lock, const char *name, int rank, void *whe
 		if (rank != RANK_NONE && t->locks[i].rank >= rank)
 			panic("lock order: %s (rank %d) taken while %s (rank %d) is held", name, rank,
 			    t->locks[i].name, t->locks[i].rank);
+}
+
+static void note_held(const void *lock, const char *name, int rank, void *where)
+{
+	struct thread *t = current_thread();
+
 	ASSERT(t->nlocks < THREAD_LOCKS_MAX);
 	t->locks[t->nlocks].lock = lock;
 	t->locks[t->nlocks].name = name;
@@ -43,7 +49,11 @@ static void note_release(const void *lock, const char *name)
 	panic("%s released by a thread that does not hold it", name);
 }
 #else
-static void note_acquire(const void *lock, const char *name, int rank, void *where)
+static void note_order(const char *name, int rank)
+{
+	(void)name, (void)rank;
+}
+static void note_held(const void *lock, const char *name, int rank, void *where)
 {
 	(void)lock, (void)name, (void)rank, (void)where;
 }
@@ -52,6 +62,12 @@ static void note_release(const void *lock, const char *name)
 	(void)lock, (void)name;
 }
 #endif
+
+static void note_acquire(const void *lock, const char *name, int rank, void *where)
+{
+	note_order(name, rank);
+	note_held(lock, name, rank, where);
+}
 
 /* ---------------------------------------------------------------- mutex */
 
@@ -137,11 +153,10 @@ void rwlock_read_unlock_slow(struct rwlock *l)
 	(void)l; /* the writer that waits polls */
 }
 
-void rwlock_write(struct rwlock *l)
+static void write_acquire(struct rwlock *l)
 {
 	nsec_t since = 0;
 
-	rwlock_debug_acquire(l);
 	for (;;) {
 		uint32_t old = load_relaxed(&l->state);
 		if (!(old & ~RW_WAITERS) && cas_acquire(&l->state, &old, RW_WRITER))
@@ -151,6 +166,20 @@ void rwlock_write(struct rwlock *l)
 		host_wait(&since, l->name);
 	}
 	l->writer = current_thread();
+}
+
+void rwlock_write(struct rwlock *l)
+{
+	rwlock_debug_acquire(l);
+	write_acquire(l);
+}
+
+void rwlock_write_nested(struct rwlock *l)
+{
+	check_sleep("rwlock", l->name);
+	note_order(l->name, l->rank == RANK_NONE ? RANK_NONE : l->rank + 1); /* an equal rank passes */
+	note_held(l, l->name, l->rank, __builtin_return_address(0));
+	write_acquire(l);
 }
 
 void rwlock_write_unlock(struct rwlock *l)

@@ -1,0 +1,167 @@
+#pragma once
+/*
+ * file.h - open files (Linux: open file descriptions): kernel objects of type KO_FILE, shared by dup and fork.
+ *
+ * The position is kept under file.lock from the first byte to the last, so that two threads that share a file read different parts of it. Files without a position (FILE_STREAM) leave that lock alone.
+ * Blocking file_ops sleep interruptibly and return -EINTR if nothing was moved yet; whoever made the call decides whether it restarts.
+ *
+ * Letters: (C) constant after open; (M) file.lock; (A) atomic; (F) the list of files
+ */
+#include "fs/namei.h"
+#include "object/kobject.h"
+
+enum open_flags { /* the ABI's */
+	FILE_RDONLY = 0,
+	FILE_WRONLY = 1,
+	FILE_RDWR = 2,
+	FILE_ACCMODE = 3,
+	FILE_CREAT = 0100,
+	FILE_EXCL = 0200,
+	FILE_NOCTTY = 0400,
+	FILE_TRUNC = 01000,
+	FILE_APPEND = 02000,
+	FILE_NONBLOCK = 04000,
+	FILE_DSYNC = 010000,
+	FILE_DIRECT = 040000,
+	FILE_LARGEFILE = 0100000,
+	FILE_DIRECTORY = 0200000,
+	FILE_NOFOLLOW = 0400000,
+	FILE_NOATIME = 01000000,
+	FILE_CLOEXEC = 02000000,
+	FILE_SYNC = 04010000,
+	FILE_PATH = 010000000,
+	FILE_TMPFILE = 020200000,
+	FILE_SETTABLE = FILE_APPEND | FILE_NONBLOCK | FILE_DIRECT | FILE_NOATIME |
+			020000, /* by F_SETFL; 020000: O_ASYNC */
+	FILE_STREAM = 1 << 29,  /* ours: no position (pipe, tty, socket): lseek and pread are -ESPIPE */
+	FILE_WRITER = 1 << 30,  /* ours: counted in vnode.writers */
+};
+
+/* NULL: not possible (-EINVAL, -ESPIPE, -ENOTTY, -ENODEV as the caller knows). Results: bytes or -errno. */
+struct file_ops {
+	/* Bytes at *pos (NULL: the file has no position: pipes, ttys); advances *pos. */
+	int64_t (*read)(struct file *f, struct uio *u, uint64_t *pos);
+	int64_t (*write)(struct file *f, struct uio *u, uint64_t *pos);
+	int64_t (*seek)(struct file *f, int64_t offset, int whence);
+	err_t (*readdir)(struct file *f, dir_emit *emit, void *ctx);
+	int64_t (*ioctl)(struct file *f, uint32_t request, uint64_t arg);
+	/* The VM object to map, with a reference, or NULL: anonymous memory (private /dev/zero). Rights to the descriptor were checked. map_flags: enum vm_map_flags. -ENODEV, -EPERM (seals). NULL: -ENODEV. */
+	err_t (*mmap)(struct file *f, uint64_t offset, uint64_t len, unsigned prot, unsigned map_flags,
+	    struct vm_object **out);
+	err_t (*sync)(struct file *f, bool data_only);
+	/* The last descriptor was closed: errors of write-back are told to close(2). */
+	err_t (*flush)(struct file *f);
+	/* The last reference is gone. */
+	void (*release)(struct file *f);
+	/* fcntl commands of the type (F_GETPIPE_SZ, F_ADD_SEALS ...). NULL: -EINVAL (-EBADF for pipe sizes of what is no pipe). */
+	int64_t (*control)(struct file *f, int command, uint64_t arg, bool privileged);
+};
+
+struct file {
+	struct kobject object;      /* first; signals serve poll */
+	const struct file_ops *ops; /* (C) */
+	struct mount *mount;        /* (C) where its name is, counted; NULL: anonymous */
+	struct dentry *dentry; /* (C) name it was opened by, counted; NULL: anonymous (pipe, socket, memfd) */
+	struct vnode *vnode;   /* (C) counted; NULL: none */
+	_Atomic uint32_t flags; /* (A) enum open_flags; F_SETFL changes APPEND, NONBLOCK, DIRECT, NOATIME */
+	struct mutex lock;      /* guards pos; RANK_FILE */
+	uint64_t pos;           /* (M) */
+	void *priv;             /* (C) of the ops */
+	_Atomic uint64_t
+	    write_error_seen; /* (A) which write-back errors were reported by this file already */
+	struct list link;     /* (F) all files: recount, remount read-only, statistics */
+	uint64_t anon_ino;    /* (C) of an anonymous file: what stat tells */
+	uint32_t anon_mode;   /* (C) */
+	const char
+	    *kind; /* (C) of an anonymous file, for its name in /proc: "pipe", "anon_inode:[eventfd]", ... */
+};
+
+/* An open file on these ops; takes no references. -ENOMEM. */
+MUST_CHECK err_t file_create(const struct file_ops *ops, unsigned flags, struct file **out);
+static inline struct file *file_of(struct kobject *o)
+{
+	return o->ops->type == KO_FILE ? container_of(o, struct file, object) : NULL;
+}
+static inline struct path file_path(const struct file *f)
+{
+	return (struct path){f->mount, f->dentry};
+}
+
+void file_init_cache(void);
+static inline void file_get(struct file *f)
+{
+	kobject_get(&f->object);
+}
+static inline void file_put(struct file *f)
+{
+	kobject_put(&f->object);
+}
+/* May the file be read or written, by how it was opened? An O_PATH file may not. */
+static inline bool file_may_read(const struct file *f)
+{
+	uint32_t flags = load_relaxed(&f->flags);
+	return !(flags & FILE_PATH) && (flags & FILE_ACCMODE) != FILE_WRONLY &&
+	       (flags & FILE_ACCMODE) != FILE_ACCMODE;
+}
+static inline bool file_may_write(const struct file *f)
+{
+	uint32_t flags = load_relaxed(&f->flags);
+	return !(flags & FILE_PATH) &&
+	       ((flags & FILE_ACCMODE) == FILE_WRONLY || (flags & FILE_ACCMODE) == FILE_RDWR);
+}
+static inline bool file_is_nonblock(const struct file *f, const struct uio *u)
+{
+	return (load_relaxed(&f->flags) & FILE_NONBLOCK) || (u && u->nonblock);
+}
+/* What a descriptor of a file opened with these flags may do. */
+uint32_t file_rights(unsigned flags);
+
+/* --- file.c, file_rw.c: what system calls use. All check how the file was opened (-EBADF) and its type. May sleep. --- */
+/* read(2), write(2) at the file's position; bytes or an error. */
+MUST_CHECK int64_t file_read(struct file *f, struct uio *u);
+MUST_CHECK int64_t file_write(struct file *f, struct uio *u);
+/* pread(2), pwrite(2). -EINVAL for pos < 0, -ESPIPE. An O_APPEND file appends, as on Linux. */
+MUST_CHECK int64_t file_pread(struct file *f, struct uio *u, int64_t pos);
+MUST_CHECK int64_t file_pwrite(struct file *f, struct uio *u, int64_t pos);
+/* Read all of [pos, pos + len) into kernel memory or fail: for exec. -EIO if the file ends before. */
+MUST_CHECK err_t file_read_all(struct file *f, void *buf, size_t len, uint64_t pos);
+enum { FILE_SEEK_SET, FILE_SEEK_CUR, FILE_SEEK_END, FILE_SEEK_DATA, FILE_SEEK_HOLE };
+MUST_CHECK int64_t file_seek(struct file *f, int64_t offset, int whence);
+/* Entries from the position on, which follows what was taken. 0 at the end too; the first error, if nothing was taken. -ENOTDIR. */
+MUST_CHECK err_t file_readdir(struct file *f, dir_emit *emit, void *ctx);
+MUST_CHECK err_t file_mmap(
+    struct file *f, uint64_t offset, uint64_t len, unsigned prot, unsigned map_flags, struct vm_object **out);
+MUST_CHECK int64_t file_ioctl(struct file *f, uint32_t request, uint64_t arg);
+MUST_CHECK int64_t file_control(struct file *f, int command, uint64_t arg, bool privileged);
+/* fsync, fdatasync; -EINVAL for what has nothing to sync (pipes). Reports write-back errors once to each file. */
+MUST_CHECK err_t file_sync(struct file *f, bool data_only);
+/* ftruncate; limit: RLIMIT_FSIZE. -EINVAL, -EFBIG, -EPERM (seals). */
+MUST_CHECK err_t file_truncate(struct file *f, int64_t size, uint64_t limit, bool keep_suid);
+/* fallocate: checks and passes on. */
+MUST_CHECK err_t file_allocate(struct file *f, int mode, int64_t pos, int64_t len, uint64_t limit);
+/* F_SETFL. */
+MUST_CHECK err_t file_set_flags(struct file *f, unsigned flags);
+/* fstat. */
+void file_stat(struct file *f, struct vfs_stat *st);
+/* Text for /proc/PID/fd: a path, or "pipe:[ino]" and the like. Returns its length, -ENAMETOOLONG. */
+MUST_CHECK int64_t file_describe(struct file *f, const struct path *root, char *buf, size_t size);
+
+/* A file that is being executed: nobody opens it for writing meanwhile. -ETXTBSY. */
+MUST_CHECK err_t vnode_deny_write(struct vnode *v);
+void vnode_allow_write(struct vnode *v);
+
+/* Set the size of a regular file: v->lock held for writing. Zeroes the tail of the last page, cuts or grows the page cache. */
+MUST_CHECK err_t vnode_set_size_locked(struct vnode *v, uint64_t size);
+/* Zero [from, to), which lies in one page, in the page cache; v->lock held for writing. Holes stay holes. */
+MUST_CHECK err_t vnode_zero_part(struct vnode *v, uint64_t from, uint64_t to);
+/* Clear set-user-id bits as a write or chown by somebody without privilege does. v->lock held for writing. */
+MUST_CHECK err_t vnode_drop_suid_locked(struct vnode *v);
+/* An access happened: atime, as the mount says (relatime unless it says otherwise). */
+void file_touch_atime(struct mount *m, struct vnode *v);
+
+extern const struct file_ops regular_file_ops, directory_file_ops, path_file_ops;
+
+/* Number of files that exist. */
+uint64_t file_count(void);
+/* Call fn on each file, list locked: fn may not sleep. */
+void file_for_each(void (*fn)(struct file *f, void *arg), void *arg);

@@ -1,0 +1,365 @@
+/*
+ * file_open.c - open(2): from a name, or from a path found already, to an open file.
+ *
+ * The name is walked, perhaps made under its directory's lock, then rights are checked (not for what was just made), writers are counted against programs that run the
+ * file, and the file is bound to what its type says: the generic operations, a device's, a fifo's, the file system's own.
+ */
+#include "fs/devfs.h"
+#include "fs/namei_walk.h"
+#include "fs/pipe.h"
+
+struct opener {
+	const struct fs_context *c;
+	unsigned flags;
+	uint32_t mode;
+	bool created;
+	struct path path; /* what will be opened, with references */
+};
+
+static bool has(const struct opener *o, unsigned flag)
+{
+	return (o->flags & flag) == flag;
+}
+
+static bool wants_write(unsigned flags)
+{
+	return (flags & FILE_ACCMODE) != FILE_RDONLY;
+}
+
+/* Flags that contradict each other; those that do not count with O_PATH are dropped. */
+static err_t check_flags(struct opener *o)
+{
+	if (has(o, FILE_PATH)) {
+		o->flags &= FILE_PATH | FILE_DIRECTORY | FILE_NOFOLLOW | FILE_CLOEXEC;
+		return 0;
+	}
+	if (o->flags & (FILE_TMPFILE & ~FILE_DIRECTORY)) {
+		if (!has(o, FILE_TMPFILE) || has(o, FILE_CREAT) || !wants_write(o->flags))
+			return -EINVAL;
+	} else if (has(o, FILE_CREAT) && has(o, FILE_DIRECTORY)) {
+		return -EINVAL;
+	}
+	if (has(o, FILE_CREAT) && has(o, FILE_EXCL))
+		o->flags |= FILE_NOFOLLOW;
+	return 0;
+}
+
+/* --- rights --- */
+
+static unsigned access_of(unsigned flags)
+{
+	static const unsigned masks[] = {MAY_READ, MAY_WRITE, MAY_READ | MAY_WRITE, MAY_READ | MAY_WRITE};
+	return masks[flags & FILE_ACCMODE] | (flags & FILE_TRUNC ? MAY_WRITE : 0);
+}
+
+static err_t check_type(const struct opener *o, const struct vnode *v)
+{
+	switch (vnode_mode(v) & MODE_TYPE) {
+	case MODE_LINK:
+		return -ELOOP;
+	case MODE_DIR:
+		return access_of(o->flags) & MAY_WRITE ? -EISDIR : 0;
+	case MODE_CHAR:
+	case MODE_BLOCK:
+		return load_relaxed(&o->path.mount->flags) & MOUNT_NODEV ? -EACCES : 0;
+	default:
+		return 0;
+	}
+}
+
+/* May the caller open it like this? */
+static err_t check_rights(const struct opener *o)
+{
+	const struct vnode *v = path_vnode(&o->path);
+	const struct fs_cred *cred = &o->c->cred;
+	unsigned access = o->created ? 0 : access_of(o->flags);
+	err_t err = check_type(o, v);
+	if (!err && (access & MAY_WRITE) && vnode_is(v, MODE_REG))
+		err = mount_want_write(o->path.mount);
+	if (!err)
+		err = vnode_permission(cred, v, access);
+	if (!err && has(o, FILE_NOATIME) && !cred_is_root(cred) && v->uid != cred->uid)
+		err = -EPERM;
+	return err;
+}
+
+/* --- writers and executors --- */
+
+static err_t count_writer(struct vnode *v)
+{
+	int32_t old = load_relaxed(&v->writers);
+	do {
+		if (old < 0)
+			return -ETXTBSY;
+	} while (!cas_acq_rel(&v->writers, &old, old + 1));
+	return 0;
+}
+
+err_t vnode_deny_write(struct vnode *v)
+{
+	int32_t old = load_relaxed(&v->writers);
+	do {
+		if (old > 0)
+			return -ETXTBSY;
+	} while (!cas_acq_rel(&v->writers, &old, old - 1));
+	return 0;
+}
+
+void vnode_allow_write(struct vnode *v)
+{
+	int32_t old = fetch_add_acq_rel(&v->writers, 1);
+	ASSERT(old < 0);
+}
+
+/* --- binding --- */
+
+/* The operations by type. The file holds its references already. */
+static err_t bind_type(struct file *f)
+{
+	switch (vnode_mode(f->vnode) & MODE_TYPE) {
+	case MODE_REG:
+		f->ops = &regular_file_ops;
+		return 0;
+	case MODE_DIR:
+		f->ops = &directory_file_ops;
+		return 0;
+	case MODE_FIFO:
+		return fifo_open(f);
+	case MODE_CHAR:
+	case MODE_BLOCK:
+		return dev_open_file(f);
+	default:
+		return -ENXIO; /* sockets */
+	}
+}
+
+static err_t cut(struct opener *o, struct vnode *v)
+{
+	if (!has(o, FILE_TRUNC) || o->created || !vnode_is(v, MODE_REG))
+		return 0;
+	rwlock_write(&v->lock);
+	err_t err = load_relaxed(&v->seals) & (v->size ? SEAL_SHRINK | SEAL_WRITE : 0) ? -EPERM : 0;
+	if (!err && !cred_is_root(&o->c->cred))
+		err = vnode_drop_suid_locked(v);
+	if (!err)
+		err = vnode_set_size_locked(v, 0);
+	rwlock_write_unlock(&v->lock);
+	return err;
+}
+
+static err_t bind(struct opener *o, struct file *f)
+{
+	struct vnode *v = f->vnode;
+	if (has(o, FILE_PATH)) {
+		f->ops = &path_file_ops;
+		return 0;
+	}
+	err_t err = 0;
+	if (vnode_is(v, MODE_REG) && (wants_write(o->flags) || has(o, FILE_TRUNC))) {
+		err = count_writer(v);
+		if (!err)
+			fetch_or_acq_rel(&f->flags, FILE_WRITER);
+	}
+	if (!err)
+		err = bind_type(f);
+	if (!err && v->ops->open)
+		err = v->ops->open(v, f);
+	return err ? err : cut(o, v);
+}
+
+/* Make the file; the references of o->path are the caller's still. */
+static err_t open_it(struct opener *o, struct file **out)
+{
+	struct file *f;
+	unsigned kept =
+	    o->flags & ~(unsigned)(FILE_CREAT | FILE_EXCL | FILE_NOCTTY | FILE_TRUNC | FILE_CLOEXEC);
+	err_t err = has(o, FILE_PATH) ? 0 : check_rights(o);
+	if (err)
+		return err;
+	err = file_create(&path_file_ops, kept, &f);
+	if (err)
+		return err;
+	path_get(&o->path);
+	f->mount = o->path.mount;
+	f->dentry = o->path.dentry;
+	f->vnode = path_vnode(&o->path);
+	vnode_get(f->vnode);
+	store_relaxed(&f->write_error_seen, vnode_sample_error(f->vnode));
+	err = bind(o, f);
+	if (err)
+		file_put(f);
+	else
+		*out = f;
+	return err;
+}
+
+err_t vfs_open_path(const struct fs_context *c, const struct path *p, unsigned flags, struct file **out)
+{
+	struct opener o = {
+	    .c = c, .flags = flags & ~(unsigned)(FILE_CREAT | FILE_EXCL | FILE_NOFOLLOW), .path = *p};
+	err_t err = check_flags(&o);
+	if (!err && has(&o, FILE_DIRECTORY) && !vnode_is(path_vnode(p), MODE_DIR))
+		err = -ENOTDIR;
+	return err ? err : open_it(&o, out);
+}
+
+/* --- by name --- */
+
+/* The directory is locked for writing: the name, made if it does not exist. */
+static err_t make_locked(struct opener *o, struct walk *w, struct dentry **d)
+{
+	struct vnode *dir = path_vnode(&w->at), *v;
+	struct attr a;
+	err_t err = walk_last(w, true, d);
+	if (err || dentry_vnode(*d))
+		return err;
+	err = mount_want_write(w->at.mount);
+	if (!err)
+		err = dir_may_change(&o->c->cred, dir);
+	if (!err && !dir->ops->create)
+		err = -EACCES;
+	if (!err) {
+		init_attributes(o->c, dir, MODE_REG | (o->mode & 07777), &a);
+		err = dir->ops->create(dir, w->last, w->last_len, &a, 0, NULL, &v);
+	}
+	if (err) {
+		dentry_put(*d);
+		return err;
+	}
+	dentry_set_vnode(*d, v);
+	o->created = true;
+	return 0;
+}
+
+/* The last component: found, or made. *d may be negative only without O_CREAT. */
+static err_t find_or_make(struct opener *o, struct walk *w, struct dentry **d)
+{
+	struct vnode *dir = path_vnode(&w->at);
+	err_t err;
+	if (!has(o, FILE_CREAT) || !has(o, FILE_EXCL)) {
+		err = walk_last(w, false, d);
+		if (err || dentry_vnode(*d) || !has(o, FILE_CREAT))
+			return err;
+		dentry_put(*d);
+	}
+	rwlock_write(&dir->lock);
+	err = make_locked(o, w, d);
+	rwlock_write_unlock(&dir->lock);
+	return err;
+}
+
+/* What was found is not what was asked for? */
+static err_t check_found(const struct opener *o, const struct walk *w, const struct vnode *v)
+{
+	if (!v)
+		return -ENOENT;
+	if (has(o, FILE_CREAT) && has(o, FILE_EXCL) && !o->created)
+		return -EEXIST;
+	if (has(o, FILE_CREAT) && vnode_is(v, MODE_DIR))
+		return -EISDIR;
+	if ((w->trailing_slash || w->must_be_dir || has(o, FILE_DIRECTORY)) && !vnode_is(v, MODE_DIR))
+		return -ENOTDIR;
+	return 0;
+}
+
+/* The last component is looked at; *again: it was a link and the walk goes on. On success o->path has references. */
+static err_t open_last(struct opener *o, struct walk *w, bool *again)
+{
+	struct dentry *d;
+	bool arrived;
+	*again = false;
+	if (w->last_kind != LAST_NAME) {
+		if (has(o, FILE_CREAT))
+			return -EISDIR;
+		walk_end_here(w, &o->path);
+		return 0;
+	}
+	if (has(o, FILE_CREAT) && w->trailing_slash)
+		return -EISDIR;
+	err_t err = find_or_make(o, w, &d);
+	if (err)
+		return err;
+	o->path = (struct path){w->at.mount, d};
+	mount_get(w->at.mount);
+	mount_cross_down(&o->path);
+	struct vnode *v = path_vnode(&o->path);
+	if (!v || !vnode_is(v, MODE_LINK) || (has(o, FILE_NOFOLLOW) && !w->trailing_slash))
+		return 0;
+	w->must_be_dir |= w->trailing_slash;
+	err = walk_into_link(w, &o->path, &arrived);
+	*again = !err && !arrived;
+	if (!err && arrived)
+		walk_end_here(w, &o->path);
+	return err;
+}
+
+static err_t walk_to_file(struct opener *o, struct walk *w)
+{
+	bool again = true;
+	err_t err = 0;
+	while (!err && again) {
+		err = walk_parent(w);
+		if (!err)
+			err = open_last(o, w, &again);
+	}
+	if (err)
+		return err;
+	err = check_found(o, w, path_vnode(&o->path));
+	if (err)
+		path_put(&o->path);
+	return err;
+}
+
+/* O_TMPFILE: a file without a name in the directory o->path, which is replaced by it. */
+static err_t make_nameless(struct opener *o)
+{
+	struct path dir = o->path;
+	struct vnode *dv = path_vnode(&dir), *v;
+	struct dentry *d;
+	struct attr a;
+	err_t err = mount_want_write(dir.mount);
+	if (!err)
+		err = dir_may_change(&o->c->cred, dv);
+	if (!err && !dv->ops->tmpfile)
+		err = -ENOTSUP;
+	if (err)
+		return err;
+	init_attributes(o->c, dv, MODE_REG | (o->mode & 07777), &a);
+	rwlock_write(&dv->lock);
+	err = dv->ops->tmpfile(dv, &a, &v);
+	rwlock_write_unlock(&dv->lock);
+	if (err)
+		return err;
+	v->linkable = !has(o, FILE_EXCL);
+	err = dentry_add_unhashed(dir.dentry, "#tmp", 4, v, &d);
+	if (err) {
+		vnode_put(v);
+		return err;
+	}
+	o->path.dentry = d;
+	dentry_put(dir.dentry);
+	o->created = true;
+	return 0;
+}
+
+err_t vfs_open(const struct fs_context *c, const struct path *base, const char *name, unsigned flags,
+    uint32_t mode, struct file **out)
+{
+	struct opener o = {.c = c, .flags = flags, .mode = mode};
+	struct walk w;
+	err_t err = check_flags(&o);
+	if (!err)
+		err = walk_begin(&w, c, base, name);
+	if (err)
+		return err;
+	err = walk_to_file(&o, &w);
+	walk_end(&w);
+	if (err)
+		return err;
+	if (has(&o, FILE_TMPFILE))
+		err = make_nameless(&o);
+	if (!err)
+		err = open_it(&o, out);
+	path_put(&o.path);
+	return err;
+}

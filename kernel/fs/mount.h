@@ -1,0 +1,112 @@
+#pragma once
+/*
+ * mount.h - the tree of mounts: which file system is seen where. See mount.c.
+ *
+ * Letters: (N) the mounts' lock, a spinlock of rank RANK_MOUNT; (C) constant; (A) atomic
+ */
+#include "fs/namei.h"
+
+enum mount_flags { /* the ABI's MS_* */
+	MOUNT_RDONLY = 1,
+	MOUNT_NOSUID = 2,
+	MOUNT_NODEV = 4,
+	MOUNT_NOEXEC = 8,
+	MOUNT_SYNCHRONOUS = 16,
+	MOUNT_REMOUNT = 32,
+	MOUNT_NOATIME = 1024,
+	MOUNT_NODIRATIME = 2048,
+	MOUNT_BIND = 4096,
+	MOUNT_MOVE = 8192,
+	MOUNT_REC = 16384,
+	MOUNT_SILENT = 32768,
+	MOUNT_RELATIME = 1 << 21,
+	MOUNT_STRICTATIME = 1 << 24,
+	MOUNT_KEPT = MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NODEV | MOUNT_NOEXEC | MOUNT_SYNCHRONOUS |
+		     MOUNT_NOATIME | MOUNT_NODIRATIME | MOUNT_STRICTATIME,
+};
+enum umount_flags { UMOUNT_FORCE = 1, UMOUNT_DETACH = 2, UMOUNT_EXPIRE = 4, UMOUNT_NOFOLLOW = 8 };
+
+enum { MOUNT_TEXT_MAX = 64 };
+
+struct mount {
+	_Atomic uint32_t refs;  /* (A) users, children, and one for being in the tree */
+	_Atomic uint32_t flags; /* (A) MOUNT_KEPT */
+	unsigned id;            /* (C) */
+	struct fs *fs;          /* (C) */
+	struct dentry *root;    /* (C) counted: what of the file system is seen */
+	struct mount *parent;   /* (N) counted; NULL: the root, or detached */
+	struct dentry *point;   /* (N) counted: where it is in the parent */
+	struct list children;   /* (N) by sibling, oldest first */
+	struct list sibling;    /* (N) */
+	struct list link;       /* (N) all mounts in the tree, oldest first */
+	bool attached;          /* (N) */
+	uint32_t counted;       /* fs_recount's own */
+	char source[MOUNT_TEXT_MAX], options[MOUNT_TEXT_MAX]; /* (C), (N) */
+};
+
+static inline void mount_get(struct mount *m)
+{
+	uint32_t old = fetch_add_relaxed(&m->refs, 1);
+	ASSERT(old != 0);
+}
+/* The last reference of a detached mount ends it. May sleep. */
+void mount_put(struct mount *m);
+
+/* Make a kind of file system known to mount(2). Once at boot. */
+void fs_register(const struct fs_ops *ops);
+const struct fs_ops *fs_find_type(const char *name);
+/* The n-th kind, or NULL: /proc/filesystems. */
+const struct fs_ops *fs_type_at(unsigned n);
+/* A file system that is not mounted anywhere yet, with its root; for single ones and memfd. fs->mounts is 1. */
+MUST_CHECK err_t fs_create(
+    const struct fs_ops *ops, const char *source, const char *options, bool read_only, struct fs **out);
+/* Drop that 1; the last ends it: writes back, frees. */
+void fs_release(struct fs *fs);
+
+/* The first mount: what every path starts from. Once. -EBUSY. */
+MUST_CHECK err_t mount_root(
+    const char *source, const struct fs_ops *type, unsigned flags, const char *options);
+/* A mount in no tree, for files without names; attached counts as false. mount_put ends it. */
+MUST_CHECK err_t mount_create_internal(
+    const struct fs_ops *type, const char *source, const char *options, struct mount **out);
+/* The root directory of the first mount, with references. */
+void mount_get_root(struct path *out);
+
+/* mount(2): a new file system, MS_BIND (with MS_REC), MS_REMOUNT, MS_MOVE. -EPERM is the caller's. Errors as Linux: -ENODEV, -ENOTDIR, -EBUSY, -EINVAL, -ELOOP ... */
+MUST_CHECK err_t vfs_mount(const struct fs_context *c, const char *source, const char *target,
+    const char *type, unsigned flags, const char *options);
+/* umount2(2). -EBUSY exactly when something is in use below it; -EINVAL: not a mount point. */
+MUST_CHECK err_t vfs_umount(const struct fs_context *c, const char *target, unsigned flags);
+/* If something is mounted on p, p becomes that one's root; repeated. References move along. */
+void mount_cross_down(struct path *p);
+/* p is a mount's root: it becomes the directory that one is mounted on (which may be a mount's root again). False: it is on none. */
+bool mount_cross_up(struct path *p);
+/* May names or contents be changed here? 0 or -EROFS. */
+MUST_CHECK err_t mount_want_write(const struct mount *m);
+
+/* sync(2): everything, everywhere. */
+err_t vfs_sync_all(void);
+MUST_CHECK err_t vfs_sync_fs(struct fs *fs);
+/* The machine stops: nobody uses files any more. Write everything back and unmount all, children first. Returns the number of mounts that were still in use; the log
+ * says which. Checks fs_recount first. */
+unsigned vfs_shutdown(void);
+
+/* Walk over all mounts, oldest first, with a reference held and no lock; false stops. */
+void mount_for_each(bool (*fn)(struct mount *m, void *arg), void *arg);
+/* The path of the directory that m is on, as seen from root: like d_path. */
+MUST_CHECK int64_t mount_point_path(struct mount *m, const struct path *root, char *buf, size_t size);
+
+/*
+ * Count every reference on mounts, dentries and vnodes from the roots - mounts, open files, and the paths that `roots` visits (working and root directories of processes) - and compare with the
+ * counters. Nobody may use files meanwhile. Returns the number of differences, each logged.
+ */
+struct recount;
+void recount_path(struct recount *r, const struct path *p);
+void recount_vnode(struct recount *r, struct vnode *v); /* a reference held on a vnode alone */
+typedef void recount_roots(struct recount *r, void *arg);
+unsigned fs_recount(recount_roots *roots, void *arg);
+
+void vfs_init(nsec_t (*wall_clock)(void));
+
+extern struct spinlock mount_lock;        /* (N) */
+extern struct list fs_all_mounts, fs_all; /* (N) mounts in the tree and file systems, oldest first */

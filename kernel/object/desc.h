@@ -1,0 +1,37 @@
+#pragma once
+/*
+ * desc.h - descriptor tables. A Linux fd is a descriptor. A table belongs to a process or is shared by several (CLONE_FILES).
+ *
+ * Each slot: object, rights, close-on-exec. Look-ups take a reference, so an object outlives a concurrent close. Order of errors: bad descriptor (-EBADF), wrong type (as
+ * the caller says), missing right (-EACCES, or -EBADF where Linux says so: read on a descriptor that is open for writing only).
+ */
+#include "object/kobject.h"
+
+enum { DESC_LIMIT_MAX = 1 << 20 }; /* Linux's nr_open */
+
+struct desc_table;
+
+MUST_CHECK err_t desc_table_create(struct desc_table **out);
+/* A copy with the same descriptors (fork). -ENOMEM. */
+MUST_CHECK err_t desc_table_clone(struct desc_table *t, struct desc_table **out);
+void desc_table_get(struct desc_table *t);
+/* The last put closes everything. May sleep. */
+void desc_table_put(struct desc_table *t);
+
+/* Put an object into the lowest free slot >= min and < limit; the caller keeps its own reference. Returns the descriptor, -EMFILE, -ENOMEM. */
+MUST_CHECK int desc_install(
+    struct desc_table *t, struct kobject *o, uint32_t rights, bool cloexec, int min, int limit);
+/* Put it at exactly `fd` (dup2, dup3), closing what is there. -EBADF (out of range), -ENOMEM. */
+MUST_CHECK err_t desc_install_at(
+    struct desc_table *t, int fd, struct kobject *o, uint32_t rights, bool cloexec, int limit);
+/* The object at fd, with a reference; *rights may be NULL. -EBADF. */
+MUST_CHECK err_t desc_lookup(struct desc_table *t, int fd, struct kobject **out, uint32_t *rights);
+MUST_CHECK err_t desc_close(struct desc_table *t, int fd);
+/* Close every descriptor of [first, last]; set_cloexec: only mark them. */
+void desc_close_range(struct desc_table *t, unsigned first, unsigned last, bool set_cloexec);
+void desc_close_on_exec(struct desc_table *t);
+MUST_CHECK err_t desc_get_cloexec(struct desc_table *t, int fd, bool *cloexec);
+MUST_CHECK err_t desc_set_cloexec(struct desc_table *t, int fd, bool cloexec);
+/* The lowest used descriptor >= from, or -1: for /proc/PID/fd. */
+int desc_next(struct desc_table *t, int from);
+unsigned desc_count(struct desc_table *t);

@@ -1,0 +1,107 @@
+/*
+ * kobject.c - life and signals of kernel objects.
+ *
+ * Signals are level state under the object's lock. Setting one tells every observer whose mask has it, also if it was set already: more data in a pipe
+ * that was readable is news to an edge-triggered poll. Whoever sleeps tests the level under the same lock before it does, so no signal is missed.
+ */
+#include "object/kobject.h"
+
+static _Atomic uint64_t last_koid;
+
+void kobject_init(struct kobject *o, const struct kobject_ops *ops, uint64_t signals)
+{
+	ASSERT(ops->type < KO_TYPES && ops->destroy);
+	o->ops = ops;
+	ref_init(&o->refs);
+	store_relaxed(&o->descs, 0);
+	o->koid = fetch_add_relaxed(&last_koid, 1) + 1;
+	spin_init(&o->lock, ops->name, RANK_KOBJECT);
+	o->signals = signals;
+	list_init(&o->observers);
+}
+
+void kobject_put(struct kobject *o)
+{
+	if (!ref_put(&o->refs))
+		return;
+	ASSERT(load_relaxed(&o->descs) == 0 && list_is_empty(&o->observers));
+	o->ops->destroy(o);
+}
+
+void kobject_desc_get(struct kobject *o)
+{
+	kobject_get(o);
+	fetch_add_relaxed(&o->descs, 1);
+}
+
+void kobject_desc_put(struct kobject *o)
+{
+	uint32_t old = fetch_sub_acq_rel(&o->descs, 1);
+	ASSERT(old != 0);
+	if (old == 1 && o->ops->on_no_descriptors)
+		o->ops->on_no_descriptors(o);
+	kobject_put(o);
+}
+
+void kobject_signal(struct kobject *o, uint64_t set, uint64_t clear)
+{
+	uint64_t state = spin_lock_irqsave(&o->lock);
+	o->signals = (o->signals & ~clear) | set;
+	list_for_each_safe (it, &o->observers) {
+		struct observer *ob = list_entry(it, struct observer, link);
+		if (ob->mask & set)
+			ob->notify(ob, o->signals);
+	}
+	spin_unlock_irqrestore(&o->lock, state);
+}
+
+uint64_t kobject_signals(struct kobject *o)
+{
+	uint64_t state = spin_lock_irqsave(&o->lock);
+	uint64_t signals = o->signals;
+	spin_unlock_irqrestore(&o->lock, state);
+	return signals;
+}
+
+void kobject_observe(struct kobject *o, struct observer *ob, uint64_t mask)
+{
+	ob->object = o;
+	ob->mask = mask;
+	uint64_t state = spin_lock_irqsave(&o->lock);
+	list_push_back(&o->observers, &ob->link);
+	if (o->signals & mask)
+		ob->notify(ob, o->signals);
+	spin_unlock_irqrestore(&o->lock, state);
+}
+
+void kobject_unobserve(struct observer *ob)
+{
+	uint64_t state = spin_lock_irqsave(&ob->object->lock);
+	list_remove(&ob->link);
+	spin_unlock_irqrestore(&ob->object->lock, state);
+}
+
+struct waiter {
+	struct observer observer;
+	struct waitq queue; /* its predicate is guarded by the object's lock */
+};
+
+static void wake_waiter(struct observer *ob, UNUSED uint64_t now)
+{
+	waitq_wake_all(&container_of(ob, struct waiter, observer)->queue);
+}
+
+err_t kobject_wait(struct kobject *o, uint64_t mask, nsec_t deadline, unsigned wait_flags, uint64_t *seen)
+{
+	struct waiter w = {.observer = {.object = o, .mask = mask, .notify = wake_waiter}};
+	err_t err = 0;
+	waitq_init(&w.queue);
+	uint64_t state = spin_lock_irqsave(&o->lock);
+	list_push_back(&o->observers, &w.observer.link);
+	while (!err && !(o->signals & mask))
+		err = waitq_sleep_irq(&w.queue, &o->lock, deadline, wait_flags);
+	*seen = o->signals;
+	list_remove(&w.observer.link);
+	spin_unlock_irqrestore(&o->lock, state);
+	return *seen & mask ? 0 : err;
+}
