@@ -241,6 +241,7 @@ int64_t sys_rt_sigreturn(void)
 		signal_force(&(struct signal_info){.signo = SIGNAL_SEGV, .code = SI_KERNEL});
 		return 0;
 	}
+	current_user_thread()->signals.restart_valid = false; /* the handler may have slept by itself */
 	signal_set_mask(mask);
 	(void)set_altstack(&altstack, user_frame_sp(f)); /* one that is not valid is not taken, as on Linux */
 	return user_frame_result(f);

@@ -391,14 +391,10 @@ static void fault_general(void)
 {
 	__asm__ volatile("hlt");
 }
-static void fault_simd(void)
+static void fault_x87(void)
 {
-	unsigned mxcsr = 0x1f80 & ~0x200u;
-	float one = 1, zero = 0;
-	__asm__ volatile("ldmxcsr %0; movss %1, %%xmm0; divss %2, %%xmm0"
-			 :
-			 : "m"(mxcsr), "m"(one), "m"(zero)
-			 : "xmm0");
+	unsigned short control = 0x37f & ~4; /* division by zero */
+	__asm__ volatile("fldcw %0; fld1; fldz; fdivrp; fwait" : : "m"(control));
 }
 static void fault_trace(void)
 {
@@ -413,7 +409,7 @@ static bool faults(void)
 	} all[] = {{fault_map, SIGSEGV, SEGV_MAPERR, "nothing mapped"},
 	    {fault_access, SIGSEGV, SEGV_ACCERR, "read-only"}, {fault_divide, SIGFPE, FPE_INTDIV, "divide"},
 	    {fault_invalid, SIGILL, ILL_ILLOPN, "ud2"}, {fault_breakpoint, SIGTRAP, SI_KERNEL, "int3"},
-	    {fault_general, SIGSEGV, SI_KERNEL, "hlt"}, {fault_simd, SIGFPE, FPE_FLTDIV, "simd"},
+	    {fault_general, SIGSEGV, SI_KERNEL, "hlt"}, {fault_x87, SIGFPE, FPE_FLTDIV, "x87"},
 	    {fault_trace, SIGTRAP, TRAP_TRACE, "trace"}};
 	readonly = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
@@ -440,8 +436,6 @@ static bool faults(void)
 	for (int s = 4; s <= 11; s++)
 		if (s != SIGKILL)
 			handle(s, SIG_DFL, 0);
-	unsigned mxcsr = 0x1f80;
-	__asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
 	munmap(readonly, 4096);
 	return true;
 }
@@ -712,6 +706,8 @@ static bool exec_resets(void)
 static bool groups(void)
 {
 	int status;
+	fresh();
+	handle(SIGUSR1, SIG_DFL, 0);
 	fflush(stdout);
 	pid_t a = fork();
 	if (a == 0)
