@@ -22,6 +22,7 @@
 #include "dev/rtc.h"
 #include "dev/virtio.h"
 #include "fs/initrd.h"
+#include "init/root.h"
 #include "kern/log.h"
 #include "kern/random.h"
 #include "kern/sched.h"
@@ -32,7 +33,6 @@
 #include "mm/slab.h"
 #include "proc/exec.h"
 #include "proc/process.h"
-#include "sys/sys.h"
 #include "vm/page_tree.h"
 #include "vm/space.h"
 
@@ -96,7 +96,7 @@ static err_t start_init(const char *path, struct process **out)
 	if (!err)
 		err = exec_args_add_env(&args, "HOME=/");
 	if (!err)
-		err = process_spawn(NULL, &args, out);
+		err = process_spawn(NULL, &args, root_open_console, out);
 	exec_args_fini(&args);
 	return err;
 }
@@ -115,8 +115,11 @@ static void run_init(const char *path, bool clean)
 	int status = process_wait_dead(p);
 	process_put(p);
 	describe_exit(path, status);
-	if (strcmp(onexit, "stay"))
-		machine_halt(clean && status == 0);
+	if (!strcmp(onexit, "stay"))
+		return;
+	process_end_all();
+	clean = root_shutdown() == 0 && clean;
+	machine_halt(clean && status == 0);
 }
 
 /* The first thread: interrupts work, all CPUs are there or on their way, anything may sleep. */
@@ -129,8 +132,8 @@ static void main_thread_fn(UNUSED void *arg)
 	random_init(); /* before the first program: its stack protector wants bytes */
 	virtio_init(); /* disks: their interrupts and timers work */
 	proc_init();   /* starts the reaper thread */
-	sys_io_init(); /* before the first write */
 	initrd_init(); /* files are VM objects */
+	root_init();   /* the first file systems: programs come from there */
 	bool has_init = cmdline_get("init", path, sizeof(path));
 	if (ktest_run && cmdline_get("test", pattern, sizeof(pattern))) {
 		clean = ktest_run(pattern) == 0;

@@ -35,6 +35,7 @@ enum lock_rank {
 	RANK_SLAB_LIST = 38, /* list of slab caches: walked with each cache's lock inside */
 	RANK_SLAB = 40,      /* slab cache */
 	RANK_ZONE = 44,      /* buddy zone */
+	RANK_PROCESS = 47,   /* what a process has: descriptors, place, ids, limits; pointers only */
 	RANK_SERVICE = 48,   /* predicate of a wait queue that only threads use */
 
 	/* --- spinlocks taken with interrupts disabled --- */

@@ -2,6 +2,7 @@
  * exec.c - gives a process the memory that exec_load has built. Nothing after exec_load can fail but, for a
  * new process, the process and the thread themselves.
  */
+#include "object/desc.h"
 #include "proc/exec.h"
 #include "proc/process.h"
 #include "vm/space.h"
@@ -27,6 +28,7 @@ err_t process_exec(struct exec_args *args, struct trap_frame *frame)
 		return err;
 	}
 	user_thread_release_memory();
+	desc_close_on_exec(p->descs);
 	process_replace_space(p, image.space, image.name);
 	signal_exec();
 	user_state_reset();
@@ -49,20 +51,23 @@ static err_t start_first_thread(struct process *p, const struct exec_image *imag
 	return err;
 }
 
-err_t process_spawn(struct process *parent, struct exec_args *args, struct process **out)
+err_t process_spawn(
+    struct process *parent, struct exec_args *args, err_t (*prepare)(struct process *p), struct process **out)
 {
 	struct exec_image image;
 	err_t err = exec_load(args, &image);
 	if (err)
 		return err;
 	struct process *p;
-	err = process_create(parent, image.space, image.name, &p);
+	err = process_create(parent, image.space, image.name, 0, &p);
 	if (err) {
 		space_put(image.space);
 		return err;
 	}
 	set_brk(image.space, image.brk_start);
-	err = start_first_thread(p, &image);
+	err = prepare ? prepare(p) : 0;
+	if (!err)
+		err = start_first_thread(p, &image);
 	if (err)
 		process_discard(p);
 	else

@@ -9,6 +9,7 @@
  * that it runs on, the reaper does that once it is off it.
  */
 #include "proc/process.h"
+#include "arch/clock.h"
 #include "kern/log.h"
 #include "arch/usercopy.h"
 #include "lib/assert.h"
@@ -16,6 +17,8 @@
 #include "proc/futex.h"
 #include "proc/proc_priv.h"
 #include "vm/space.h"
+
+enum { END_POLL = 5000000 }; /* ns between two looks while the machine stops */
 
 static struct spinlock reaper_lock = SPINLOCK_INIT("reaper", RANK_SERVICE);
 static struct list reaper_list = LIST_INIT(reaper_list); /* reaper_lock: struct user_thread by link */
@@ -133,6 +136,7 @@ static void process_die(struct process *p)
 {
 	struct list gone;
 	list_init(&gone);
+	process_release_files(p);
 	space_put(p->space);
 	spin_lock(&process_tree_lock);
 	p->space = NULL;
@@ -192,6 +196,19 @@ int process_wait_dead(struct process *p)
 	int status = p->wait_status;
 	spin_unlock(&process_tree_lock);
 	return status;
+}
+
+static void end_one_locked(struct process *p, UNUSED void *arg)
+{
+	process_begin_exit_locked(p, wait_status_killed(SIGNAL_KILL));
+}
+
+void process_end_all(void)
+{
+	while (process_count() || user_thread_count()) {
+		process_for_each(end_one_locked, NULL); /* again and again: a fork may have been under way */
+		(void)thread_sleep_until(clock_now() + END_POLL);
+	}
 }
 
 static bool wait_matches(

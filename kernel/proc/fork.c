@@ -97,7 +97,7 @@ static err_t clone_process(const struct clone_request *c, const struct trap_fram
 	err_t err = make_space(c, &space);
 	if (err)
 		return err;
-	err = process_create(parent, space, parent->name, &child);
+	err = process_create(parent, space, parent->name, c->share, &child);
 	if (err) {
 		space_put(space);
 		return err;

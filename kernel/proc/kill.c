@@ -107,3 +107,16 @@ err_t thread_queue_signal(uint32_t tgid, uint32_t tid, const struct signal_info 
 	signal_reserve_fini(&reserve);
 	return err;
 }
+
+void signal_raise(int signal)
+{
+	struct process *p = current_process();
+	struct signal_info info = {.signo = signal, .code = SI_USER, .pid = p->pid};
+	struct signal_reserve none;
+	signal_reserve(&none, signal, 0);
+	spin_lock(&process_tree_lock);
+	err_t err = signal_send_locked(p, current_user_thread(), &info, &none);
+	spin_unlock(&process_tree_lock);
+	ASSERT(!err);
+	signal_reserve_fini(&none);
+}

@@ -11,6 +11,7 @@
 #include "lib/string.h"
 #include "mm/kva.h"
 #include "mm/slab.h"
+#include "proc/cred.h"
 #include "proc/futex.h"
 #include "proc/proc_priv.h"
 #include "vm/space.h"
@@ -141,7 +142,8 @@ static err_t join_tree(struct process *p, struct process *parent)
 	return err;
 }
 
-err_t process_create(struct process *parent, struct vm_space *space, const char *name, struct process **out)
+err_t process_create(
+    struct process *parent, struct vm_space *space, const char *name, unsigned share, struct process **out)
 {
 	struct process *p = slab_zalloc(process_cache);
 	if (!p)
@@ -157,8 +159,14 @@ err_t process_create(struct process *parent, struct vm_space *space, const char 
 	waitq_init(&p->exec_wait);
 	waitq_init(&p->vfork_wait);
 	p->exit_signal = SIGNAL_CHLD;
-	err_t err = join_tree(p, parent);
+	spin_init(&p->lock, "process", RANK_PROCESS);
+	err_t err = process_init_files(p, parent, share);
+	if (!err)
+		err = join_tree(p, parent);
 	if (err) {
+		process_release_files(p);
+		if (p->cred)
+			cred_put(p->cred);
 		slab_free(process_cache, p);
 		return err;
 	}
@@ -186,6 +194,7 @@ void process_discard(struct process *p)
 	spin_unlock(&process_tree_lock);
 	if (p->space)
 		space_put(p->space);
+	process_release_files(p);
 	process_put(p); /* the tree's */
 	process_put(p);
 }
@@ -195,7 +204,9 @@ void process_put(struct process *p)
 	if (!ref_put(&p->refs))
 		return;
 	ASSERT(p->state == PROCESS_FORGIVEN && p->nthreads == 0);
+	ASSERT(!p->descs && !p->place && !p->program);
 	signal_pending_fini(&p->signals.pending);
+	cred_put(p->cred);
 	slab_free(process_cache, p);
 }
 

@@ -14,7 +14,7 @@
  *
  * References: one for being in the tree, until forgiven; one for each thread; one for each finder.
  *
- * Letters: (T) the tree's lock; (A) atomic; (C) constant after creation; (O) the process's own
+ * Letters: (T) the tree's lock; (L) process.lock; (A) atomic; (C) constant after creation; (O) the process's own
  * threads only
  */
 #include "arch/user.h"
@@ -25,12 +25,41 @@
 
 struct vm_space;
 struct exec_args;
+struct desc_table;
+struct place;
+struct cred;
+struct file;
 
 enum process_state { PROCESS_ALIVE, PROCESS_DEAD, PROCESS_FORGIVEN };
 
 enum {
 	PID_INIT = 1,
 	PID_MAX = 32768, /* first number not used */
+};
+
+/* Limits, as getrlimit(2) numbers them. */
+enum rlimit_resource {
+	RLIMIT_CPU,
+	RLIMIT_FSIZE,
+	RLIMIT_DATA,
+	RLIMIT_STACK,
+	RLIMIT_CORE,
+	RLIMIT_RSS,
+	RLIMIT_NPROC,
+	RLIMIT_NOFILE,
+	RLIMIT_MEMLOCK,
+	RLIMIT_AS,
+	RLIMIT_LOCKS,
+	RLIMIT_SIGPENDING,
+	RLIMIT_MSGQUEUE,
+	RLIMIT_NICE,
+	RLIMIT_RTPRIO,
+	RLIMIT_RTTIME,
+	RLIMIT_COUNT
+};
+#define RLIMIT_INFINITY UINT64_MAX
+struct rlimit64 {
+	uint64_t soft, hard;
 };
 
 struct process {
@@ -62,6 +91,13 @@ struct process {
 	bool
 	    has_memory_of_parent; /* (T) made by vfork: the parent waits until this process runs a program of its own or is dead */
 	struct waitq vfork_wait; /* predicate under (T) */
+	struct spinlock lock;    /* RANK_PROCESS: for a few loads and stores */
+	struct desc_table
+	    *descs;           /* (L) to change, (O) to read; counted; NULL once dead: shared by CLONE_FILES */
+	struct place *place;  /* (L) to change, (O) to read; counted; NULL once dead: shared by CLONE_FS */
+	struct cred *cred;    /* (L) counted, never NULL */
+	struct file *program; /* (L) what it runs, counted, denies writing; NULL: dead, or not known */
+	struct rlimit64 limits[RLIMIT_COUNT]; /* (L) by enum rlimit_resource */
 	uint8_t
 	    exit_signal; /* (C) what its parent gets when it is dead; others than SIGNAL_CHLD hide it from plain waits */
 };
@@ -89,10 +125,12 @@ static inline struct user_thread *current_user_thread(void)
 /* process.c */
 /* Caches and the reaper. Once at boot, after the scheduler runs. */
 void proc_init(void);
-/* A new process without threads, in the tree under `parent` (NULL: the first process), with one reference for
- * the caller. Takes over the reference to `space` on success. -ENOMEM, -EAGAIN (no number free). */
+/* What of its parent's a new process shares instead of getting a copy. */
+enum process_share { SHARE_DESCS = 1, SHARE_PLACE = 2 };
+/* A new process without threads, in the tree under `parent` (NULL: the first process, which stands at the root, with no descriptors), with one reference for
+ * the caller. Takes over the reference to `space` on success. -ENOMEM, -EAGAIN (no number free). May sleep. */
 MUST_CHECK err_t process_create(
-    struct process *parent, struct vm_space *space, const char *name, struct process **out);
+    struct process *parent, struct vm_space *space, const char *name, unsigned share, struct process **out);
 /* Take a process that never had a thread out of the tree again, and drop the caller's reference. */
 void process_discard(struct process *p);
 static inline void process_get(struct process *p)
@@ -116,6 +154,18 @@ MUST_CHECK err_t process_become_single(struct process *p);
 /* Make p the current thread's process's memory: the thread runs in `space` from here on, and the old one
  * loses its reference. Only thread of its process. */
 void process_replace_space(struct process *p, struct vm_space *space, const char *name);
+/* Soft limit of the current process. */
+uint64_t current_limit(enum rlimit_resource r);
+/* p's table of descriptors, its place among the files, its program, with a reference; NULL once it is dead. Any process. */
+struct desc_table *process_descs(struct process *p);
+struct place *process_place(struct process *p);
+struct file *process_program(struct process *p);
+/* The current process gets another table, place or program (NULL: none): the old one is let go. Takes over the reference. May sleep. */
+void process_set_descs(struct desc_table *t);
+void process_set_place(struct place *place);
+void process_set_program(struct file *f);
+/* p, which is dying, lets all its files go. May sleep. */
+void process_release_files(struct process *p);
 /* Call fn on each process but forgiven ones, tree locked: fn may not sleep. */
 void process_for_each(void (*fn)(struct process *p, void *arg), void *arg);
 /* CPU time of the current thread up to now. */
@@ -131,8 +181,9 @@ void process_validate(void);
 extern struct spinlock process_tree_lock; /* (T) */
 
 /* exec.c */
-/* Start the program at args' path as the first process. *out gets a reference. */
-MUST_CHECK err_t process_spawn(struct process *parent, struct exec_args *args, struct process **out);
+/* Start the program at args' path as the first process. `prepare` (or NULL) gives the process what it should have before it runs. *out gets a reference. */
+MUST_CHECK err_t process_spawn(struct process *parent, struct exec_args *args,
+    err_t (*prepare)(struct process *p), struct process **out);
 /* Replace the current process's program; all or nothing. On success *frame is the new program's start. */
 MUST_CHECK err_t process_exec(struct exec_args *args, struct trap_frame *frame);
 
@@ -141,6 +192,7 @@ MUST_CHECK err_t process_exec(struct exec_args *args, struct trap_frame *frame);
 struct clone_request {
 	bool thread;        /* of the same process */
 	bool share_memory;  /* without `thread`: two processes, one space */
+	unsigned share;     /* enum process_share */
 	bool wait_for_exec; /* return when the child has its own program, or is dead */
 	bool set_tls;
 	uint8_t exit_signal; /* of a process */
@@ -166,6 +218,8 @@ void process_begin_exit_locked(struct process *p, int wait_status);
 /* End the current process, or the current thread of it. */
 NORETURN void process_exit(int wait_status);
 NORETURN void user_thread_exit(int wait_status);
+/* End every process and wait until none is left: the machine stops. */
+void process_end_all(void);
 /* Sleep until p is dead; returns its wait status. */
 int process_wait_dead(struct process *p);
 void reaper_init(void);
@@ -204,6 +258,9 @@ MUST_CHECK err_t process_kill(int32_t pid, int signal);
 /* Send info->signo (checked; 0: only look) to a process, or to a thread of the process tgid (0: of any). -ESRCH, -EAGAIN. */
 MUST_CHECK err_t process_queue_signal(uint32_t pid, const struct signal_info *info);
 MUST_CHECK err_t thread_queue_signal(uint32_t tgid, uint32_t tid, const struct signal_info *info);
+
+/* Send a standard signal to the current thread, as if it did so itself: SIGPIPE, SIGXFSZ. */
+void signal_raise(int signal);
 
 /* stop.c: process groups and sessions. pid 0: the current process. */
 /* setpgid(2); pgid 0: a group of its own. -ESRCH, -EPERM, -EACCES. */

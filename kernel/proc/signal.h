@@ -24,6 +24,7 @@ enum signal_number { /* the ABI's numbers of those that the kernel names */
 	SIGNAL_FPE = 8,
 	SIGNAL_KILL = 9,
 	SIGNAL_SEGV = 11,
+	SIGNAL_PIPE = 13,
 	SIGNAL_CHLD = 17,
 	SIGNAL_CONT = 18,
 	SIGNAL_STOP = 19,
@@ -31,6 +32,7 @@ enum signal_number { /* the ABI's numbers of those that the kernel names */
 	SIGNAL_TTIN = 21,
 	SIGNAL_TTOU = 22,
 	SIGNAL_URG = 23,
+	SIGNAL_XFSZ = 25,
 	SIGNAL_WINCH = 28,
 	SIGNAL_SYS = 31,
 	SIGNAL_RT_MIN = 32, /* first that is queued */

@@ -8,10 +8,8 @@
  */
 #include "arch/usercopy.h"
 #include "lib/err.h"
+#include "proc/process.h"
 #include "syscall_proto.h"
-
-/* Set up what calls share. Once at boot, before the first program. */
-void sys_io_init(void);
 
 /* Tell a CPU time as struct rusage. -EFAULT. */
 MUST_CHECK err_t put_rusage(uaddr_t to, nsec_t cpu_time);

@@ -42,7 +42,7 @@ static struct process *make_process(void)
 	    map_anon(s, WORDS_AT, 4, RW, 0) &&
 	    !space_write(s, CODE_AT, sleep_for_ever, sizeof(sleep_for_ever), &done) &&
 	    !space_protect(s, CODE_AT, PAGE_SIZE, VM_READ | VM_EXEC) &&
-	    !process_create(NULL, s, "kfutex", &p))
+	    !process_create(NULL, s, "kfutex", 0, &p))
 		return p;
 	space_put(s);
 	return NULL;

@@ -35,7 +35,7 @@ static struct process *start(struct vm_space *s, uint64_t argument)
 {
 	struct process *p;
 	struct user_thread *ut;
-	if (process_create(NULL, s, "kproc", &p)) {
+	if (process_create(NULL, s, "kproc", 0, &p)) {
 		space_put(s);
 		return NULL;
 	}
@@ -214,7 +214,7 @@ static err_t spawn_file(struct process **out)
 	if (!err)
 		err = exec_args_add_arg(&args, "count"); /* with too few arguments: it exits with 1 */
 	if (!err)
-		err = process_spawn(NULL, &args, out);
+		err = process_spawn(NULL, &args, NULL, out);
 	exec_args_fini(&args);
 	return err;
 }

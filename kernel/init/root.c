@@ -1,0 +1,190 @@
+/*
+ * root.c - the first file systems: a tmpfs as root, filled from the boot archive, and /dev.
+ *
+ * A system with a disk has a program in the archive that mounts it and moves there, as on Linux.
+ */
+#include "init/root.h"
+#include "arch/bootinfo.h"
+#include "arch/clock.h"
+#include "dev/rtc.h"
+#include "fs/console_file.h"
+#include "fs/cpio.h"
+#include "fs/devfs.h"
+#include "fs/mount.h"
+#include "fs/tmpfs.h"
+#include "kern/log.h"
+#include "lib/string.h"
+#include "object/desc.h"
+#include "proc/process.h"
+
+static nsec_t wall_clock(void)
+{
+	return rtc_boot_time() + clock_now();
+}
+
+static void context_get(struct fs_context *c)
+{
+	mount_get_root(&c->root);
+	c->cwd = c->root;
+	path_get(&c->cwd);
+	c->umask = 0;
+	c->cred = (struct fs_cred){0};
+}
+
+static void context_put(struct fs_context *c)
+{
+	path_put(&c->cwd);
+	path_put(&c->root);
+}
+
+/* --- the boot archive --- */
+
+static err_t write_file(struct file *f, const struct cpio_entry *e)
+{
+	struct uio_segment seg;
+	struct uio u;
+	uio_init_kernel(&u, &seg, (void *)(uintptr_t)e->data, e->size);
+	int64_t done = file_write(f, &u);
+	if (done < 0)
+		return (err_t)done;
+	return (uint64_t)done == e->size ? 0 : -ENOSPC;
+}
+
+static err_t unpack_regular(const struct fs_context *c, const struct cpio_entry *e)
+{
+	struct file *f;
+	err_t err = vfs_open(
+	    c, NULL, e->name, FILE_CREAT | FILE_WRONLY | FILE_TRUNC | FILE_LARGEFILE, e->mode & 07777, &f);
+	if (err)
+		return err;
+	err = write_file(f, e);
+	file_put(f);
+	return err;
+}
+
+static err_t unpack_link(const struct fs_context *c, const struct cpio_entry *e)
+{
+	char target[PATH_LEN_MAX / 16];
+	if (e->size >= sizeof(target))
+		return -ENAMETOOLONG;
+	memcpy(target, e->data, e->size);
+	target[e->size] = 0;
+	return vfs_symlink(c, target, NULL, e->name);
+}
+
+/* "." stands for the root, which is there; a directory may have been made before. */
+static err_t unpack_dir(const struct fs_context *c, const struct cpio_entry *e)
+{
+	err_t err = strcmp(e->name, ".") ? vfs_mkdir(c, NULL, e->name, e->mode & 07777) : 0;
+	return err == -EEXIST ? 0 : err;
+}
+
+/* Directories on the way to a file, for archives that leave them out. */
+static err_t make_parents(const struct fs_context *c, const char *name)
+{
+	char path[PATH_LEN_MAX / 8];
+	err_t err = 0;
+	for (size_t i = 0; name[i] && i < sizeof(path) - 1 && !err; i++) {
+		path[i] = name[i];
+		path[i + 1] = 0;
+		if (name[i] != '/' || i == 0)
+			continue;
+		path[i] = 0;
+		err = vfs_mkdir(c, NULL, path, 0755);
+		if (err == -EEXIST)
+			err = 0;
+		path[i] = '/';
+	}
+	return err;
+}
+
+static err_t unpack_entry(const struct fs_context *c, const struct cpio_entry *e)
+{
+	err_t err = make_parents(c, e->name);
+	if (err)
+		return err;
+	switch (e->mode & MODE_TYPE) {
+	case MODE_DIR:
+		return unpack_dir(c, e);
+	case MODE_REG:
+		return unpack_regular(c, e);
+	case MODE_LINK:
+		return unpack_link(c, e);
+	default:
+		log_info(
+		    "root", "%s in the boot archive is neither file, directory nor link: left out", e->name);
+		return 0;
+	}
+}
+
+static void unpack_archive(const struct fs_context *c)
+{
+	if (bootinfo.nmodules == 0) {
+		log_info("root", "no boot archive: no programs");
+		return;
+	}
+	const struct boot_module *m = &bootinfo.modules[0];
+	struct cpio_entry e;
+	uint64_t pos = 0;
+	unsigned count = 0;
+	err_t err;
+	while (!(err = cpio_next(phys_to_virt(m->start), m->end - m->start, &pos, &e))) {
+		err = unpack_entry(c, &e);
+		if (err)
+			log_err("root", "cannot unpack %s: error %d", e.name, err);
+		else
+			count++;
+	}
+	if (err != -ENOENT)
+		log_err("root", "boot archive is damaged at byte %lu", (unsigned long)pos);
+	log_info("root", "%u files from the boot archive, %lu KiB", count,
+	    (unsigned long)((m->end - m->start) >> 10));
+}
+
+/* --- coming and going --- */
+
+static void must(err_t err, const char *what)
+{
+	if (err)
+		panic("cannot set up %s: error %d", what, err);
+}
+
+void root_init(void)
+{
+	struct fs_context c;
+	vfs_init(wall_clock);
+	tmpfs_init();
+	must(devfs_init(), "devices");
+	must(console_file_init(), "the console");
+	must(mount_root("rootfs", &tmpfs_ops, 0, "mode=755"), "the root");
+	context_get(&c);
+	unpack_archive(&c);
+	err_t err = vfs_mkdir(&c, NULL, "/dev", 0755);
+	must(err == -EEXIST ? 0 : err, "/dev");
+	must(vfs_mount(&c, "devtmpfs", "/dev", "devtmpfs", MOUNT_NOSUID, ""), "/dev");
+	context_put(&c);
+}
+
+err_t root_open_console(struct process *p)
+{
+	struct fs_context c;
+	struct file *f;
+	context_get(&c);
+	err_t err = vfs_open(&c, NULL, "/dev/console", FILE_RDWR | FILE_NOCTTY, 0, &f);
+	context_put(&c);
+	for (int fd = 0; fd < 3 && !err; fd++) {
+		int got = desc_install(p->descs, &f->object, file_rights(FILE_RDWR), false, fd, 3);
+		err = got < 0 ? got : 0;
+		if (err || fd == 2)
+			file_put(f);
+	}
+	return err;
+}
+
+unsigned root_shutdown(void)
+{
+	unsigned busy = vfs_shutdown();
+	devfs_fini();
+	tmpfs_fini();
+	return busy;
+}

@@ -1,0 +1,110 @@
+/* place.c - see place.h. */
+#include "proc/place.h"
+#include "fs/mount.h"
+#include "mm/slab.h"
+#include "proc/cred.h"
+#include "proc/process.h"
+
+enum { UMASK_DEFAULT = 022 };
+
+static err_t place_alloc(struct place **out)
+{
+	struct place *p = kzalloc(sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	ref_init(&p->refs);
+	spin_init(&p->lock, "place", RANK_SERVICE);
+	*out = p;
+	return 0;
+}
+
+err_t place_create(struct place **out)
+{
+	err_t err = place_alloc(out);
+	if (err)
+		return err;
+	struct place *p = *out;
+	mount_get_root(&p->root);
+	p->cwd = p->root;
+	path_get(&p->cwd);
+	p->umask = UMASK_DEFAULT;
+	return 0;
+}
+
+err_t place_clone(struct place *from, struct place **out)
+{
+	err_t err = place_alloc(out);
+	if (err)
+		return err;
+	struct place *p = *out;
+	spin_lock(&from->lock);
+	p->root = from->root;
+	p->cwd = from->cwd;
+	p->umask = from->umask;
+	path_get(&p->root);
+	path_get(&p->cwd);
+	spin_unlock(&from->lock);
+	return 0;
+}
+
+void place_put(struct place *p)
+{
+	if (!ref_put(&p->refs))
+		return;
+	path_put(&p->cwd);
+	path_put(&p->root);
+	kfree(p);
+}
+
+static void place_set(struct place *p, struct path *which, const struct path *path)
+{
+	path_get(path);
+	spin_lock(&p->lock);
+	struct path old = *which;
+	*which = *path;
+	spin_unlock(&p->lock);
+	path_put(&old);
+}
+
+void place_set_cwd(struct place *p, const struct path *path)
+{
+	place_set(p, &p->cwd, path);
+}
+
+void place_set_root(struct place *p, const struct path *path)
+{
+	place_set(p, &p->root, path);
+}
+
+uint32_t place_set_umask(struct place *p, uint32_t umask)
+{
+	spin_lock(&p->lock);
+	uint32_t old = p->umask;
+	p->umask = umask & 0777;
+	spin_unlock(&p->lock);
+	return old;
+}
+
+void fs_view_get(struct process *p, struct fs_view *v)
+{
+	struct place *place = p->place;
+	v->cred = process_cred(p);
+	spin_lock(&place->lock);
+	v->context.root = place->root;
+	v->context.cwd = place->cwd;
+	v->context.umask = place->umask;
+	path_get(&v->context.root);
+	path_get(&v->context.cwd);
+	spin_unlock(&place->lock);
+	v->context.cred = (struct fs_cred){.uid = v->cred->fsuid,
+	    .gid = v->cred->fsgid,
+	    .groups = v->cred->groups,
+	    .ngroups = v->cred->ngroups};
+}
+
+void fs_view_put(struct fs_view *v)
+{
+	path_put(&v->context.cwd);
+	path_put(&v->context.root);
+	cred_put(v->cred);
+}

@@ -1,0 +1,65 @@
+#pragma once
+/*
+ * files.h - what calls on descriptors and names share: from the numbers and addresses that user space gives to files and paths, with Linux's errors.
+ */
+#include "fs/file.h"
+#include "fs/mount.h"
+#include "object/desc.h"
+#include "proc/place.h"
+#include "sys/sys.h"
+
+enum at_flags { /* the ABI's */
+	AT_FDCWD = -100,
+	AT_SYMLINK_NOFOLLOW = 0x100,
+	AT_EACCESS = 0x200,
+	AT_REMOVEDIR = 0x200,
+	AT_SYMLINK_FOLLOW = 0x400,
+	AT_NO_AUTOMOUNT = 0x800,
+	AT_EMPTY_PATH = 0x1000,
+};
+
+/* --- descriptors --- */
+
+/* The open file at fd, with a reference. -EBADF: none, or opened with O_PATH. Rights and the way it was opened are for the file's own operations to check, but see fd_file_for. */
+MUST_CHECK err_t fd_file(int fd, struct file **out);
+/* The same, O_PATH included: for fstat, dup, fchdir and as a directory of *at calls. */
+MUST_CHECK err_t fd_file_any(int fd, struct file **out);
+/* The same as fd_file, where the descriptor itself must have these rights: -EBADF. */
+MUST_CHECK err_t fd_file_for(int fd, uint32_t rights, struct file **out);
+/* Put f into the lowest free descriptor of the current process, or drop it; takes over the reference. Returns the descriptor, -EMFILE, -ENOMEM. */
+MUST_CHECK int64_t fd_install(struct file *f, bool cloexec);
+/* RLIMIT_NOFILE, as a number that descriptors stay below. */
+int fd_limit(void);
+
+/* --- names --- */
+
+/* A string of the user's as a path: kernel memory, to be freed with path_free. -EFAULT, -ENAMETOOLONG, -ENOMEM. "" is what it is. */
+MUST_CHECK err_t path_fetch(uaddr_t from, char **out);
+void path_free(char *path);
+
+/* A call on one name: who asks, where relative names start, the name. */
+struct at_call {
+	struct fs_view view;
+	const struct fs_context *c; /* view.context */
+	struct path start;          /* counted, if has_start */
+	bool has_start;
+	const struct path *base; /* &start or NULL: as namei.h wants it */
+	char *name;
+};
+/* Fetch the name and find out where it starts; dirfd does not count for absolute names. null_is_empty: address 0 is "" (utimensat). -EFAULT, -ENAMETOOLONG, -ENOMEM, -EBADF, -ENOTDIR. Nothing is left
+ * to undo on failure. May sleep, like at_end. */
+MUST_CHECK err_t at_begin(struct at_call *a, int dirfd, uaddr_t name);
+void at_end(struct at_call *a);
+/* The path that the name leads to, with references. flags: AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH count. */
+MUST_CHECK err_t at_lookup(const struct at_call *a, int flags, struct path *out);
+
+/* --- bytes --- */
+
+/* Fetch an iovec array into *segs (kernel memory, to be freed with kfree; may be `few`, of UIO_FEW entries) and set up *u. -EINVAL (count, sum of lengths), -EFAULT, -ENOMEM. */
+enum { UIO_FEW = 8 };
+MUST_CHECK err_t iov_fetch(
+    uaddr_t iov, uint64_t count, struct uio_segment *few, struct uio_segment **segs, struct uio *u);
+/* A write ended with `done`: RLIMIT_FSIZE was hit: SIGXFSZ; the reader is gone: SIGPIPE. Returns done, -EINTR as -ERESTARTSYS. */
+int64_t io_finish(struct uio *u, int64_t done);
+/* Limits and privileges of the current process for a write. */
+void io_prepare_write(struct uio *u);

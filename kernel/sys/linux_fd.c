@@ -1,0 +1,171 @@
+/* linux_fd.c - descriptors and names of the current process: what files.h offers to all calls. */
+#include "arch/usercopy.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "proc/cred.h"
+#include "proc/process.h"
+#include "sys/files.h"
+
+/* --- descriptors --- */
+
+err_t fd_file_any(int fd, struct file **out)
+{
+	struct kobject *o;
+	err_t err = desc_lookup(current_process()->descs, fd, &o, NULL);
+	if (err)
+		return err;
+	*out = file_of(o);
+	if (*out)
+		return 0;
+	kobject_put(o);
+	return -EBADF;
+}
+
+err_t fd_file(int fd, struct file **out)
+{
+	return fd_file_for(fd, 0, out);
+}
+
+err_t fd_file_for(int fd, uint32_t rights, struct file **out)
+{
+	struct kobject *o;
+	uint32_t has;
+	err_t err = desc_lookup(current_process()->descs, fd, &o, &has);
+	if (err)
+		return err;
+	*out = file_of(o);
+	if (*out && !(load_relaxed(&(*out)->flags) & FILE_PATH) && !(rights & ~has))
+		return 0;
+	kobject_put(o);
+	return -EBADF;
+}
+
+int fd_limit(void)
+{
+	return (int)MIN(current_limit(RLIMIT_NOFILE), (uint64_t)DESC_LIMIT_MAX);
+}
+
+int64_t fd_install(struct file *f, bool cloexec)
+{
+	int fd = desc_install(current_process()->descs, &f->object, file_rights(load_relaxed(&f->flags)),
+	    cloexec, 0, fd_limit());
+	file_put(f);
+	return fd;
+}
+
+/* --- names --- */
+
+err_t path_fetch(uaddr_t from, char **out)
+{
+	char *path = kmalloc(PATH_LEN_MAX);
+	if (!path)
+		return -ENOMEM;
+	int64_t len = copy_string_from_user(path, from, PATH_LEN_MAX);
+	if (len < 0) {
+		kfree(path);
+		return (err_t)len;
+	}
+	*out = path;
+	return 0;
+}
+
+void path_free(char *path)
+{
+	kfree(path);
+}
+
+/* Where relative names start. An empty name may start at any file; whether it may be empty is for the walk to say. */
+static err_t find_start(struct at_call *a, int dirfd)
+{
+	struct file *f;
+	if (a->name[0] == '/' || dirfd == AT_FDCWD)
+		return 0;
+	err_t err = fd_file_any(dirfd, &f);
+	if (err)
+		return err;
+	if (f->dentry && (!a->name[0] || vnode_is(f->vnode, MODE_DIR))) {
+		a->start = file_path(f);
+		path_get(&a->start);
+		a->has_start = true;
+		a->base = &a->start;
+	} else {
+		err = -ENOTDIR;
+	}
+	file_put(f);
+	return err;
+}
+
+err_t at_begin(struct at_call *a, int dirfd, uaddr_t name)
+{
+	a->has_start = false;
+	a->base = NULL;
+	a->c = &a->view.context;
+	err_t err = path_fetch(name, &a->name);
+	if (err)
+		return err;
+	err = find_start(a, dirfd);
+	if (err)
+		path_free(a->name);
+	else
+		fs_view_get(current_process(), &a->view);
+	return err;
+}
+
+void at_end(struct at_call *a)
+{
+	fs_view_put(&a->view);
+	if (a->has_start)
+		path_put(&a->start);
+	path_free(a->name);
+}
+
+err_t at_lookup(const struct at_call *a, int flags, struct path *out)
+{
+	unsigned walk =
+	    (flags & AT_SYMLINK_NOFOLLOW ? WALK_NOFOLLOW : 0) | (flags & AT_EMPTY_PATH ? WALK_EMPTY : 0);
+	return vfs_lookup(a->c, a->base, a->name, walk, out);
+}
+
+/* --- bytes --- */
+
+err_t iov_fetch(
+    uaddr_t iov, uint64_t count, struct uio_segment *few, struct uio_segment **segs, struct uio *u)
+{
+	struct uio_segment *s = few;
+	uint64_t total = 0;
+	if (count > UIO_MAX_SEGMENTS)
+		return -EINVAL;
+	if (count > UIO_FEW)
+		s = kmalloc(count * sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	err_t err = copy_from_user(s, iov, count * sizeof(*s));
+	for (uint64_t i = 0; i < count && !err; i++) {
+		if (s[i].len > INT64_MAX - total)
+			err = -EINVAL;
+		total += s[i].len;
+	}
+	if (err) {
+		if (s != few)
+			kfree(s);
+		return err;
+	}
+	*segs = s;
+	uio_init_user(u, s, (unsigned)count);
+	return 0;
+}
+
+void io_prepare_write(struct uio *u)
+{
+	u->limit = current_limit(RLIMIT_FSIZE);
+	u->keep_suid = current_is_privileged();
+}
+
+int64_t io_finish(struct uio *u, int64_t done)
+{
+	if (done == -EPIPE)
+		signal_raise(SIGNAL_PIPE);
+	else if (done == -EFBIG && u->limit_hit)
+		signal_raise(SIGNAL_XFSZ);
+	return done == -EINTR ? -ERESTARTSYS : done;
+}
