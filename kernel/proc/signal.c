@@ -99,12 +99,24 @@ void signal_reserve_fini(struct signal_reserve *r)
 	free_entries(&r->entries);
 }
 
-void signal_fork(struct process *child, struct user_thread *child_thread)
+/* Handlers become the default action; what is ignored stays so. */
+static void clear_actions(struct signal_action *actions)
+{
+	for (unsigned i = 0; i < SIGNAL_MAX; i++) {
+		struct signal_action *a = &actions[i];
+		*a = (struct signal_action){
+		    .handler = a->handler == SIGNAL_IGNORE ? SIGNAL_IGNORE : SIGNAL_DEFAULT};
+	}
+}
+
+void signal_fork(struct process *child, struct user_thread *child_thread, bool clear_handlers)
 {
 	struct process *p = current_process();
 	spin_lock(&process_tree_lock);
 	memcpy(child->signals.actions, p->signals.actions, sizeof(p->signals.actions));
 	spin_unlock(&process_tree_lock);
+	if (clear_handlers) /* no thread yet that could change them */
+		clear_actions(child->signals.actions);
 	signal_clone(child_thread);
 	child_thread->signals.altstack = current_user_thread()->signals.altstack;
 }
@@ -119,15 +131,11 @@ void signal_exec(void)
 	struct process *p = current_process();
 	struct thread_signals *t = &current_user_thread()->signals;
 	spin_lock(&process_tree_lock);
-	for (unsigned i = 0; i < SIGNAL_MAX; i++) {
-		struct signal_action *a = &p->signals.actions[i];
-		*a = (struct signal_action){
-		    .handler = a->handler == SIGNAL_IGNORE ? SIGNAL_IGNORE : SIGNAL_DEFAULT};
-	}
+	clear_actions(p->signals.actions);
 	spin_unlock(&process_tree_lock);
 	t->altstack = (struct user_altstack){.flags = SS_DISABLE};
 	t->fault = (struct user_fault){0};
-	t->restart_valid = false;
+	t->restart.fn = NULL;
 }
 
 /* ------------------------------------------------------------------ pending sets */
@@ -338,13 +346,26 @@ void signal_force(const struct signal_info *info)
 bool signal_parent_reaps_not_locked(const struct process *p)
 {
 	const struct signal_action *a = &p->parent->signals.actions[SIGNAL_CHLD - 1];
-	return a->handler == SIGNAL_IGNORE || (a->flags & SA_NOCLDWAIT);
+	return p->exit_signal == SIGNAL_CHLD && (a->handler == SIGNAL_IGNORE || (a->flags & SA_NOCLDWAIT));
 }
 
-void signal_parent_locked(struct process *p, int wait_status)
+void signal_plain_locked(struct process *p, int signal)
+{
+	struct signal_info info = {.signo = signal, .code = SI_USER};
+	struct signal_reserve none;
+	signal_reserve(&none, signal, 0);
+	err_t err = signal_send_locked(p, NULL, &info, &none);
+	ASSERT(!err); /* SI_USER: nobody misses the information */
+}
+
+void signal_parent_locked(struct process *p, int wait_status, struct signal_reserve *r)
 {
 	enum { TICK_NS = 10000000 };
-	struct signal_info info = {.signo = SIGNAL_CHLD, .pid = p->pid, .utime = p->cpu_time / TICK_NS};
+	struct usage used = process_usage_locked(p);
+	struct signal_info info = {.signo = r ? p->exit_signal : SIGNAL_CHLD,
+	    .pid = p->pid,
+	    .utime = used.user / TICK_NS,
+	    .stime = used.system / TICK_NS};
 	struct process *parent = p->parent;
 	if (!parent)
 		return;
@@ -360,7 +381,10 @@ void signal_parent_locked(struct process *p, int wait_status)
 		info.code = wait_status & 0x7f ? CLD_KILLED : CLD_EXITED;
 		info.value = (uint64_t)(wait_status & 0x7f ? wait_status & 0x7f : wait_status >> 8);
 	}
-	if (info.code < CLD_STOPPED || !(flags & SA_NOCLDSTOP))
+	/* 0 is no signal, and one beyond the last is none either, as on Linux. An ignored SIGCHLD is dropped when it is sent. */
+	if (r && info.signo <= SIGNAL_MAX && signal_send_locked(parent, NULL, &info, r))
+		return; /* no room for a real-time signal's information: it is lost */
+	if (!r && !(flags & SA_NOCLDSTOP))
 		signal_notify_locked(parent, &info);
 }
 
