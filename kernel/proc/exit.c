@@ -16,6 +16,7 @@
 #include "mm/kva.h"
 #include "proc/futex.h"
 #include "proc/proc_priv.h"
+#include "proc/timers.h"
 #include "vm/space.h"
 
 enum { END_POLL = 5000000 }; /* ns between two looks while the machine stops */
@@ -187,6 +188,7 @@ static void process_die(struct process *p)
 	list_init(&gone);
 	signal_reserve(&reserve, p->exit_signal, 1);
 	process_release_files(p);
+	process_timers_fini(p);
 	space_put(p->space);
 	spin_lock(&process_tree_lock);
 	p->space = NULL;
@@ -211,6 +213,8 @@ void user_thread_exit(int wait_status)
 {
 	struct user_thread *ut = current_user_thread();
 	struct process *p = ut->thread.process;
+	struct signal_reserve dropped;
+	signal_reserve(&dropped, 0, 0);
 	user_thread_release_memory();
 	leave_space();
 	spin_lock(&process_tree_lock);
@@ -218,6 +222,7 @@ void user_thread_exit(int wait_status)
 	list_remove(&ut->tid_link);
 	struct usage used = thread_usage(&ut->thread);
 	usage_add(&p->usage, &used);
+	signal_thread_gone_locked(ut, &dropped);
 	bool last = --p->nthreads == 0;
 	part_from_children_locked(ut);
 	signal_stop_check_locked(p);
@@ -229,6 +234,7 @@ void user_thread_exit(int wait_status)
 	if (p->nthreads == 1)
 		waitq_wake_all(&p->exec_wait);
 	spin_unlock(&process_tree_lock);
+	signal_reserve_fini(&dropped);
 	if (last)
 		process_die(p);
 	reaper_take(ut);

@@ -13,6 +13,7 @@
 #include "proc/cred.h"
 #include "proc/futex.h"
 #include "proc/proc_priv.h"
+#include "proc/timers.h"
 #include "vm/space.h"
 
 enum { PID_BUCKETS = 256, TIMER_SLACK = 50000 };
@@ -37,6 +38,7 @@ void proc_init(void)
 	futex_init();
 	signal_init();
 	reaper_init();
+	timers_init();
 }
 
 struct process *process_find_locked(uint32_t pid)
@@ -153,6 +155,7 @@ err_t process_create(
 	list_init(&p->sibling_link);
 	list_init(&p->threads);
 	process_signals_init(&p->signals);
+	process_timers_init(p);
 	waitq_init(&p->child_wait);
 	waitq_init(&p->dead_wait);
 	waitq_init(&p->exec_wait);

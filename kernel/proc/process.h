@@ -22,6 +22,7 @@
 #include "kern/thread.h"
 #include "lib/list.h"
 #include "proc/signal.h"
+#include "proc/timers.h"
 
 struct vm_space;
 struct exec_args;
@@ -89,6 +90,7 @@ struct process {
 	struct usage usage;          /* (T) of threads that are gone */
 	struct usage children_usage; /* (T) of children that were waited for, and theirs */
 	struct process_signals signals;
+	struct process_timers timers;
 	struct waitq child_wait; /* a child died; predicate under (T) */
 	struct waitq dead_wait;  /* it died itself; predicate under (T) */
 	struct vm_space *space;  /* (T) to change, (O) to read; counted; NULL once dead */

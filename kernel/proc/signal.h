@@ -103,8 +103,9 @@ struct signal_action {
 /* The pending signals of a process or of a thread. */
 struct signal_pending {
 	uint64_t set;                             /* (T) */
+	uint64_t slots;                           /* (T) standard signals whose information is in `info` */
 	struct signal_info info[SIGNAL_STANDARD]; /* (T) of those in the set */
-	struct list queue; /* (T) struct signal_entry, oldest first: real-time signals */
+	struct list queue; /* (T) struct signal_entry, oldest first: real-time signals, and those of timers */
 };
 
 /* A process's half. */
@@ -180,6 +181,20 @@ void signal_notify_locked(struct process *p, const struct signal_info *info);
 void signal_force(const struct signal_info *info);
 /* Tell p's parent of p's end, stop or continuation. `wait_status` as wait tells it. An end is told by p's exit_signal, whose entry, if it needs one, is in *r; NULL for the others. */
 void signal_parent_locked(struct process *p, int wait_status, struct signal_reserve *r);
+/* One signal that waits, with its information. A timer has one of its own. */
+struct user_timer;
+struct signal_entry {
+	struct list link; /* (T) in signal_pending.queue or a reserve */
+	struct signal_info info;
+	struct user_timer *timer; /* (T) whose it is; NULL: it is freed when it was taken */
+};
+/* NULL: no memory. */
+struct signal_entry *signal_entry_create(void);
+void signal_entry_free(struct signal_entry *e);
+/* Queue a timer's entry, which is in no queue, for p or its thread ut. False: the signal is ignored. */
+bool signal_send_entry_locked(struct process *p, struct user_thread *ut, struct signal_entry *e);
+/* What waits for the thread is dropped: it ends. */
+void signal_thread_gone_locked(struct user_thread *ut, struct signal_reserve *r);
 /* Send a signal without information, as the kernel does by itself. */
 void signal_plain_locked(struct process *p, int signal);
 /* Is p's parent such that p's end is forgiven at once? */

@@ -36,6 +36,27 @@ err_t get_timespec(uaddr_t from, nsec_t *out)
 	return err ? err : timespec_to_time(&ts, out);
 }
 
+struct sys_itimerspec {
+	struct sys_timespec interval, value;
+};
+
+err_t get_itimerspec(uaddr_t from, struct timer_value *out)
+{
+	struct sys_itimerspec it;
+	if (copy_from_user(&it, from, sizeof(it)))
+		return -EFAULT;
+	err_t err = timespec_to_time(&it.interval, &out->interval);
+	return err ? err : timespec_to_time(&it.value, &out->left);
+}
+
+err_t put_itimerspec(uaddr_t to, const struct timer_value *v)
+{
+	struct sys_itimerspec it = {
+	    {(int64_t)(v->interval / NSEC_PER_SEC), (int64_t)(v->interval % NSEC_PER_SEC)},
+	    {(int64_t)(v->left / NSEC_PER_SEC), (int64_t)(v->left % NSEC_PER_SEC)}};
+	return copy_to_user(to, &it, sizeof(it));
+}
+
 /* --- reading and setting --- */
 
 int64_t sys_clock_gettime(int32_t number, uaddr_t time)
@@ -67,6 +88,7 @@ static err_t set_wall(const struct sys_timespec *ts)
 	if (time < now)
 		return -EINVAL;
 	wall_set_offset(time - now);
+	timers_wall_was_set();
 	return 0;
 }
 

@@ -9,3 +9,6 @@ MUST_CHECK err_t timespec_to_time(const struct sys_timespec *ts, nsec_t *out);
 MUST_CHECK err_t get_timespec(uaddr_t from, nsec_t *out);
 /* Tell it as struct rusage. -EFAULT. */
 MUST_CHECK err_t put_rusage(uaddr_t to, const struct usage *u);
+/* struct itimerspec of the ABI. -EFAULT; get also -EINVAL. */
+MUST_CHECK err_t get_itimerspec(uaddr_t from, struct timer_value *out);
+MUST_CHECK err_t put_itimerspec(uaddr_t to, const struct timer_value *v);
