@@ -71,7 +71,7 @@ bool current_is_privileged(void)
 	return privileged;
 }
 
-bool cred_in_group(const struct cred *c, uint32_t gid)
+bool cred_has_group(const struct cred *c, uint32_t gid)
 {
 	if (gid == c->egid)
 		return true;

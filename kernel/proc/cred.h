@@ -41,4 +41,4 @@ void process_set_cred(struct cred *new);
 /* Is the current process privileged? */
 bool current_is_privileged(void);
 /* Is gid one of the groups (effective or further) of c? */
-bool cred_in_group(const struct cred *c, uint32_t gid);
+bool cred_has_group(const struct cred *c, uint32_t gid);
