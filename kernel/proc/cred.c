@@ -62,13 +62,25 @@ void process_set_cred(struct cred *new)
 	cred_put(old);
 }
 
+uint32_t process_uid(struct process *p)
+{
+	spin_lock(&p->lock);
+	uint32_t uid = p->cred->uid;
+	spin_unlock(&p->lock);
+	return uid;
+}
+
+uint32_t process_euid(struct process *p)
+{
+	spin_lock(&p->lock);
+	uint32_t euid = p->cred->euid;
+	spin_unlock(&p->lock);
+	return euid;
+}
+
 bool current_is_privileged(void)
 {
-	struct process *p = current_process();
-	spin_lock(&p->lock);
-	bool privileged = p->cred->euid == 0;
-	spin_unlock(&p->lock);
-	return privileged;
+	return process_euid(current_process()) == 0;
 }
 
 bool cred_has_group(const struct cred *c, uint32_t gid)

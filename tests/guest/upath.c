@@ -20,7 +20,7 @@
 
 enum { RENAME_NOREPLACE = 1, RENAME_EXCHANGE = 2 }; /* musl 1.2.3 has no names for them */
 #define BAD           ((void *)-1L)
-#define sc(name, ...) syscall(SYS_##name, __VA_ARGS__)
+#define sc(name, ...) syscall(SYS_##name, ##__VA_ARGS__)
 
 static char base[64], long_name[300], long_path[PATH_MAX + 8];
 
