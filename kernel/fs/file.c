@@ -88,6 +88,13 @@ void file_for_each(void (*fn)(struct file *f, void *arg), void *arg)
 	spin_unlock(&files_lock);
 }
 
+uint64_t file_signals(struct file *f)
+{
+	if (f->ops->refresh)
+		f->ops->refresh(f);
+	return kobject_signals(&f->object);
+}
+
 uint32_t file_rights(unsigned flags)
 {
 	static const uint32_t by_mode[] = {RIGHT_READ, RIGHT_WRITE, RIGHT_READ | RIGHT_WRITE, 0};

@@ -53,6 +53,8 @@ struct file_ops {
 	err_t (*flush)(struct file *f);
 	/* The last reference is gone. */
 	void (*release)(struct file *f);
+	/* Bring the object signals up to date, poll is about to look at them. May sleep. NULL: they are always. */
+	void (*refresh)(struct file *f);
 	/* fcntl commands of the type (F_GETPIPE_SZ, F_ADD_SEALS ...). NULL: -EINVAL (-EBADF for pipe sizes of what is no pipe). */
 	int64_t (*control)(struct file *f, int command, uint64_t arg, bool privileged);
 };
@@ -115,6 +117,8 @@ static inline bool file_is_nonblock(const struct file *f, const struct uio *u)
 {
 	return (load_relaxed(&f->flags) & FILE_NONBLOCK) || (u && u->nonblock);
 }
+/* Object signals of f, as poll wants them: up to date. May sleep. */
+uint64_t file_signals(struct file *f);
 /* What a descriptor of a file opened with these flags may do. */
 uint32_t file_rights(unsigned flags);
 
