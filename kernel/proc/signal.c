@@ -13,6 +13,7 @@
 #include "proc/signal.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "proc/cred.h"
 #include "proc/proc_priv.h"
 #include "proc/timers.h"
 
@@ -407,6 +408,7 @@ void signal_parent_locked(struct process *p, int wait_status, struct signal_rese
 	struct usage used = process_usage_locked(p);
 	struct signal_info info = {.signo = r ? p->exit_signal : SIGNAL_CHLD,
 	    .pid = p->pid,
+	    .uid = process_uid(p),
 	    .utime = used.user / TICK_NS,
 	    .stime = used.system / TICK_NS};
 	struct process *parent = p->parent;
