@@ -15,6 +15,8 @@ MUST_CHECK err_t desc_table_create(struct desc_table **out);
 /* A copy with the same descriptors (fork). -ENOMEM. */
 MUST_CHECK err_t desc_table_clone(struct desc_table *t, struct desc_table **out);
 void desc_table_get(struct desc_table *t);
+/* Does anybody else hold it? Somebody who only looks counts too, for as long as that takes. */
+bool desc_table_is_shared(const struct desc_table *t);
 /* The last put closes everything. May sleep. */
 void desc_table_put(struct desc_table *t);
 
