@@ -33,6 +33,7 @@ enum open_flags { /* the ABI's */
 	FILE_TMPFILE = 020200000,
 	FILE_SETTABLE = FILE_APPEND | FILE_NONBLOCK | FILE_DIRECT | FILE_NOATIME |
 			020000, /* by F_SETFL; 020000: O_ASYNC */
+	FILE_EXEC = 1 << 28,    /* ours: opened to be executed, by vfs_open_exec */
 	FILE_STREAM = 1 << 29,  /* ours: no position (pipe, tty, socket): lseek and pread are -ESPIPE */
 	FILE_WRITER = 1 << 30,  /* ours: counted in vnode.writers */
 };
@@ -164,6 +165,12 @@ MUST_CHECK int64_t file_describe(struct file *f, const struct path *root, char *
 /* A file that is being executed: nobody opens it for writing meanwhile. -ETXTBSY. */
 MUST_CHECK err_t vnode_deny_write(struct vnode *v);
 void vnode_allow_write(struct vnode *v);
+/* Let a file go that vfs_open_exec opened. May sleep. */
+static inline void file_put_exec(struct file *f)
+{
+	vnode_allow_write(f->vnode);
+	file_put(f);
+}
 
 /* Set the size of a regular file: v->lock held for writing. Zeroes the tail of the last page, cuts or grows the page cache. */
 MUST_CHECK err_t vnode_set_size_locked(struct vnode *v, uint64_t size);

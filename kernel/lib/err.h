@@ -51,6 +51,7 @@ typedef int err_t;
 #define ETIME        62
 #define EPROTO       71
 #define EOVERFLOW    75
+#define ELIBBAD      80
 #define ENOTSUP      95
 #define ETIMEDOUT    110
 #define EUCLEAN      117 /* the structure on a disk needs cleaning */

@@ -49,6 +49,8 @@ struct at_call {
 /* Fetch the name and find out where it starts; dirfd does not count for absolute names. null_is_empty: address 0 is "" (utimensat). -EFAULT, -ENAMETOOLONG, -ENOMEM, -EBADF, -ENOTDIR. Nothing is left
  * to undo on failure. May sleep, like at_end. */
 MUST_CHECK err_t at_begin(struct at_call *a, int dirfd, uaddr_t name);
+/* The same with a name that path_fetch gave; takes it over, on failure too. */
+MUST_CHECK err_t at_begin_name(struct at_call *a, int dirfd, char *name, int flags);
 void at_end(struct at_call *a);
 /* The same for calls that take no empty name: -ENOENT, before dirfd is looked at. */
 MUST_CHECK err_t at_begin_named(struct at_call *a, int dirfd, uaddr_t name);

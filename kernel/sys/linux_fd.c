@@ -97,13 +97,18 @@ static err_t find_start(struct at_call *a, int dirfd)
 
 err_t at_begin_flags(struct at_call *a, int dirfd, uaddr_t name, int flags)
 {
+	char *text = NULL;
+	err_t err = path_fetch(name, &text);
+	return err ? err : at_begin_name(a, dirfd, text, flags);
+}
+
+err_t at_begin_name(struct at_call *a, int dirfd, char *name, int flags)
+{
 	a->has_start = false;
 	a->base = NULL;
 	a->c = &a->view.context;
-	err_t err = path_fetch(name, &a->name);
-	if (err)
-		return err;
-	err = *a->name || (flags & AT_EMPTY_PATH) ? find_start(a, dirfd) : -ENOENT;
+	a->name = name;
+	err_t err = *name || (flags & AT_EMPTY_PATH) ? find_start(a, dirfd) : -ENOENT;
 	if (err)
 		path_free(a->name);
 	else
