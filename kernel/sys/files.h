@@ -55,7 +55,10 @@ MUST_CHECK err_t at_lookup(const struct at_call *a, int flags, struct path *out)
 
 /* --- bytes --- */
 
-/* Fetch an iovec array into *segs (kernel memory, to be freed with kfree; may be `few`, of UIO_FEW entries) and set up *u. -EINVAL (count, sum of lengths), -EFAULT, -ENOMEM. */
+/* Does [at, at + len) lie in user space? Calls ask before they begin, so that a length which is far too large fails as a whole. */
+bool user_range_is_valid(uaddr_t at, uint64_t len);
+/* Fetch an iovec array into *segs (kernel memory, to be freed with kfree; may be `few`, of UIO_FEW entries) and set up *u. -EINVAL (count, a negative length), -EFAULT (also for ranges
+ * that are not user space's), -ENOMEM. */
 enum { UIO_FEW = 8 };
 MUST_CHECK err_t iov_fetch(
     uaddr_t iov, uint64_t count, struct uio_segment *few, struct uio_segment **segs, struct uio *u);
