@@ -28,6 +28,8 @@ MUST_CHECK err_t fd_file_any(int fd, struct file **out);
 MUST_CHECK err_t fd_file_for(int fd, uint32_t rights, struct file **out);
 /* Put f into the lowest free descriptor of the current process, or drop it; takes over the reference. Returns the descriptor, -EMFILE, -ENOMEM. */
 MUST_CHECK int64_t fd_install(struct file *f, bool cloexec);
+/* fcntl's commands for locks on ranges; -EINVAL for any other. */
+MUST_CHECK int64_t fcntl_lock(int fd, struct file *f, uint32_t command, uaddr_t arg);
 /* RLIMIT_NOFILE, as a number that descriptors stay below. */
 int fd_limit(void);
 
