@@ -332,6 +332,8 @@ void tty_settle_locked(struct tty *t)
 		if (t->link)
 			moved |= pump(t->link);
 	}
+	if (t->driver->flush)
+		t->driver->flush(t);
 	tell(t);
 	if (t->link)
 		tell(t->link);

@@ -54,6 +54,8 @@ struct tty_driver {
 	void (*write)(struct tty *t, const uint8_t *bytes, size_t n);
 	/* Output that was not shown yet goes. NULL: there is none. */
 	void (*discard)(struct tty *t);
+	/* What was written gathers in the driver: pass it on. NULL: it does not. */
+	void (*flush)(struct tty *t);
 	/* Requests of the driver's own, no lock held. -ENOTTY: not known. NULL: none. */
 	int64_t (*ioctl)(struct file *f, struct tty *t, uint32_t request, uint64_t arg);
 	/* It asks its sender to pause (IXOFF). */

@@ -140,6 +140,13 @@ struct ldisc {
 	bool throttled;                /* the sender was asked to pause */
 };
 
+/* The characters that a terminal starts with, and all else. */
+#define TTY_STD_CHARS                                                                                        \
+	{                                                                                                    \
+		[TCC_INTR] = 3, [TCC_QUIT] = 28, [TCC_ERASE] = 127, [TCC_KILL] = 21, [TCC_EOF] = 4,          \
+		[TCC_MIN] = 1, [TCC_START] = 17, [TCC_STOP] = 19, [TCC_SUSP] = 26, [TCC_REPRINT] = 18,       \
+		[TCC_DISCARD] = 15, [TCC_WERASE] = 23, [TCC_LNEXT] = 22                                      \
+	}
 extern const struct tty_termios tty_std_termios; /* what a terminal starts with */
 
 void ldisc_init(struct ldisc *ld, const struct ldisc_ops *ops, const struct tty_termios *termios);

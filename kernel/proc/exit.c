@@ -100,6 +100,7 @@ static void orphan_children_locked(struct process *p, struct list *gone)
 		list_remove(&child->sibling_link);
 		child->parent = NULL;
 		store_relaxed(&child->ppid, PID_INIT);
+		process_rescue_group_locked(child, p);
 	}
 }
 
@@ -137,12 +138,14 @@ static void process_die(struct process *p)
 	struct list gone;
 	list_init(&gone);
 	process_release_files(p);
+	process_leave_tty(p);
 	space_put(p->space);
 	spin_lock(&process_tree_lock);
 	p->space = NULL;
 	p->state = PROCESS_DEAD;
 	process_leave_parents_memory_locked(p);
 	orphan_children_locked(p, &gone);
+	process_rescue_group_locked(p, p->parent);
 	if (!tell_parent_locked(p)) {
 		process_leave_tree_locked(p);
 		list_push_back(&gone, &p->sibling_link);
