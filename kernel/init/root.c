@@ -154,6 +154,7 @@ void root_init(void)
 	struct fs_context c;
 	vfs_init(wall_clock);
 	tmpfs_init();
+	file_anon_init();
 	must(devfs_init(), "devices");
 	must(tty_init_devices(), "terminals");
 	must(pty_init(), "ptys");
@@ -189,6 +190,7 @@ unsigned root_shutdown(void)
 	unsigned busy = vfs_shutdown();
 	pty_fini();
 	devfs_fini();
+	file_anon_fini();
 	tmpfs_fini();
 	return busy;
 }
