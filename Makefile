@@ -118,6 +118,11 @@ ARGS ?= init=/bin/ubench
 QEMU_ARGS := $(if $(MACHINE),--machine $(MACHINE)) $(if $(CPUS),--cpus $(CPUS)) $(if $(MEM),--mem $(MEM)) $(if $(ARGS),--append '$(ARGS)')
 run: $(B)/quire.elf build/initrd.cpio build/deps/run
 	$Qpython3 tools/qemu.py run --kernel $< --initrd build/initrd.cpio $(QEMU_ARGS)
+.PHONY: image image-full
+image: build/deps/image
+	$Qtools/mkroot.py base
+image-full: build/deps/image
+	$Qtools/mkroot.py full
 debug: $(B)/quire.elf build/initrd.cpio build/deps/gdb
 	$Qpython3 tools/qemu.py debug --kernel $< --initrd build/initrd.cpio $(QEMU_ARGS)
 iso: build/quire.iso
@@ -197,7 +202,7 @@ lint: build/deps/lint
 	$Qtools/lint.sh $(OWN)
 
 # Housekeeping -----------------------------------------------------------------------------------------------------------------
-DEPS := build clang run gdb test lint coverage
+DEPS := build clang run image gdb test lint coverage
 .PHONY: deps clean help FORCE
 build/deps/%: tools/deps.sh
 	@mkdir -p $(@D)
@@ -210,6 +215,7 @@ help:
 
 #: make            the kernel, build/quire.elf            CC=gcc|clang VARIANT=release|test|debug|kasan|ubsan V=1
 #: make run        boot it on this terminal               MACHINE=q35|microvm CPUS=n MEM=size ARGS='key=value ...'
+#: make image      the base root file system, of Debian's packages;  make image-full: with every program that the tests run
 #: make debug      boot it and wait for gdb
 #: make iso        build/quire.iso, for BIOS and UEFI
 #: make test       everything; ends with "N passed, N failed"
