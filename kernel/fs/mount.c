@@ -35,6 +35,7 @@ void vfs_init(nsec_t (*wall_clock)(void))
 	mutex_init(&mounts_mutex, "mounts", RANK_MOUNTS);
 	vnode_init_cache();
 	dentry_init_cache();
+	kobject_start();
 	file_init_cache();
 	pipe_init();
 	vm_set_shrinker(dentry_shrink);

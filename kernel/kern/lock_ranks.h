@@ -16,10 +16,12 @@ enum lock_rank {
 	RANK_VNODE = 4,   /* a directory before its entries: nested */
 	RANK_CHANNEL = 5, /* buffer of a pipe */
 	RANK_PROC = 6,    /* process tree */
-	RANK_SPACE = 8,   /* space.lock */
-	RANK_SPACE_2 = 9, /* the child's space during fork */
-	RANK_FS = 10,     /* maps and bitmaps of a file system: reads that a page fault starts take it */
-	RANK_BLOCK = 12,  /* cache of a file system's metadata blocks */
+	RANK_EPOLLS = 7,  /* ends of objects that an epoll watches */
+	RANK_EPOLL = 8,   /* what one epoll watches */
+	RANK_SPACE = 9,   /* space.lock */
+	RANK_SPACE_2 = 10, /* the child's space during fork */
+	RANK_FS = 11,     /* maps and bitmaps of a file system: reads that a page fault starts take it */
+	RANK_BLOCK = 13,  /* cache of a file system's metadata blocks */
 
 	/* --- spinlocks --- */
 	RANK_SPIN_FIRST = 16,
@@ -43,7 +45,7 @@ enum lock_rank {
 	RANK_IOAPIC = 51,  /* registers of the IOAPICs: under the interrupt tables */
 	RANK_WAIT = 54,    /* predicate of a wait queue that interrupt handlers use too */
 	RANK_THREADS = 56, /* list of all threads */
-	RANK_KOBJECT = 57, /* state of a kernel object and its observers */
+	RANK_KOBJECT = 57, /* state of a kernel object and its observers: nested from what is watched to who watches */
 	RANK_WAITQ = 58,   /* waitq.lock itself */
 	RANK_TIMER = 62,   /* per-CPU timer queue */
 	RANK_SCHED = 66,   /* run queue */

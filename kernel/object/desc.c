@@ -317,6 +317,17 @@ int desc_next(struct desc_table *t, int from)
 	return found;
 }
 
+int desc_highest(struct desc_table *t)
+{
+	int found = -1;
+	spin_lock(&t->lock);
+	for (unsigned i = t->nchunks; found < 0 && i-- > 0;)
+		if (t->chunks[i] && t->chunks[i]->used)
+			found = (int)(i * SLOTS + bit_highest(t->chunks[i]->used));
+	spin_unlock(&t->lock);
+	return found;
+}
+
 unsigned desc_count(struct desc_table *t)
 {
 	spin_lock(&t->lock);

@@ -35,3 +35,5 @@ MUST_CHECK err_t desc_set_cloexec(struct desc_table *t, int fd, bool cloexec);
 /* The lowest used descriptor >= from, or -1: for /proc/PID/fd. */
 int desc_next(struct desc_table *t, int from);
 unsigned desc_count(struct desc_table *t);
+/* No descriptor beyond this one is in use; -1: none is. */
+int desc_highest(struct desc_table *t);

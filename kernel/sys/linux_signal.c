@@ -69,6 +69,33 @@ int64_t sys_pause(void)
 	return sleep_for_signal();
 }
 
+err_t call_mask_set(struct call_mask *m, uaddr_t mask, uint64_t size)
+{
+	struct thread_signals *t = &current_user_thread()->signals;
+	uint64_t bits;
+	m->set = mask != 0;
+	if (!mask)
+		return 0;
+	if (size != SET_SIZE)
+		return -EINVAL;
+	if (copy_from_user(&bits, mask, sizeof(bits)))
+		return -EFAULT;
+	t->saved_mask = t->mask;
+	signal_set_mask(bits);
+	return 0;
+}
+
+int64_t call_mask_end(const struct call_mask *m, int64_t result)
+{
+	struct thread_signals *t = &current_user_thread()->signals;
+	bool interrupted = result == -EINTR || result == -ERESTARTNOHAND;
+	if (m->set && interrupted)
+		t->restore_mask = true;
+	else if (m->set)
+		signal_set_mask(t->saved_mask);
+	return result;
+}
+
 int64_t sys_rt_sigsuspend(uaddr_t set, uint64_t setsize)
 {
 	struct thread_signals *t = &current_user_thread()->signals;
