@@ -392,9 +392,9 @@ static err_t resize(struct pipe *p, unsigned nslots)
 
 static int64_t set_size(struct pipe *p, uint64_t size, bool privileged)
 {
-	if (size == 0 || size > (uint64_t)PIPE_SLOTS_MAX * PAGE_SIZE)
+	if (size > (uint64_t)PIPE_SLOTS_MAX * PAGE_SIZE)
 		return -EINVAL;
-	unsigned nslots = 1u << order_of(DIV_ROUND_UP(size, (uint64_t)PAGE_SIZE));
+	unsigned nslots = 1u << order_of(DIV_ROUND_UP(MAX(size, 1ul), (uint64_t)PAGE_SIZE));
 	if (nslots > p->nslots && (uint64_t)nslots * PAGE_SIZE > PIPE_MAX_SIZE && !privileged)
 		return -EPERM;
 	err_t err = resize(p, nslots);

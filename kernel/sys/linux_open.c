@@ -8,7 +8,7 @@ int64_t sys_openat(int32_t dirfd, uaddr_t name, int32_t flags, uint32_t mode)
 	err_t err = at_begin(&a, dirfd, name);
 	if (err)
 		return err;
-	err = vfs_open(a.c, a.base, a.name, (unsigned)flags, mode, &f);
+	err = vfs_open(a.c, a.base, a.name, (unsigned)flags | FILE_LARGEFILE, mode, &f);
 	at_end(&a);
 	if (err)
 		return err == -EINTR ? -ERESTARTSYS : err;
