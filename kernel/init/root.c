@@ -12,6 +12,7 @@
 #include "fs/devfs.h"
 #include "fs/mount.h"
 #include "fs/tmpfs.h"
+#include "fs/virtport.h"
 #include "kern/log.h"
 #include "lib/string.h"
 #include "object/desc.h"
@@ -157,6 +158,7 @@ void root_init(void)
 	file_anon_init();
 	must(devfs_init(), "devices");
 	must(console_file_init(), "the console");
+	virtport_init();
 	must(mount_root("rootfs", &tmpfs_ops, 0, "mode=755"), "the root");
 	context_get(&c);
 	unpack_archive(&c);
@@ -185,6 +187,7 @@ err_t root_open_console(struct process *p)
 unsigned root_shutdown(void)
 {
 	unsigned busy = vfs_shutdown();
+	virtport_fini();
 	devfs_fini();
 	file_anon_fini();
 	tmpfs_fini();
