@@ -253,9 +253,9 @@ static inline int wait_status_killed(int signal)
 }
 
 /* kill.c */
-/* What kill(2) does with this pid argument. -ESRCH, -EINVAL, -EAGAIN. */
+/* What kill(2) does with this pid argument. -ESRCH, -EPERM, -EINVAL, -EAGAIN. */
 MUST_CHECK err_t process_kill(int32_t pid, int signal);
-/* Send info->signo (checked; 0: only look) to a process, or to a thread of the process tgid (0: of any). -ESRCH, -EAGAIN. */
+/* Send info->signo (checked; 0: only look) to a process, or to a thread of the process tgid (0: of any). -ESRCH, -EPERM, -EAGAIN. */
 MUST_CHECK err_t process_queue_signal(uint32_t pid, const struct signal_info *info);
 MUST_CHECK err_t thread_queue_signal(uint32_t tgid, uint32_t tid, const struct signal_info *info);
 
