@@ -128,6 +128,8 @@ err_t space_fork(struct vm_space *parent, struct vm_space **out)
 	err_t err = space_create(&child);
 	if (err)
 		return err;
+	child->layout = parent->layout;
+	child->mmap_top = parent->mmap_top;
 	rwlock_write(&parent->lock);
 	err = fork_regions(parent, child);
 	protect_parent(

@@ -327,6 +327,8 @@ static err_t map_place(struct map_plan *p)
 		uaddr_t hint = ALIGN_DOWN(a->addr, PAGE_SIZE);
 		if (hint && range_is_valid(p->s, hint, p->len))
 			p->start = region_find_gap(set, p->len, PAGE_SIZE, hint, hint + p->len);
+		if (!p->start && !a->ceiling && p->s->mmap_top)
+			p->start = region_find_gap(set, p->len, PAGE_SIZE, a->floor, p->s->mmap_top);
 		if (!p->start)
 			p->start = region_find_gap(
 			    set, p->len, PAGE_SIZE, a->floor, a->ceiling ? a->ceiling : set->high);
