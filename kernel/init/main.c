@@ -31,6 +31,7 @@
 #include "mm/kva.h"
 #include "mm/slab.h"
 #include "proc/exec.h"
+#include "proc/power.h"
 #include "proc/process.h"
 #include "vm/page_tree.h"
 #include "vm/space.h"
@@ -114,11 +115,16 @@ static void run_init(const char *path, bool clean)
 	int status = process_wait_dead(p);
 	process_put(p);
 	describe_exit(path, status);
-	if (!strcmp(onexit, "stay"))
+	enum power_action action = power_requested();
+	if (action == POWER_NONE && !strcmp(onexit, "stay"))
 		return;
 	process_end_all();
-	clean = root_shutdown() == 0 && clean;
-	machine_halt(clean && status == 0);
+	clean = root_shutdown() == 0 && clean && status == 0;
+	if (action == POWER_OFF)
+		machine_power_off(clean);
+	if (action == POWER_RESTART)
+		machine_restart(clean);
+	machine_halt(clean);
 }
 
 /* The first thread: interrupts work, all CPUs are there or on their way, anything may sleep. */

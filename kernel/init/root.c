@@ -12,6 +12,7 @@
 #include "fs/mount.h"
 #include "fs/tmpfs.h"
 #include "fs/tty.h"
+#include "fs/virtport.h"
 #include "kern/log.h"
 #include "lib/string.h"
 #include "object/desc.h"
@@ -159,6 +160,7 @@ void root_init(void)
 	must(tty_init_devices(), "terminals");
 	must(pty_init(), "ptys");
 	must(console_tty_init(), "the console");
+	virtport_init();
 	must(mount_root("rootfs", &tmpfs_ops, 0, "mode=755"), "the root");
 	context_get(&c);
 	unpack_archive(&c);
@@ -189,6 +191,7 @@ unsigned root_shutdown(void)
 {
 	unsigned busy = vfs_shutdown();
 	pty_fini();
+	virtport_fini();
 	devfs_fini();
 	file_anon_fini();
 	tmpfs_fini();
