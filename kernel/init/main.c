@@ -33,6 +33,7 @@
 #include "mm/slab.h"
 #include "proc/exec.h"
 #include "proc/process.h"
+#include "sys/sys.h"
 #include "vm/page_tree.h"
 #include "vm/space.h"
 
@@ -132,6 +133,7 @@ static void main_thread_fn(UNUSED void *arg)
 	random_init(); /* before the first program: its stack protector wants bytes */
 	virtio_init(); /* disks: their interrupts and timers work */
 	proc_init();   /* starts the reaper thread */
+	syslog_init();
 	initrd_init(); /* files are VM objects */
 	root_init();   /* the first file systems: programs come from there */
 	bool has_init = cmdline_get("init", path, sizeof(path));
