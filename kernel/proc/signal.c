@@ -16,8 +16,6 @@
 #include "proc/cred.h"
 #include "proc/proc_priv.h"
 
-enum { QUEUED_MAX = 8192 }; /* real-time signals of one process that wait */
-
 /* Faults come first, so that the handler's frame shows the instruction. */
 #define SIGNALS_SYNCHRONOUS                                                                                  \
 	(SIGNAL_BIT(SIGNAL_SEGV) | SIGNAL_BIT(SIGNAL_BUS) | SIGNAL_BIT(SIGNAL_ILL) |                         \
@@ -243,6 +241,30 @@ static void settle_job_control(struct process *p, int signal, struct signal_rese
 	}
 }
 
+struct queue_count {
+	uint32_t uid;
+	uint64_t queued;
+};
+
+static void count_queued(struct process *p, void *arg)
+{
+	struct queue_count *c = arg;
+	if (p->signals.queued && process_uid(p) == c->uid)
+		c->queued += p->signals.queued;
+}
+
+/* May one more signal wait in a queue of a process of p's user? RLIMIT_SIGPENDING is p's. */
+static bool may_queue(struct process *p)
+{
+	struct queue_count c = {process_uid(p), 0};
+	struct rlimit64 limit;
+	err_t err = process_limit(p, RLIMIT_SIGPENDING, NULL, &limit);
+	ASSERT(!err);
+	if (limit.soft != RLIMIT_INFINITY)
+		process_for_each_locked(count_queued, &c);
+	return c.queued < limit.soft;
+}
+
 /* Make the signal pending in q. True: it is now, or already was (*news tells); false: its information found no room. */
 static bool make_pending(struct process *p, struct signal_pending *q, const struct signal_info *info,
     struct signal_reserve *r, bool *news)
@@ -254,7 +276,7 @@ static bool make_pending(struct process *p, struct signal_pending *q, const stru
 		if (!was)
 			q->info[info->signo - 1] = *info;
 	} else {
-		room = !list_is_empty(&r->entries) && p->signals.queued < QUEUED_MAX;
+		room = !list_is_empty(&r->entries) && may_queue(p);
 	}
 	if (!room && info->code != SI_USER)
 		return false;
@@ -342,6 +364,20 @@ bool signal_parent_reaps_not_locked(const struct process *p)
 	return a->handler == SIGNAL_IGNORE || (a->flags & SA_NOCLDWAIT);
 }
 
+int wait_status_code(int wait_status, int32_t *status)
+{
+	*status = SIGNAL_CONT;
+	if (wait_status == WAIT_STATUS_CONTINUED)
+		return CLD_CONTINUED;
+	*status = wait_status >> 8 & 0xff;
+	if ((wait_status & 0xff) == WAIT_STATUS_STOPPED)
+		return CLD_STOPPED;
+	if (!(wait_status & 0xff))
+		return CLD_EXITED;
+	*status = wait_status & 0x7f;
+	return wait_status & WAIT_STATUS_CORE ? CLD_DUMPED : CLD_KILLED;
+}
+
 void signal_parent_locked(struct process *p, int wait_status)
 {
 	enum { TICK_NS = 10000000 };
@@ -352,16 +388,9 @@ void signal_parent_locked(struct process *p, int wait_status)
 		return;
 	uint64_t flags = parent->signals.actions[SIGNAL_CHLD - 1].flags;
 	waitq_wake_all(&parent->child_wait);
-	if (wait_status == WAIT_STATUS_CONTINUED) {
-		info.code = CLD_CONTINUED;
-		info.value = SIGNAL_CONT;
-	} else if ((wait_status & 0xff) == WAIT_STATUS_STOPPED) {
-		info.code = CLD_STOPPED;
-		info.value = (uint64_t)wait_status >> 8;
-	} else {
-		info.code = wait_status & 0x7f ? CLD_KILLED : CLD_EXITED;
-		info.value = (uint64_t)(wait_status & 0x7f ? wait_status & 0x7f : wait_status >> 8);
-	}
+	int32_t status;
+	info.code = wait_status_code(wait_status, &status);
+	info.value = (uint32_t)status;
 	if (info.code < CLD_STOPPED || !(flags & SA_NOCLDSTOP))
 		signal_notify_locked(parent, &info);
 }

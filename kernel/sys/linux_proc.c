@@ -80,7 +80,7 @@ err_t put_rusage(uaddr_t to, nsec_t cpu_time)
 int64_t sys_wait4(int32_t pid, uaddr_t status, int32_t options, uaddr_t rusage)
 {
 	struct wait_request r = {.pid = pid,
-	    .options = (unsigned)options,
+	    .options = (unsigned)options | WAIT_EXITED,
 	    .any_signal = options & WALL,
 	    .other_signal = options & WCLONE};
 	if (options & ~WAIT4_OPTIONS)
