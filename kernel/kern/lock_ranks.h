@@ -19,7 +19,6 @@ enum lock_rank {
 	RANK_EPOLLS = 7,  /* ends of objects that an epoll watches */
 	RANK_EPOLL = 8,   /* what one epoll watches */
 	RANK_SPACE = 9,   /* space.lock */
-	RANK_SPACE_2 = 10, /* the child's space during fork */
 	RANK_FS = 11,     /* maps and bitmaps of a file system: reads that a page fault starts take it */
 	RANK_BLOCK = 13,  /* cache of a file system's metadata blocks */
 

@@ -2,6 +2,7 @@
 #include "proc/cred.h"
 #include "proc/pidfd.h"
 #include "sys/files.h"
+#include "sys/times.h"
 
 enum waitid_which { P_ALL, P_PID, P_PGID, P_PIDFD };
 enum waitid_options {
@@ -89,7 +90,7 @@ int64_t sys_waitid(int32_t which, int32_t id, uaddr_t info, int32_t options, uad
 	err = process_wait(&r);
 	if (!err && !r.found && nonblock && !(options & WAIT_NOHANG))
 		err = -EAGAIN;
-	if (r.found && rusage && put_rusage(rusage, r.cpu_time))
+	if (r.found && rusage && put_rusage(rusage, &r.usage))
 		return -EFAULT;
 	if (info && put_wait_info(info, &r))
 		return -EFAULT;
