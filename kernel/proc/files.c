@@ -10,7 +10,13 @@
 #include "proc/place.h"
 #include "proc/proc_priv.h"
 
-enum { NOFILE_SOFT = 1024, NOFILE_HARD = 1 << 20, STACK_SOFT = 8 << 20, MEMLOCK = 8 << 20, SIGPENDING = 8192 };
+enum {
+	NOFILE_SOFT = 1024,
+	NOFILE_HARD = 1 << 20,
+	STACK_SOFT = 8 << 20,
+	MEMLOCK = 8 << 20,
+	SIGPENDING = 8192
+};
 
 /* Linux's, for the first process. */
 static void limits_init(struct process *p)

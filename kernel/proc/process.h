@@ -260,8 +260,8 @@ enum wait_options {
 	WAIT_NOWAIT = 0x1000000, /* tell, but leave the child to be waited for again */
 };
 struct wait_request {
-	int32_t pid; /* as wait4's: > 0 that child, -1 any, 0 own group, < -1 that group */
-	uint32_t pgid;   /* not 0: children of this group, instead of `pid` */
+	int32_t pid;      /* as wait4's: > 0 that child, -1 any, 0 own group, < -1 that group */
+	uint32_t pgid;    /* not 0: children of this group, instead of `pid` */
 	unsigned options; /* WAIT_NOHANG, WAIT_NOWAIT, and what to wait for */
 	bool any_signal,
 	    other_signal; /* children whatever their exit signal; only those with another than SIGNAL_CHLD */
