@@ -11,6 +11,7 @@
 #include "fs/cpio.h"
 #include "fs/devfs.h"
 #include "fs/mount.h"
+#include "fs/timerfd.h"
 #include "fs/tmpfs.h"
 #include "kern/log.h"
 #include "lib/string.h"
@@ -155,6 +156,7 @@ void root_init(void)
 	vfs_init(wall_clock);
 	tmpfs_init();
 	file_anon_init();
+	timerfd_init();
 	must(devfs_init(), "devices");
 	must(console_file_init(), "the console");
 	must(mount_root("rootfs", &tmpfs_ops, 0, "mode=755"), "the root");
