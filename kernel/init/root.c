@@ -7,6 +7,7 @@
 #include "arch/bootinfo.h"
 #include "arch/clock.h"
 #include "kern/wall.h"
+#include "proc/vdso.h"
 #include "fs/console_file.h"
 #include "fs/cpio.h"
 #include "fs/devfs.h"
@@ -157,6 +158,7 @@ void root_init(void)
 	tmpfs_init();
 	file_anon_init();
 	timerfd_init();
+	vdso_init();
 	must(devfs_init(), "devices");
 	must(console_file_init(), "the console");
 	must(mount_root("rootfs", &tmpfs_ops, 0, "mode=755"), "the root");
