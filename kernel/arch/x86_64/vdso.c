@@ -1,7 +1,6 @@
 /* vdso.c - the kernel's side of the vDSO: see machine/vdso.h and vdso/vdso.c. */
 #include "arch/vdso.h"
 #include "lib/atomic.h"
-#include "lib/compiler.h"
 #include "machine/cpu.h"
 #include "machine/mmu.h"
 #include "machine/smp.h"
