@@ -2,7 +2,7 @@
 #include "proc/cred.h"
 #include "lib/string.h"
 #include "mm/slab.h"
-#include "proc/process.h"
+#include "proc/proc_priv.h"
 
 static err_t cred_alloc(unsigned ngroups, struct cred **out)
 {
@@ -59,19 +59,32 @@ void process_set_cred(struct cred *new)
 	struct cred *old = p->cred;
 	p->cred = new;
 	spin_unlock(&p->lock);
+	nproc_move(p, new->uid);
 	cred_put(old);
+}
+
+uint32_t process_uid(struct process *p)
+{
+	spin_lock(&p->lock);
+	uint32_t uid = p->cred->uid;
+	spin_unlock(&p->lock);
+	return uid;
+}
+
+uint32_t process_euid(struct process *p)
+{
+	spin_lock(&p->lock);
+	uint32_t euid = p->cred->euid;
+	spin_unlock(&p->lock);
+	return euid;
 }
 
 bool current_is_privileged(void)
 {
-	struct process *p = current_process();
-	spin_lock(&p->lock);
-	bool privileged = p->cred->euid == 0;
-	spin_unlock(&p->lock);
-	return privileged;
+	return process_euid(current_process()) == 0;
 }
 
-bool cred_in_group(const struct cred *c, uint32_t gid)
+bool cred_has_group(const struct cred *c, uint32_t gid)
 {
 	if (gid == c->egid)
 		return true;

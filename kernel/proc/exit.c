@@ -167,6 +167,8 @@ void user_thread_exit(int wait_status)
 	list_remove(&ut->tid_link);
 	p->cpu_time += current_cpu_time();
 	bool last = --p->nthreads == 0;
+	if (!last)
+		nproc_remove_locked(p);
 	signal_stop_check_locked(p);
 	signal_retarget_locked(p);
 	if (last && !p->exiting) {

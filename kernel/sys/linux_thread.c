@@ -1,15 +1,19 @@
 /*
  * linux_thread.c - the calls of the Linux ABI that make threads and let them wait for one another.
  *
- * What clone may share: a thread shares everything with its process; a process shares all memory with its parent, or none. Linux has finer grains (descriptors, handlers and the
- * working directory one by one); no C library asks for them, and they are -EINVAL here, as are descriptors for processes and namespaces.
+ * What clone may share: a thread shares everything with its process; a process shares all memory with its parent, or none, its descriptors, or none, its working directory, or not.
+ * Linux has finer grains (a thread with descriptors of its own, handlers shared by processes); no C library asks for them, and they are -EINVAL here, as are descriptors for processes
+ * and namespaces.
  */
 #include "arch/clock.h"
 #include "arch/mmu.h"
 #include "dev/rtc.h"
 #include "kern/thread.h"
 #include "lib/string.h"
+#include "object/desc.h"
+#include "proc/cred.h"
 #include "proc/futex.h"
+#include "proc/place.h"
 #include "proc/process.h"
 #include "sys/sys.h"
 #include "vm/space.h"
@@ -59,7 +63,9 @@ static err_t check_clone_flags(uint64_t flags)
 	if ((flags & CLONE_SIGHAND) && !(flags & CLONE_VM))
 		return -EINVAL;
 	uint64_t shares = flags & CLONE_THREAD_SHARES;
-	return shares == (flags & CLONE_THREAD ? CLONE_THREAD_SHARES : 0) ? 0 : -EINVAL;
+	if (flags & CLONE_THREAD)
+		return shares == CLONE_THREAD_SHARES ? 0 : -EINVAL;
+	return flags & CLONE_SIGHAND ? -EINVAL : 0;
 }
 
 /* a: flags, exit signal and addresses; sp 0: as the caller's. */
@@ -70,6 +76,7 @@ static int64_t do_clone(const struct sys_clone_args *a, uaddr_t sp)
 		return err;
 	struct clone_request c = {.thread = a->flags & CLONE_THREAD,
 	    .share_memory = a->flags & CLONE_VM,
+	    .share = (a->flags & CLONE_FILES ? SHARE_DESCS : 0) | (a->flags & CLONE_FS ? SHARE_PLACE : 0),
 	    .wait_for_exec = a->flags & CLONE_VFORK,
 	    .set_tls = a->flags & CLONE_SETTLS,
 	    .exit_signal = (uint8_t)a->exit_signal,
@@ -151,6 +158,60 @@ int64_t sys_vfork(void)
 {
 	struct sys_clone_args a = {.flags = CLONE_VFORK | CLONE_VM, .exit_signal = SIGNAL_CHLD};
 	return do_clone(&a, 0);
+}
+
+/* --- unshare --- */
+
+/* Namespaces, none of which exist: for the privileged -EINVAL, as on a Linux that is built without them. */
+#define CLONE_NEW_PRIVILEGED (0x20000ULL | 0x4000000ULL | 0x8000000ULL | 0x20000000ULL | 0x40000000ULL | 0x2000000ULL | 0x80ULL)
+#define UNSHARE_KNOWN        (CLONE_VM | CLONE_THREAD_SHARES | CLONE_THREAD | CLONE_SYSVSEM)
+
+/* Other threads have the same descriptors and place for ever, so there must be none; and what cannot be had alone must be alone already. */
+static err_t check_unshare(uint64_t flags)
+{
+	struct process *p = current_process();
+	if (flags & CLONE_NEW_PRIVILEGED)
+		return current_is_privileged() ? -EINVAL : -EPERM;
+	if (flags & ~UNSHARE_KNOWN)
+		return -EINVAL;
+	spin_lock(&process_tree_lock);
+	bool alone = p->nthreads == 1;
+	spin_unlock(&process_tree_lock);
+	if (!alone && (flags & ~CLONE_SYSVSEM))
+		return -EINVAL;
+	return (flags & CLONE_VM) && ref_count(&p->space->refs) > 1 ? -EINVAL : 0;
+}
+
+static err_t own_place(struct process *p)
+{
+	struct place *place;
+	if (ref_count(&p->place->refs) == 1)
+		return 0;
+	err_t err = place_clone(p->place, &place);
+	if (!err)
+		process_set_place(place);
+	return err;
+}
+
+static err_t own_descs(struct process *p)
+{
+	struct desc_table *t;
+	if (!desc_table_is_shared(p->descs))
+		return 0;
+	err_t err = desc_table_clone(p->descs, &t);
+	if (!err)
+		process_set_descs(t);
+	return err;
+}
+
+int64_t sys_unshare(uint64_t flags)
+{
+	struct process *p = current_process();
+	flags = (uint32_t)flags;
+	err_t err = check_unshare(flags);
+	if (!err && (flags & CLONE_FS))
+		err = own_place(p);
+	return !err && (flags & CLONE_FILES) ? own_descs(p) : err;
 }
 
 /* --- futex --- */

@@ -204,9 +204,8 @@ static NOINLINE err_t own_leaf(struct fault *f)
 	return 0;
 }
 
-/* Put a fresh page into the object at f->idx, in the place of `old` (NULL: nothing was there), and finish.
- * Takes p over, unless it fails. */
-static ALWAYS_INLINE err_t promote(struct fault *f, struct page *p, struct page *old)
+/* promote, where p stays the caller's if it is in no slot afterwards. */
+static ALWAYS_INLINE err_t put_page(struct fault *f, struct page *p, struct page *old)
 {
 	struct vm_object *o = f->object;
 	if (unlikely(!f->leaf) && own_leaf(f))
@@ -226,6 +225,16 @@ static ALWAYS_INLINE err_t promote(struct fault *f, struct page *p, struct page 
 	return finish(f, o, p, true);
 }
 
+/* Put a fresh page into the object at f->idx, in the place of `old` (NULL: nothing was there), and finish.
+ * Takes p over: it is freed if it could not be put there. */
+static ALWAYS_INLINE err_t promote(struct fault *f, struct page *p, struct page *old)
+{
+	err_t err = put_page(f, p, old);
+	if (unlikely(err == NEED_MEMORY) && page_shares(p) == 0)
+		frame_free(p);
+	return err;
+}
+
 /* Give the object a copy of src in the place of `old` (src itself, or NULL: src is the backing's). -EAGAIN:
  * the locks were dropped, look again. The copy is good if its source is still there, and was not made
  * exclusive, written and shared again meanwhile. */
@@ -238,10 +247,7 @@ static err_t copy_up(struct fault *f, struct page *src, struct page *old)
 	}
 	COUNT(copies);
 	f->spare = NULL;
-	err_t err = promote(f, copy, old);
-	if (err == NEED_MEMORY && page_shares(copy) == 0)
-		frame_free(copy);
-	return err;
+	return promote(f, copy, old);
 }
 
 /* --- anonymous objects --- */
@@ -277,10 +283,7 @@ static ALWAYS_INLINE err_t anon_absent(struct fault *f)
 	if (unlikely(!p))
 		return NEED_MEMORY;
 	COUNT(zero_fills);
-	err_t err = promote(f, p, NULL);
-	if (unlikely(err == NEED_MEMORY) && page_shares(p) == 0)
-		frame_free(p);
-	return err;
+	return promote(f, p, NULL);
 }
 
 /* --- files --- */
