@@ -182,36 +182,27 @@ static err_t check_unshare(uint64_t flags)
 	return (flags & CLONE_VM) && ref_count(&p->space->refs) > 1 ? -EINVAL : 0;
 }
 
-static err_t own_place(struct process *p)
-{
-	struct place *place;
-	if (ref_count(&p->place->refs) == 1)
-		return 0;
-	err_t err = place_clone(p->place, &place);
-	if (!err)
-		process_set_place(place);
-	return err;
-}
-
-static err_t own_descs(struct process *p)
-{
-	struct desc_table *t;
-	if (!desc_table_is_shared(p->descs))
-		return 0;
-	err_t err = desc_table_clone(p->descs, &t);
-	if (!err)
-		process_set_descs(t);
-	return err;
-}
-
 int64_t sys_unshare(uint64_t flags)
 {
 	struct process *p = current_process();
+	struct place *place = NULL;
+	struct desc_table *descs = NULL;
 	flags = (uint32_t)flags;
 	err_t err = check_unshare(flags);
-	if (!err && (flags & CLONE_FS))
-		err = own_place(p);
-	return !err && (flags & CLONE_FILES) ? own_descs(p) : err;
+	if (!err && (flags & CLONE_FS) && ref_count(&p->place->refs) > 1)
+		err = place_clone(p->place, &place);
+	if (!err && (flags & CLONE_FILES) && desc_table_is_shared(p->descs))
+		err = desc_table_clone(p->descs, &descs);
+	if (err) {
+		if (place)
+			place_put(place);
+		return err;
+	}
+	if (place)
+		process_set_place(place);
+	if (descs)
+		process_set_descs(descs);
+	return 0;
 }
 
 /* --- futex --- */
