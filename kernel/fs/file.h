@@ -50,7 +50,7 @@ struct file_ops {
 	err_t (*mmap)(struct file *f, uint64_t offset, uint64_t len, unsigned prot, unsigned map_flags,
 	    struct vm_object **out);
 	err_t (*sync)(struct file *f, bool data_only);
-	/* The last descriptor was closed: errors of write-back are told to close(2). */
+	/* The last descriptor was closed (by the end of a process, too): errors of write-back are told to close(2). */
 	err_t (*flush)(struct file *f);
 	/* The last reference is gone. */
 	void (*release)(struct file *f);
@@ -73,12 +73,13 @@ struct file {
 	uint64_t pos;           /* (M) */
 	void *priv;             /* (C) of the ops */
 	_Atomic uint64_t
-	    write_error_seen; /* (A) which write-back errors were reported by this file already */
-	struct list link;     /* (F) all files: recount, remount read-only, statistics */
+	    write_error_seen;         /* (A) which write-back errors were reported by this file already */
+	struct list link;             /* (F) all files: recount, remount read-only, statistics */
+	_Atomic uintptr_t locks;      /* (A) of an anonymous file, as vnode.locks */
 	_Atomic uint64_t owner;       /* (A) F_SETOWN: type << 32 | number, as its caller packs them */
 	_Atomic uint8_t owner_signal; /* (A) F_SETSIG */
-	uint64_t anon_ino;    /* (C) of an anonymous file: what stat tells */
-	uint32_t anon_mode;   /* (C) */
+	uint64_t anon_ino;            /* (C) of an anonymous file: what stat tells */
+	uint32_t anon_mode;           /* (C) */
 	const char
 	    *kind; /* (C) of an anonymous file, for its name in /proc: "pipe", "anon_inode:[eventfd]", ... */
 };

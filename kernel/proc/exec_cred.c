@@ -16,8 +16,8 @@ enum { SET_UID = 04000, SET_GID = 02000, GROUP_EXECUTES = 0010 };
 static bool file_may_give_rights(const struct exec_load *l)
 {
 	const struct file *f = l->args->file;
-	return !load_relaxed(&l->process->no_new_privs) &&
-	       !(load_relaxed(&f->mount->flags) & MOUNT_NOSUID);
+	bool bound = current_process() == l->process && current_user_thread()->no_new_privs;
+	return !bound && !(load_relaxed(&f->mount->flags) & MOUNT_NOSUID);
 }
 
 /* Somebody else can change the place that the program would look at. */

@@ -157,8 +157,7 @@ static void make_plan(const struct exec_load *l, struct stack_plan *plan)
 	plan->path = l->place.stack_top - sizeof(uint64_t) - (strlen(a->path) + 1);
 	plan->env = plan->path - a->env.used;
 	plan->args = plan->env - a->args.used;
-	plan->platform =
-	    ALIGN_DOWN(plan->args - l->place.sp_offset, 16ULL) - (strlen(user_platform()) + 1);
+	plan->platform = ALIGN_DOWN(plan->args - l->place.sp_offset, 16ULL) - (strlen(user_platform()) + 1);
 	plan->random = plan->platform - RANDOM_SIZE;
 	plan->sp = ALIGN_DOWN(plan->random - words * sizeof(uint64_t), 16ULL);
 }

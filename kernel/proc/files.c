@@ -58,7 +58,6 @@ err_t process_init_files(struct process *p, struct process *parent, unsigned sha
 		p->limits[i] = parent->limits[i];
 	spin_unlock(&parent->lock);
 	store_relaxed(&p->personality, load_relaxed(&parent->personality));
-	store_relaxed(&p->no_new_privs, load_relaxed(&parent->no_new_privs));
 	p->cred = process_cred(parent);
 	err_t err = inherit_program(p, parent);
 	if (err)

@@ -1,4 +1,5 @@
 /* linux_fd.c - descriptors and names of the current process: what files.h offers to all calls. */
+#include "arch/mmu.h"
 #include "arch/usercopy.h"
 #include "lib/string.h"
 #include "mm/slab.h"
@@ -190,11 +191,15 @@ void fd_end(struct fd_call *f)
 
 /* --- bytes --- */
 
+bool user_range_is_valid(uaddr_t at, uint64_t len)
+{
+	return len <= USER_END && at <= USER_END - len;
+}
+
 err_t iov_fetch(
     uaddr_t iov, uint64_t count, struct uio_segment *few, struct uio_segment **segs, struct uio *u)
 {
 	struct uio_segment *s = few;
-	uint64_t total = 0;
 	if (count > UIO_MAX_SEGMENTS)
 		return -EINVAL;
 	if (count > UIO_FEW)
@@ -203,9 +208,10 @@ err_t iov_fetch(
 		return -ENOMEM;
 	err_t err = copy_from_user(s, iov, count * sizeof(*s));
 	for (uint64_t i = 0; i < count && !err; i++) {
-		if (s[i].len > INT64_MAX - total)
+		if (s[i].len > INT64_MAX)
 			err = -EINVAL;
-		total += s[i].len;
+		else if (!user_range_is_valid(s[i].base, s[i].len))
+			err = -EFAULT;
 	}
 	if (err) {
 		if (s != few)

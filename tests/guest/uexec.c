@@ -202,7 +202,8 @@ static bool strings_in_order(void)
 	for (char **e = environ; *e; e++)
 		end = *e + strlen(*e) + 1;
 	CHECK(!end || end == (const char *)getauxval(AT_EXECFN));
-	const char *after = (const char *)getauxval(AT_EXECFN) + strlen((const char *)getauxval(AT_EXECFN)) + 1;
+	const char *after =
+	    (const char *)getauxval(AT_EXECFN) + strlen((const char *)getauxval(AT_EXECFN)) + 1;
 	CHECK(((uintptr_t)after + 8) % 4096 == 0);
 	for (int i = 0; i < 8; i++)
 		CHECK(after[i] == 0);
@@ -220,7 +221,8 @@ static void fill_in(char *to, size_t size, const char *from, const char *script)
 	size_t n = 0;
 	for (; *from && n + 1 < size; from++) {
 		const char *s = *from == '$' ? self : *from == '@' ? script : NULL;
-		n += (size_t)(s ? snprintf(to + n, size - n, "%s", s) : snprintf(to + n, size - n, "%c", *from));
+		n += (size_t)(s ? snprintf(to + n, size - n, "%s", s)
+				: snprintf(to + n, size - n, "%c", *from));
 	}
 	to[n] = 0;
 }
@@ -341,7 +343,8 @@ static bool bad_strings(void)
 	CHECK(FAILS_WITH(syscall(SYS_execve, self, good, bad), EFAULT));
 	CHECK(FAILS_WITH(syscall(SYS_execve, self, 8, good), EFAULT));
 	CHECK(FAILS_WITH(syscall(SYS_execve, "", bad, bad), ENOENT));
-	char *end = (char *)mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) + 4096;
+	char *end =
+	    (char *)mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) + 4096;
 	munmap(end, 4096);
 	memset(end - 4096, 'x', 4096);
 	char *open_end[] = {end - 10, NULL};
@@ -384,21 +387,32 @@ static const uint8_t exit_7[] = {0xbf, 7, 0, 0, 0, 0xb8, 231, 0, 0, 0, 0x0f, 0x0
 static void make_image(unsigned type, const char *interp)
 {
 	memset(&image, 0, sizeof(image));
-	image.e = (Elf64_Ehdr){.e_type = (Elf64_Half)type, .e_machine = EM_X86_64, .e_version = 1,
-	    .e_phoff = offsetof(struct image, p), .e_ehsize = sizeof(Elf64_Ehdr), .e_phentsize = sizeof(Elf64_Phdr),
+	image.e = (Elf64_Ehdr){.e_type = (Elf64_Half)type,
+	    .e_machine = EM_X86_64,
+	    .e_version = 1,
+	    .e_phoff = offsetof(struct image, p),
+	    .e_ehsize = sizeof(Elf64_Ehdr),
+	    .e_phentsize = sizeof(Elf64_Phdr),
 	    .e_phnum = 1};
 	memcpy(image.e.e_ident, "\177ELF\2\1\1", 7);
 	uint64_t base = type == ET_EXEC ? AT : 0;
 	image.e.e_entry = base + offsetof(struct image, code);
-	image.p[0] = (Elf64_Phdr){.p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_vaddr = base, .p_filesz = sizeof(image),
-	    .p_memsz = sizeof(image), .p_align = 4096};
+	image.p[0] = (Elf64_Phdr){.p_type = PT_LOAD,
+	    .p_flags = PF_R | PF_X,
+	    .p_vaddr = base,
+	    .p_filesz = sizeof(image),
+	    .p_memsz = sizeof(image),
+	    .p_align = 4096};
 	memcpy(image.code, exit_7, sizeof(exit_7));
 	if (!interp)
 		return;
 	strcpy(image.interp, interp);
 	image.e.e_phnum = 2;
-	image.p[1] = (Elf64_Phdr){.p_type = PT_INTERP, .p_offset = offsetof(struct image, interp),
-	    .p_filesz = strlen(interp) + 1, .p_memsz = strlen(interp) + 1, .p_align = 1};
+	image.p[1] = (Elf64_Phdr){.p_type = PT_INTERP,
+	    .p_offset = offsetof(struct image, interp),
+	    .p_filesz = strlen(interp) + 1,
+	    .p_memsz = strlen(interp) + 1,
+	    .p_align = 1};
 }
 
 static int start_image(void)
