@@ -36,6 +36,7 @@ static int dump(int argc, char **argv)
 	    (unsigned long)syscall(SYS_brk, 0), (unsigned long)mapping);
 	const uint64_t *r = (const uint64_t *)getauxval(AT_RANDOM);
 	printf("random=%016llx%016llx\n", (unsigned long long)r[0], (unsigned long long)r[1]);
+	printf("euid=%u egid=%u\n", geteuid(), getegid());
 	printf("entry=%lx phnum=%lu\n", getauxval(AT_ENTRY), getauxval(AT_PHNUM));
 	fflush(stdout);
 	return DUMP_STATUS;
@@ -678,6 +679,54 @@ static bool names_follow(void)
 	return true;
 }
 
+/* --- ids --- */
+
+enum { OTHER = 1234, OWNER = 4321 };
+
+/* As another user, run the file at arg; which bits and ids it has, start_set_id says. */
+static int run_as_other(void *arg)
+{
+	char *argv[] = {"x", NULL};
+	if (setgid(OTHER) || setuid(OTHER))
+		return 99;
+	struct start s = {AT_FDCWD, arg, argv, dump_env, 0, 0};
+	int got = start(&s);
+	if (got != DUMP_STATUS)
+		return 98;
+	return atoi(value_of("secure=")) * 4 + (atoi(value_of("euid=")) == OWNER) * 2 +
+	       (atoi(value_of("egid=")) == OWNER);
+}
+
+static int run_bound(void *arg)
+{
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? 97 : run_as_other(arg);
+}
+
+/* A copy of this program that belongs to OWNER, with this mode. */
+static const char *own_copy(mode_t mode)
+{
+	static char bytes[1 << 20];
+	int fd = open(self, O_RDONLY);
+	ssize_t n = read(fd, bytes, sizeof(bytes));
+	close(fd);
+	const char *path = make_file("setid", bytes, n > 0 ? (size_t)n : 0, 0755);
+	return chown(path, OWNER, OWNER) || chmod(path, mode) ? "" : path;
+}
+
+static bool set_ids(void)
+{
+	if (geteuid() != 0)
+		return true; /* only the superuser can try */
+	CHECK(child_exits(run_as_other, (void *)own_copy(0755), 0));
+	CHECK(child_exits(run_as_other, (void *)own_copy(04755), 4 + 2));
+	CHECK(child_exits(run_as_other, (void *)own_copy(02755), 4 + 1));
+	CHECK(child_exits(run_as_other, (void *)own_copy(06755), 4 + 2 + 1));
+	CHECK(child_exits(
+	    run_as_other, (void *)own_copy(02745), 0)); /* the group may not execute: no set-group-ID */
+	CHECK(child_exits(run_bound, (void *)own_copy(06755), 0));
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct utest tests[] = {
@@ -703,6 +752,7 @@ int main(int argc, char **argv)
 	    {"descriptors close in one process only", shared_descriptors},
 	    {"shared and unshared tables", shared_table},
 	    {"the thread is named after the file", names_follow},
+	    {"set-user-ID programs", set_ids},
 	};
 	static char path[256];
 	if (getenv("UEXEC_DUMP"))
