@@ -37,7 +37,8 @@ static err_t read_head(struct file *f, char head[SCRIPT_HEAD_SIZE])
 static err_t open_by_name(struct exec_load *l, const char *name, struct file **out)
 {
 	struct path path;
-	err_t err = vfs_lookup(l->context, NULL, name, 0, &path);
+	unsigned flags = name[0] ? 0 : WALK_EMPTY; /* "#!" alone names the working directory, as on Linux */
+	err_t err = vfs_lookup(l->context, NULL, name, flags, &path);
 	if (err)
 		return err;
 	err = vfs_open_exec(l->context, &path, out);
@@ -69,7 +70,8 @@ static err_t follow_scripts(struct exec_load *l)
 		err_t err = read_head(l->args->file, l->head);
 		if (err)
 			return err;
-		if (script_parse(l->head, &line)) /* it was none, or is a bad one, which is no ELF file either */
+		if (script_parse(
+			l->head, &line)) /* it was none, or is a bad one, which is no ELF file either */
 			return 0;
 		err = enter_script(l, &line);
 		if (err)
@@ -221,8 +223,7 @@ static err_t map_program(struct exec_load *l)
 {
 	const struct elf_image *elf = &l->program.elf;
 	bool among_mappings = elf->relocatable && !elf->interp_size;
-	err_t err =
-	    place_image(l, &l->program, among_mappings ? 0 : exec_place_pie(&l->place, elf->align));
+	err_t err = place_image(l, &l->program, among_mappings ? 0 : exec_place_pie(&l->place, elf->align));
 	if (!err)
 		err = map_segments(l, &l->program);
 	if (err)

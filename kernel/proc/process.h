@@ -90,6 +90,9 @@ struct process {
 	struct list threads;         /* (T) struct user_thread by link */
 	unsigned nthreads;           /* (T) */
 	enum process_state state;    /* (T) */
+	uint32_t real_uid;          /* (T) of its credentials: whose tasks its threads are */
+	bool
+	    too_many; /* (T) its user had too many tasks when it became that user's: exec fails as long as that is so */
 	bool exiting;                /* (T) wait_status is decided */
 	int wait_status;             /* (T) as wait4 tells it */
 	struct usage usage;          /* (T) of threads that are gone */
@@ -111,7 +114,7 @@ struct process {
 	struct place *place;  /* (L) to change, (O) to read; counted; NULL once dead: shared by CLONE_FS */
 	struct cred *cred;    /* (L) counted, never NULL */
 	struct file *program; /* (L) what it runs, counted, denies writing; NULL: dead, or not known */
-	_Atomic uint32_t personality; /* (A) changed by its own threads: enum personality_bits */
+	_Atomic uint32_t personality;         /* (A) changed by its own threads: enum personality_bits */
 	struct rlimit64 limits[RLIMIT_COUNT]; /* (L) by enum rlimit_resource */
 	uint8_t
 	    exit_signal; /* (T) what its parent gets when it is dead; others than SIGNAL_CHLD hide it from plain waits */
@@ -172,7 +175,7 @@ MUST_CHECK err_t user_thread_create(struct process *p, const char *name, struct 
 struct user_thread *user_thread_find_locked(uint32_t tid);
 /* Free a thread that was never started, or that has exited and been joined. */
 void user_thread_free(struct user_thread *ut);
-/* Add ut to its process and start it. -EINTR: the process is exiting; ut is as it was. */
+/* Add ut to its process and start it. -EINTR: the process is exiting, -EAGAIN: RLIMIT_NPROC; ut is as it was. */
 MUST_CHECK err_t user_thread_launch(struct user_thread *ut);
 /* End all other threads of the current process and wait until they are gone; the current one takes over the id of the process. -EINTR: somebody else ends the process, or replaces
  * its program, at the same time. */
@@ -223,6 +226,9 @@ MUST_CHECK err_t process_spawn(struct process *parent, struct exec_args *args,
     err_t (*prepare)(struct process *p), struct process **out);
 /* Replace the current process's program; all or nothing. args->file is open, names of interpreters are walked as c says. On success *frame is the new program's start. */
 MUST_CHECK err_t process_exec(struct exec_args *args, const struct fs_context *c, struct trap_frame *frame);
+
+/* Does RLIMIT_NPROC, exceeded when p's user changed, keep p from running a program? -EAGAIN. */
+MUST_CHECK err_t nproc_check_exec(struct process *p);
 
 /* fork.c */
 /* What a new thread or process shares with the one that makes it, and how it starts. */
