@@ -9,6 +9,7 @@
  */
 #include "fs/namei.h"
 #include "object/kobject.h"
+#include "vm/region.h"
 
 enum open_flags { /* the ABI's */
 	FILE_RDONLY = 0,
@@ -53,6 +54,8 @@ struct file_ops {
 	err_t (*flush)(struct file *f);
 	/* The last reference is gone. */
 	void (*release)(struct file *f);
+	/* Open the same object once more: f, made anonymous, becomes another file on what `from` is open on, by f's flags (/proc/PID/fd of a pipe). NULL: -ENXIO. */
+	err_t (*reopen)(struct file *from, struct file *f);
 	/* Bring the object signals up to date, poll is about to look at them. May sleep. NULL: they are always. */
 	void (*refresh)(struct file *f);
 	/* fcntl commands of the type (F_GETPIPE_SZ, F_ADD_SEALS ...). NULL: -EINVAL (-EBADF for pipe sizes of what is no pipe). */
@@ -72,12 +75,21 @@ struct file {
 	_Atomic uint64_t
 	    write_error_seen; /* (A) which write-back errors were reported by this file already */
 	struct list link;     /* (F) all files: recount, remount read-only, statistics */
+	_Atomic uint64_t owner;       /* (A) F_SETOWN: type << 32 | number, as its caller packs them */
+	_Atomic uint8_t owner_signal; /* (A) F_SETSIG */
 	uint64_t anon_ino;    /* (C) of an anonymous file: what stat tells */
 	uint32_t anon_mode;   /* (C) */
 	const char
 	    *kind; /* (C) of an anonymous file, for its name in /proc: "pipe", "anon_inode:[eventfd]", ... */
 };
 
+/* f, which is being opened, has no name any more: its mount, dentry and vnode are let go. May sleep. */
+void file_make_anonymous(struct file *f);
+/* Where the file is among the names, with references. One that is anonymous gets a place of its own, in no directory, for as long as it is used: what /proc/PID/fd leads to. -ENOMEM. May sleep. */
+MUST_CHECK err_t file_get_path(struct file *f, struct path *out);
+/* Once at boot, after tmpfs_init; at shutdown. */
+void file_anon_init(void);
+void file_anon_fini(void);
 /* An open file on these ops; takes no references. -ENOMEM. */
 MUST_CHECK err_t file_create(const struct file_ops *ops, unsigned flags, struct file **out);
 static inline struct file *file_of(struct kobject *o)
@@ -164,6 +176,10 @@ MUST_CHECK err_t vnode_drop_suid_locked(struct vnode *v);
 void file_touch_atime(struct mount *m, struct vnode *v);
 
 extern const struct file_ops regular_file_ops, directory_file_ops, path_file_ops;
+
+/* file_map.c: the name of a window that shows f (not counted: who keeps it takes a reference), and back; NULL: it is not a file's. */
+struct vm_name file_vm_name(struct file *f);
+struct file *file_of_vm_name(const struct vm_name *name);
 
 /* Number of files that exist. */
 uint64_t file_count(void);

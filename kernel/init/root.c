@@ -154,6 +154,7 @@ void root_init(void)
 	struct fs_context c;
 	vfs_init(wall_clock);
 	tmpfs_init();
+	file_anon_init();
 	must(devfs_init(), "devices");
 	must(console_file_init(), "the console");
 	must(mount_root("rootfs", &tmpfs_ops, 0, "mode=755"), "the root");
@@ -185,6 +186,7 @@ unsigned root_shutdown(void)
 {
 	unsigned busy = vfs_shutdown();
 	devfs_fini();
+	file_anon_fini();
 	tmpfs_fini();
 	return busy;
 }

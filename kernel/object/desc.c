@@ -56,6 +56,11 @@ void desc_table_get(struct desc_table *t)
 	ref_get(&t->refs);
 }
 
+bool desc_table_is_shared(struct desc_table *t)
+{
+	return ref_count(&t->refs) > 1;
+}
+
 void desc_table_put(struct desc_table *t)
 {
 	if (!ref_put(&t->refs))

@@ -38,6 +38,7 @@ void proc_init(void)
 	futex_init();
 	signal_init();
 	reaper_init();
+	vm_set_limits(current_vm_limits);
 }
 
 struct process *process_find_locked(uint32_t pid)

@@ -180,6 +180,15 @@ void process_validate(void);
 
 extern struct spinlock process_tree_lock; /* (T) */
 
+/* memory.c */
+struct vm_limits;
+/* Limits of the current process's memory; of locked pages there is none for the privileged. */
+void current_vm_limits(struct vm_limits *out);
+/* p's memory, with a reference; NULL once it is dead. */
+struct vm_space *process_space(struct process *p);
+/* May the current process look into p's memory and change it (PTRACE_MODE_ATTACH_REALCREDS)? */
+bool current_may_access(struct process *p);
+
 /* exec.c */
 /* Start the program at args' path as the first process. `prepare` (or NULL) gives the process what it should have before it runs. *out gets a reference. */
 MUST_CHECK err_t process_spawn(struct process *parent, struct exec_args *args,
@@ -253,9 +262,9 @@ static inline int wait_status_killed(int signal)
 }
 
 /* kill.c */
-/* What kill(2) does with this pid argument. -ESRCH, -EINVAL, -EAGAIN. */
+/* What kill(2) does with this pid argument. -ESRCH, -EPERM, -EINVAL, -EAGAIN. */
 MUST_CHECK err_t process_kill(int32_t pid, int signal);
-/* Send info->signo (checked; 0: only look) to a process, or to a thread of the process tgid (0: of any). -ESRCH, -EAGAIN. */
+/* Send info->signo (checked; 0: only look) to a process, or to a thread of the process tgid (0: of any). -ESRCH, -EPERM, -EAGAIN. */
 MUST_CHECK err_t process_queue_signal(uint32_t pid, const struct signal_info *info);
 MUST_CHECK err_t thread_queue_signal(uint32_t tgid, uint32_t tid, const struct signal_info *info);
 

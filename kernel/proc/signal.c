@@ -13,6 +13,7 @@
 #include "proc/signal.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "proc/cred.h"
 #include "proc/proc_priv.h"
 
 enum { QUEUED_MAX = 8192 }; /* real-time signals of one process that wait */
@@ -344,7 +345,8 @@ bool signal_parent_reaps_not_locked(const struct process *p)
 void signal_parent_locked(struct process *p, int wait_status)
 {
 	enum { TICK_NS = 10000000 };
-	struct signal_info info = {.signo = SIGNAL_CHLD, .pid = p->pid, .utime = p->cpu_time / TICK_NS};
+	struct signal_info info = {
+	    .signo = SIGNAL_CHLD, .pid = p->pid, .uid = process_uid(p), .utime = p->cpu_time / TICK_NS};
 	struct process *parent = p->parent;
 	if (!parent)
 		return;

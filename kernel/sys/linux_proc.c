@@ -39,27 +39,6 @@ int64_t sys_getppid(void)
 	return load_relaxed(&current_process()->ppid);
 }
 
-/* There is one user so far, and it may do everything. */
-int64_t sys_getuid(void)
-{
-	return 0;
-}
-
-int64_t sys_geteuid(void)
-{
-	return 0;
-}
-
-int64_t sys_getgid(void)
-{
-	return 0;
-}
-
-int64_t sys_getegid(void)
-{
-	return 0;
-}
-
 int64_t sys_fork(void)
 {
 	struct clone_request c = {.exit_signal = SIGNAL_CHLD};
