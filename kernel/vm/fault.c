@@ -445,6 +445,8 @@ static err_t satisfy(struct fault *f, err_t need)
 	if (need == NEED_GROW)
 		return space_grow(f->space, f->addr);
 	if (need != NEED_MEMORY) {
+		if (need == NEED_READ)
+			fetch_add_relaxed(&current_thread()->file_reads, 1);
 		err = need == NEED_READ ? file_bring_in(o, f->idx) : file_wait(o, f->idx);
 		f->io_object = NULL;
 		object_put(o);
@@ -538,7 +540,13 @@ err_t upcall_page_fault(uaddr_t addr, unsigned access)
 	struct thread *t = current_thread();
 	if (unlikely(!t->space || (load_relaxed(&t->flags) & THREAD_NOFAULT)))
 		return -EFAULT;
-	return vm_fault(t->space, addr, access);
+	uint64_t reads = load_relaxed(&t->file_reads);
+	err_t err = vm_fault(t->space, addr, access);
+	if (!err) {
+		_Atomic uint64_t *count = &t->faults[load_relaxed(&t->file_reads) != reads];
+		store_relaxed(count, load_relaxed(count) + 1);
+	}
+	return err;
 }
 
 void vm_counters(struct vm_counters *out)

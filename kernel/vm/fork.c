@@ -130,8 +130,9 @@ err_t space_fork(struct vm_space *parent, struct vm_space **out)
 	err_t err = space_create(&child);
 	if (err)
 		return err;
-	rwlock_write(&parent->lock);
+	child->layout = parent->layout;
 	child->mmap_top = parent->mmap_top;
+	rwlock_write(&parent->lock);
 	err = fork_regions(parent, child);
 	protect_parent(
 	    parent); /* after a failure too: clones existed for a while, and may still for another moment */

@@ -17,18 +17,31 @@ struct vm_limits {
 	uint64_t stack;  /* one region that grows down */
 };
 
+enum { AUX_WORDS = 2 * 24 }; /* of the auxiliary vector, at most */
+
+/* Where the parts of a program are, as /proc tells. */
+struct space_layout {
+	uaddr_t code_start, code_end, data_start, data_end;
+	uaddr_t stack_start; /* where the stack pointer was first */
+	uaddr_t arg_start, arg_end, env_start, env_end;
+	unsigned aux_count; /* words */
+	uint64_t aux[AUX_WORDS];
+};
+
 struct vm_space {
 	struct rwlock lock;        /* faults read, map operations write */
 	struct region_set regions; /* (S) */
 	uint64_t npages;           /* (S) pages of all regions */
-	uaddr_t mmap_top;          /* (S) regions without a place of their own go below; 0: no bound */
 	unsigned lock_future;      /* (S) of REGION_LOCK_MASK: what new regions get */
 	struct list
 	    graves; /* (S) regions that left the set while it was locked, to be freed without the lock */
 	_Atomic uint64_t serial; /* (A) changes whenever a stack region is removed or changed */
 	struct mmu_context mmu;
-	struct refcount refs;      /* (A) */
-	struct mutex brk_lock;     /* processes that share the memory share its heap */
+	struct refcount refs;       /* (A) */
+	struct mutex brk_lock;      /* processes that share the memory share its heap */
+	struct space_layout layout; /* (C) set by exec before anybody else sees the space, copied by fork */
+	uaddr_t
+	    mmap_top; /* (C) likewise: mappings without an address of their own go below it if there is room; 0: the end of user space */
 	uaddr_t brk_start, brk;    /* brk_lock: heap of the brk call: [brk_start, brk) */
 	_Atomic uint32_t barriers; /* (A) membarrier commands that its processes registered for */
 };
