@@ -208,6 +208,15 @@ void process_validate(void);
 
 extern struct spinlock process_tree_lock; /* (T) */
 
+/* memory.c */
+struct vm_limits;
+/* Limits of the current process's memory; of locked pages there is none for the privileged. */
+void current_vm_limits(struct vm_limits *out);
+/* p's memory, with a reference; NULL once it is dead. */
+struct vm_space *process_space(struct process *p);
+/* May the current process look into p's memory and change it (PTRACE_MODE_ATTACH_REALCREDS)? */
+bool current_may_access(struct process *p);
+
 /* usage.c: up to now. */
 struct usage thread_usage(struct thread *t);
 /* Of all threads that p has or had. */
