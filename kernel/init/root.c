@@ -7,11 +7,12 @@
 #include "arch/bootinfo.h"
 #include "arch/clock.h"
 #include "kern/wall.h"
-#include "fs/console_file.h"
 #include "fs/cpio.h"
 #include "fs/devfs.h"
 #include "fs/mount.h"
 #include "fs/tmpfs.h"
+#include "fs/tty.h"
+#include "fs/virtport.h"
 #include "kern/log.h"
 #include "lib/string.h"
 #include "object/desc.h"
@@ -156,13 +157,17 @@ void root_init(void)
 	tmpfs_init();
 	file_anon_init();
 	must(devfs_init(), "devices");
-	must(console_file_init(), "the console");
+	must(tty_init_devices(), "terminals");
+	must(pty_init(), "ptys");
+	must(console_tty_init(), "the console");
+	virtport_init();
 	must(mount_root("rootfs", &tmpfs_ops, 0, "mode=755"), "the root");
 	context_get(&c);
 	unpack_archive(&c);
 	err_t err = vfs_mkdir(&c, NULL, "/dev", 0755);
 	must(err == -EEXIST ? 0 : err, "/dev");
 	must(vfs_mount(&c, "devtmpfs", "/dev", "devtmpfs", MOUNT_NOSUID, ""), "/dev");
+	must(vfs_mount(&c, "devpts", "/dev/pts", "devpts", MOUNT_NOSUID | MOUNT_NOEXEC, ""), "/dev/pts");
 	context_put(&c);
 }
 
@@ -185,6 +190,8 @@ err_t root_open_console(struct process *p)
 unsigned root_shutdown(void)
 {
 	unsigned busy = vfs_shutdown();
+	pty_fini();
+	virtport_fini();
 	devfs_fini();
 	file_anon_fini();
 	tmpfs_fini();

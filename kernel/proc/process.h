@@ -30,6 +30,8 @@ struct desc_table;
 struct place;
 struct cred;
 struct file;
+struct fs_context;
+struct tty;
 
 enum process_state { PROCESS_ALIVE, PROCESS_DEAD, PROCESS_FORGIVEN };
 
@@ -76,6 +78,8 @@ struct process {
 	_Atomic uint32_t
 	    ppid; /* (A) written with (T): parent's pid, PID_INIT for an orphan, 0 for the first process */
 	uint32_t pgid, sid;          /* (T) process group, session */
+	struct tty *tty;             /* (T) controlling terminal, counted; NULL: none */
+	uint32_t tty_old_group;      /* (T) of a leader whose terminal was hung up: the group that was in front; 0: none */
 	bool has_exec;               /* (T) it runs a program of its own */
 	char name[THREAD_NAME_MAX];  /* (T) last part of the program's path */
 	struct list pid_link;        /* (T) in the table of pids */
@@ -107,6 +111,7 @@ struct process {
 	struct place *place;  /* (L) to change, (O) to read; counted; NULL once dead: shared by CLONE_FS */
 	struct cred *cred;    /* (L) counted, never NULL */
 	struct file *program; /* (L) what it runs, counted, denies writing; NULL: dead, or not known */
+	_Atomic uint32_t personality; /* (A) changed by its own threads: enum personality_bits */
 	struct rlimit64 limits[RLIMIT_COUNT]; /* (L) by enum rlimit_resource */
 	uint8_t
 	    exit_signal; /* (T) what its parent gets when it is dead; others than SIGNAL_CHLD hide it from plain waits */
@@ -207,12 +212,17 @@ struct usage process_usage_locked(struct process *p);
 struct usage process_usage(struct process *p);
 void usage_add(struct usage *to, const struct usage *more);
 
+enum personality_bits { /* the ABI's; others are kept and told, and mean nothing here */
+	PERSONALITY_NO_RANDOMIZE = 0x0040000,
+	PERSONALITY_CLEARED_ON_SETID = 0x0740000, /* what a program with further rights does not inherit */
+};
+
 /* exec.c */
 /* Start the program at args' path as the first process. `prepare` (or NULL) gives the process what it should have before it runs. *out gets a reference. */
 MUST_CHECK err_t process_spawn(struct process *parent, struct exec_args *args,
     err_t (*prepare)(struct process *p), struct process **out);
-/* Replace the current process's program; all or nothing. On success *frame is the new program's start. */
-MUST_CHECK err_t process_exec(struct exec_args *args, struct trap_frame *frame);
+/* Replace the current process's program; all or nothing. args->file is open, names of interpreters are walked as c says. On success *frame is the new program's start. */
+MUST_CHECK err_t process_exec(struct exec_args *args, const struct fs_context *c, struct trap_frame *frame);
 
 /* fork.c */
 /* What a new thread or process shares with the one that makes it, and how it starts. */

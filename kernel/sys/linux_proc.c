@@ -1,6 +1,5 @@
 /* linux_proc.c - the process calls of the Linux ABI. */
 #include "lib/string.h"
-#include "proc/exec.h"
 #include "proc/process.h"
 #include "sys/sys.h"
 #include "sys/times.h"
@@ -40,19 +39,6 @@ int64_t sys_fork(void)
 	uint32_t pid;
 	err_t err = process_clone(&c, user_frame(current_thread()), &pid);
 	return err ? err : (int64_t)pid;
-}
-
-int64_t sys_execve(uaddr_t path, uaddr_t argv, uaddr_t envp)
-{
-	struct exec_args args;
-	exec_args_init(&args);
-	err_t err = exec_args_set_path_user(&args, path);
-	if (!err)
-		err = exec_args_add_user(&args, argv, envp);
-	if (!err)
-		err = process_exec(&args, user_frame(current_thread()));
-	exec_args_fini(&args);
-	return err;
 }
 
 int64_t sys_exit(int32_t status)
