@@ -7,9 +7,11 @@
 #include "arch/bootinfo.h"
 #include "arch/clock.h"
 #include "kern/wall.h"
+#include "proc/vdso.h"
 #include "fs/cpio.h"
 #include "fs/devfs.h"
 #include "fs/mount.h"
+#include "fs/timerfd.h"
 #include "fs/tmpfs.h"
 #include "fs/tty.h"
 #include "fs/virtport.h"
@@ -156,6 +158,8 @@ void root_init(void)
 	vfs_init(wall_clock);
 	tmpfs_init();
 	file_anon_init();
+	timerfd_init();
+	vdso_init();
 	must(devfs_init(), "devices");
 	must(tty_init_devices(), "terminals");
 	must(pty_init(), "ptys");
