@@ -34,6 +34,19 @@ static void file_desc_closed(struct kobject *o, struct desc_table *t)
 		lock_close_owner(f, t);
 }
 
+void file_make_anonymous(struct file *f)
+{
+	struct vnode *v = f->vnode;
+	struct dentry *d = f->dentry;
+	struct mount *m = f->mount;
+	f->vnode = NULL;
+	f->dentry = NULL;
+	f->mount = NULL;
+	vnode_put(v);
+	dentry_put(d);
+	mount_put(m);
+}
+
 static void file_destroy(struct kobject *o)
 {
 	struct file *f = container_of(o, struct file, object);

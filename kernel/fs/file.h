@@ -33,6 +33,7 @@ enum open_flags { /* the ABI's */
 	FILE_TMPFILE = 020200000,
 	FILE_SETTABLE = FILE_APPEND | FILE_NONBLOCK | FILE_DIRECT | FILE_NOATIME |
 			020000, /* by F_SETFL; 020000: O_ASYNC */
+	FILE_EXEC = 1 << 28,    /* ours: opened to be executed, by vfs_open_exec */
 	FILE_STREAM = 1 << 29,  /* ours: no position (pipe, tty, socket): lseek and pread are -ESPIPE */
 	FILE_WRITER = 1 << 30,  /* ours: counted in vnode.writers */
 };
@@ -53,6 +54,8 @@ struct file_ops {
 	err_t (*flush)(struct file *f);
 	/* The last reference is gone. */
 	void (*release)(struct file *f);
+	/* Open the same object once more: f, made anonymous, becomes another file on what `from` is open on, by f's flags (/proc/PID/fd of a pipe). NULL: -ENXIO. */
+	err_t (*reopen)(struct file *from, struct file *f);
 	/* Bring the object signals up to date, poll is about to look at them. May sleep. NULL: they are always. */
 	void (*refresh)(struct file *f);
 	/* fcntl commands of the type (F_GETPIPE_SZ, F_ADD_SEALS ...). NULL: -EINVAL (-EBADF for pipe sizes of what is no pipe). */
@@ -81,6 +84,13 @@ struct file {
 	    *kind; /* (C) of an anonymous file, for its name in /proc: "pipe", "anon_inode:[eventfd]", ... */
 };
 
+/* f, which is being opened, has no name any more: its mount, dentry and vnode are let go. May sleep. */
+void file_make_anonymous(struct file *f);
+/* Where the file is among the names, with references. One that is anonymous gets a place of its own, in no directory, for as long as it is used: what /proc/PID/fd leads to. -ENOMEM. May sleep. */
+MUST_CHECK err_t file_get_path(struct file *f, struct path *out);
+/* Once at boot, after tmpfs_init; at shutdown. */
+void file_anon_init(void);
+void file_anon_fini(void);
 /* An open file on these ops; takes no references. -ENOMEM. */
 MUST_CHECK err_t file_create(const struct file_ops *ops, unsigned flags, struct file **out);
 static inline struct file *file_of(struct kobject *o)
@@ -156,6 +166,12 @@ MUST_CHECK int64_t file_describe(struct file *f, const struct path *root, char *
 /* A file that is being executed: nobody opens it for writing meanwhile. -ETXTBSY. */
 MUST_CHECK err_t vnode_deny_write(struct vnode *v);
 void vnode_allow_write(struct vnode *v);
+/* Let a file go that vfs_open_exec opened. May sleep. */
+static inline void file_put_exec(struct file *f)
+{
+	vnode_allow_write(f->vnode);
+	file_put(f);
+}
 
 /* Set the size of a regular file: v->lock held for writing. Zeroes the tail of the last page, cuts or grows the page cache. */
 MUST_CHECK err_t vnode_set_size_locked(struct vnode *v, uint64_t size);

@@ -19,6 +19,11 @@ enum mount_flags { /* the ABI's MS_* */
 	MOUNT_MOVE = 8192,
 	MOUNT_REC = 16384,
 	MOUNT_SILENT = 32768,
+	MOUNT_UNBINDABLE = 1 << 17,
+	MOUNT_PRIVATE = 1 << 18,
+	MOUNT_SLAVE = 1 << 19,
+	MOUNT_SHARED = 1 << 20,
+	MOUNT_PROPAGATION = MOUNT_UNBINDABLE | MOUNT_PRIVATE | MOUNT_SLAVE | MOUNT_SHARED,
 	MOUNT_RELATIME = 1 << 21,
 	MOUNT_STRICTATIME = 1 << 24,
 	MOUNT_KEPT = MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NODEV | MOUNT_NOEXEC | MOUNT_SYNCHRONOUS |
@@ -72,7 +77,7 @@ MUST_CHECK err_t mount_create_internal(
 /* The root directory of the first mount, with references. */
 void mount_get_root(struct path *out);
 
-/* mount(2): a new file system, MS_BIND (with MS_REC), MS_REMOUNT, MS_MOVE. -EPERM is the caller's. Errors as Linux: -ENODEV, -ENOTDIR, -EBUSY, -EINVAL, -ELOOP ... */
+/* mount(2): a new file system, MS_BIND (with MS_REC), MS_REMOUNT, MS_MOVE. source and type may be NULL. -EPERM: uid is not 0. Errors as Linux: -ENODEV, -ENOTDIR, -EBUSY, -EINVAL, -ELOOP ... */
 MUST_CHECK err_t vfs_mount(const struct fs_context *c, const char *source, const char *target,
     const char *type, unsigned flags, const char *options);
 /* umount2(2). -EBUSY exactly when something is in use below it; -EINVAL: not a mount point. */

@@ -201,6 +201,8 @@ err_t vfs_utimens(const struct fs_context *c, const struct path *p, const struct
 {
 	struct vnode *v = path_vnode(p);
 	struct attr a = {.mask = ATTR_CTIME};
+	if (atime->choice == TIME_INVALID || mtime->choice == TIME_INVALID)
+		return -EINVAL;
 	if (atime->choice == TIME_OMIT && mtime->choice == TIME_OMIT)
 		return 0;
 	err_t err = mount_want_write(p->mount);

@@ -414,7 +414,21 @@ static int64_t pipe_control(struct file *f, int command, uint64_t arg, bool priv
 	return size;
 }
 
+static err_t pipe_reopen(struct file *from, struct file *f)
+{
+	struct end *e = slab_alloc(end_cache);
+	if (!e)
+		return -ENOMEM;
+	f->ops = &pipe_file_ops;
+	f->kind = from->kind;
+	f->anon_mode = from->anon_mode;
+	f->anon_ino = from->anon_ino;
+	join(((struct end *)from->priv)->pipe, e, f); /* `from` keeps it open */
+	return 0;
+}
+
 const struct file_ops pipe_file_ops = {
+    .reopen = pipe_reopen,
     .read = pipe_read,
     .write = pipe_write,
     .ioctl = pipe_ioctl,

@@ -6,12 +6,15 @@
 #include "init/root.h"
 #include "arch/bootinfo.h"
 #include "arch/clock.h"
-#include "dev/rtc.h"
-#include "fs/console_file.h"
+#include "kern/wall.h"
+#include "proc/vdso.h"
 #include "fs/cpio.h"
 #include "fs/devfs.h"
 #include "fs/mount.h"
+#include "fs/timerfd.h"
 #include "fs/tmpfs.h"
+#include "fs/tty.h"
+#include "fs/virtport.h"
 #include "kern/log.h"
 #include "lib/string.h"
 #include "object/desc.h"
@@ -19,7 +22,7 @@
 
 static nsec_t wall_clock(void)
 {
-	return rtc_boot_time() + clock_now();
+	return wall_now();
 }
 
 static void context_get(struct fs_context *c)
@@ -154,14 +157,21 @@ void root_init(void)
 	struct fs_context c;
 	vfs_init(wall_clock);
 	tmpfs_init();
+	file_anon_init();
+	timerfd_init();
+	vdso_init();
 	must(devfs_init(), "devices");
-	must(console_file_init(), "the console");
+	must(tty_init_devices(), "terminals");
+	must(pty_init(), "ptys");
+	must(console_tty_init(), "the console");
+	virtport_init();
 	must(mount_root("rootfs", &tmpfs_ops, 0, "mode=755"), "the root");
 	context_get(&c);
 	unpack_archive(&c);
 	err_t err = vfs_mkdir(&c, NULL, "/dev", 0755);
 	must(err == -EEXIST ? 0 : err, "/dev");
 	must(vfs_mount(&c, "devtmpfs", "/dev", "devtmpfs", MOUNT_NOSUID, ""), "/dev");
+	must(vfs_mount(&c, "devpts", "/dev/pts", "devpts", MOUNT_NOSUID | MOUNT_NOEXEC, ""), "/dev/pts");
 	context_put(&c);
 }
 
@@ -184,7 +194,10 @@ err_t root_open_console(struct process *p)
 unsigned root_shutdown(void)
 {
 	unsigned busy = vfs_shutdown();
+	pty_fini();
+	virtport_fini();
 	devfs_fini();
+	file_anon_fini();
 	tmpfs_fini();
 	return busy;
 }

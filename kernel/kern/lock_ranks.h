@@ -19,7 +19,6 @@ enum lock_rank {
 	RANK_EPOLLS = 7,  /* ends of objects that an epoll watches */
 	RANK_EPOLL = 8,   /* what one epoll watches */
 	RANK_SPACE = 9,   /* space.lock */
-	RANK_SPACE_2 = 10, /* the child's space during fork */
 	RANK_FS = 11,     /* maps and bitmaps of a file system: reads that a page fault starts take it */
 	RANK_BLOCK = 13,  /* cache of a file system's metadata blocks */
 
@@ -37,8 +36,8 @@ enum lock_rank {
 	RANK_SLAB_LIST = 38, /* list of slab caches: walked with each cache's lock inside */
 	RANK_SLAB = 40,      /* slab cache */
 	RANK_ZONE = 44,      /* buddy zone */
-	RANK_PROCESS = 47,   /* what a process has: descriptors, place, ids, limits; pointers only */
 	RANK_SERVICE = 48,   /* predicate of a wait queue that only threads use */
+	RANK_PROCESS = 49,   /* what a process has: descriptors, place, ids, limits: in the process tree */
 
 	/* --- spinlocks taken with interrupts disabled --- */
 	RANK_IRQ = 50,     /* device interrupt state */

@@ -7,16 +7,16 @@
  * freed after.
  */
 #include "proc/process.h"
-#include "arch/clock.h"
 #include "lib/string.h"
 #include "mm/kva.h"
 #include "mm/slab.h"
 #include "proc/cred.h"
 #include "proc/futex.h"
 #include "proc/proc_priv.h"
+#include "proc/timers.h"
 #include "vm/space.h"
 
-enum { PID_BUCKETS = 256 };
+enum { PID_BUCKETS = 256, TIMER_SLACK = 50000 };
 
 struct spinlock process_tree_lock = SPINLOCK_INIT("process tree", RANK_SERVICE);
 static struct list pid_table[PID_BUCKETS]; /* process_tree_lock */
@@ -37,7 +37,9 @@ void proc_init(void)
 	thread_cache = slab_cache_create("user_thread", sizeof(struct user_thread), CACHE_LINE);
 	futex_init();
 	signal_init();
+	tty_jobs_init();
 	reaper_init();
+	timers_init();
 }
 
 struct process *process_find_locked(uint32_t pid)
@@ -79,6 +81,18 @@ err_t process_find(uint32_t pid, struct process **out)
 {
 	spin_lock(&process_tree_lock);
 	struct process *p = process_find_locked(pid);
+	if (p)
+		process_get(p);
+	spin_unlock(&process_tree_lock);
+	*out = p;
+	return p ? 0 : -ESRCH;
+}
+
+err_t process_find_by_thread(uint32_t tid, struct process **out)
+{
+	spin_lock(&process_tree_lock);
+	struct user_thread *ut = user_thread_find_locked(tid);
+	struct process *p = ut ? ut->thread.process : process_find_locked(tid);
 	if (p)
 		process_get(p);
 	spin_unlock(&process_tree_lock);
@@ -134,6 +148,8 @@ static err_t join_tree(struct process *p, struct process *parent)
 		store_relaxed(&p->ppid, parent ? parent->pid : 0);
 		p->parent = parent;
 		if (parent)
+			process_inherit_tty_locked(p, parent);
+		if (parent)
 			list_push_back(&parent->children, &p->sibling_link);
 		list_push_back(&pid_table[p->pid % PID_BUCKETS], &p->pid_link);
 		nprocesses++;
@@ -151,14 +167,17 @@ err_t process_create(
 	ref_init(&p->refs);
 	str_copy(p->name, name, sizeof(p->name));
 	list_init(&p->children);
+	list_init(&p->pidfds);
 	list_init(&p->sibling_link);
 	list_init(&p->threads);
 	process_signals_init(&p->signals);
+	process_timers_init(p);
 	waitq_init(&p->child_wait);
 	waitq_init(&p->dead_wait);
 	waitq_init(&p->exec_wait);
 	waitq_init(&p->vfork_wait);
 	p->exit_signal = SIGNAL_CHLD;
+	store_relaxed(&p->dumpable, true);
 	spin_init(&p->lock, "process", RANK_PROCESS);
 	err_t err = process_init_files(p, parent, share);
 	if (!err)
@@ -195,6 +214,7 @@ void process_discard(struct process *p)
 	if (p->space)
 		space_put(p->space);
 	process_release_files(p);
+	process_drop_tty(p);
 	process_put(p); /* the tree's */
 	process_put(p);
 }
@@ -204,7 +224,7 @@ void process_put(struct process *p)
 	if (!ref_put(&p->refs))
 		return;
 	ASSERT(p->state == PROCESS_FORGIVEN && p->nthreads == 0);
-	ASSERT(!p->descs && !p->place && !p->program);
+	ASSERT(!p->descs && !p->place && !p->program && !p->tty);
 	signal_pending_fini(&p->signals.pending);
 	cred_put(p->cred);
 	slab_free(process_cache, p);
@@ -247,6 +267,7 @@ err_t user_thread_create(struct process *p, const char *name, struct user_thread
 	thread_signals_init(&ut->signals);
 	process_get(p);
 	ut->thread.process = p;
+	ut->timer_slack = ut->timer_slack_default = TIMER_SLACK;
 	fetch_add_relaxed(&nuser_threads, 1);
 	err_t err = choose_tid(p, ut);
 	if (err)
@@ -322,6 +343,11 @@ void process_replace_space(struct process *p, struct vm_space *space, const char
 	str_copy(t->name, name, sizeof(t->name));
 	process_leave_parents_memory_locked(p);
 	p->has_exec = true;
+	p->exit_signal = SIGNAL_CHLD; /* and so are those of its children: they know another program */
+	list_for_each (it, &p->children)
+		list_entry(it, struct process, sibling_link)->exit_signal = SIGNAL_CHLD;
+	store_relaxed(&p->dumpable, true);
+	store_relaxed(&p->keep_caps, false);
 	spin_unlock(&process_tree_lock);
 	uint64_t irq = irq_save();
 	t->space = space;
@@ -336,27 +362,6 @@ void process_for_each(void (*fn)(struct process *p, void *arg), void *arg)
 	spin_lock(&process_tree_lock);
 	process_for_each_locked(fn, arg);
 	spin_unlock(&process_tree_lock);
-}
-
-nsec_t current_cpu_time(void)
-{
-	struct thread *t = current_thread();
-	preempt_disable(); /* this CPU's run queue changes the two together */
-	nsec_t time = t->cpu_time + (clock_now() - t->run_started);
-	preempt_enable();
-	return time;
-}
-
-nsec_t process_cpu_time(struct process *p)
-{
-	spin_lock(&process_tree_lock);
-	nsec_t time = p->cpu_time;
-	list_for_each (it, &p->threads) {
-		struct thread *t = &list_entry(it, struct user_thread, link)->thread;
-		time += t == current_thread() ? current_cpu_time() : *(volatile nsec_t *)&t->cpu_time;
-	}
-	spin_unlock(&process_tree_lock);
-	return time;
 }
 
 unsigned process_count(void)
