@@ -15,6 +15,7 @@
 #include "proc/cred.h"
 #include "proc/exec_priv.h"
 #include "proc/process.h"
+#include "proc/vdso.h"
 #include "vm/space.h"
 
 /* --- files --- */
@@ -69,7 +70,8 @@ static err_t follow_scripts(struct exec_load *l)
 		err_t err = read_head(l->args->file, l->head);
 		if (err)
 			return err;
-		if (script_parse(l->head, &line)) /* it was none, or is a bad one, which is no ELF file either */
+		if (script_parse(
+			l->head, &line)) /* it was none, or is a bad one, which is no ELF file either */
 			return 0;
 		err = enter_script(l, &line);
 		if (err)
@@ -221,8 +223,7 @@ static err_t map_program(struct exec_load *l)
 {
 	const struct elf_image *elf = &l->program.elf;
 	bool among_mappings = elf->relocatable && !elf->interp_size;
-	err_t err =
-	    place_image(l, &l->program, among_mappings ? 0 : exec_place_pie(&l->place, elf->align));
+	err_t err = place_image(l, &l->program, among_mappings ? 0 : exec_place_pie(&l->place, elf->align));
 	if (!err)
 		err = map_segments(l, &l->program);
 	if (err)
@@ -254,6 +255,8 @@ static err_t map_all(struct exec_load *l)
 		err = place_image(l, &l->interp, 0);
 	if (!err && l->interp.file)
 		err = map_segments(l, &l->interp);
+	if (!err)
+		err = vdso_map(l->space, l->place.mmap_top, l->place.randomize, &l->vdso);
 	if (!err)
 		err = exec_build_stack(l);
 	if (!err)

@@ -25,6 +25,7 @@ struct exec_load {
 	struct exec_place place;
 	struct vm_space *space;
 	uaddr_t sp;
+	uaddr_t vdso; /* where its ELF header is */
 };
 
 /* exec_cred.c */

@@ -81,6 +81,7 @@ static void aux_add_program(struct space_layout *layout, const struct exec_load 
 static void aux_build(struct space_layout *layout, const struct exec_load *l, const struct stack_plan *plan)
 {
 	const struct cred *c = l->cred;
+	aux_add(layout, AT_SYSINFO_EHDR, l->vdso);
 	aux_add(layout, AT_MINSIGSTKSZ, user_min_signal_stack());
 	aux_add(layout, AT_HWCAP, user_hwcap());
 	aux_add(layout, AT_PAGESZ, PAGE_SIZE);
