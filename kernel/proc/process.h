@@ -107,7 +107,7 @@ struct process {
 	struct place *place;  /* (L) to change, (O) to read; counted; NULL once dead: shared by CLONE_FS */
 	struct cred *cred;    /* (L) counted, never NULL */
 	struct file *program; /* (L) what it runs, counted, denies writing; NULL: dead, or not known */
-	_Atomic uint32_t personality; /* (A) changed by its own threads: enum personality_bits */
+	_Atomic uint32_t personality;         /* (A) changed by its own threads: enum personality_bits */
 	struct rlimit64 limits[RLIMIT_COUNT]; /* (L) by enum rlimit_resource */
 	uint8_t
 	    exit_signal; /* (T) what its parent gets when it is dead; others than SIGNAL_CHLD hide it from plain waits */
