@@ -15,7 +15,6 @@
 #include "proc/cred.h"
 #include "proc/exec_priv.h"
 #include "proc/process.h"
-#include "proc/vdso.h"
 #include "vm/space.h"
 
 /* --- files --- */
@@ -38,7 +37,8 @@ static err_t read_head(struct file *f, char head[SCRIPT_HEAD_SIZE])
 static err_t open_by_name(struct exec_load *l, const char *name, struct file **out)
 {
 	struct path path;
-	err_t err = vfs_lookup(l->context, NULL, name, 0, &path);
+	unsigned flags = name[0] ? 0 : WALK_EMPTY; /* "#!" alone names the working directory, as on Linux */
+	err_t err = vfs_lookup(l->context, NULL, name, flags, &path);
 	if (err)
 		return err;
 	err = vfs_open_exec(l->context, &path, out);
@@ -255,8 +255,6 @@ static err_t map_all(struct exec_load *l)
 		err = place_image(l, &l->interp, 0);
 	if (!err && l->interp.file)
 		err = map_segments(l, &l->interp);
-	if (!err)
-		err = vdso_map(l->space, l->place.mmap_top, l->place.randomize, &l->vdso);
 	if (!err)
 		err = exec_build_stack(l);
 	if (!err)

@@ -17,6 +17,7 @@
 #include "lib/string.h"
 #include "proc/cred.h"
 #include "proc/exec_priv.h"
+#include "proc/vdso.h"
 #include "vm/copy.h"
 #include "vm/space.h"
 
@@ -48,6 +49,7 @@ enum { RANDOM_SIZE = 16, CLOCK_TICKS = 100 };
 
 /* Where things go. */
 struct stack_plan {
+	uaddr_t vdso; /* its ELF header */
 	uaddr_t path, env, args, platform, random, sp;
 };
 
@@ -81,7 +83,7 @@ static void aux_add_program(struct space_layout *layout, const struct exec_load 
 static void aux_build(struct space_layout *layout, const struct exec_load *l, const struct stack_plan *plan)
 {
 	const struct cred *c = l->cred;
-	aux_add(layout, AT_SYSINFO_EHDR, l->vdso);
+	aux_add(layout, AT_SYSINFO_EHDR, plan->vdso);
 	aux_add(layout, AT_MINSIGSTKSZ, user_min_signal_stack());
 	aux_add(layout, AT_HWCAP, user_hwcap());
 	aux_add(layout, AT_PAGESZ, PAGE_SIZE);
@@ -158,8 +160,7 @@ static void make_plan(const struct exec_load *l, struct stack_plan *plan)
 	plan->path = l->place.stack_top - sizeof(uint64_t) - (strlen(a->path) + 1);
 	plan->env = plan->path - a->env.used;
 	plan->args = plan->env - a->args.used;
-	plan->platform =
-	    ALIGN_DOWN(plan->args - l->place.sp_offset, 16ULL) - (strlen(user_platform()) + 1);
+	plan->platform = ALIGN_DOWN(plan->args - l->place.sp_offset, 16ULL) - (strlen(user_platform()) + 1);
 	plan->random = plan->platform - RANDOM_SIZE;
 	plan->sp = ALIGN_DOWN(plan->random - words * sizeof(uint64_t), 16ULL);
 }
@@ -202,6 +203,8 @@ err_t exec_build_stack(struct exec_load *l)
 	struct stack_plan plan;
 	make_plan(l, &plan);
 	err_t err = map_stack(l, plan.sp);
+	if (!err)
+		err = vdso_map(l->space, l->place.mmap_top, l->place.randomize, &plan.vdso);
 	if (!err)
 		err = write_strings(l, &plan);
 	if (err)
