@@ -204,7 +204,7 @@ err_t exec_build_stack(struct exec_load *l)
 	make_plan(l, &plan);
 	err_t err = map_stack(l, plan.sp);
 	if (!err)
-		err = vdso_map(l->space, &plan.vdso);
+		err = vdso_map(l->space, l->place.mmap_top, l->place.randomize, &plan.vdso);
 	if (!err)
 		err = write_strings(l, &plan);
 	if (err)
