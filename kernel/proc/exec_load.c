@@ -37,7 +37,8 @@ static err_t read_head(struct file *f, char head[SCRIPT_HEAD_SIZE])
 static err_t open_by_name(struct exec_load *l, const char *name, struct file **out)
 {
 	struct path path;
-	err_t err = vfs_lookup(l->context, NULL, name, 0, &path);
+	unsigned flags = name[0] ? 0 : WALK_EMPTY; /* "#!" alone names the working directory, as on Linux */
+	err_t err = vfs_lookup(l->context, NULL, name, flags, &path);
 	if (err)
 		return err;
 	err = vfs_open_exec(l->context, &path, out);

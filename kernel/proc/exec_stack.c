@@ -17,6 +17,7 @@
 #include "lib/string.h"
 #include "proc/cred.h"
 #include "proc/exec_priv.h"
+#include "proc/vdso.h"
 #include "vm/copy.h"
 #include "vm/space.h"
 
@@ -52,6 +53,7 @@ enum {
 
 /* Where things go. */
 struct stack_plan {
+	uaddr_t vdso; /* its ELF header */
 	uaddr_t path, env, args, platform, random, sp;
 };
 
@@ -85,6 +87,7 @@ static void aux_add_program(struct space_layout *layout, const struct exec_load 
 static void aux_build(struct space_layout *layout, const struct exec_load *l, const struct stack_plan *plan)
 {
 	const struct cred *c = l->cred;
+	aux_add(layout, AT_SYSINFO_EHDR, plan->vdso);
 	aux_add(layout, AT_MINSIGSTKSZ, user_min_signal_stack());
 	aux_add(layout, AT_HWCAP, user_hwcap());
 	aux_add(layout, AT_PAGESZ, PAGE_SIZE);
@@ -200,6 +203,8 @@ err_t exec_build_stack(struct exec_load *l)
 	struct stack_plan plan;
 	make_plan(l, &plan);
 	err_t err = map_stack(l, plan.sp);
+	if (!err)
+		err = vdso_map(l->space, &plan.vdso);
 	if (!err)
 		err = write_strings(l, &plan);
 	if (err)
