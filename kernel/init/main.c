@@ -21,7 +21,6 @@
 #include "dev/pci.h"
 #include "dev/rtc.h"
 #include "dev/virtio.h"
-#include "fs/initrd.h"
 #include "init/root.h"
 #include "kern/log.h"
 #include "kern/random.h"
@@ -85,7 +84,7 @@ static err_t add_arguments(struct exec_args *args)
 static err_t start_init(const char *path, struct process **out)
 {
 	struct exec_args args;
-	exec_args_init(&args);
+	exec_args_init(&args, 0); /* a few words */
 	err_t err = exec_args_set_path(&args, path);
 	if (!err)
 		err = exec_args_add_arg(&args, path);
@@ -132,7 +131,6 @@ static void main_thread_fn(UNUSED void *arg)
 	random_init(); /* before the first program: its stack protector wants bytes */
 	virtio_init(); /* disks: their interrupts and timers work */
 	proc_init();   /* starts the reaper thread */
-	initrd_init(); /* files are VM objects */
 	root_init();   /* the first file systems: programs come from there */
 	bool has_init = cmdline_get("init", path, sizeof(path));
 	if (ktest_run && cmdline_get("test", pattern, sizeof(pattern))) {

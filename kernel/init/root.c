@@ -6,7 +6,7 @@
 #include "init/root.h"
 #include "arch/bootinfo.h"
 #include "arch/clock.h"
-#include "dev/rtc.h"
+#include "kern/wall.h"
 #include "fs/cpio.h"
 #include "fs/devfs.h"
 #include "fs/mount.h"
@@ -19,7 +19,7 @@
 
 static nsec_t wall_clock(void)
 {
-	return rtc_boot_time() + clock_now();
+	return wall_now();
 }
 
 static void context_get(struct fs_context *c)

@@ -57,6 +57,7 @@ err_t process_init_files(struct process *p, struct process *parent, unsigned sha
 	for (unsigned i = 0; i < RLIMIT_COUNT; i++)
 		p->limits[i] = parent->limits[i];
 	spin_unlock(&parent->lock);
+	store_relaxed(&p->personality, load_relaxed(&parent->personality));
 	p->cred = process_cred(parent);
 	err_t err = inherit_program(p, parent);
 	if (err)

@@ -1,8 +1,8 @@
 /* linux_proc.c - the process calls of the Linux ABI. */
 #include "lib/string.h"
-#include "proc/exec.h"
 #include "proc/process.h"
 #include "sys/sys.h"
+#include "sys/times.h"
 
 enum wait4_options {
 	WALL = 0x40000000,
@@ -16,12 +16,6 @@ enum arch_prctl_codes {
 	ARCH_SET_FS = 0x1002,
 	ARCH_GET_FS = 0x1003,
 	ARCH_GET_GS = 0x1004,
-};
-
-/* struct rusage of the ABI. What is not counted is 0. */
-struct sys_rusage {
-	int64_t user_sec, user_usec, system_sec, system_usec;
-	int64_t counts[14];
 };
 
 int64_t sys_getpid(void)
@@ -47,19 +41,6 @@ int64_t sys_fork(void)
 	return err ? err : (int64_t)pid;
 }
 
-int64_t sys_execve(uaddr_t path, uaddr_t argv, uaddr_t envp)
-{
-	struct exec_args args;
-	exec_args_init(&args);
-	err_t err = exec_args_set_path_user(&args, path);
-	if (!err)
-		err = exec_args_add_user(&args, argv, envp);
-	if (!err)
-		err = process_exec(&args, user_frame(current_thread()));
-	exec_args_fini(&args);
-	return err;
-}
-
 int64_t sys_exit(int32_t status)
 {
 	user_thread_exit(wait_status_exited(status));
@@ -70,19 +51,13 @@ int64_t sys_exit_group(int32_t status)
 	process_exit(wait_status_exited(status));
 }
 
-err_t put_rusage(uaddr_t to, nsec_t cpu_time)
-{
-	struct sys_rusage r = {
-	    .user_sec = (int64_t)(cpu_time / 1000000000), .user_usec = (int64_t)(cpu_time / 1000 % 1000000)};
-	return copy_to_user(to, &r, sizeof(r));
-}
-
 int64_t sys_wait4(int32_t pid, uaddr_t status, int32_t options, uaddr_t rusage)
 {
 	struct wait_request r = {.pid = pid,
 	    .options = (unsigned)options,
 	    .any_signal = options & WALL,
-	    .other_signal = options & WCLONE};
+	    .other_signal = options & WCLONE,
+	    .own_only = options & WNOTHREAD};
 	if (options & ~WAIT4_OPTIONS)
 		return -EINVAL;
 	if (pid == INT32_MIN)
@@ -95,7 +70,7 @@ int64_t sys_wait4(int32_t pid, uaddr_t status, int32_t options, uaddr_t rusage)
 	if (status)
 		err = copy_to_user(status, &r.status, sizeof(r.status));
 	if (!err && rusage)
-		err = put_rusage(rusage, r.cpu_time);
+		err = put_rusage(rusage, &r.usage);
 	return err ? err : (int64_t)r.found;
 }
 

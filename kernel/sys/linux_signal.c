@@ -6,7 +6,7 @@
 
 enum { SET_SIZE = sizeof(uint64_t), INFO_SIZE = 128, ALTSTACK_MIN = 2048 };
 enum sigprocmask_how { SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK };
-#define NSEC_PER_SEC 1000000000ULL
+#include "kern/wall.h"
 
 static bool signal_is_valid(int32_t signal)
 {
@@ -272,7 +272,7 @@ int64_t sys_rt_sigreturn(void)
 		signal_force(&(struct signal_info){.signo = SIGNAL_SEGV, .code = SI_KERNEL});
 		return 0;
 	}
-	current_user_thread()->signals.restart_valid = false; /* the handler may have slept by itself */
+	current_user_thread()->signals.restart.fn = NULL; /* the handler may have slept by itself */
 	signal_set_mask(mask);
 	(void)set_altstack(&altstack, user_frame_sp(f)); /* one that is not valid is not taken, as on Linux */
 	return user_frame_result(f);

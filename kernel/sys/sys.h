@@ -11,9 +11,6 @@
 #include "proc/process.h"
 #include "syscall_proto.h"
 
-/* Tell a CPU time as struct rusage. -EFAULT. */
-MUST_CHECK err_t put_rusage(uaddr_t to, nsec_t cpu_time);
-
 /* struct timespec of the ABI. */
 struct sys_timespec {
 	int64_t sec, nsec;
