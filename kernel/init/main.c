@@ -31,7 +31,9 @@
 #include "mm/kva.h"
 #include "mm/slab.h"
 #include "proc/exec.h"
+#include "proc/power.h"
 #include "proc/process.h"
+#include "sys/sys.h"
 #include "vm/page_tree.h"
 #include "vm/space.h"
 
@@ -114,11 +116,16 @@ static void run_init(const char *path, bool clean)
 	int status = process_wait_dead(p);
 	process_put(p);
 	describe_exit(path, status);
-	if (!strcmp(onexit, "stay"))
+	enum power_action action = power_requested();
+	if (action == POWER_NONE && !strcmp(onexit, "stay"))
 		return;
 	process_end_all();
-	clean = root_shutdown() == 0 && clean;
-	machine_halt(clean && status == 0);
+	clean = root_shutdown() == 0 && clean && status == 0;
+	if (action == POWER_OFF)
+		machine_power_off(clean);
+	if (action == POWER_RESTART)
+		machine_restart(clean);
+	machine_halt(clean);
 }
 
 /* The first thread: interrupts work, all CPUs are there or on their way, anything may sleep. */
@@ -131,6 +138,7 @@ static void main_thread_fn(UNUSED void *arg)
 	random_init(); /* before the first program: its stack protector wants bytes */
 	virtio_init(); /* disks: their interrupts and timers work */
 	proc_init();   /* starts the reaper thread */
+	syslog_init(); /* what has been read of the log: nobody reads yet */
 	root_init();   /* the first file systems: programs come from there */
 	bool has_init = cmdline_get("init", path, sizeof(path));
 	if (ktest_run && cmdline_get("test", pattern, sizeof(pattern))) {

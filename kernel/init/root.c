@@ -7,11 +7,14 @@
 #include "arch/bootinfo.h"
 #include "arch/clock.h"
 #include "kern/wall.h"
+#include "proc/vdso.h"
 #include "fs/cpio.h"
 #include "fs/devfs.h"
 #include "fs/mount.h"
+#include "fs/timerfd.h"
 #include "fs/tmpfs.h"
 #include "fs/tty.h"
+#include "fs/virtport.h"
 #include "kern/log.h"
 #include "lib/string.h"
 #include "object/desc.h"
@@ -155,10 +158,13 @@ void root_init(void)
 	vfs_init(wall_clock);
 	tmpfs_init();
 	file_anon_init();
+	timerfd_init();
+	vdso_init();
 	must(devfs_init(), "devices");
 	must(tty_init_devices(), "terminals");
 	must(pty_init(), "ptys");
 	must(console_tty_init(), "the console");
+	virtport_init();
 	must(mount_root("rootfs", &tmpfs_ops, 0, "mode=755"), "the root");
 	context_get(&c);
 	unpack_archive(&c);
@@ -189,6 +195,7 @@ unsigned root_shutdown(void)
 {
 	unsigned busy = vfs_shutdown();
 	pty_fini();
+	virtport_fini();
 	devfs_fini();
 	file_anon_fini();
 	tmpfs_fini();

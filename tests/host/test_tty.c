@@ -253,6 +253,126 @@ HOST_TEST(writers_do_not_mix)
 	tty_env_end();
 }
 
+/* --- a serial line: faults, and senders that are asked to pause --- */
+
+static struct {
+	struct ldisc ldisc;
+	char out[256];
+	size_t len;
+	int signal;
+} wire;
+
+static size_t wire_room(UNUSED const struct ldisc *ld)
+{
+	return sizeof(wire.out) - wire.len;
+}
+static void wire_write(UNUSED struct ldisc *ld, const uint8_t *bytes, size_t n)
+{
+	memcpy(wire.out + wire.len, bytes, n);
+	wire.len += n;
+}
+static void wire_signal(UNUSED struct ldisc *ld, int signo)
+{
+	wire.signal = signo;
+}
+static void wire_send_now(struct ldisc *ld, uint8_t c)
+{
+	wire_write(ld, &c, 1);
+}
+static const struct ldisc_ops wire_ops = {
+    .room = wire_room, .write = wire_write, .signal = wire_signal, .send_now = wire_send_now};
+
+static void wire_begin(uint32_t iflag, uint32_t lflag)
+{
+	struct tty_termios s = tty_std_termios;
+	s.iflag = iflag;
+	s.lflag = lflag;
+	ldisc_init(&wire.ldisc, &wire_ops, &s);
+	wire.len = 0;
+	wire.signal = 0;
+}
+
+/* What can be read is these n bytes. */
+static bool wire_reads(const char *expected, size_t n)
+{
+	uint8_t got[32];
+	bool end;
+	return ldisc_read(&wire.ldisc, got, sizeof(got), &end) == n && !memcmp(got, expected, n);
+}
+
+HOST_TEST(line_faults)
+{
+	struct ldisc *ld = &wire.ldisc;
+	wire_begin(0, 0);
+	ldisc_receive_fault(ld, LDISC_BREAK, 0);
+	ldisc_receive_fault(ld, LDISC_PARITY, 'p');
+	CHECK(wire_reads("\0p", 2));
+	wire_begin(TI_IGNBRK | TI_INPCK | TI_IGNPAR, 0);
+	ldisc_receive_fault(ld, LDISC_BREAK, 0);
+	ldisc_receive_fault(ld, LDISC_PARITY, 'p');
+	CHECK(wire_reads("", 0));
+	wire_begin(TI_PARMRK | TI_INPCK, 0);
+	ldisc_receive_fault(ld, LDISC_BREAK, 0);
+	ldisc_receive_fault(ld, LDISC_PARITY, 'p');
+	CHECK(wire_reads("\377\0\0\377\0p", 6));
+	wire_begin(TI_INPCK, 0);
+	ldisc_receive_fault(ld, LDISC_PARITY, 'p');
+	CHECK(wire_reads("\0", 1));
+	wire_begin(TI_BRKINT, 0);
+	CHECK_EQ(ldisc_receive(ld, (const uint8_t *)"abc", 3), 3);
+	ldisc_receive_fault(ld, LDISC_BREAK, 0);
+	CHECK_EQ(wire.signal, TTY_SIGNAL_INT);
+	CHECK(wire_reads("", 0)); /* flushed */
+	wire_begin(TI_BRKINT, TL_NOFLSH);
+	CHECK_EQ(ldisc_receive(ld, (const uint8_t *)"abc", 3), 3);
+	ldisc_receive_fault(ld, LDISC_BREAK, 0);
+	CHECK(wire_reads("abc", 3));
+}
+
+HOST_TEST(senders_pause)
+{
+	static const uint8_t many[LDISC_SIZE];
+	struct ldisc *ld = &wire.ldisc;
+	static uint8_t got[LDISC_SIZE];
+	bool end;
+	wire_begin(TI_IXOFF, 0);
+	CHECK_EQ(ldisc_receive(ld, many, LDISC_SIZE - 200), LDISC_SIZE - 200);
+	CHECK_EQ(wire.len, 0);
+	CHECK_EQ(ldisc_receive(ld, many, 100), 100);
+	CHECK_EQ(ldisc_receive(ld, many, 50), 50);
+	CHECK(wire.len == 1 && wire.out[0] == 'S' - '@');
+	CHECK_EQ(ldisc_read(ld, got, LDISC_SIZE - 300, &end), LDISC_SIZE - 300);
+	ldisc_unthrottle(ld);
+	CHECK_EQ(wire.len, 1); /* there is still much */
+	CHECK_EQ(ldisc_read(ld, got, 200, &end), 200);
+	ldisc_unthrottle(ld);
+	CHECK(wire.len == 2 && wire.out[1] == 'Q' - '@');
+}
+
+/* Echoes wait for room, and the latest are kept. */
+HOST_TEST(echoes_wait)
+{
+	struct ldisc *ld = &wire.ldisc;
+	uint8_t c = 'a';
+	wire_begin(0, TL_ECHO);
+	wire.len = sizeof(wire.out);
+	for (unsigned i = 0; i < 3 * LDISC_ECHOES; i++) {
+		c = (uint8_t)('a' + i % 26);
+		CHECK(ldisc_receive(ld, &c, 1) == 1 || ldisc_receive_room(ld) == 0);
+		if (ldisc_receive_room(ld) == 0)
+			ldisc_flush_input(ld);
+	}
+	CHECK_EQ(wire.len, sizeof(wire.out));
+	wire.len = 0;
+	ldisc_run_echoes(ld);
+	CHECK_EQ(wire.len, sizeof(wire.out));
+	while (ld->echo_tail != ld->echo_head) {
+		wire.len = 0;
+		ldisc_run_echoes(ld);
+	}
+	CHECK_EQ(wire.out[wire.len - 1], c);
+}
+
 /* --- shortage --- */
 
 HOST_TEST(every_allocation_may_fail)
