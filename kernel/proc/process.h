@@ -77,10 +77,11 @@ struct process {
 	uint32_t pid; /* (C) */
 	_Atomic uint32_t
 	    ppid; /* (A) written with (T): parent's pid, PID_INIT for an orphan, 0 for the first process */
-	uint32_t pgid, sid;          /* (T) process group, session */
-	struct tty *tty;             /* (T) controlling terminal, counted; NULL: none */
-	uint32_t tty_old_group;      /* (T) of a leader whose terminal was hung up: the group that was in front; 0: none */
-	bool has_exec;               /* (T) it runs a program of its own */
+	uint32_t pgid, sid; /* (T) process group, session */
+	struct tty *tty;    /* (T) controlling terminal, counted; NULL: none */
+	uint32_t
+	    tty_old_group; /* (T) of a leader whose terminal was hung up: the group that was in front; 0: none */
+	bool has_exec;     /* (T) it runs a program of its own */
 	char name[THREAD_NAME_MAX];  /* (T) last part of the program's path */
 	struct list pid_link;        /* (T) in the table of pids */
 	struct process *parent;      /* (T) NULL: nobody waits for it */
@@ -111,7 +112,7 @@ struct process {
 	struct place *place;  /* (L) to change, (O) to read; counted; NULL once dead: shared by CLONE_FS */
 	struct cred *cred;    /* (L) counted, never NULL */
 	struct file *program; /* (L) what it runs, counted, denies writing; NULL: dead, or not known */
-	_Atomic uint32_t personality; /* (A) changed by its own threads: enum personality_bits */
+	_Atomic uint32_t personality;         /* (A) changed by its own threads: enum personality_bits */
 	struct rlimit64 limits[RLIMIT_COUNT]; /* (L) by enum rlimit_resource */
 	uint8_t
 	    exit_signal; /* (T) what its parent gets when it is dead; others than SIGNAL_CHLD hide it from plain waits */
