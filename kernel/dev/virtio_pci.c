@@ -338,7 +338,7 @@ static uint32_t type_of(const struct pci_device *p)
 static bool vpci_look(const struct pci_device *p, UNUSED void *arg)
 {
 	uint32_t type = type_of(p);
-	struct virtio_device *d = type == VIRTIO_BLOCK ? kzalloc(sizeof(*d)) : NULL;
+	struct virtio_device *d = virtio_has_driver(type) ? kzalloc(sizeof(*d)) : NULL;
 	if (!d)
 		return true;
 	d->transport = &pci_transport;

@@ -148,7 +148,7 @@ def emulator_is_started_as_asked():
     equal(status, 0)
     with open(arguments, encoding="utf-8") as f:
         text = f.read()
-    for part in ("-smp 3", "-m 49152K", "a,,b.log", "-append trace", "snapshot=on", "name=quire.run", "-display none", "-no-reboot"):
+    for part in ("-smp 3", "-m 49152K", "a,,b.log", " trace -- --port", "snapshot=on", "name=quire.run", "-display none", "-no-reboot"):
         holds(part in text, f"{part} in {text}")
     run("--persist", "--", "true", env={"FAKE_QEMU_ARGS": arguments, "QUIRE_MACHINE": "q35"})
     with open(arguments, encoding="utf-8") as f:
