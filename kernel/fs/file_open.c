@@ -182,8 +182,7 @@ static err_t bind(struct opener *o, struct file *f)
 static err_t open_it(struct opener *o, struct file **out)
 {
 	struct file *f;
-	unsigned kept =
-	    o->flags & ~(unsigned)(FILE_CREAT | FILE_EXCL | FILE_NOCTTY | FILE_TRUNC | FILE_CLOEXEC);
+	unsigned kept = o->flags & ~(unsigned)(FILE_CREAT | FILE_EXCL | FILE_TRUNC | FILE_CLOEXEC);
 	err_t err = has(o, FILE_PATH) ? 0 : check_rights(o);
 	if (err)
 		return err;
@@ -197,6 +196,7 @@ static err_t open_it(struct opener *o, struct file **out)
 	vnode_get(f->vnode);
 	store_relaxed(&f->write_error_seen, vnode_sample_error(f->vnode));
 	err = bind(o, f);
+	fetch_and_acq_rel(&f->flags, ~(uint32_t)FILE_NOCTTY); /* only devices wanted to know */
 	if (err)
 		file_put(f);
 	else

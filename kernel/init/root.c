@@ -7,11 +7,11 @@
 #include "arch/bootinfo.h"
 #include "arch/clock.h"
 #include "kern/wall.h"
-#include "fs/console_file.h"
 #include "fs/cpio.h"
 #include "fs/devfs.h"
 #include "fs/mount.h"
 #include "fs/tmpfs.h"
+#include "fs/tty.h"
 #include "fs/virtport.h"
 #include "kern/log.h"
 #include "lib/string.h"
@@ -157,14 +157,17 @@ void root_init(void)
 	tmpfs_init();
 	file_anon_init();
 	must(devfs_init(), "devices");
-	must(console_file_init(), "the console");
 	virtport_init();
+	must(tty_init_devices(), "terminals");
+	must(pty_init(), "ptys");
+	must(console_tty_init(), "the console");
 	must(mount_root("rootfs", &tmpfs_ops, 0, "mode=755"), "the root");
 	context_get(&c);
 	unpack_archive(&c);
 	err_t err = vfs_mkdir(&c, NULL, "/dev", 0755);
 	must(err == -EEXIST ? 0 : err, "/dev");
 	must(vfs_mount(&c, "devtmpfs", "/dev", "devtmpfs", MOUNT_NOSUID, ""), "/dev");
+	must(vfs_mount(&c, "devpts", "/dev/pts", "devpts", MOUNT_NOSUID | MOUNT_NOEXEC, ""), "/dev/pts");
 	context_put(&c);
 }
 
@@ -188,6 +191,7 @@ unsigned root_shutdown(void)
 {
 	unsigned busy = vfs_shutdown();
 	virtport_fini();
+	pty_fini();
 	devfs_fini();
 	file_anon_fini();
 	tmpfs_fini();

@@ -149,6 +149,7 @@ static void orphan_children_locked(struct process *p, struct list *gone)
 		child->parent = NULL;
 		child->creator = NULL;
 		store_relaxed(&child->ppid, PID_INIT);
+		process_rescue_group_locked(child, p);
 	}
 }
 
@@ -189,12 +190,14 @@ static void process_die(struct process *p)
 	signal_reserve(&reserve, p->exit_signal, 1);
 	process_release_files(p);
 	process_timers_fini(p);
+	process_leave_tty(p);
 	space_put(p->space);
 	spin_lock(&process_tree_lock);
 	p->space = NULL;
 	p->state = PROCESS_DEAD;
 	process_leave_parents_memory_locked(p);
 	orphan_children_locked(p, &gone);
+	process_rescue_group_locked(p, p->parent);
 	if (!tell_parent_locked(p, &reserve)) {
 		process_leave_tree_locked(p);
 		list_push_back(&gone, &p->sibling_link);

@@ -37,6 +37,7 @@ void proc_init(void)
 	thread_cache = slab_cache_create("user_thread", sizeof(struct user_thread), CACHE_LINE);
 	futex_init();
 	signal_init();
+	tty_jobs_init();
 	reaper_init();
 	timers_init();
 }
@@ -135,6 +136,8 @@ static err_t join_tree(struct process *p, struct process *parent)
 		store_relaxed(&p->ppid, parent ? parent->pid : 0);
 		p->parent = parent;
 		if (parent)
+			process_inherit_tty_locked(p, parent);
+		if (parent)
 			list_push_back(&parent->children, &p->sibling_link);
 		list_push_back(&pid_table[p->pid % PID_BUCKETS], &p->pid_link);
 		nprocesses++;
@@ -198,6 +201,7 @@ void process_discard(struct process *p)
 	if (p->space)
 		space_put(p->space);
 	process_release_files(p);
+	process_drop_tty(p);
 	process_put(p); /* the tree's */
 	process_put(p);
 }
@@ -207,7 +211,7 @@ void process_put(struct process *p)
 	if (!ref_put(&p->refs))
 		return;
 	ASSERT(p->state == PROCESS_FORGIVEN && p->nthreads == 0);
-	ASSERT(!p->descs && !p->place && !p->program);
+	ASSERT(!p->descs && !p->place && !p->program && !p->tty);
 	signal_pending_fini(&p->signals.pending);
 	cred_put(p->cred);
 	slab_free(process_cache, p);

@@ -31,6 +31,7 @@ struct place;
 struct cred;
 struct file;
 struct fs_context;
+struct tty;
 
 enum process_state { PROCESS_ALIVE, PROCESS_DEAD, PROCESS_FORGIVEN };
 
@@ -77,6 +78,8 @@ struct process {
 	_Atomic uint32_t
 	    ppid; /* (A) written with (T): parent's pid, PID_INIT for an orphan, 0 for the first process */
 	uint32_t pgid, sid;          /* (T) process group, session */
+	struct tty *tty;             /* (T) controlling terminal, counted; NULL: none */
+	uint32_t tty_old_group;      /* (T) of a leader whose terminal was hung up: the group that was in front; 0: none */
 	bool has_exec;               /* (T) it runs a program of its own */
 	char name[THREAD_NAME_MAX];  /* (T) last part of the program's path */
 	struct list pid_link;        /* (T) in the table of pids */
