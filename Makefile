@@ -208,12 +208,15 @@ OWN = $(filter-out %/asm.h,$(shell git ls-files -co --exclude-standard '*.c' '*.
 .PHONY: format lint
 format: build/deps/lint
 	$Qclang-format -i $(OWN)
+docs: docs/abi.md
+docs/abi.md: abi/linux.tbl tools/gen_abi.py
+	$Qpython3 tools/gen_abi.py docs $< > $@
 lint: build/deps/lint
 	$Qtools/lint.sh $(OWN)
 
 # Housekeeping -----------------------------------------------------------------------------------------------------------------
 DEPS := build clang run image gdb test lint coverage
-.PHONY: deps clean help FORCE
+.PHONY: docs deps clean help FORCE
 build/deps/%: tools/deps.sh
 	@mkdir -p $(@D)
 	$Qtools/deps.sh $* && touch $@
@@ -235,6 +238,7 @@ help:
 #: make bench      the figures of docs/performance.md, counted in instructions
 #: make coverage   lines of mm/ and vm/ that the host tests run
 #: make format     lay the sources out;  make lint: check layout, layers, sizes, and what cppcheck sees
+#: make docs       docs/abi.md, from the table of system calls
 #: make deps       install what Debian packages are missing (as root; else say how)
 
 -include $(OBJ:.o=.d) $(HOBJ:.o=.d) $(HTESTS:$(H)/%=$(H)/tests/host/%.c.d) $(wildcard build/user/*.d)

@@ -33,6 +33,7 @@
 #include "proc/exec.h"
 #include "proc/power.h"
 #include "proc/process.h"
+#include "sys/sys.h"
 #include "vm/page_tree.h"
 #include "vm/space.h"
 
@@ -137,6 +138,7 @@ static void main_thread_fn(UNUSED void *arg)
 	random_init(); /* before the first program: its stack protector wants bytes */
 	virtio_init(); /* disks: their interrupts and timers work */
 	proc_init();   /* starts the reaper thread */
+	syslog_init(); /* what has been read of the log: nobody reads yet */
 	root_init();   /* the first file systems: programs come from there */
 	bool has_init = cmdline_get("init", path, sizeof(path));
 	if (ktest_run && cmdline_get("test", pattern, sizeof(pattern))) {

@@ -157,10 +157,10 @@ void root_init(void)
 	tmpfs_init();
 	file_anon_init();
 	must(devfs_init(), "devices");
-	virtport_init();
 	must(tty_init_devices(), "terminals");
 	must(pty_init(), "ptys");
 	must(console_tty_init(), "the console");
+	virtport_init();
 	must(mount_root("rootfs", &tmpfs_ops, 0, "mode=755"), "the root");
 	context_get(&c);
 	unpack_archive(&c);
@@ -190,8 +190,8 @@ err_t root_open_console(struct process *p)
 unsigned root_shutdown(void)
 {
 	unsigned busy = vfs_shutdown();
-	virtport_fini();
 	pty_fini();
+	virtport_fini();
 	devfs_fini();
 	file_anon_fini();
 	tmpfs_fini();

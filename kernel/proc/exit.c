@@ -14,7 +14,9 @@
 #include "arch/usercopy.h"
 #include "lib/assert.h"
 #include "mm/kva.h"
+#include "proc/cred.h"
 #include "proc/futex.h"
+#include "proc/pidfd.h"
 #include "proc/proc_priv.h"
 #include "proc/timers.h"
 #include "vm/space.h"
@@ -203,6 +205,7 @@ static void process_die(struct process *p)
 		list_push_back(&gone, &p->sibling_link);
 	}
 	waitq_wake_all(&p->dead_wait);
+	pidfd_process_died_locked(p);
 	spin_unlock(&process_tree_lock);
 	signal_reserve_fini(&reserve);
 	while (!list_is_empty(&gone)) {
@@ -280,6 +283,8 @@ static bool wait_matches(
 		return false;
 	if (r->own_only && child->creator != current_user_thread())
 		return false;
+	if (r->pgid)
+		return child->pgid == r->pgid;
 	if (r->pid > 0)
 		return child->pid == (uint32_t)r->pid;
 	if (r->pid == -1)
@@ -303,6 +308,8 @@ static struct process *find_news_locked(
 		struct process *child = list_entry(it, struct process, sibling_link);
 		if (!wait_matches(r, parent, child))
 			continue;
+		if (child->state == PROCESS_DEAD && !(r->options & WAIT_EXITED))
+			continue; /* what is asked for will not happen to it any more */
 		*exists = true;
 		if (child->state == PROCESS_DEAD || has_report(r, child))
 			return child;
@@ -310,27 +317,19 @@ static struct process *find_news_locked(
 	return NULL;
 }
 
-static void tell_usage_locked(struct wait_request *r, struct process *child)
+static void tell_locked(struct wait_request *r, struct process *child)
 {
+	r->found = child->pid;
+	r->uid = process_uid(child);
+	r->status = child->state == PROCESS_DEAD ? child->wait_status : child->signals.report;
 	r->usage = process_usage_locked(child);
 	usage_add(&r->usage, &child->children_usage);
 }
 
-static void forgive_locked(struct wait_request *r, struct process *parent, struct process *child)
+static void forgive_locked(const struct wait_request *r, struct process *parent, struct process *child)
 {
-	r->found = child->pid;
-	r->status = child->wait_status;
-	tell_usage_locked(r, child);
 	usage_add(&parent->children_usage, &r->usage);
 	process_leave_tree_locked(child);
-}
-
-static void take_report_locked(struct wait_request *r, struct process *child)
-{
-	r->found = child->pid;
-	r->status = child->signals.report;
-	tell_usage_locked(r, child);
-	child->signals.report = 0;
 }
 
 err_t process_wait(struct wait_request *r)
@@ -349,13 +348,15 @@ err_t process_wait(struct wait_request *r)
 			err = waitq_sleep(
 			    &parent->child_wait, &process_tree_lock, NSEC_NEVER, WAIT_INTERRUPTIBLE);
 	}
-	bool dead = child && child->state == PROCESS_DEAD;
-	if (dead)
+	bool ends = child && child->state == PROCESS_DEAD && !(r->options & WAIT_NOWAIT);
+	if (child)
+		tell_locked(r, child);
+	if (ends)
 		forgive_locked(r, parent, child);
-	else if (child)
-		take_report_locked(r, child);
+	else if (child && !(r->options & WAIT_NOWAIT))
+		child->signals.report = 0;
 	spin_unlock(&process_tree_lock);
-	if (dead)
+	if (ends)
 		process_put(child);
 	return child ? 0 : err;
 }

@@ -88,6 +88,18 @@ err_t process_find(uint32_t pid, struct process **out)
 	return p ? 0 : -ESRCH;
 }
 
+err_t process_find_by_thread(uint32_t tid, struct process **out)
+{
+	spin_lock(&process_tree_lock);
+	struct user_thread *ut = user_thread_find_locked(tid);
+	struct process *p = ut ? ut->thread.process : process_find_locked(tid);
+	if (p)
+		process_get(p);
+	spin_unlock(&process_tree_lock);
+	*out = p;
+	return p ? 0 : -ESRCH;
+}
+
 struct pid_search {
 	uint32_t pid;
 	bool found;
@@ -155,6 +167,7 @@ err_t process_create(
 	ref_init(&p->refs);
 	str_copy(p->name, name, sizeof(p->name));
 	list_init(&p->children);
+	list_init(&p->pidfds);
 	list_init(&p->sibling_link);
 	list_init(&p->threads);
 	process_signals_init(&p->signals);

@@ -85,6 +85,7 @@ struct process {
 	struct list pid_link;        /* (T) in the table of pids */
 	struct process *parent;      /* (T) NULL: nobody waits for it */
 	struct list children;        /* (T) by sibling_link, alive and dead */
+	struct list pidfds;          /* (T) files that stand for it: pidfd.c */
 	struct list sibling_link;    /* (T) */
 	struct list threads;         /* (T) struct user_thread by link */
 	unsigned nthreads;           /* (T) */
@@ -130,6 +131,7 @@ struct user_thread {
 	bool no_new_privs;       /* (O) programs that it runs gain no rights; never cleared */
 	uint64_t timer_slack;    /* (O) ns, as prctl tells it: timers are exact */
 	uint64_t timer_slack_default; /* (O) */
+	int32_t sched_policy;         /* (T) as sched_setscheduler tells it */
 	uaddr_t clear_tid;            /* (O) set_tid_address */
 	uaddr_t robust_list;          /* (O) head; its owner writes, finders read */
 	struct trap_frame start;      /* (O) registers that it starts with */
@@ -162,6 +164,8 @@ static inline void process_get(struct process *p)
 void process_put(struct process *p);
 /* The process with this number, alive or dead, with a reference. -ESRCH. */
 MUST_CHECK err_t process_find(uint32_t pid, struct process **out);
+/* The process of the thread with this id; of a dead one, its own number counts too. With a reference. -ESRCH. */
+MUST_CHECK err_t process_find_by_thread(uint32_t tid, struct process **out);
 /* A NEW thread of p, whose first one gets p's number as its id. p's space and *start must be complete when it is started. -ENOMEM, -EAGAIN (no id free). */
 MUST_CHECK err_t user_thread_create(struct process *p, const char *name, struct user_thread **out);
 /* The thread with this id, which stays as long as the tree is locked. NULL: none, or it has exited. */
@@ -178,6 +182,9 @@ MUST_CHECK err_t process_become_single(struct process *p);
 void process_replace_space(struct process *p, struct vm_space *space, const char *name);
 /* Soft limit of the current process. */
 uint64_t current_limit(enum rlimit_resource r);
+/* Read a limit of p, and set it if `new` is given. -EPERM: who is not privileged only lowers hard limits. */
+MUST_CHECK err_t process_limit(
+    struct process *p, enum rlimit_resource r, const struct rlimit64 *new, struct rlimit64 *old);
 /* p's table of descriptors, its place among the files, its program, with a reference; NULL once it is dead. Any process. */
 struct desc_table *process_descs(struct process *p);
 struct place *process_place(struct process *p);
@@ -258,27 +265,34 @@ void reaper_init(void);
 enum wait_options {
 	WAIT_NOHANG = 1,
 	WAIT_UNTRACED = 2,
+	WAIT_EXITED = 4,
 	WAIT_CONTINUED = 8,
+	WAIT_NOWAIT = 0x1000000, /* tell, but leave the child to be waited for again */
 };
 struct wait_request {
-	int32_t pid; /* as wait4's: > 0 that child, -1 any, 0 own group, < -1 that group */
-	unsigned options;
+	int32_t pid;      /* as wait4's: > 0 that child, -1 any, 0 own group, < -1 that group */
+	uint32_t pgid;    /* not 0: children of this group, instead of `pid` */
+	unsigned options; /* WAIT_NOHANG, WAIT_NOWAIT, and what to wait for */
 	bool any_signal,
 	    other_signal; /* children whatever their exit signal; only those with another than SIGNAL_CHLD */
 	bool own_only;    /* children that the current thread made, not others of its process */
 	uint32_t found;   /* result: pid of the child, 0 with NOHANG if none is dead */
 	int status;       /* result */
+	uint32_t uid;     /* result: the child's */
 	struct usage usage; /* result: of the child and those it waited for */
 };
-/* Wait for a child of the current process to die and forgive it. -ECHILD, -EINTR. */
+/* Wait for a child of the current process to die and forgive it, or to stop or go on. -ECHILD, -EINTR. */
 MUST_CHECK err_t process_wait(struct wait_request *r);
 
+/* The signal code (CLD_EXITED ...) that says what wait_status does; *status: exit code or signal. */
+int wait_status_code(int wait_status, int32_t *status);
 static inline int wait_status_exited(int code)
 {
 	return (code & 0xff) << 8;
 }
 #define WAIT_STATUS_STOPPED   0x7f /* | signal << 8 */
 #define WAIT_STATUS_CONTINUED 0xffff
+#define WAIT_STATUS_CORE      0x80 /* killed, and the memory was written to a file */
 static inline int wait_status_killed(int signal)
 {
 	return signal & 0x7f;
@@ -289,6 +303,8 @@ static inline int wait_status_killed(int signal)
 MUST_CHECK err_t process_kill(int32_t pid, int signal);
 /* Send info->signo (checked; 0: only look) to a process, or to a thread of the process tgid (0: of any). -ESRCH, -EPERM, -EAGAIN. */
 MUST_CHECK err_t process_queue_signal(uint32_t pid, const struct signal_info *info);
+/* Send it to p itself, dead or alive: nobody who has its number by now is meant. -ESRCH, -EPERM, -EAGAIN. */
+MUST_CHECK err_t process_send_signal(struct process *p, const struct signal_info *info);
 MUST_CHECK err_t thread_queue_signal(uint32_t tgid, uint32_t tid, const struct signal_info *info);
 
 /* Send a standard signal to the current thread, as if it did so itself: SIGPIPE, SIGXFSZ. */

@@ -54,7 +54,7 @@ int64_t sys_exit_group(int32_t status)
 int64_t sys_wait4(int32_t pid, uaddr_t status, int32_t options, uaddr_t rusage)
 {
 	struct wait_request r = {.pid = pid,
-	    .options = (unsigned)options,
+	    .options = (unsigned)options | WAIT_EXITED,
 	    .any_signal = options & WALL,
 	    .other_signal = options & WCLONE,
 	    .own_only = options & WNOTHREAD};
