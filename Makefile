@@ -40,7 +40,7 @@ $(error VARIANT is one of release, test, debug, kasan, ubsan)
 endif
 
 UPROGS := $(patsubst tests/guest/%.c,build/initrd/bin/%,$(wildcard tests/guest/u*.c))
-INCLUDES := -Ikernel -I$(ARCH)/include -Itests/guest -Ibuild/gen -Iabi
+INCLUDES := -I$(B) -Ikernel -I$(ARCH)/include -Itests/guest -Ibuild/gen -Iabi
 CFLAGS := -std=gnu11 $(WARN) -O2 -g $(INCLUDES) -ffreestanding -fno-builtin -fno-pic -fno-pie -mcmodel=kernel \
 	-mno-red-zone -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
 	-fno-omit-frame-pointer -fno-strict-aliasing -fno-common $(if $(findstring clang,$(CC)),--target=x86_64-linux-gnu) \
@@ -73,6 +73,18 @@ $(B)/%.o: % $(B)/flags
 	@mkdir -p $(@D)
 	@echo "CC    $<"
 	$Q$(CC) $(CFLAGS) $(if $(filter $(NOSAN),$<),,$(SAN_$(VARIANT))) -MMD -MP -c -o $@ $<
+
+# The vDSO: user code in a shared object, carried by vdso_image.S.
+VDSO_CFLAGS := -std=gnu11 $(WARN) -O2 -I$(ARCH)/include -ffreestanding -fPIC -fno-stack-protector -fasynchronous-unwind-tables \
+	-fcf-protection=none -fno-strict-aliasing $(if $(findstring clang,$(CC)),--target=x86_64-linux-gnu)
+$(B)/vdso.so: $(ARCH)/vdso/vdso.c $(ARCH)/vdso/vdso.ld $(ARCH)/include/machine/vdso.h $(B)/flags
+	@mkdir -p $(@D)
+	@echo "VDSO  $@"
+	$Q$(CC) $(VDSO_CFLAGS) -c -o $(B)/vdso.o $<
+	$Qld -shared -Bsymbolic -soname linux-vdso.so.1 --hash-style=both --build-id=sha1 --eh-frame-hdr -z max-page-size=4096 \
+		-z noexecstack -T $(ARCH)/vdso/vdso.ld -o $@ $(B)/vdso.o
+	$Qobjcopy -S $@ && ! readelf -r $@ | grep R_X86
+$(B)/$(ARCH)/vdso_image.S.o: $(B)/vdso.so
 
 # The system-call tables of abi/ as C.
 GEN := build/gen/syscall_proto.h build/gen/syscall_table.inc build/gen/quire_syscalls.h
@@ -155,7 +167,7 @@ HCFLAGS := -std=gnu11 $(WARN) -Wno-missing-prototypes -g -D_GNU_SOURCE -DCONFIG_
 	$(if $(filter plain,$(SAN)),,-DCONFIG_DEBUG) -Ikernel -Ikernel/arch/host/include -Itests/host -Itests/model \
 	-fno-omit-frame-pointer $(HSAN_$(SAN))
 HSRC := $(filter-out kernel/lib/string.c,$(wildcard kernel/lib/*.c kernel/mm/*.c kernel/vm/*.c)) kernel/kern/spinlock.c \
-	$(wildcard kernel/object/*.c $(addprefix kernel/fs/,uio.c vnode*.c dentry*.c namei*.c mount*.c file*.c flock.c pipe*.c tmpfs*.c devfs*.c tty*.c pty*.c ext2/*.c)) \
+	$(wildcard kernel/object/*.c $(addprefix kernel/fs/,uio.c vnode*.c dentry*.c namei*.c mount*.c file*.c flock.c pipe*.c unix*.c tmpfs*.c devfs*.c tty*.c pty*.c ext2/*.c)) \
 	$(wildcard kernel/arch/host/*.c tests/model/*.c)
 HOBJ   := $(HSRC:%=$(H)/%.o)
 HTESTS := $(patsubst tests/host/%.c,$(H)/%,$(wildcard tests/host/test_*.c)) \

@@ -83,9 +83,7 @@ static err_t check_rights(const struct opener *o)
 {
 	const struct vnode *v = path_vnode(&o->path);
 	const struct fs_cred *cred = &o->c->cred;
-	unsigned access = o->created            ? 0
-			  : o->flags & FILE_EXEC ? MAY_EXEC
-						 : access_of(o->flags);
+	unsigned access = o->created ? 0 : o->flags & FILE_EXEC ? MAY_EXEC : access_of(o->flags);
 	err_t err = check_type(o, v);
 	if (!err && (access & MAY_WRITE) && vnode_is(v, MODE_REG))
 		err = mount_want_write(o->path.mount);

@@ -46,10 +46,11 @@ err_t vfs_access(const struct fs_context *c, const struct path *p, unsigned mask
 	struct vnode *v = path_vnode(p);
 	if ((mask & MAY_EXEC) && vnode_is(v, MODE_REG) && (load_relaxed(&p->mount->flags) & MOUNT_NOEXEC))
 		return -EACCES;
+	bool changes = (mask & MAY_WRITE) && is_fixed_type(v);
+	if (changes && v->fs->read_only)
+		return -EROFS; /* before rights are looked at; a mount is asked after them */
 	err_t err = vnode_permission(&c->cred, v, mask);
-	if (!err && (mask & MAY_WRITE) && is_fixed_type(v))
-		err = mount_want_write(p->mount);
-	return err;
+	return !err && changes ? mount_want_write(p->mount) : err;
 }
 
 err_t vfs_may_enter(const struct fs_context *c, const struct path *p)

@@ -141,7 +141,10 @@ err_t elf_parse(const void *header, const void *phdrs, uint64_t file_size, uint6
 {
 	struct elf_header h;
 	memcpy(&h, header, sizeof(h));
-	*out = (struct elf_image){.relocatable = h.type == TYPE_DYN, .entry = h.entry, .align = PAGE_SIZE, .code_start = UINT64_MAX};
+	*out = (struct elf_image){.relocatable = h.type == TYPE_DYN,
+	    .entry = h.entry,
+	    .align = PAGE_SIZE,
+	    .code_start = UINT64_MAX};
 	err_t err = elf_check_header(header, file_size, &out->phoff, &out->phnum);
 	/* A relocatable image is linked from 0 on and has the whole room to be moved into. */
 	uint64_t low = out->relocatable ? 0 : low_limit;

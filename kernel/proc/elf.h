@@ -15,7 +15,7 @@ enum {
 	ELF_HEADER_SIZE = 64,
 	ELF_PHDR_SIZE = 56,
 	ELF_MAX_PHDRS = PAGE_SIZE / ELF_PHDR_SIZE, /* one page of them, as on Linux */
-	ELF_MAX_INTERP = 4096, /* bytes of the interpreter's path, with the terminator */
+	ELF_MAX_INTERP = 4096,                     /* bytes of the interpreter's path, with the terminator */
 	ELF_MAX_SEGMENTS = ELF_MAX_PHDRS,
 };
 
@@ -31,12 +31,14 @@ struct elf_segment {
 };
 
 struct elf_image {
-	bool relocatable;  /* ET_DYN: may be loaded anywhere (static PIE) */
-	bool exec_stack;   /* PT_GNU_STACK asks for an executable stack */
-	uint64_t entry;    /* as linked; inside [low, high) unless there is an interpreter */
-	uint64_t interp_offset, interp_size; /* PT_INTERP: where the file has the path of the interpreter; size 0: none */
-	uint64_t code_start, code_end, data_start, data_end; /* what /proc tells: executable segments, and the last of the others */
-	uint64_t phoff;    /* program headers in the file */
+	bool relocatable; /* ET_DYN: may be loaded anywhere (static PIE) */
+	bool exec_stack;  /* PT_GNU_STACK asks for an executable stack */
+	uint64_t entry;   /* as linked; inside [low, high) unless there is an interpreter */
+	uint64_t interp_offset,
+	    interp_size; /* PT_INTERP: where the file has the path of the interpreter; size 0: none */
+	uint64_t code_start, code_end, data_start,
+	    data_end;   /* what /proc tells: executable segments, and the last of the others */
+	uint64_t phoff; /* program headers in the file */
 	unsigned phnum;
 	uint64_t phdr_vaddr; /* where a segment puts them, as linked; 0: nowhere */
 	uint64_t low, high;  /* pages that the segments span: [low, high), page aligned */

@@ -32,8 +32,10 @@ struct exec_strings {
 struct exec_args {
 	struct file *file; /* opened by vfs_open_exec, or NULL; an interpreter's, once scripts are followed */
 	char *path;        /* what the program is told that it is */
-	char *interp;      /* what scripts are told that they are: the path, or the interpreter before; NULL: the path */
-	bool unreachable;  /* the path leads through a descriptor that closes on exec: no script can be run by it */
+	char *
+	    interp; /* what scripts are told that they are: the path, or the interpreter before; NULL: the path */
+	bool
+	    unreachable; /* the path leads through a descriptor that closes on exec: no script can be run by it */
 	struct exec_strings args, env;
 	uint64_t limit;    /* bytes that path, strings and pointers may take together */
 	uint64_t pointers; /* bytes of the pointers */

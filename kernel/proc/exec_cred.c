@@ -17,8 +17,7 @@ static bool file_may_give_rights(const struct exec_load *l)
 {
 	const struct file *f = l->args->file;
 	bool bound = current_process() == l->process && current_user_thread()->no_new_privs;
-	return !bound &&
-	       !(load_relaxed(&f->mount->flags) & MOUNT_NOSUID);
+	return !bound && !(load_relaxed(&f->mount->flags) & MOUNT_NOSUID);
 }
 
 /* Somebody else can change the place that the program would look at. */

@@ -16,11 +16,11 @@ struct exec_load {
 	struct process *process;
 	const struct fs_context *context;
 	struct exec_args *args;
-	char head[SCRIPT_HEAD_SIZE]; /* of the file that is looked at */
+	char head[SCRIPT_HEAD_SIZE];      /* of the file that is looked at */
 	struct exec_file program, interp; /* interp.file NULL: none */
-	struct cred *cred; /* counted: what the program runs with */
-	bool new_cred;     /* it is not the one that the process has */
-	bool secure;       /* AT_SECURE: it has rights that its user has not */
+	struct cred *cred;                /* counted: what the program runs with */
+	bool new_cred;                    /* it is not the one that the process has */
+	bool secure;                      /* AT_SECURE: it has rights that its user has not */
 	uint32_t personality;
 	struct exec_place place;
 	struct vm_space *space;

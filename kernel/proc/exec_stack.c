@@ -17,6 +17,7 @@
 #include "lib/string.h"
 #include "proc/cred.h"
 #include "proc/exec_priv.h"
+#include "proc/vdso.h"
 #include "vm/copy.h"
 #include "vm/space.h"
 
@@ -44,10 +45,15 @@ enum aux_type { /* the ABI's */
 	AT_MINSIGSTKSZ = 51,
 };
 
-enum { RANDOM_SIZE = 16, CLOCK_TICKS = 100 };
+enum {
+	RANDOM_SIZE = 16,
+	CLOCK_TICKS = 100,
+	STACK_FIRST = 132 << 10 /* bytes of stack that are mapped from the start, at least */
+};
 
 /* Where things go. */
 struct stack_plan {
+	uaddr_t vdso; /* its ELF header */
 	uaddr_t path, env, args, platform, random, sp;
 };
 
@@ -81,6 +87,7 @@ static void aux_add_program(struct space_layout *layout, const struct exec_load 
 static void aux_build(struct space_layout *layout, const struct exec_load *l, const struct stack_plan *plan)
 {
 	const struct cred *c = l->cred;
+	aux_add(layout, AT_SYSINFO_EHDR, plan->vdso);
 	aux_add(layout, AT_MINSIGSTKSZ, user_min_signal_stack());
 	aux_add(layout, AT_HWCAP, user_hwcap());
 	aux_add(layout, AT_PAGESZ, PAGE_SIZE);
@@ -157,25 +164,20 @@ static void make_plan(const struct exec_load *l, struct stack_plan *plan)
 	plan->path = l->place.stack_top - sizeof(uint64_t) - (strlen(a->path) + 1);
 	plan->env = plan->path - a->env.used;
 	plan->args = plan->env - a->args.used;
-	plan->platform =
-	    ALIGN_DOWN(plan->args - l->place.sp_offset, 16ULL) - (strlen(user_platform()) + 1);
+	plan->platform = ALIGN_DOWN(plan->args - l->place.sp_offset, 16ULL) - (strlen(user_platform()) + 1);
 	plan->random = plan->platform - RANDOM_SIZE;
 	plan->sp = ALIGN_DOWN(plan->random - words * sizeof(uint64_t), 16ULL);
 }
 
+/* It grows by faults, as far as RLIMIT_STACK lets it at that time. */
 static err_t map_stack(struct exec_load *l, uaddr_t lowest)
 {
 	uaddr_t top = l->place.stack_top, where;
-	uaddr_t start = MIN(top - l->place.stack_size, ALIGN_DOWN(lowest, (uint64_t)PAGE_SIZE));
+	uaddr_t start = MIN(top - STACK_FIRST, ALIGN_DOWN(lowest, (uint64_t)PAGE_SIZE));
 	struct vm_map_args m = {.addr = start,
 	    .len = top - start,
 	    .prot = VM_READ | VM_WRITE | (l->program.elf.exec_stack ? VM_EXEC : 0),
-	    .flags = VM_MAP_FIXED | VM_MAP_NOREPLACE | VM_MAP_STACK};
-	err_t err = space_map(l->space, &m, &where);
-	if (err)
-		return err;
-	m = (struct vm_map_args){
-	    .addr = start - STACK_GUARD, .len = STACK_GUARD, .flags = VM_MAP_FIXED | VM_MAP_NOREPLACE};
+	    .flags = VM_MAP_FIXED | VM_MAP_NOREPLACE | VM_MAP_GROWSDOWN};
 	return space_map(l->space, &m, &where);
 }
 
@@ -201,6 +203,8 @@ err_t exec_build_stack(struct exec_load *l)
 	struct stack_plan plan;
 	make_plan(l, &plan);
 	err_t err = map_stack(l, plan.sp);
+	if (!err)
+		err = vdso_map(l->space, l->place.mmap_top, l->place.randomize, &plan.vdso);
 	if (!err)
 		err = write_strings(l, &plan);
 	if (err)

@@ -24,3 +24,12 @@ void process_rescue_group_locked(const struct process *p, const struct process *
 void tty_jobs_init(void);
 /* Hand a thread that is about to call thread_exit to the reaper, which joins and frees it. */
 void reaper_take(struct user_thread *ut);
+
+/* nproc.c: RLIMIT_NPROC. */
+/* One more task of p counts, if its user has less than `limit`: else -EAGAIN. */
+MUST_CHECK err_t nproc_add_locked(const struct process *p, uint64_t limit);
+void nproc_remove_locked(const struct process *p);
+/* How many tasks p's user may have, for p to make one more: no limit for the superuser and for the privileged. */
+uint64_t nproc_limit(struct process *p);
+/* The current process p has another real user id. Too many tasks then are an error of its next exec. */
+void nproc_move(struct process *p, uint32_t uid);

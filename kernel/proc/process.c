@@ -39,6 +39,7 @@ void proc_init(void)
 	signal_init();
 	tty_jobs_init();
 	reaper_init();
+	vm_set_limits(current_vm_limits);
 	timers_init();
 }
 
@@ -140,8 +141,15 @@ static err_t choose_pid_locked(uint32_t *out)
 
 static err_t join_tree(struct process *p, struct process *parent)
 {
+	uint64_t limit = nproc_limit(p);
+	p->real_uid = p->cred->uid;
 	spin_lock(&process_tree_lock);
-	err_t err = choose_pid_locked(&p->pid);
+	err_t err = nproc_add_locked(p, limit);
+	if (!err) {
+		err = choose_pid_locked(&p->pid);
+		if (err)
+			nproc_remove_locked(p);
+	}
 	if (!err) {
 		p->pgid = parent ? parent->pgid : p->pid;
 		p->sid = parent ? parent->sid : p->pid;
@@ -203,6 +211,7 @@ void process_leave_tree_locked(struct process *p)
 	p->parent = NULL;
 	p->state = PROCESS_FORGIVEN;
 	nprocesses--;
+	nproc_remove_locked(p);
 }
 
 void process_discard(struct process *p)
@@ -293,11 +302,14 @@ void user_thread_free(struct user_thread *ut)
 err_t user_thread_launch(struct user_thread *ut)
 {
 	struct process *p = ut->thread.process;
+	uint64_t limit = nproc_limit(p);
 	ut->thread.space = p->space;
 	ut->thread.mmu = &p->space->mmu;
 	spin_lock(&process_tree_lock);
-	bool exiting = p->exiting || p->exec_thread;
-	if (!exiting) {
+	err_t err = p->exiting || p->exec_thread ? -EINTR : 0;
+	if (!err && p->nthreads) /* the first is counted as the process */
+		err = nproc_add_locked(p, limit);
+	if (!err) {
 		list_push_back(&p->threads, &ut->link);
 		p->nthreads++;
 		if (p->signals.stop_signal || p->signals.pending.set & ~ut->signals.mask)
@@ -305,7 +317,7 @@ err_t user_thread_launch(struct user_thread *ut)
 		thread_start(&ut->thread); /* locked: who ends the threads finds only such as run */
 	}
 	spin_unlock(&process_tree_lock);
-	return exiting ? -EINTR : 0;
+	return err;
 }
 
 err_t process_become_single(struct process *p)

@@ -77,19 +77,23 @@ struct process {
 	uint32_t pid; /* (C) */
 	_Atomic uint32_t
 	    ppid; /* (A) written with (T): parent's pid, PID_INIT for an orphan, 0 for the first process */
-	uint32_t pgid, sid;          /* (T) process group, session */
-	struct tty *tty;             /* (T) controlling terminal, counted; NULL: none */
-	uint32_t tty_old_group;      /* (T) of a leader whose terminal was hung up: the group that was in front; 0: none */
-	bool has_exec;               /* (T) it runs a program of its own */
-	char name[THREAD_NAME_MAX];  /* (T) last part of the program's path */
-	struct list pid_link;        /* (T) in the table of pids */
-	struct process *parent;      /* (T) NULL: nobody waits for it */
-	struct list children;        /* (T) by sibling_link, alive and dead */
-	struct list pidfds;          /* (T) files that stand for it: pidfd.c */
-	struct list sibling_link;    /* (T) */
-	struct list threads;         /* (T) struct user_thread by link */
-	unsigned nthreads;           /* (T) */
-	enum process_state state;    /* (T) */
+	uint32_t pgid, sid; /* (T) process group, session */
+	struct tty *tty;    /* (T) controlling terminal, counted; NULL: none */
+	uint32_t
+	    tty_old_group; /* (T) of a leader whose terminal was hung up: the group that was in front; 0: none */
+	bool has_exec;     /* (T) it runs a program of its own */
+	char name[THREAD_NAME_MAX]; /* (T) last part of the program's path */
+	struct list pid_link;       /* (T) in the table of pids */
+	struct process *parent;     /* (T) NULL: nobody waits for it */
+	struct list children;       /* (T) by sibling_link, alive and dead */
+	struct list pidfds;         /* (T) files that stand for it: pidfd.c */
+	struct list sibling_link;   /* (T) */
+	struct list threads;        /* (T) struct user_thread by link */
+	unsigned nthreads;          /* (T) */
+	enum process_state state;   /* (T) */
+	uint32_t real_uid;          /* (T) of its credentials: whose tasks its threads are */
+	bool
+	    too_many; /* (T) its user had too many tasks when it became that user's: exec fails as long as that is so */
 	bool exiting;                /* (T) wait_status is decided */
 	int wait_status;             /* (T) as wait4 tells it */
 	struct usage usage;          /* (T) of threads that are gone */
@@ -111,7 +115,7 @@ struct process {
 	struct place *place;  /* (L) to change, (O) to read; counted; NULL once dead: shared by CLONE_FS */
 	struct cred *cred;    /* (L) counted, never NULL */
 	struct file *program; /* (L) what it runs, counted, denies writing; NULL: dead, or not known */
-	_Atomic uint32_t personality; /* (A) changed by its own threads: enum personality_bits */
+	_Atomic uint32_t personality;         /* (A) changed by its own threads: enum personality_bits */
 	struct rlimit64 limits[RLIMIT_COUNT]; /* (L) by enum rlimit_resource */
 	uint8_t
 	    exit_signal; /* (T) what its parent gets when it is dead; others than SIGNAL_CHLD hide it from plain waits */
@@ -172,7 +176,7 @@ MUST_CHECK err_t user_thread_create(struct process *p, const char *name, struct 
 struct user_thread *user_thread_find_locked(uint32_t tid);
 /* Free a thread that was never started, or that has exited and been joined. */
 void user_thread_free(struct user_thread *ut);
-/* Add ut to its process and start it. -EINTR: the process is exiting; ut is as it was. */
+/* Add ut to its process and start it. -EINTR: the process is exiting, -EAGAIN: RLIMIT_NPROC; ut is as it was. */
 MUST_CHECK err_t user_thread_launch(struct user_thread *ut);
 /* End all other threads of the current process and wait until they are gone; the current one takes over the id of the process. -EINTR: somebody else ends the process, or replaces
  * its program, at the same time. */
@@ -205,6 +209,15 @@ void process_validate(void);
 
 extern struct spinlock process_tree_lock; /* (T) */
 
+/* memory.c */
+struct vm_limits;
+/* Limits of the current process's memory; of locked pages there is none for the privileged. */
+void current_vm_limits(struct vm_limits *out);
+/* p's memory, with a reference; NULL once it is dead. */
+struct vm_space *process_space(struct process *p);
+/* May the current process look into p's memory and change it (PTRACE_MODE_ATTACH_REALCREDS)? */
+bool current_may_access(struct process *p);
+
 /* usage.c: up to now. */
 struct usage thread_usage(struct thread *t);
 /* Of all threads that p has or had. */
@@ -223,6 +236,9 @@ MUST_CHECK err_t process_spawn(struct process *parent, struct exec_args *args,
     err_t (*prepare)(struct process *p), struct process **out);
 /* Replace the current process's program; all or nothing. args->file is open, names of interpreters are walked as c says. On success *frame is the new program's start. */
 MUST_CHECK err_t process_exec(struct exec_args *args, const struct fs_context *c, struct trap_frame *frame);
+
+/* Does RLIMIT_NPROC, exceeded when p's user changed, keep p from running a program? -EAGAIN. */
+MUST_CHECK err_t nproc_check_exec(struct process *p);
 
 /* fork.c */
 /* What a new thread or process shares with the one that makes it, and how it starts. */

@@ -9,6 +9,14 @@
 #include "kern/mutex.h"
 #include "vm/region.h"
 
+/* What the memory of a process may come to, in pages (RLIMIT_*); UINT64_MAX: no limit. */
+struct vm_limits {
+	uint64_t all;    /* all regions */
+	uint64_t data;   /* private, writable, not growing down */
+	uint64_t locked; /* locked in memory */
+	uint64_t stack;  /* one region that grows down */
+};
+
 enum { AUX_WORDS = 2 * 24 }; /* of the auxiliary vector, at most */
 
 /* Where the parts of a program are, as /proc tells. */
@@ -20,26 +28,20 @@ struct space_layout {
 	uint64_t aux[AUX_WORDS];
 };
 
-/* What the memory of a process may come to, in pages (RLIMIT_*); UINT64_MAX: no limit. */
-struct vm_limits {
-	uint64_t all;    /* all regions */
-	uint64_t data;   /* private, writable, not growing down */
-	uint64_t locked; /* locked in memory */
-	uint64_t stack;  /* one region that grows down */
-};
-
 struct vm_space {
 	struct rwlock lock;        /* faults read, map operations write */
 	struct region_set regions; /* (S) */
 	uint64_t npages;           /* (S) pages of all regions */
-	uaddr_t mmap_top;         /* (S) regions without a place of their own go below it if there is room; 0: no bound. Set by exec, copied by fork */
 	unsigned lock_future;      /* (S) of REGION_LOCK_MASK: what new regions get */
-	struct list graves;        /* (S) regions that left the set while it was locked, to be freed without the lock */
-	_Atomic uint64_t serial;   /* (A) changes whenever a stack region is removed or changed */
+	struct list
+	    graves; /* (S) regions that left the set while it was locked, to be freed without the lock */
+	_Atomic uint64_t serial; /* (A) changes whenever a stack region is removed or changed */
 	struct mmu_context mmu;
-	struct refcount refs;      /* (A) */
-	struct mutex brk_lock;     /* processes that share the memory share its heap */
+	struct refcount refs;       /* (A) */
+	struct mutex brk_lock;      /* processes that share the memory share its heap */
 	struct space_layout layout; /* (C) set by exec before anybody else sees the space, copied by fork */
+	uaddr_t
+	    mmap_top; /* (C) likewise: mappings without an address of their own go below it if there is room; 0: the end of user space */
 	uaddr_t brk_start, brk;    /* brk_lock: heap of the brk call: [brk_start, brk) */
 	_Atomic uint32_t barriers; /* (A) membarrier commands that its processes registered for */
 };
@@ -53,7 +55,7 @@ enum vm_map_flags {
 	VM_MAP_STACK = 1 << 3,
 	VM_MAP_PURGEABLE =
 	    1 << 4, /* anonymous memory that may be made volatile: always a region and object of its own */
-	VM_MAP_POPULATE = 1 << 5, /* fault it in at once (best effort) */
+	VM_MAP_POPULATE = 1 << 5,  /* fault it in at once (best effort) */
 	VM_MAP_GROWSDOWN = 1 << 6, /* anonymous private memory that a fault below it extends */
 	VM_MAP_LOCKED = 1 << 7,    /* its pages stay in memory; they are faulted in at once (best effort) */
 	VM_MAP_DONTDUMP = 1 << 8,
@@ -131,13 +133,18 @@ bool space_view(struct vm_space *s, uaddr_t addr, struct region_view *out);
 void region_view_end(struct region_view *v);
 
 /* --- space_move.c --- */
-enum vm_remap_flags { VM_REMAP_MAYMOVE = 1, VM_REMAP_FIXED = 2, VM_REMAP_DONTUNMAP = 4 }; /* the numbers of Linux's MREMAP_* */
+enum vm_remap_flags {
+	VM_REMAP_MAYMOVE = 1,
+	VM_REMAP_FIXED = 2,
+	VM_REMAP_DONTUNMAP = 4
+}; /* the numbers of Linux's MREMAP_* */
 struct vm_remap_args {
 	uaddr_t addr;              /* page aligned, like all of these */
 	uint64_t old_len, new_len; /* old_len 0: another window on the same shared memory */
-	unsigned flags;            /* enum vm_remap_flags; FIXED and DONTUNMAP come with MAYMOVE, DONTUNMAP with equal lengths */
-	uaddr_t new_addr;          /* with FIXED: replaces what is there; with DONTUNMAP alone: a hint */
-	uaddr_t floor;             /* where a new place is looked for: at or above */
+	unsigned
+	    flags; /* enum vm_remap_flags; FIXED and DONTUNMAP come with MAYMOVE, DONTUNMAP with equal lengths */
+	uaddr_t new_addr; /* with FIXED: replaces what is there; with DONTUNMAP alone: a hint */
+	uaddr_t floor;    /* where a new place is looked for: at or above */
 	const struct vm_limits *limits;
 };
 /* mremap: change the length of a window and perhaps its place; its pages go with it. *out gets the address. -EFAULT (nothing there, more than one region, device memory grown), -EINVAL, -ENOMEM,
@@ -147,9 +154,11 @@ MUST_CHECK err_t space_remap(struct vm_space *s, const struct vm_remap_args *arg
 /* --- space_lock.c --- */
 /* Lock [addr, addr + len) in memory (flags: of REGION_LOCK_MASK) or unlock it (0). What comes before a hole is done; then -ENOMEM. -ENOMEM also if more than `limit` pages would be locked. Pages
  * are not brought in: see space_populate. */
-MUST_CHECK err_t space_lock_range(struct vm_space *s, uaddr_t addr, uint64_t len, unsigned flags, uint64_t limit);
+MUST_CHECK err_t space_lock_range(
+    struct vm_space *s, uaddr_t addr, uint64_t len, unsigned flags, uint64_t limit);
 /* The same for all regions (`now`), and for what is mapped later (`future`: flags of REGION_LOCK_MASK). -ENOMEM: more than `limit` pages. */
-MUST_CHECK err_t space_lock_all(struct vm_space *s, bool now, unsigned flags, unsigned future, uint64_t limit);
+MUST_CHECK err_t space_lock_all(
+    struct vm_space *s, bool now, unsigned flags, unsigned future, uint64_t limit);
 uint64_t space_locked_pages(struct vm_space *s);
 /* Bring [start, end) in. BY_RIGHTS: for writing what is private and writable, else for reading; locked on fault: not at all. -ENOMEM: a hole; else as vm_fault. */
 enum populate_mode { POPULATE_BY_RIGHTS, POPULATE_READ, POPULATE_WRITE };

@@ -33,8 +33,8 @@ static void check_image(const struct elf_image *im, uint64_t file_size)
 		last = MAX(last, ALIGN_UP(s->vaddr + s->memsz, (uint64_t)PAGE_SIZE));
 	}
 	check(im->low == first && im->high == last && last <= ALIGN_UP(high, (uint64_t)PAGE_SIZE));
-	check(im->interp_size ? im->interp_size >= 2 && im->interp_size <= ELF_MAX_INTERP :
-				elf_entry_is_inside(im));
+	check(im->interp_size ? im->interp_size >= 2 && im->interp_size <= ELF_MAX_INTERP
+			      : elf_entry_is_inside(im));
 	if (im->phdr_vaddr)
 		check(im->phdr_vaddr >= im->low && im->phdr_vaddr + im->phnum * ELF_PHDR_SIZE <= im->high);
 }

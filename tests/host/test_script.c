@@ -79,7 +79,8 @@ static void test_long_lines(void **state)
 	assert_int_equal(parse_long(253, " argument\n", &got, head), 0); /* the argument is cut off */
 	assert_int_equal(strlen(got.interp), 253);
 	assert_null(got.arg);
-	assert_int_equal(parse_long(250, " abcdef\n", &got, head), 0); /* cut to what fits, but for the last byte */
+	assert_int_equal(
+	    parse_long(250, " abcdef\n", &got, head), 0); /* cut to what fits, but for the last byte */
 	assert_string_equal(got.arg, "ab");
 	memset(head, ' ', sizeof(head));
 	memcpy(head, "#!", 2);
