@@ -134,12 +134,14 @@ build/run.cpio: build/run/init
 	$Qcd build/run && mkdir -p dev newroot && printf '%s\n' dev init newroot | cpio --quiet -o -H newc -R 0:0 --reproducible > ../run.cpio
 
 # Running -------------------------------------------------------------------------------------------------------------------
-.PHONY: run machine debug iso
+.PHONY: run boot machine debug iso
 ARGS ?= init=/bin/ubench
 QEMU_ARGS := $(if $(MACHINE),--machine $(MACHINE)) $(if $(CPUS),--cpus $(CPUS)) $(if $(MEM),--mem $(MEM)) $(if $(ARGS),--append '$(ARGS)')
 machine: build/quire.elf build/run.cpio build/deps/run
 run: machine build/deps/image
 	$Q./quire shell $(if $(CPUS),--cpus $(CPUS)) $(if $(MEM),--memory $(MEM))
+boot: $(B)/quire.elf build/initrd.cpio build/deps/run
+	$Qpython3 tools/qemu.py run --kernel $< --initrd build/initrd.cpio $(QEMU_ARGS)
 .PHONY: image image-full
 image: build/deps/image
 	$Qtools/mkroot.py base
@@ -242,6 +244,7 @@ help:
 #: make run        a shell in a small machine, on this terminal: installs and makes what is missing   CPUS=n MEM=size
 #: make machine    what ./quire needs: the kernel and the first program
 #: make image      the base root file system, of Debian's packages;  make image-full: with every program that the tests run
+#: make boot       the kernel with the archive of tests, log on this terminal   MACHINE=q35|microvm CPUS=n MEM=size ARGS='key=value ...'
 #: make debug      boot it and wait for gdb
 #: make iso        build/quire.iso, for BIOS and UEFI
 #: make test       everything; ends with "N passed, N failed"
