@@ -138,7 +138,7 @@ HCFLAGS := -std=gnu11 $(WARN) -Wno-missing-prototypes -g -D_GNU_SOURCE -DCONFIG_
 	$(if $(filter plain,$(SAN)),,-DCONFIG_DEBUG) -Ikernel -Ikernel/arch/host/include -Itests/host -Itests/model \
 	-fno-omit-frame-pointer $(HSAN_$(SAN))
 HSRC := $(filter-out kernel/lib/string.c,$(wildcard kernel/lib/*.c kernel/mm/*.c kernel/vm/*.c)) kernel/kern/spinlock.c \
-	$(wildcard kernel/object/*.c $(addprefix kernel/fs/,uio.c vnode*.c dentry*.c namei*.c mount*.c file*.c pipe*.c tmpfs*.c devfs*.c ext2/*.c)) \
+	$(wildcard kernel/object/*.c $(addprefix kernel/fs/,uio.c vnode*.c dentry*.c namei*.c mount*.c file*.c pipe*.c tmpfs*.c devfs*.c bdev.c block_io.c ext2/*.c)) kernel/dev/block.c \
 	$(wildcard kernel/arch/host/*.c tests/model/*.c)
 HOBJ   := $(HSRC:%=$(H)/%.o)
 HTESTS := $(patsubst tests/host/%.c,$(H)/%,$(wildcard tests/host/test_*.c)) \

@@ -224,14 +224,25 @@ static err_t check_seals(const struct vnode *v, uint64_t end)
 	return (seals & SEAL_GROW) && end > v->size ? -EPERM : 0;
 }
 
-/* Make room for [pos, pos + n): blocks, then pages of the object. */
-static err_t prepare_write(struct vnode *v, uint64_t pos, size_t n)
+/* Room that was had behind the end of the file is not needed. */
+static err_t trim(struct vnode *v)
+{
+	err_t err = object_resize(v->pages, pages_of(v->size));
+	return !err && v->ops->reserve ? v->ops->truncate(v, v->size) : err;
+}
+
+/* Make room for [pos, pos + *n), or for a part of it: blocks, then pages of the object. */
+static err_t prepare_write(struct vnode *v, uint64_t pos, size_t *n)
 {
 	err_t err = v->ops->reserve ? v->ops->reserve(v, pos, n) : 0;
-	if (!err && pos > v->size)
+	if (err)
+		return err;
+	if (pos > v->size)
 		err = zero_tail(v, v->size);
-	if (!err && pos + n > v->size)
-		err = object_resize(v->pages, pages_of(pos + n));
+	if (!err && pos + *n > v->size)
+		err = object_resize(v->pages, pages_of(pos + *n));
+	if (err && pos + *n > v->size)
+		(void)trim(v); /* the first error is the one to tell */
 	return err;
 }
 
@@ -271,7 +282,7 @@ static err_t write_locked(struct file *f, struct uio *u, uint64_t *pos)
 	if (!err && !u->keep_suid)
 		err = vnode_drop_suid_locked(v);
 	if (!err)
-		err = prepare_write(v, *pos, n);
+		err = prepare_write(v, *pos, &n);
 	if (err)
 		return err;
 	uint64_t start = *pos;
@@ -282,8 +293,8 @@ static err_t write_locked(struct file *f, struct uio *u, uint64_t *pos)
 		if (v->ops->written)
 			v->ops->written(v);
 	}
-	if (*pos < start + n) { /* it stopped early: no pages beyond the end */
-		err_t cut = object_resize(v->pages, pages_of(v->size));
+	if (*pos < start + n && start + n > v->size) { /* it stopped early: no pages beyond the end */
+		err_t cut = trim(v);
 		err = err ? err : cut;
 	}
 	return err;

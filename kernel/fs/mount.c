@@ -12,6 +12,7 @@
  * mount_lock (a spinlock, before dentry_lock) guards the tree; mounts_mutex makes mounting and unmounting one at a time.
  */
 #include "fs/mount.h"
+#include "fs/bdev.h"
 #include "kern/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
@@ -145,7 +146,7 @@ static err_t sync_vnode(struct vnode *v, void *arg)
 	if (v->fs->read_only)
 		return 0;
 	err_t err = vnode_writeback(v, 0, UINT64_MAX);
-	if (!err && v->ops->sync)
+	if (!err && v->ops->sync && !v->fs->ops->sync) /* else all of it at once, afterwards */
 		err = v->ops->sync(v, false);
 	*first = *first ? *first : err;
 	return 0; /* one bad file does not keep the others from the disk */
@@ -171,7 +172,8 @@ err_t vfs_sync_all(void)
 {
 	err_t first = 0;
 	mount_for_each(sync_mount, &first);
-	return first;
+	err_t err = bdev_sync_all();
+	return first ? first : err;
 }
 
 /* --- mounts --- */

@@ -29,6 +29,12 @@ static struct list *buckets;
 static uint64_t nbuckets; /* a power of two */
 
 nsec_t (*fs_wall_clock)(void);
+bool (*fs_current_user)(uint32_t uid, uint32_t gid);
+
+bool fs_current_is(uint32_t uid, uint32_t gid)
+{
+	return !fs_current_user || fs_current_user(uid, gid);
+}
 
 void fs_now(struct timespec64 *out)
 {

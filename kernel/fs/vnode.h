@@ -143,9 +143,10 @@ struct vnode_ops {
 	/* Set the size (v->lock held for writing): free or account blocks and make it known on the disk; v->size is `size` already. The page cache beyond is cut by the caller before a
 	 * shrink frees blocks. */
 	err_t (*truncate)(struct vnode *v, uint64_t size);
-	/* Before pages of [pos, pos + len) are written by write(2), v->lock held for writing: have room for them (-ENOSPC, -EDQUOT, -EFBIG). NULL: nothing to do. The size is changed by the
-	 * caller afterwards, and told by `written`. */
-	err_t (*reserve)(struct vnode *v, uint64_t pos, uint64_t len);
+	/* Before pages of [pos, pos + *len) are written by write(2), v->lock held for writing: have room for them. If there is room for a part only, *len becomes that part's; if for nothing, an
+	 * error (-ENOSPC, -EDQUOT, -EFBIG). NULL: nothing to do. The size is changed by the caller afterwards, and told by `written`; if less is written than there is room for behind the end of the file,
+	 * `truncate` is called with the size. */
+	err_t (*reserve)(struct vnode *v, uint64_t pos, uint64_t *len);
 	/* Size and times of v changed by write(2); v->lock held for writing. NULL: nothing to do. */
 	void (*written)(struct vnode *v);
 	/* fallocate; NULL: -EOPNOTSUPP. */
@@ -249,6 +250,11 @@ err_t vnode_writeback(struct vnode *v, pgidx_t first, pgidx_t end);
 /* The time of day, for time stamps. */
 void fs_now(struct timespec64 *out);
 extern nsec_t (*fs_wall_clock)(void); /* set once at boot: nanoseconds since 1970; NULL: since boot */
+
+/* Is the current thread's user the superuser, or uid, or in group gid? Those may take the last blocks of a disk. */
+bool fs_current_is(uint32_t uid, uint32_t gid);
+extern bool (*fs_current_user)(
+    uint32_t uid, uint32_t gid); /* set once at boot: the answer; NULL: all work is the kernel's */
 
 /* Attributes that are read without the lock where an old value does no harm (permission checks, relatime). */
 static inline uint32_t vnode_mode(const struct vnode *v)

@@ -9,7 +9,9 @@
 #include "dev/rtc.h"
 #include "fs/console_file.h"
 #include "fs/cpio.h"
+#include "fs/bdev.h"
 #include "fs/devfs.h"
+#include "fs/ext2/ext2.h"
 #include "fs/mount.h"
 #include "fs/tmpfs.h"
 #include "kern/log.h"
@@ -156,6 +158,8 @@ void root_init(void)
 	tmpfs_init();
 	must(devfs_init(), "devices");
 	must(console_file_init(), "the console");
+	must(bdev_init(), "disks");
+	fs_register(&ext2_fs_ops);
 	must(mount_root("rootfs", &tmpfs_ops, 0, "mode=755"), "the root");
 	context_get(&c);
 	unpack_archive(&c);
@@ -185,6 +189,7 @@ unsigned root_shutdown(void)
 {
 	unsigned busy = vfs_shutdown();
 	devfs_fini();
+	bdev_fini();
 	tmpfs_fini();
 	return busy;
 }

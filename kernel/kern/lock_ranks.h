@@ -18,8 +18,9 @@ enum lock_rank {
 	RANK_PROC = 6,    /* process tree */
 	RANK_SPACE = 8,   /* space.lock */
 	RANK_SPACE_2 = 9, /* the child's space during fork */
-	RANK_FS = 10,     /* maps and bitmaps of a file system: reads that a page fault starts take it */
-	RANK_BLOCK = 12,  /* cache of a file system's metadata blocks */
+	RANK_FS = 10,     /* what a file system knows of a directory; the cache of a disk */
+	RANK_FS_MAP = 11, /* map of one file: write-back and reads that a page fault starts take it */
+	RANK_BLOCK = 12,  /* bitmaps, counters and inodes of a file system */
 
 	/* --- spinlocks --- */
 	RANK_SPIN_FIRST = 16,
