@@ -9,6 +9,7 @@
 #include "arch/clock.h"
 #include "arch/cpu.h"
 #include "kern/log.h"
+#include "kern/wall.h"
 #include "lib/string.h"
 
 enum {
@@ -23,10 +24,6 @@ enum {
 	TRIES = 10000,
 	CENTURY = 2000, /* the register for it is at no fixed place */
 };
-#define NSEC_PER_SEC 1000000000ULL
-
-static nsec_t boot_time; /* constant after boot */
-
 struct rtc_time {
 	uint8_t second, minute, hour, day, month, year;
 };
@@ -98,11 +95,6 @@ void rtc_init(void)
 		log_warn("rtc", "no clock: the time of day starts at 1970-01-01");
 		return;
 	}
-	boot_time = (nsec_t)seconds * NSEC_PER_SEC - clock_now();
+	wall_set_offset((nsec_t)seconds * NSEC_PER_SEC - clock_now());
 	log_info("rtc", "booted at %lld s since 1970", (long long)seconds);
-}
-
-nsec_t rtc_boot_time(void)
-{
-	return boot_time;
 }

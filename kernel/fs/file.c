@@ -28,6 +28,19 @@ static void file_no_descriptors(struct kobject *o)
 		(void)f->ops->flush(f);
 }
 
+void file_make_anonymous(struct file *f)
+{
+	struct vnode *v = f->vnode;
+	struct dentry *d = f->dentry;
+	struct mount *m = f->mount;
+	f->vnode = NULL;
+	f->dentry = NULL;
+	f->mount = NULL;
+	vnode_put(v);
+	dentry_put(d);
+	mount_put(m);
+}
+
 static void file_destroy(struct kobject *o)
 {
 	struct file *f = container_of(o, struct file, object);
@@ -86,6 +99,13 @@ void file_for_each(void (*fn)(struct file *f, void *arg), void *arg)
 	list_for_each (it, &files)
 		fn(list_entry(it, struct file, link), arg);
 	spin_unlock(&files_lock);
+}
+
+uint64_t file_signals(struct file *f)
+{
+	if (f->ops->refresh)
+		f->ops->refresh(f);
+	return kobject_signals(&f->object);
 }
 
 uint32_t file_rights(unsigned flags)

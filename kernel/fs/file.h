@@ -53,6 +53,10 @@ struct file_ops {
 	err_t (*flush)(struct file *f);
 	/* The last reference is gone. */
 	void (*release)(struct file *f);
+	/* Open the same object once more: f, made anonymous, becomes another file on what `from` is open on, by f's flags (/proc/PID/fd of a pipe). NULL: -ENXIO. */
+	err_t (*reopen)(struct file *from, struct file *f);
+	/* Bring the object signals up to date, poll is about to look at them. May sleep. NULL: they are always. */
+	void (*refresh)(struct file *f);
 	/* fcntl commands of the type (F_GETPIPE_SZ, F_ADD_SEALS ...). NULL: -EINVAL (-EBADF for pipe sizes of what is no pipe). */
 	int64_t (*control)(struct file *f, int command, uint64_t arg, bool privileged);
 };
@@ -70,12 +74,21 @@ struct file {
 	_Atomic uint64_t
 	    write_error_seen; /* (A) which write-back errors were reported by this file already */
 	struct list link;     /* (F) all files: recount, remount read-only, statistics */
+	_Atomic uint64_t owner;       /* (A) F_SETOWN: type << 32 | number, as its caller packs them */
+	_Atomic uint8_t owner_signal; /* (A) F_SETSIG */
 	uint64_t anon_ino;    /* (C) of an anonymous file: what stat tells */
 	uint32_t anon_mode;   /* (C) */
 	const char
 	    *kind; /* (C) of an anonymous file, for its name in /proc: "pipe", "anon_inode:[eventfd]", ... */
 };
 
+/* f, which is being opened, has no name any more: its mount, dentry and vnode are let go. May sleep. */
+void file_make_anonymous(struct file *f);
+/* Where the file is among the names, with references. One that is anonymous gets a place of its own, in no directory, for as long as it is used: what /proc/PID/fd leads to. -ENOMEM. May sleep. */
+MUST_CHECK err_t file_get_path(struct file *f, struct path *out);
+/* Once at boot, after tmpfs_init; at shutdown. */
+void file_anon_init(void);
+void file_anon_fini(void);
 /* An open file on these ops; takes no references. -ENOMEM. */
 MUST_CHECK err_t file_create(const struct file_ops *ops, unsigned flags, struct file **out);
 static inline struct file *file_of(struct kobject *o)
@@ -113,6 +126,8 @@ static inline bool file_is_nonblock(const struct file *f, const struct uio *u)
 {
 	return (load_relaxed(&f->flags) & FILE_NONBLOCK) || (u && u->nonblock);
 }
+/* Object signals of f, as poll wants them: up to date. May sleep. */
+uint64_t file_signals(struct file *f);
 /* What a descriptor of a file opened with these flags may do. */
 uint32_t file_rights(unsigned flags);
 

@@ -161,10 +161,8 @@ static err_t bind(struct opener *o, struct file *f)
 			fetch_or_acq_rel(&f->flags, FILE_WRITER);
 	}
 	if (!err)
-		err = bind_type(f);
-	if (!err && v->ops->open)
-		err = v->ops->open(v, f);
-	return err ? err : cut(o, v);
+		err = v->ops->open ? v->ops->open(v, f) : bind_type(f);
+	return err || f->ops != &regular_file_ops ? err : cut(o, v);
 }
 
 /* Make the file; the references of o->path are the caller's still. */

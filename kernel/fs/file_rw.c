@@ -357,9 +357,7 @@ static int64_t regular_seek(struct file *f, int64_t offset, int whence)
 		int64_t from = whence == FILE_SEEK_CUR   ? (int64_t)f->pos
 			       : whence == FILE_SEEK_END ? (int64_t)v->size
 							 : 0;
-		if (__builtin_add_overflow(from, offset, &pos))
-			pos = offset > 0 ? -EOVERFLOW : -EINVAL;
-		else if (pos < 0)
+		if (__builtin_add_overflow(from, offset, &pos) || pos < 0 || (uint64_t)pos > v->fs->max_size)
 			pos = -EINVAL;
 	}
 	rwlock_read_unlock(&v->lock);

@@ -36,6 +36,7 @@ void vfs_init(nsec_t (*wall_clock)(void))
 	mutex_init(&mounts_mutex, "mounts", RANK_MOUNTS);
 	vnode_init_cache();
 	dentry_init_cache();
+	kobject_start();
 	file_init_cache();
 	pipe_init();
 	vm_set_shrinker(dentry_shrink);
@@ -412,11 +413,13 @@ static err_t attach(struct mount *m, const struct path *p)
 static err_t mount_new(
     const struct path *p, const char *source, const char *type, unsigned flags, const char *options)
 {
-	const struct fs_ops *ops = fs_find_type(type);
+	const struct fs_ops *ops = type ? fs_find_type(type) : NULL;
 	struct mount *m;
 	if (!ops)
-		return -ENODEV;
-	err_t err = create_with_fs(ops, source, options, flags, &m);
+		return type ? -ENODEV : -EINVAL;
+	if (ops->needs_device && !source)
+		return -EINVAL;
+	err_t err = create_with_fs(ops, source ? source : "none", options, flags, &m);
 	if (err)
 		return err;
 	err = attach(m, p);
@@ -429,7 +432,7 @@ static err_t mount_bind(const struct fs_context *c, const char *source, const st
 {
 	struct path from;
 	struct mount *m;
-	err_t err = vfs_lookup(c, NULL, source, 0, &from);
+	err_t err = source && *source ? vfs_lookup(c, NULL, source, 0, &from) : -EINVAL;
 	if (err)
 		return err;
 	fs_hold(from.mount->fs);
@@ -493,7 +496,7 @@ static bool is_below_locked(const struct mount *m, const struct mount *above)
 static err_t mount_move(const struct fs_context *c, const char *source, const struct path *p)
 {
 	struct path from, old = {NULL, NULL};
-	err_t err = vfs_lookup(c, NULL, source, 0, &from);
+	err_t err = source && *source ? vfs_lookup(c, NULL, source, 0, &from) : -EINVAL;
 	if (err)
 		return err;
 	err = from.dentry != from.mount->root ? -EINVAL : check_point(p, from.dentry);
@@ -521,6 +524,10 @@ err_t vfs_mount(const struct fs_context *c, const char *source, const char *targ
 	err_t err = vfs_lookup(c, NULL, target, 0, &p);
 	if (err)
 		return err;
+	if (c->cred.uid != 0) {
+		path_put(&p);
+		return -EPERM;
+	}
 	mutex_lock(&mounts_mutex);
 	mount_cross_down(&p); /* somebody may have been faster */
 	if (flags & MOUNT_REMOUNT) {
@@ -604,7 +611,9 @@ err_t vfs_umount(const struct fs_context *c, const char *target, unsigned flags)
 		return err;
 	mutex_lock(&mounts_mutex);
 	struct mount *m = p.mount;
-	if (p.dentry != m->root || !m->attached || !m->parent) {
+	if (c->cred.uid != 0) {
+		err = -EPERM;
+	} else if (p.dentry != m->root || !m->attached || !m->parent) {
 		err = p.dentry == m->root && m->attached ? -EBUSY : -EINVAL; /* the root stays */
 	} else if (flags & UMOUNT_DETACH) {
 		detach_tree(m);

@@ -72,7 +72,7 @@ MUST_CHECK err_t mount_create_internal(
 /* The root directory of the first mount, with references. */
 void mount_get_root(struct path *out);
 
-/* mount(2): a new file system, MS_BIND (with MS_REC), MS_REMOUNT, MS_MOVE. -EPERM is the caller's. Errors as Linux: -ENODEV, -ENOTDIR, -EBUSY, -EINVAL, -ELOOP ... */
+/* mount(2): a new file system, MS_BIND (with MS_REC), MS_REMOUNT, MS_MOVE. source and type may be NULL. -EPERM: uid is not 0. Errors as Linux: -ENODEV, -ENOTDIR, -EBUSY, -EINVAL, -ELOOP ... */
 MUST_CHECK err_t vfs_mount(const struct fs_context *c, const char *source, const char *target,
     const char *type, unsigned flags, const char *options);
 /* umount2(2). -EBUSY exactly when something is in use below it; -EINVAL: not a mount point. */

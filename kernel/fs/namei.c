@@ -32,7 +32,7 @@ void path_put(const struct path *p)
 
 /* --- permissions --- */
 
-bool cred_in_group(const struct fs_cred *cred, uint32_t gid)
+bool fs_cred_in_group(const struct fs_cred *cred, uint32_t gid)
 {
 	bool in = cred->gid == gid;
 	for (unsigned i = 0; !in && i < cred->ngroups; i++)
@@ -47,7 +47,7 @@ err_t vnode_permission(const struct fs_cred *cred, const struct vnode *v, unsign
 		return (mask & MAY_EXEC) && (mode & MODE_TYPE) != MODE_DIR && !(mode & 0111) ? -EACCES : 0;
 	if (__atomic_load_n(&v->uid, __ATOMIC_RELAXED) == cred->uid)
 		mode >>= 6;
-	else if (cred_in_group(cred, __atomic_load_n(&v->gid, __ATOMIC_RELAXED)))
+	else if (fs_cred_in_group(cred, __atomic_load_n(&v->gid, __ATOMIC_RELAXED)))
 		mode >>= 3;
 	return mask & ~mode & 7 ? -EACCES : 0;
 }
@@ -70,7 +70,7 @@ void init_attributes(const struct fs_context *c, const struct vnode *dir, uint32
 		if (type == MODE_DIR)
 			mode |= 02000;
 		else if ((mode & 02010) == 02010 && !cred_is_root(&c->cred) &&
-			 !cred_in_group(&c->cred, dir->gid))
+			 !fs_cred_in_group(&c->cred, dir->gid))
 			mode &= ~02000u;
 	}
 	a->mode = mode;

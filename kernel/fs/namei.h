@@ -52,7 +52,10 @@ MUST_CHECK err_t vfs_open_path(
     const struct fs_context *c, const struct path *p, unsigned flags, struct file **out);
 MUST_CHECK err_t vfs_mkdir(
     const struct fs_context *c, const struct path *base, const char *name, uint32_t mode);
-/* mode with type: regular, fifo, socket; devices only for uid 0 (-EPERM); directories -EPERM. *out (or NULL): what was made, with references, for bind(2). */
+/* May a file of this type be asked for? No type becomes MODE_REG. -EPERM (directories), -EINVAL. */
+MUST_CHECK err_t vfs_check_mknod(uint32_t *mode);
+/* mode with type: regular, fifo, socket; devices only for uid 0 (-EPERM), but for whiteouts (MODE_CHAR, 0); directories -EPERM. *out (or NULL): what was made, with references, for
+ * bind(2). */
 MUST_CHECK err_t vfs_mknod(const struct fs_context *c, const struct path *base, const char *name,
     uint32_t mode, uint64_t rdev, struct path *out);
 MUST_CHECK err_t vfs_symlink(
@@ -63,6 +66,8 @@ MUST_CHECK err_t vfs_link(const struct fs_context *c, const struct path *from_ba
 MUST_CHECK err_t vfs_unlink(const struct fs_context *c, const struct path *base, const char *name);
 MUST_CHECK err_t vfs_rmdir(const struct fs_context *c, const struct path *base, const char *name);
 enum rename_flags { RENAME_NOREPLACE = 1, RENAME_EXCHANGE = 2, RENAME_WHITEOUT = 4 };
+/* -EINVAL: flags that are not known, or exclude each other. RENAME_WHITEOUT needs a file system that can, and none can. */
+MUST_CHECK err_t vfs_check_rename(unsigned flags);
 MUST_CHECK err_t vfs_rename(const struct fs_context *c, const struct path *from_base, const char *from,
     const struct path *to_base, const char *to, unsigned flags);
 /* readlink(2): bytes put into buf, not terminated. WALK_EMPTY: the link is the base itself. -EINVAL: no link. */
@@ -89,14 +94,15 @@ enum { OWNER_KEEP = UINT32_MAX };
 MUST_CHECK err_t vfs_chmod(const struct fs_context *c, const struct path *p, uint32_t mode);
 /* OWNER_KEEP: as it is. */
 MUST_CHECK err_t vfs_chown(const struct fs_context *c, const struct path *p, uint32_t uid, uint32_t gid);
-enum time_choice { TIME_OMIT, TIME_NOW, TIME_SET };
+enum time_choice { TIME_OMIT, TIME_NOW, TIME_SET, TIME_INVALID };
 struct time_change {
 	enum time_choice choice;
 	struct timespec64 at; /* with TIME_SET */
 };
+/* -EINVAL: a time is TIME_INVALID. */
 MUST_CHECK err_t vfs_utimens(const struct fs_context *c, const struct path *p,
     const struct time_change *atime, const struct time_change *mtime);
-/* truncate(2); limit: RLIMIT_FSIZE. */
+/* truncate(2); limit: RLIMIT_FSIZE (-EFBIG). */
 MUST_CHECK err_t vfs_truncate(const struct fs_context *c, const struct path *p, int64_t size, uint64_t limit);
 MUST_CHECK err_t vfs_statfs(const struct path *p, struct fs_stats *out);
 /* May the process enter it (chdir, chroot)? -ENOTDIR, -EACCES. */

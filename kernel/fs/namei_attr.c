@@ -127,7 +127,7 @@ err_t vfs_chmod(const struct fs_context *c, const struct path *p, uint32_t mode)
 	rwlock_write(&v->lock);
 	if (!cred_is_root(&c->cred) && v->uid != c->cred.uid)
 		err = -EPERM;
-	if (!cred_is_root(&c->cred) && !cred_in_group(&c->cred, v->gid))
+	if (!cred_is_root(&c->cred) && !fs_cred_in_group(&c->cred, v->gid))
 		a.mode &= ~02000u;
 	if (!err)
 		err = apply_locked(v, &a);
@@ -156,7 +156,7 @@ static bool may_chown(const struct fs_cred *cred, const struct vnode *v, uint32_
 		return true;
 	if (uid != OWNER_KEEP && (v->uid != cred->uid || uid != v->uid))
 		return false;
-	return gid == OWNER_KEEP || (v->uid == cred->uid && (gid == v->gid || cred_in_group(cred, gid)));
+	return gid == OWNER_KEEP || (v->uid == cred->uid && (gid == v->gid || fs_cred_in_group(cred, gid)));
 }
 
 err_t vfs_chown(const struct fs_context *c, const struct path *p, uint32_t uid, uint32_t gid)
@@ -201,6 +201,8 @@ err_t vfs_utimens(const struct fs_context *c, const struct path *p, const struct
 {
 	struct vnode *v = path_vnode(p);
 	struct attr a = {.mask = ATTR_CTIME};
+	if (atime->choice == TIME_INVALID || mtime->choice == TIME_INVALID)
+		return -EINVAL;
 	if (atime->choice == TIME_OMIT && mtime->choice == TIME_OMIT)
 		return 0;
 	err_t err = mount_want_write(p->mount);

@@ -87,8 +87,7 @@ err_t vfs_mkdir(const struct fs_context *c, const struct path *base, const char 
 	return err;
 }
 
-/* Normalise the type of a mknod; devices need privilege, but only where the rest is fine. */
-static err_t check_mknod_type(uint32_t *mode)
+err_t vfs_check_mknod(uint32_t *mode)
 {
 	switch (*mode & MODE_TYPE) {
 	case 0:
@@ -111,15 +110,16 @@ err_t vfs_mknod(const struct fs_context *c, const struct path *base, const char 
     uint64_t rdev, struct path *out)
 {
 	struct maker m;
-	err_t err = check_mknod_type(&mode);
+	err_t err = vfs_check_mknod(&mode);
 	if (err)
 		return err;
 	bool device = (mode & MODE_TYPE) == MODE_CHAR || (mode & MODE_TYPE) == MODE_BLOCK;
 	err = make_begin(&m, c, base, name, false);
 	if (err)
 		return err;
-	err = device && !cred_is_root(&c->cred)
-		  ? -EPERM
+	bool whiteout = rdev == 0 && (mode & MODE_TYPE) == MODE_CHAR;
+	err = device && !whiteout && !cred_is_root(&c->cred)
+		  ? -EPERM /* only where the rest is fine */
 		  : make_node(&m, mode & (MODE_TYPE | 07777), device ? rdev : 0, NULL);
 	if (!err && out) {
 		*out = (struct path){m.w.at.mount, m.dentry};
@@ -177,8 +177,6 @@ err_t vfs_link(const struct fs_context *c, const struct path *from_base, const c
 {
 	struct path source;
 	struct maker m;
-	if ((from_flags & WALK_EMPTY) && !*from && !cred_is_root(&c->cred))
-		return -ENOENT;
 	err_t err = vfs_lookup(c, from_base, from, from_flags, &source);
 	if (err)
 		return err;
@@ -458,14 +456,21 @@ static err_t rename_in(struct renamer *r)
 	return err;
 }
 
+err_t vfs_check_rename(unsigned flags)
+{
+	bool exchange = flags & RENAME_EXCHANGE;
+	if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE) || (exchange && (flags & RENAME_NOREPLACE)))
+		return -EINVAL;
+	return 0;
+}
+
 err_t vfs_rename(const struct fs_context *c, const struct path *from_base, const char *from,
     const struct path *to_base, const char *to, unsigned flags)
 {
 	struct renamer r = {.flags = flags};
-	if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) ||
-	    (flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)) == (RENAME_NOREPLACE | RENAME_EXCHANGE))
-		return -EINVAL;
-	err_t err = walk_begin(&r.from, c, from_base, from);
+	err_t err = vfs_check_rename(flags);
+	if (!err)
+		err = walk_begin(&r.from, c, from_base, from);
 	if (err)
 		return err;
 	err = walk_parent(&r.from);

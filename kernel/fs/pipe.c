@@ -392,9 +392,9 @@ static err_t resize(struct pipe *p, unsigned nslots)
 
 static int64_t set_size(struct pipe *p, uint64_t size, bool privileged)
 {
-	if (size == 0 || size > (uint64_t)PIPE_SLOTS_MAX * PAGE_SIZE)
+	if (size > (uint64_t)PIPE_SLOTS_MAX * PAGE_SIZE)
 		return -EINVAL;
-	unsigned nslots = 1u << order_of(DIV_ROUND_UP(size, (uint64_t)PAGE_SIZE));
+	unsigned nslots = 1u << order_of(DIV_ROUND_UP(MAX(size, 1ul), (uint64_t)PAGE_SIZE));
 	if (nslots > p->nslots && (uint64_t)nslots * PAGE_SIZE > PIPE_MAX_SIZE && !privileged)
 		return -EPERM;
 	err_t err = resize(p, nslots);
@@ -414,7 +414,21 @@ static int64_t pipe_control(struct file *f, int command, uint64_t arg, bool priv
 	return size;
 }
 
+static err_t pipe_reopen(struct file *from, struct file *f)
+{
+	struct end *e = slab_alloc(end_cache);
+	if (!e)
+		return -ENOMEM;
+	f->ops = &pipe_file_ops;
+	f->kind = from->kind;
+	f->anon_mode = from->anon_mode;
+	f->anon_ino = from->anon_ino;
+	join(((struct end *)from->priv)->pipe, e, f); /* `from` keeps it open */
+	return 0;
+}
+
 const struct file_ops pipe_file_ops = {
+    .reopen = pipe_reopen,
     .read = pipe_read,
     .write = pipe_write,
     .ioctl = pipe_ioctl,

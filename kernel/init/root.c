@@ -6,7 +6,7 @@
 #include "init/root.h"
 #include "arch/bootinfo.h"
 #include "arch/clock.h"
-#include "dev/rtc.h"
+#include "kern/wall.h"
 #include "fs/console_file.h"
 #include "fs/cpio.h"
 #include "fs/bdev.h"
@@ -21,7 +21,7 @@
 
 static nsec_t wall_clock(void)
 {
-	return rtc_boot_time() + clock_now();
+	return wall_now();
 }
 
 static void context_get(struct fs_context *c)
@@ -156,6 +156,7 @@ void root_init(void)
 	struct fs_context c;
 	vfs_init(wall_clock);
 	tmpfs_init();
+	file_anon_init();
 	must(devfs_init(), "devices");
 	must(console_file_init(), "the console");
 	must(bdev_init(), "disks");
@@ -190,6 +191,7 @@ unsigned root_shutdown(void)
 	unsigned busy = vfs_shutdown();
 	devfs_fini();
 	bdev_fini();
+	file_anon_fini();
 	tmpfs_fini();
 	return busy;
 }

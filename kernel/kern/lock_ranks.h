@@ -16,11 +16,12 @@ enum lock_rank {
 	RANK_VNODE = 4,   /* a directory before its entries: nested */
 	RANK_CHANNEL = 5, /* buffer of a pipe */
 	RANK_PROC = 6,    /* process tree */
-	RANK_SPACE = 8,   /* space.lock */
-	RANK_SPACE_2 = 9, /* the child's space during fork */
-	RANK_FS = 10,     /* what a file system knows of a directory; the cache of a disk */
-	RANK_FS_MAP = 11, /* map of one file: write-back and reads that a page fault starts take it */
-	RANK_BLOCK = 12,  /* bitmaps, counters and inodes of a file system */
+	RANK_EPOLLS = 7,  /* ends of objects that an epoll watches */
+	RANK_EPOLL = 8,   /* what one epoll watches */
+	RANK_SPACE = 9,   /* space.lock */
+	RANK_FS = 11,     /* what a file system knows of a directory; the cache of a disk */
+	RANK_FS_MAP = 12, /* map of one file: write-back and reads that a page fault starts take it */
+	RANK_BLOCK = 13,  /* bitmaps, counters and inodes of a file system */
 
 	/* --- spinlocks --- */
 	RANK_SPIN_FIRST = 16,
@@ -36,15 +37,15 @@ enum lock_rank {
 	RANK_SLAB_LIST = 38, /* list of slab caches: walked with each cache's lock inside */
 	RANK_SLAB = 40,      /* slab cache */
 	RANK_ZONE = 44,      /* buddy zone */
-	RANK_PROCESS = 47,   /* what a process has: descriptors, place, ids, limits; pointers only */
 	RANK_SERVICE = 48,   /* predicate of a wait queue that only threads use */
+	RANK_PROCESS = 49,   /* what a process has: descriptors, place, ids, limits: in the process tree */
 
 	/* --- spinlocks taken with interrupts disabled --- */
 	RANK_IRQ = 50,     /* device interrupt state */
 	RANK_IOAPIC = 51,  /* registers of the IOAPICs: under the interrupt tables */
 	RANK_WAIT = 54,    /* predicate of a wait queue that interrupt handlers use too */
 	RANK_THREADS = 56, /* list of all threads */
-	RANK_KOBJECT = 57, /* state of a kernel object and its observers */
+	RANK_KOBJECT = 57, /* state of a kernel object and its observers: nested from what is watched to who watches */
 	RANK_WAITQ = 58,   /* waitq.lock itself */
 	RANK_TIMER = 62,   /* per-CPU timer queue */
 	RANK_SCHED = 66,   /* run queue */

@@ -199,6 +199,31 @@ static void account_locked(struct run_queue *q, nsec_t now)
 	floor_advance_locked(q);
 }
 
+/* Time in user mode. The thread may go there or come from there while another CPU reads: then it reads again. */
+static uint64_t user_cycles_of(struct thread *t)
+{
+	for (;;) {
+		uint64_t since = load_acquire(&t->user_since), done = load_acquire(&t->user_cycles);
+		if (load_relaxed(&t->user_since) != since)
+			continue;
+		uint64_t now = cpu_cycles();
+		return since && now > since ? done + now - since : done;
+	}
+}
+
+struct thread_times thread_times(struct thread *t)
+{
+	uint64_t state;
+	struct run_queue *q = queue_lock_of(t, &state);
+	struct thread_times times = {.total = t->cpu_time};
+	nsec_t now = clock_now();
+	if (q->current == t && now > t->run_started)
+		times.total += now - t->run_started;
+	times.user = MIN(clock_cycles_to_ns(user_cycles_of(t)), times.total);
+	spin_unlock_irqrestore(&q->lock, state);
+	return times;
+}
+
 static void enqueue_locked(struct run_queue *q, struct thread *t)
 {
 	struct rb_node **link = &q->tree.root, *parent = NULL;
@@ -449,6 +474,7 @@ void sched_switch(void)
 	spin_lock(&q->lock);
 	nsec_t now = clock_now();
 	account_locked(q, now);
+	bool keeps_ready = load_relaxed(&prev->state) == THREAD_RUNNING;
 	store_relaxed(&cpus[q->cpu].need_resched, 0);
 	put_prev_locked(q, prev);
 	struct thread *next = pick_next_locked(q);
@@ -460,8 +486,11 @@ void sched_switch(void)
 		timer_set_slice(NSEC_NEVER);
 	}
 	slice_time_locked(q, now);
-	if (next != prev)
+	if (next != prev) {
+		_Atomic uint64_t *count = &prev->switches[keeps_ready];
+		store_relaxed(count, load_relaxed(count) + 1);
 		switch_to_locked(q, prev, next);
+	}
 	finish_switch(); /* of the CPU that runs us now, perhaps another one than above */
 }
 

@@ -35,26 +35,32 @@ enum thread_flags {
 };
 
 struct thread {
-	struct arch_thread arch; /* saved context; first, so that assembly finds it */
-	_Atomic uint32_t flags;  /* (A) enum thread_flags */
-	_Atomic uint32_t state;  /* (R) enum thread_state; RUNNING -> BLOCKED or DEAD by itself */
-	struct rb_node run_node; /* (R) in a run queue, while `queued` */
-	bool queued;             /* (R) exactly while READY */
-	_Atomic uint32_t cpu;    /* (R) CPU whose run queue it is or was on last */
-	uint64_t affinity;       /* (R) CPUs it may run on */
-	int nice;                /* (R) -20 ... 19 */
+	struct arch_thread arch;     /* saved context; first, so that assembly finds it */
+	_Atomic uint32_t flags;      /* (A) enum thread_flags */
+	_Atomic uint32_t state;      /* (R) enum thread_state; RUNNING -> BLOCKED or DEAD by itself */
+	_Atomic uint64_t user_since; /* (T) cycle counter when it went to user mode; 0: it is in the kernel */
+	_Atomic uint64_t user_cycles; /* (T) spent there before; the port's entry code counts */
+	struct rb_node run_node;      /* (R) in a run queue, while `queued` */
+	bool queued;                  /* (R) exactly while READY */
+	_Atomic uint32_t cpu;         /* (R) CPU whose run queue it is or was on last */
+	uint64_t affinity;            /* (R) CPUs it may run on */
+	int nice;                     /* (R) -20 ... 19 */
 	uint64_t
 	    vruntime; /* (R) weighted virtual run time, ns; while it is on no CPU: relative to its queue's least */
-	nsec_t run_started;       /* (R) when it got the CPU */
-	nsec_t cpu_time;          /* (R) total time run */
-	struct list wait_link;    /* (W) in waitq.sleepers */
-	struct waitq *waiting_on; /* (W) NULL: nobody has to wake it */
-	unsigned wait_flags;      /* (T) enum wait_flags; read under (R) while BLOCKED */
-	struct mmu_context *mmu;  /* (T) address space to run on; NULL: kernel thread, borrows */
-	struct vm_space *space;   /* (T) space that usercopy goes to; NULL for kernel threads */
-	struct process *process;  /* (C) NULL for kernel threads */
-	vaddr_t stack, stack_end; /* (C) kernel stack [stack, stack_end) */
-	void (*fn)(void *arg);    /* (C) kernel threads: what it runs */
+	nsec_t run_started; /* (R) when it got the CPU */
+	nsec_t cpu_time;    /* (R) total time run */
+	_Atomic uint64_t
+	    switches[2];            /* (R) given up the CPU: to wait (0), or to others that wait for it (1) */
+	_Atomic uint64_t faults[2]; /* (T) page faults resolved: without (0) and with (1) reading a file */
+	_Atomic uint64_t file_reads; /* (T) times that a fault had a file read */
+	struct list wait_link;       /* (W) in waitq.sleepers */
+	struct waitq *waiting_on;    /* (W) NULL: nobody has to wake it */
+	unsigned wait_flags;         /* (T) enum wait_flags; read under (R) while BLOCKED */
+	struct mmu_context *mmu;     /* (T) address space to run on; NULL: kernel thread, borrows */
+	struct vm_space *space;      /* (T) space that usercopy goes to; NULL for kernel threads */
+	struct process *process;     /* (C) NULL for kernel threads */
+	vaddr_t stack, stack_end;    /* (C) kernel stack [stack, stack_end) */
+	void (*fn)(void *arg);       /* (C) kernel threads: what it runs */
 	void *arg;
 	char name[THREAD_NAME_MAX]; /* (T) a user thread may rename itself; others may see a mixture */
 	uint32_t
@@ -80,6 +86,11 @@ struct thread {
  * reference. */
 void thread_init(
     struct thread *t, const char *name, vaddr_t stack, uint64_t size, void (*fn)(void *), void *arg);
+/* What a thread has used of the CPUs, up to now. In user mode, the rest is the kernel's. */
+struct thread_times {
+	nsec_t total, user;
+};
+struct thread_times thread_times(struct thread *t);
 /* Make a NEW thread READY. */
 void thread_start(struct thread *t);
 /* Allow it on the CPUs of mask only (at least one online). Takes effect at its next switch at the latest. */

@@ -56,6 +56,11 @@ void desc_table_get(struct desc_table *t)
 	ref_get(&t->refs);
 }
 
+bool desc_table_is_shared(struct desc_table *t)
+{
+	return ref_count(&t->refs) > 1;
+}
+
 void desc_table_put(struct desc_table *t)
 {
 	if (!ref_put(&t->refs))
@@ -313,6 +318,17 @@ int desc_next(struct desc_table *t, int from)
 		if (set)
 			found = (int)(i * SLOTS + bit_lowest(set));
 	}
+	spin_unlock(&t->lock);
+	return found;
+}
+
+int desc_highest(struct desc_table *t)
+{
+	int found = -1;
+	spin_lock(&t->lock);
+	for (unsigned i = t->nchunks; found < 0 && i-- > 0;)
+		if (t->chunks[i] && t->chunks[i]->used)
+			found = (int)(i * SLOTS + bit_highest(t->chunks[i]->used));
 	spin_unlock(&t->lock);
 	return found;
 }

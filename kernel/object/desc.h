@@ -15,6 +15,8 @@ MUST_CHECK err_t desc_table_create(struct desc_table **out);
 /* A copy with the same descriptors (fork). -ENOMEM. */
 MUST_CHECK err_t desc_table_clone(struct desc_table *t, struct desc_table **out);
 void desc_table_get(struct desc_table *t);
+/* Has it users besides the one that asks? */
+bool desc_table_is_shared(struct desc_table *t);
 /* The last put closes everything. May sleep. */
 void desc_table_put(struct desc_table *t);
 
@@ -35,3 +37,5 @@ MUST_CHECK err_t desc_set_cloexec(struct desc_table *t, int fd, bool cloexec);
 /* The lowest used descriptor >= from, or -1: for /proc/PID/fd. */
 int desc_next(struct desc_table *t, int from);
 unsigned desc_count(struct desc_table *t);
+/* No descriptor beyond this one is in use; -1: none is. */
+int desc_highest(struct desc_table *t);

@@ -7,6 +7,12 @@
 #include "object/kobject.h"
 
 static _Atomic uint64_t last_koid;
+struct mutex kobject_ends;
+
+void kobject_start(void)
+{
+	mutex_init(&kobject_ends, "ends of objects", RANK_EPOLLS);
+}
 
 void kobject_init(struct kobject *o, const struct kobject_ops *ops, uint64_t signals)
 {
@@ -20,10 +26,33 @@ void kobject_init(struct kobject *o, const struct kobject_ops *ops, uint64_t sig
 	list_init(&o->observers);
 }
 
+/* The first observer, who removes itself when it is told. */
+static struct observer *first_observer(struct kobject *o)
+{
+	uint64_t state = spin_lock_irqsave(&o->lock);
+	struct observer *ob =
+	    list_is_empty(&o->observers) ? NULL : list_first(&o->observers, struct observer, link);
+	spin_unlock_irqrestore(&o->lock, state);
+	return ob;
+}
+
+/* Observers without a reference hear that o is gone. `ends` is held, so that none of them ends itself between being found and being told. */
+static void tell_end(struct kobject *o)
+{
+	struct observer *ob;
+	if (!first_observer(o))
+		return;
+	mutex_lock(&kobject_ends);
+	while ((ob = first_observer(o)))
+		ob->gone(ob);
+	mutex_unlock(&kobject_ends);
+}
+
 void kobject_put(struct kobject *o)
 {
 	if (!ref_put(&o->refs))
 		return;
+	tell_end(o);
 	ASSERT(load_relaxed(&o->descs) == 0 && list_is_empty(&o->observers));
 	o->ops->destroy(o);
 }
@@ -43,15 +72,21 @@ void kobject_desc_put(struct kobject *o)
 	kobject_put(o);
 }
 
-void kobject_signal(struct kobject *o, uint64_t set, uint64_t clear)
+void kobject_signal_locked(struct kobject *o, uint64_t set, uint64_t clear)
 {
-	uint64_t state = spin_lock_irqsave(&o->lock);
+	ASSERT_HELD(&o->lock);
 	o->signals = (o->signals & ~clear) | set;
 	list_for_each_safe (it, &o->observers) {
 		struct observer *ob = list_entry(it, struct observer, link);
 		if (ob->mask & set)
 			ob->notify(ob, o->signals);
 	}
+}
+
+void kobject_signal(struct kobject *o, uint64_t set, uint64_t clear)
+{
+	uint64_t state = spin_lock_irqsave(&o->lock);
+	kobject_signal_locked(o, set, clear);
 	spin_unlock_irqrestore(&o->lock, state);
 }
 

@@ -11,6 +11,7 @@
  *
  * Letters: (K) the object's lock; (C) constant after creation; (A) atomic
  */
+#include "kern/mutex.h"
 #include "kern/waitq.h"
 #include "lib/err.h"
 #include "lib/list.h"
@@ -78,10 +79,16 @@ struct observer {
 	struct list link; /* (K) of the object */
 	struct kobject *object;
 	uint64_t mask;
-	/* Signals of the mask are set (`now`: all signals). Object locked, interrupts disabled: may wake, may not sleep or lock objects. */
+	/* Signals of the mask are set (`now`: all signals). Object locked, interrupts disabled: may wake and lock, nested, what watches the object; may not sleep. */
 	void (*notify)(struct observer *ob, uint64_t now);
+	/* The object's last reference is gone: unobserve, and forget it. May sleep. NULL: the observer holds a reference, so this never happens. */
+	void (*gone)(struct observer *ob);
 };
 
+/* Once at boot. */
+void kobject_start(void);
+/* Held while observers without a reference learn that their object is gone; they hold it when they go themselves. RANK_EPOLLS. */
+extern struct mutex kobject_ends;
 void kobject_init(struct kobject *o, const struct kobject_ops *ops, uint64_t signals);
 static inline void kobject_get(struct kobject *o)
 {
@@ -94,6 +101,8 @@ void kobject_desc_put(struct kobject *o);
 /* Change signals: clear, then set. Any context that may take RANK_KOBJECT. */
 void kobject_signal(struct kobject *o, uint64_t set, uint64_t clear);
 uint64_t kobject_signals(struct kobject *o);
+/* The same for who holds o's lock. */
+void kobject_signal_locked(struct kobject *o, uint64_t set, uint64_t clear);
 /* Add an observer; notify is called at once if a signal of the mask is set. Remove: when it returns, notify neither runs nor will. */
 void kobject_observe(struct kobject *o, struct observer *ob, uint64_t mask);
 void kobject_unobserve(struct observer *ob);

@@ -62,16 +62,28 @@ void process_set_cred(struct cred *new)
 	cred_put(old);
 }
 
-bool current_is_privileged(void)
+uint32_t process_uid(struct process *p)
 {
-	struct process *p = current_process();
 	spin_lock(&p->lock);
-	bool privileged = p->cred->euid == 0;
+	uint32_t uid = p->cred->uid;
 	spin_unlock(&p->lock);
-	return privileged;
+	return uid;
 }
 
-bool cred_in_group(const struct cred *c, uint32_t gid)
+uint32_t process_euid(struct process *p)
+{
+	spin_lock(&p->lock);
+	uint32_t euid = p->cred->euid;
+	spin_unlock(&p->lock);
+	return euid;
+}
+
+bool current_is_privileged(void)
+{
+	return process_euid(current_process()) == 0;
+}
+
+bool cred_has_group(const struct cred *c, uint32_t gid)
 {
 	if (gid == c->egid)
 		return true;

@@ -38,7 +38,10 @@ void cred_put(struct cred *c);
 struct cred *process_cred(struct process *p);
 /* Give the current process other ones; takes over the reference to `new`. */
 void process_set_cred(struct cred *new);
+/* p's real and effective user id. */
+uint32_t process_uid(struct process *p);
+uint32_t process_euid(struct process *p);
 /* Is the current process privileged? */
 bool current_is_privileged(void);
 /* Is gid one of the groups (effective or further) of c? */
-bool cred_in_group(const struct cred *c, uint32_t gid);
+bool cred_has_group(const struct cred *c, uint32_t gid);

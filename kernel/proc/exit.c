@@ -16,6 +16,7 @@
 #include "mm/kva.h"
 #include "proc/futex.h"
 #include "proc/proc_priv.h"
+#include "proc/timers.h"
 #include "vm/space.h"
 
 enum { END_POLL = 5000000 }; /* ns between two looks while the machine stops */
@@ -86,12 +87,59 @@ static void leave_space(void)
 	irq_restore(irq);
 }
 
-/* Nobody waits for the children of a dying process any more: the dead ones are forgiven (moved to `gone`),
- * the living become orphans. */
+/* Who takes p's children over: its nearest living ancestor that asked for that (PR_SET_CHILD_SUBREAPER), or NULL. */
+static struct process *find_reaper_locked(const struct process *p)
+{
+	for (struct process *a = p->parent; a; a = a->parent)
+		if (a->child_subreaper && a->state == PROCESS_ALIVE && !a->exiting)
+			return a;
+	return NULL;
+}
+
+static void give_child_locked(struct process *child, struct process *reaper)
+{
+	list_remove(&child->sibling_link);
+	list_push_back(&reaper->children, &child->sibling_link);
+	child->parent = reaper;
+	child->creator = list_first(&reaper->threads, struct user_thread, link);
+	child->exit_signal = SIGNAL_CHLD;
+	store_relaxed(&child->ppid, reaper->pid);
+	if (child->state != PROCESS_DEAD)
+		return;
+	struct signal_reserve none;
+	signal_reserve(&none, SIGNAL_CHLD, 0);
+	signal_parent_locked(child, child->wait_status, &none);
+}
+
+/* Children that the thread made learn of its end if they asked for that, and belong to another one from here on. */
+static void part_from_children_locked(struct user_thread *ut)
+{
+	struct process *p = ut->thread.process;
+	struct user_thread *next = p->nthreads ? list_first(&p->threads, struct user_thread, link) : NULL;
+	list_for_each (it, &p->children) {
+		struct process *child = list_entry(it, struct process, sibling_link);
+		if (child->creator != ut)
+			continue;
+		child->creator = next;
+		list_for_each (thread, &child->threads) {
+			int signal = list_entry(thread, struct user_thread, link)->parent_death_signal;
+			if (signal)
+				signal_plain_locked(child, signal);
+		}
+	}
+}
+
+/* The children of a dying process go to the one that takes them over. If there is none, nobody waits for them any more: the dead ones are forgiven (moved to `gone`), the living become
+ * orphans. */
 static void orphan_children_locked(struct process *p, struct list *gone)
 {
+	struct process *reaper = find_reaper_locked(p);
 	list_for_each_safe (it, &p->children) {
 		struct process *child = list_entry(it, struct process, sibling_link);
+		if (reaper) {
+			give_child_locked(child, reaper);
+			continue;
+		}
 		if (child->state == PROCESS_DEAD) {
 			process_leave_tree_locked(child);
 			list_push_back(gone, &child->sibling_link);
@@ -99,6 +147,7 @@ static void orphan_children_locked(struct process *p, struct list *gone)
 		}
 		list_remove(&child->sibling_link);
 		child->parent = NULL;
+		child->creator = NULL;
 		store_relaxed(&child->ppid, PID_INIT);
 	}
 }
@@ -122,12 +171,12 @@ void user_thread_release_memory(void)
 }
 
 /* A parent that ignores SIGCHLD or has set SA_NOCLDWAIT does not wait: forgiven at once, as an orphan is. */
-static bool tell_parent_locked(struct process *p)
+static bool tell_parent_locked(struct process *p, struct signal_reserve *r)
 {
 	if (!p->parent)
 		return false;
 	bool waits = !signal_parent_reaps_not_locked(p);
-	signal_parent_locked(p, p->wait_status);
+	signal_parent_locked(p, p->wait_status, r);
 	return waits;
 }
 
@@ -135,20 +184,24 @@ static bool tell_parent_locked(struct process *p)
 static void process_die(struct process *p)
 {
 	struct list gone;
+	struct signal_reserve reserve;
 	list_init(&gone);
+	signal_reserve(&reserve, p->exit_signal, 1);
 	process_release_files(p);
+	process_timers_fini(p);
 	space_put(p->space);
 	spin_lock(&process_tree_lock);
 	p->space = NULL;
 	p->state = PROCESS_DEAD;
 	process_leave_parents_memory_locked(p);
 	orphan_children_locked(p, &gone);
-	if (!tell_parent_locked(p)) {
+	if (!tell_parent_locked(p, &reserve)) {
 		process_leave_tree_locked(p);
 		list_push_back(&gone, &p->sibling_link);
 	}
 	waitq_wake_all(&p->dead_wait);
 	spin_unlock(&process_tree_lock);
+	signal_reserve_fini(&reserve);
 	while (!list_is_empty(&gone)) {
 		struct process *forgiven = list_first(&gone, struct process, sibling_link);
 		list_remove(&forgiven->sibling_link);
@@ -160,13 +213,18 @@ void user_thread_exit(int wait_status)
 {
 	struct user_thread *ut = current_user_thread();
 	struct process *p = ut->thread.process;
+	struct signal_reserve dropped;
+	signal_reserve(&dropped, 0, 0);
 	user_thread_release_memory();
 	leave_space();
 	spin_lock(&process_tree_lock);
 	list_remove(&ut->link);
 	list_remove(&ut->tid_link);
-	p->cpu_time += current_cpu_time();
+	struct usage used = thread_usage(&ut->thread);
+	usage_add(&p->usage, &used);
+	signal_thread_gone_locked(ut, &dropped);
 	bool last = --p->nthreads == 0;
+	part_from_children_locked(ut);
 	signal_stop_check_locked(p);
 	signal_retarget_locked(p);
 	if (last && !p->exiting) {
@@ -176,6 +234,7 @@ void user_thread_exit(int wait_status)
 	if (p->nthreads == 1)
 		waitq_wake_all(&p->exec_wait);
 	spin_unlock(&process_tree_lock);
+	signal_reserve_fini(&dropped);
 	if (last)
 		process_die(p);
 	reaper_take(ut);
@@ -216,6 +275,8 @@ static bool wait_matches(
 {
 	if (!r->any_signal && (child->exit_signal != SIGNAL_CHLD) != r->other_signal)
 		return false;
+	if (r->own_only && child->creator != current_user_thread())
+		return false;
 	if (r->pid > 0)
 		return child->pid == (uint32_t)r->pid;
 	if (r->pid == -1)
@@ -246,12 +307,18 @@ static struct process *find_news_locked(
 	return NULL;
 }
 
+static void tell_usage_locked(struct wait_request *r, struct process *child)
+{
+	r->usage = process_usage_locked(child);
+	usage_add(&r->usage, &child->children_usage);
+}
+
 static void forgive_locked(struct wait_request *r, struct process *parent, struct process *child)
 {
 	r->found = child->pid;
 	r->status = child->wait_status;
-	r->cpu_time = child->cpu_time + child->children_time;
-	parent->children_time += r->cpu_time;
+	tell_usage_locked(r, child);
+	usage_add(&parent->children_usage, &r->usage);
 	process_leave_tree_locked(child);
 }
 
@@ -259,7 +326,7 @@ static void take_report_locked(struct wait_request *r, struct process *child)
 {
 	r->found = child->pid;
 	r->status = child->signals.report;
-	r->cpu_time = child->cpu_time + child->children_time;
+	tell_usage_locked(r, child);
 	child->signals.report = 0;
 }
 

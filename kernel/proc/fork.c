@@ -58,10 +58,12 @@ static err_t start_thread(
 	ut->clear_tid = c->clear_tid;
 	ut->thread.affinity = self->affinity;
 	ut->thread.nice = self->nice;
+	ut->no_new_privs = current_user_thread()->no_new_privs;
+	ut->timer_slack = ut->timer_slack_default = current_user_thread()->timer_slack;
 	if (p == current_process())
 		signal_clone(ut);
 	else
-		signal_fork(p, ut);
+		signal_fork(p, ut, c->clear_handlers);
 	err = user_state_copy(&ut->thread);
 	if (!err && c->set_tls)
 		err = user_state_set_tls(&ut->thread, c->tls);
@@ -103,6 +105,9 @@ static err_t clone_process(const struct clone_request *c, const struct trap_fram
 		return err;
 	}
 	child->exit_signal = c->exit_signal;
+	child->creator = current_user_thread();
+	store_relaxed(&child->dumpable, load_relaxed(&parent->dumpable));
+	store_relaxed(&child->keep_caps, load_relaxed(&parent->keep_caps));
 	child->has_memory_of_parent = c->wait_for_exec; /* no thread yet that could change it */
 	err = start_thread(child, c, frame, id);
 	if (err) {

@@ -1,17 +1,37 @@
 /*
- * kill.c - whom a signal goes to: one process, a group, everybody, one thread. Any process may send to any other. Process 1 gets what it handles, and is not ended by a
+ * kill.c - whom a signal goes to: one process, a group, everybody, one thread; and who may send: the privileged, those with the same real or effective user id as
+ * the target's real or saved one, and anybody SIGCONT to processes of his session. Process 1 gets what it handles, and is not ended by a
  * signal that somebody sends.
  */
+#include "proc/cred.h"
 #include "proc/proc_priv.h"
 #include "proc/signal.h"
+
+/* Both tree-locked. */
+static bool ids_match(struct process *p)
+{
+	struct process *self = current_process();
+	uint32_t uid = process_uid(self), euid = process_euid(self);
+	spin_lock(&p->lock);
+	const struct cred *c = p->cred;
+	bool match = euid == 0 || euid == c->suid || euid == c->uid || uid == c->suid || uid == c->uid;
+	spin_unlock(&p->lock);
+	return match;
+}
+
+static bool may_signal_locked(struct process *p, int signal)
+{
+	return p == current_process() || ids_match(p) ||
+	       (signal == SIGNAL_CONT && p->sid == current_process()->sid);
+}
 
 struct kill_request {
 	int32_t pid;
 	const struct signal_info *info;
 	const struct process *sender;
 	struct signal_reserve *reserve; /* NULL: count only */
-	unsigned matched;
-	err_t err;
+	unsigned matched, reached;
+	err_t err; /* the last one */
 };
 
 static bool kill_matches(const struct kill_request *k, const struct process *p)
@@ -31,15 +51,26 @@ static void kill_one_locked(struct process *p, void *arg)
 	k->matched++;
 	if (!k->reserve)
 		return;
-	err_t err = signal_send_locked(p, NULL, k->info, k->reserve);
+	err_t err =
+	    may_signal_locked(p, k->info->signo) ? signal_send_locked(p, NULL, k->info, k->reserve) : -EPERM;
+	k->reached += !err;
 	k->err = err ? err : k->err;
+}
+
+/* Of many, one that was reached is enough; of everybody, those whom the sender may not reach do not count at all. */
+static err_t kill_result(const struct kill_request *k)
+{
+	if (!k->matched)
+		return -ESRCH;
+	return k->reached || (k->pid == -1 && k->err == -EPERM) ? 0 : k->err;
 }
 
 err_t process_kill(int32_t pid, int signal)
 {
 	struct process *self = current_process();
-	struct signal_info info = {.signo = signal, .code = SI_USER, .pid = self->pid};
-	struct kill_request k = {pid, &info, self, NULL, 0, 0};
+	struct signal_info info = {
+	    .signo = signal, .code = SI_USER, .pid = self->pid, .uid = process_uid(self)};
+	struct kill_request k = {.pid = pid, .info = &info, .sender = self};
 	struct signal_reserve reserve;
 	if (signal < 0 || signal > SIGNAL_MAX)
 		return -EINVAL;
@@ -52,7 +83,7 @@ err_t process_kill(int32_t pid, int signal)
 	k.reserve = &reserve;
 	process_for_each(kill_one_locked, &k);
 	signal_reserve_fini(&reserve);
-	return k.matched ? k.err : -ESRCH;
+	return kill_result(&k);
 }
 
 err_t process_queue_signal(uint32_t pid, const struct signal_info *info)
@@ -61,7 +92,9 @@ err_t process_queue_signal(uint32_t pid, const struct signal_info *info)
 	signal_reserve(&reserve, info->signo, 1);
 	spin_lock(&process_tree_lock);
 	struct process *p = process_find_locked(pid);
-	err_t err = p ? signal_send_locked(p, NULL, info, &reserve) : -ESRCH;
+	err_t err = !p                                   ? -ESRCH
+		    : !may_signal_locked(p, info->signo) ? -EPERM
+							 : signal_send_locked(p, NULL, info, &reserve);
 	spin_unlock(&process_tree_lock);
 	signal_reserve_fini(&reserve);
 	return err;
@@ -99,10 +132,12 @@ err_t thread_queue_signal(uint32_t tgid, uint32_t tid, const struct signal_info 
 	signal_reserve(&reserve, info->signo, 1);
 	spin_lock(&process_tree_lock);
 	process_for_each_locked(find_thread, &s);
-	if (s.found)
+	if (!s.found)
+		err = is_dead_leader(tgid, tid) ? 0 : -ESRCH;
+	else if (may_signal_locked(s.found->thread.process, info->signo))
 		err = signal_send_locked(s.found->thread.process, s.found, info, &reserve);
-	else if (!is_dead_leader(tgid, tid))
-		err = -ESRCH;
+	else
+		err = -EPERM;
 	spin_unlock(&process_tree_lock);
 	signal_reserve_fini(&reserve);
 	return err;
@@ -111,7 +146,7 @@ err_t thread_queue_signal(uint32_t tgid, uint32_t tid, const struct signal_info 
 void signal_raise(int signal)
 {
 	struct process *p = current_process();
-	struct signal_info info = {.signo = signal, .code = SI_USER, .pid = p->pid};
+	struct signal_info info = {.signo = signal, .code = SI_USER, .pid = p->pid, .uid = process_uid(p)};
 	struct signal_reserve none;
 	signal_reserve(&none, signal, 0);
 	spin_lock(&process_tree_lock);

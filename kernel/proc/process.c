@@ -7,16 +7,16 @@
  * freed after.
  */
 #include "proc/process.h"
-#include "arch/clock.h"
 #include "lib/string.h"
 #include "mm/kva.h"
 #include "mm/slab.h"
 #include "proc/cred.h"
 #include "proc/futex.h"
 #include "proc/proc_priv.h"
+#include "proc/timers.h"
 #include "vm/space.h"
 
-enum { PID_BUCKETS = 256 };
+enum { PID_BUCKETS = 256, TIMER_SLACK = 50000 };
 
 struct spinlock process_tree_lock = SPINLOCK_INIT("process tree", RANK_SERVICE);
 static struct list pid_table[PID_BUCKETS]; /* process_tree_lock */
@@ -38,6 +38,7 @@ void proc_init(void)
 	futex_init();
 	signal_init();
 	reaper_init();
+	timers_init();
 }
 
 struct process *process_find_locked(uint32_t pid)
@@ -154,11 +155,13 @@ err_t process_create(
 	list_init(&p->sibling_link);
 	list_init(&p->threads);
 	process_signals_init(&p->signals);
+	process_timers_init(p);
 	waitq_init(&p->child_wait);
 	waitq_init(&p->dead_wait);
 	waitq_init(&p->exec_wait);
 	waitq_init(&p->vfork_wait);
 	p->exit_signal = SIGNAL_CHLD;
+	store_relaxed(&p->dumpable, true);
 	spin_init(&p->lock, "process", RANK_PROCESS);
 	err_t err = process_init_files(p, parent, share);
 	if (!err)
@@ -247,6 +250,7 @@ err_t user_thread_create(struct process *p, const char *name, struct user_thread
 	thread_signals_init(&ut->signals);
 	process_get(p);
 	ut->thread.process = p;
+	ut->timer_slack = ut->timer_slack_default = TIMER_SLACK;
 	fetch_add_relaxed(&nuser_threads, 1);
 	err_t err = choose_tid(p, ut);
 	if (err)
@@ -322,6 +326,11 @@ void process_replace_space(struct process *p, struct vm_space *space, const char
 	str_copy(t->name, name, sizeof(t->name));
 	process_leave_parents_memory_locked(p);
 	p->has_exec = true;
+	p->exit_signal = SIGNAL_CHLD; /* and so are those of its children: they know another program */
+	list_for_each (it, &p->children)
+		list_entry(it, struct process, sibling_link)->exit_signal = SIGNAL_CHLD;
+	store_relaxed(&p->dumpable, true);
+	store_relaxed(&p->keep_caps, false);
 	spin_unlock(&process_tree_lock);
 	uint64_t irq = irq_save();
 	t->space = space;
@@ -336,27 +345,6 @@ void process_for_each(void (*fn)(struct process *p, void *arg), void *arg)
 	spin_lock(&process_tree_lock);
 	process_for_each_locked(fn, arg);
 	spin_unlock(&process_tree_lock);
-}
-
-nsec_t current_cpu_time(void)
-{
-	struct thread *t = current_thread();
-	preempt_disable(); /* this CPU's run queue changes the two together */
-	nsec_t time = t->cpu_time + (clock_now() - t->run_started);
-	preempt_enable();
-	return time;
-}
-
-nsec_t process_cpu_time(struct process *p)
-{
-	spin_lock(&process_tree_lock);
-	nsec_t time = p->cpu_time;
-	list_for_each (it, &p->threads) {
-		struct thread *t = &list_entry(it, struct user_thread, link)->thread;
-		time += t == current_thread() ? current_cpu_time() : *(volatile nsec_t *)&t->cpu_time;
-	}
-	spin_unlock(&process_tree_lock);
-	return time;
 }
 
 unsigned process_count(void)

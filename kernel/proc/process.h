@@ -22,6 +22,7 @@
 #include "kern/thread.h"
 #include "lib/list.h"
 #include "proc/signal.h"
+#include "proc/timers.h"
 
 struct vm_space;
 struct exec_args;
@@ -62,26 +63,34 @@ struct rlimit64 {
 	uint64_t soft, hard;
 };
 
+/* What threads have used. */
+struct usage {
+	nsec_t user, system;             /* CPU time */
+	uint64_t minor, major;           /* page faults without and with reading a file */
+	uint64_t voluntary, involuntary; /* switches to other threads: to wait, and because others waited */
+};
+
 struct process {
 	struct refcount refs;
 	uint32_t pid; /* (C) */
 	_Atomic uint32_t
 	    ppid; /* (A) written with (T): parent's pid, PID_INIT for an orphan, 0 for the first process */
-	uint32_t pgid, sid;         /* (T) process group, session */
-	bool has_exec;              /* (T) it runs a program of its own */
-	char name[THREAD_NAME_MAX]; /* (T) last part of the program's path */
-	struct list pid_link;       /* (T) in the table of pids */
-	struct process *parent;     /* (T) NULL: nobody waits for it */
-	struct list children;       /* (T) by sibling_link, alive and dead */
-	struct list sibling_link;   /* (T) */
-	struct list threads;        /* (T) struct user_thread by link */
-	unsigned nthreads;          /* (T) */
-	enum process_state state;   /* (T) */
-	bool exiting;               /* (T) wait_status is decided */
-	int wait_status;            /* (T) as wait4 tells it */
-	nsec_t cpu_time;            /* (T) of threads that are gone */
-	nsec_t children_time;       /* (T) of children that were waited for, and theirs */
+	uint32_t pgid, sid;          /* (T) process group, session */
+	bool has_exec;               /* (T) it runs a program of its own */
+	char name[THREAD_NAME_MAX];  /* (T) last part of the program's path */
+	struct list pid_link;        /* (T) in the table of pids */
+	struct process *parent;      /* (T) NULL: nobody waits for it */
+	struct list children;        /* (T) by sibling_link, alive and dead */
+	struct list sibling_link;    /* (T) */
+	struct list threads;         /* (T) struct user_thread by link */
+	unsigned nthreads;           /* (T) */
+	enum process_state state;    /* (T) */
+	bool exiting;                /* (T) wait_status is decided */
+	int wait_status;             /* (T) as wait4 tells it */
+	struct usage usage;          /* (T) of threads that are gone */
+	struct usage children_usage; /* (T) of children that were waited for, and theirs */
 	struct process_signals signals;
+	struct process_timers timers;
 	struct waitq child_wait; /* a child died; predicate under (T) */
 	struct waitq dead_wait;  /* it died itself; predicate under (T) */
 	struct vm_space *space;  /* (T) to change, (O) to read; counted; NULL once dead */
@@ -99,7 +108,11 @@ struct process {
 	struct file *program; /* (L) what it runs, counted, denies writing; NULL: dead, or not known */
 	struct rlimit64 limits[RLIMIT_COUNT]; /* (L) by enum rlimit_resource */
 	uint8_t
-	    exit_signal; /* (C) what its parent gets when it is dead; others than SIGNAL_CHLD hide it from plain waits */
+	    exit_signal; /* (T) what its parent gets when it is dead; others than SIGNAL_CHLD hide it from plain waits */
+	struct user_thread
+	    *creator; /* (T) of parent's threads the one that made it, or that took over; NULL: none */
+	bool child_subreaper;             /* (T) takes over the children of its dying descendants */
+	_Atomic bool dumpable, keep_caps; /* (A) as prctl tells them */
 };
 
 struct user_thread {
@@ -108,9 +121,13 @@ struct user_thread {
 	vaddr_t stack;        /* (C) kernel stack */
 	struct list tid_link; /* (T) in the table of thread ids, until it exits */
 	struct thread_signals signals;
-	uaddr_t clear_tid;       /* (O) set_tid_address */
-	uaddr_t robust_list;     /* (O) head; its owner writes, finders read */
-	struct trap_frame start; /* (O) registers that it starts with */
+	int parent_death_signal; /* (T) sent to its process when the thread that made that ends; 0: none */
+	bool no_new_privs;       /* (O) programs that it runs gain no rights; never cleared */
+	uint64_t timer_slack;    /* (O) ns, as prctl tells it: timers are exact */
+	uint64_t timer_slack_default; /* (O) */
+	uaddr_t clear_tid;            /* (O) set_tid_address */
+	uaddr_t robust_list;          /* (O) head; its owner writes, finders read */
+	struct trap_frame start;      /* (O) registers that it starts with */
 };
 
 static inline struct process *current_process(void)
@@ -168,10 +185,6 @@ void process_set_program(struct file *f);
 void process_release_files(struct process *p);
 /* Call fn on each process but forgiven ones, tree locked: fn may not sleep. */
 void process_for_each(void (*fn)(struct process *p, void *arg), void *arg);
-/* CPU time of the current thread up to now. */
-nsec_t current_cpu_time(void);
-/* CPU time of all threads that p has or had; of those that run on other CPUs, up to when they got the CPU. */
-nsec_t process_cpu_time(struct process *p);
 /* Number of processes that are not forgiven, of user threads that are not freed: for tests and statistics. */
 unsigned process_count(void);
 unsigned user_thread_count(void);
@@ -179,6 +192,13 @@ unsigned user_thread_count(void);
 void process_validate(void);
 
 extern struct spinlock process_tree_lock; /* (T) */
+
+/* usage.c: up to now. */
+struct usage thread_usage(struct thread *t);
+/* Of all threads that p has or had. */
+struct usage process_usage_locked(struct process *p);
+struct usage process_usage(struct process *p);
+void usage_add(struct usage *to, const struct usage *more);
 
 /* exec.c */
 /* Start the program at args' path as the first process. `prepare` (or NULL) gives the process what it should have before it runs. *out gets a reference. */
@@ -195,6 +215,7 @@ struct clone_request {
 	unsigned share;     /* enum process_share */
 	bool wait_for_exec; /* return when the child has its own program, or is dead */
 	bool set_tls;
+	bool clear_handlers; /* of a process: those that are not ignored take their default action */
 	uint8_t exit_signal; /* of a process */
 	uaddr_t sp;          /* 0: as the caller's */
 	uaddr_t tls;
@@ -234,9 +255,10 @@ struct wait_request {
 	unsigned options;
 	bool any_signal,
 	    other_signal; /* children whatever their exit signal; only those with another than SIGNAL_CHLD */
+	bool own_only;    /* children that the current thread made, not others of its process */
 	uint32_t found;   /* result: pid of the child, 0 with NOHANG if none is dead */
 	int status;       /* result */
-	nsec_t cpu_time;  /* result: of the child and those it waited for */
+	struct usage usage; /* result: of the child and those it waited for */
 };
 /* Wait for a child of the current process to die and forgive it. -ECHILD, -EINTR. */
 MUST_CHECK err_t process_wait(struct wait_request *r);
@@ -253,9 +275,9 @@ static inline int wait_status_killed(int signal)
 }
 
 /* kill.c */
-/* What kill(2) does with this pid argument. -ESRCH, -EINVAL, -EAGAIN. */
+/* What kill(2) does with this pid argument. -ESRCH, -EPERM, -EINVAL, -EAGAIN. */
 MUST_CHECK err_t process_kill(int32_t pid, int signal);
-/* Send info->signo (checked; 0: only look) to a process, or to a thread of the process tgid (0: of any). -ESRCH, -EAGAIN. */
+/* Send info->signo (checked; 0: only look) to a process, or to a thread of the process tgid (0: of any). -ESRCH, -EPERM, -EAGAIN. */
 MUST_CHECK err_t process_queue_signal(uint32_t pid, const struct signal_info *info);
 MUST_CHECK err_t thread_queue_signal(uint32_t tgid, uint32_t tid, const struct signal_info *info);
 

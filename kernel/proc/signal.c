@@ -13,7 +13,9 @@
 #include "proc/signal.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "proc/cred.h"
 #include "proc/proc_priv.h"
+#include "proc/timers.h"
 
 enum { QUEUED_MAX = 8192 }; /* real-time signals of one process that wait */
 
@@ -21,11 +23,6 @@ enum { QUEUED_MAX = 8192 }; /* real-time signals of one process that wait */
 #define SIGNALS_SYNCHRONOUS                                                                                  \
 	(SIGNAL_BIT(SIGNAL_SEGV) | SIGNAL_BIT(SIGNAL_BUS) | SIGNAL_BIT(SIGNAL_ILL) |                         \
 	    SIGNAL_BIT(SIGNAL_TRAP) | SIGNAL_BIT(SIGNAL_FPE) | SIGNAL_BIT(SIGNAL_SYS))
-
-struct signal_entry {
-	struct list link; /* in signal_pending.queue or a reserve */
-	struct signal_info info;
-};
 
 static struct slab_cache *entry_cache;
 
@@ -69,6 +66,19 @@ void thread_signals_init(struct thread_signals *s)
 	waitq_init(&s->wait);
 }
 
+struct signal_entry *signal_entry_create(void)
+{
+	struct signal_entry *e = slab_zalloc(entry_cache);
+	if (e)
+		list_init(&e->link);
+	return e;
+}
+
+void signal_entry_free(struct signal_entry *e)
+{
+	slab_free(entry_cache, e);
+}
+
 static void free_entries(struct list *entries)
 {
 	while (!list_is_empty(entries)) {
@@ -87,7 +97,7 @@ void signal_reserve(struct signal_reserve *r, int signal, unsigned n)
 {
 	list_init(&r->entries);
 	for (unsigned i = 0; signal >= SIGNAL_RT_MIN && i < n; i++) {
-		struct signal_entry *e = slab_alloc(entry_cache);
+		struct signal_entry *e = signal_entry_create();
 		if (!e)
 			return;
 		list_push_back(&r->entries, &e->link);
@@ -99,12 +109,24 @@ void signal_reserve_fini(struct signal_reserve *r)
 	free_entries(&r->entries);
 }
 
-void signal_fork(struct process *child, struct user_thread *child_thread)
+/* Handlers become the default action; what is ignored stays so. */
+static void clear_actions(struct signal_action *actions)
+{
+	for (unsigned i = 0; i < SIGNAL_MAX; i++) {
+		struct signal_action *a = &actions[i];
+		*a = (struct signal_action){
+		    .handler = a->handler == SIGNAL_IGNORE ? SIGNAL_IGNORE : SIGNAL_DEFAULT};
+	}
+}
+
+void signal_fork(struct process *child, struct user_thread *child_thread, bool clear_handlers)
 {
 	struct process *p = current_process();
 	spin_lock(&process_tree_lock);
 	memcpy(child->signals.actions, p->signals.actions, sizeof(p->signals.actions));
 	spin_unlock(&process_tree_lock);
+	if (clear_handlers) /* no thread yet that could change them */
+		clear_actions(child->signals.actions);
 	signal_clone(child_thread);
 	child_thread->signals.altstack = current_user_thread()->signals.altstack;
 }
@@ -119,15 +141,12 @@ void signal_exec(void)
 	struct process *p = current_process();
 	struct thread_signals *t = &current_user_thread()->signals;
 	spin_lock(&process_tree_lock);
-	for (unsigned i = 0; i < SIGNAL_MAX; i++) {
-		struct signal_action *a = &p->signals.actions[i];
-		*a = (struct signal_action){
-		    .handler = a->handler == SIGNAL_IGNORE ? SIGNAL_IGNORE : SIGNAL_DEFAULT};
-	}
+	clear_actions(p->signals.actions);
 	spin_unlock(&process_tree_lock);
+	process_timers_exec(p);
 	t->altstack = (struct user_altstack){.flags = SS_DISABLE};
 	t->fault = (struct user_fault){0};
-	t->restart_valid = false;
+	t->restart.fn = NULL;
 }
 
 /* ------------------------------------------------------------------ pending sets */
@@ -147,17 +166,20 @@ static void take_one(struct process *p, struct signal_pending *q, int signal, st
     struct signal_reserve *r)
 {
 	struct signal_entry *e = NULL;
-	if (signal < SIGNAL_RT_MIN)
+	*info = (struct signal_info){.signo = signal}; /* unless more is known: there was no room for it */
+	if (signal_in(signal, q->slots)) {
 		*info = q->info[signal - 1];
-	else if (!(e = first_entry_of(q, signal)))
-		*info = (struct signal_info){.signo = signal}; /* there was no room for more */
-	if (e) {
-		*info = e->info;
+		q->slots &= ~SIGNAL_BIT(signal);
+	} else if ((e = first_entry_of(q, signal))) {
 		list_remove(&e->link);
-		list_push_back(&r->entries, &e->link);
 		p->signals.queued--;
+		if (e->timer)
+			timer_taken_locked(e->timer);
+		*info = e->info;
+		if (!e->timer)
+			list_push_back(&r->entries, &e->link);
 	}
-	if (!e || !first_entry_of(q, signal))
+	if (!first_entry_of(q, signal))
 		q->set &= ~SIGNAL_BIT(signal);
 }
 
@@ -246,12 +268,13 @@ static void settle_job_control(struct process *p, int signal, struct signal_rese
 static bool make_pending(struct process *p, struct signal_pending *q, const struct signal_info *info,
     struct signal_reserve *r, bool *news)
 {
-	bool was = signal_in(info->signo, q->set), room = true;
+	bool room = true;
 	*news = true;
 	if (info->signo < SIGNAL_RT_MIN) {
-		*news = !was;
-		if (!was)
+		*news = !signal_in(info->signo, q->slots);
+		if (*news)
 			q->info[info->signo - 1] = *info;
+		q->slots |= SIGNAL_BIT(info->signo);
 	} else {
 		room = !list_is_empty(&r->entries) && p->signals.queued < QUEUED_MAX;
 	}
@@ -306,6 +329,34 @@ err_t signal_send_locked(
 	return 0;
 }
 
+bool signal_send_entry_locked(struct process *p, struct user_thread *ut, struct signal_entry *e)
+{
+	ASSERT_HELD(&process_tree_lock);
+	int signal = e->info.signo;
+	if (p->state != PROCESS_ALIVE || p->exiting || list_is_empty(&p->threads))
+		return false;
+	struct signal_reserve none;
+	signal_reserve(&none, 0, 0);
+	if (signal_in(signal, SIGNALS_STOP | SIGNAL_BIT(SIGNAL_CONT)) || signal == SIGNAL_KILL) {
+		err_t err = signal_send_locked(p, ut, &e->info, &none); /* what is more than pending */
+		ASSERT(!err);
+		return false; /* none of these is ever queued, so no entry was dropped */
+	}
+	if (is_discarded(p, ut ? ut : list_first(&p->threads, struct user_thread, link), &e->info))
+		return false;
+	struct signal_pending *q = ut ? &ut->signals.pending : &p->signals.pending;
+	list_push_back(&q->queue, &e->link);
+	p->signals.queued++;
+	q->set |= SIGNAL_BIT(signal);
+	interrupt_taker(p, ut, signal);
+	return true;
+}
+
+void signal_thread_gone_locked(struct user_thread *ut, struct signal_reserve *r)
+{
+	drop_all(ut->thread.process, &ut->signals.pending, UINT64_MAX, r);
+}
+
 void signal_notify_locked(struct process *p, const struct signal_info *info)
 {
 	struct signal_reserve none;
@@ -328,6 +379,7 @@ void signal_force(const struct signal_info *info)
 		a->handler = SIGNAL_DEFAULT;
 	ut->signals.mask &= ~bit;
 	q->set |= bit;
+	q->slots |= bit;
 	q->info[info->signo - 1] = *info; /* one that somebody sent says less than this */
 	thread_interrupt(&ut->thread, THREAD_SIGNALLED);
 	spin_unlock(&process_tree_lock);
@@ -338,13 +390,27 @@ void signal_force(const struct signal_info *info)
 bool signal_parent_reaps_not_locked(const struct process *p)
 {
 	const struct signal_action *a = &p->parent->signals.actions[SIGNAL_CHLD - 1];
-	return a->handler == SIGNAL_IGNORE || (a->flags & SA_NOCLDWAIT);
+	return p->exit_signal == SIGNAL_CHLD && (a->handler == SIGNAL_IGNORE || (a->flags & SA_NOCLDWAIT));
 }
 
-void signal_parent_locked(struct process *p, int wait_status)
+void signal_plain_locked(struct process *p, int signal)
+{
+	struct signal_info info = {.signo = signal, .code = SI_USER};
+	struct signal_reserve none;
+	signal_reserve(&none, signal, 0);
+	err_t err = signal_send_locked(p, NULL, &info, &none);
+	ASSERT(!err); /* SI_USER: nobody misses the information */
+}
+
+void signal_parent_locked(struct process *p, int wait_status, struct signal_reserve *r)
 {
 	enum { TICK_NS = 10000000 };
-	struct signal_info info = {.signo = SIGNAL_CHLD, .pid = p->pid, .utime = p->cpu_time / TICK_NS};
+	struct usage used = process_usage_locked(p);
+	struct signal_info info = {.signo = r ? p->exit_signal : SIGNAL_CHLD,
+	    .pid = p->pid,
+	    .uid = process_uid(p),
+	    .utime = used.user / TICK_NS,
+	    .stime = used.system / TICK_NS};
 	struct process *parent = p->parent;
 	if (!parent)
 		return;
@@ -360,7 +426,10 @@ void signal_parent_locked(struct process *p, int wait_status)
 		info.code = wait_status & 0x7f ? CLD_KILLED : CLD_EXITED;
 		info.value = (uint64_t)(wait_status & 0x7f ? wait_status & 0x7f : wait_status >> 8);
 	}
-	if (info.code < CLD_STOPPED || !(flags & SA_NOCLDSTOP))
+	/* 0 is no signal, and one beyond the last is none either, as on Linux. An ignored SIGCHLD is dropped when it is sent. */
+	if (r && info.signo <= SIGNAL_MAX && signal_send_locked(parent, NULL, &info, r))
+		return; /* no room for a real-time signal's information: it is lost */
+	if (!r && !(flags & SA_NOCLDSTOP))
 		signal_notify_locked(parent, &info);
 }
 

@@ -25,6 +25,7 @@ enum signal_number { /* the ABI's numbers of those that the kernel names */
 	SIGNAL_KILL = 9,
 	SIGNAL_SEGV = 11,
 	SIGNAL_PIPE = 13,
+	SIGNAL_ALRM = 14,
 	SIGNAL_CHLD = 17,
 	SIGNAL_CONT = 18,
 	SIGNAL_STOP = 19,
@@ -33,6 +34,8 @@ enum signal_number { /* the ABI's numbers of those that the kernel names */
 	SIGNAL_TTOU = 22,
 	SIGNAL_URG = 23,
 	SIGNAL_XFSZ = 25,
+	SIGNAL_VTALRM = 26,
+	SIGNAL_PROF = 27,
 	SIGNAL_WINCH = 28,
 	SIGNAL_SYS = 31,
 	SIGNAL_RT_MIN = 32, /* first that is queued */
@@ -53,6 +56,7 @@ enum signal_code { /* who sent it: si_code of the ABI */
 	SI_USER = 0,
 	SI_KERNEL = 0x80,
 	SI_QUEUE = -1,
+	SI_TIMER = -2,
 	SI_TKILL = -6,
 	CLD_EXITED = 1,
 	CLD_KILLED = 2,
@@ -99,8 +103,9 @@ struct signal_action {
 /* The pending signals of a process or of a thread. */
 struct signal_pending {
 	uint64_t set;                             /* (T) */
+	uint64_t slots;                           /* (T) standard signals whose information is in `info` */
 	struct signal_info info[SIGNAL_STANDARD]; /* (T) of those in the set */
-	struct list queue; /* (T) struct signal_entry, oldest first: real-time signals */
+	struct list queue; /* (T) struct signal_entry, oldest first: real-time signals, and those of timers */
 };
 
 /* A process's half. */
@@ -115,6 +120,15 @@ struct process_signals {
 	struct waitq stop_wait; /* continued or killed; predicate under (T) */
 };
 
+/* How restart_syscall goes on with a call that returned -ERESTARTBLOCK: by fn, which finds what it needs in the rest. */
+struct call_restart {
+	int64_t (*fn)(const struct call_restart *r); /* NULL: there is none */
+	nsec_t deadline;
+	int32_t clock;
+	uaddr_t addr, addr2;
+	uint64_t value, flags;
+};
+
 /* A thread's half. */
 struct thread_signals {
 	struct signal_pending pending; /* (T) */
@@ -124,9 +138,7 @@ struct thread_signals {
 	bool restore_mask;             /* (O) */
 	struct user_altstack altstack; /* (O) */
 	struct user_fault fault;       /* (O) the last trap, as frames tell it */
-	nsec_t restart_deadline;       /* (O) of the sleep that restart_syscall goes on with */
-	uaddr_t restart_remain;        /* (O) */
-	bool restart_valid;            /* (O) */
+	struct call_restart restart;   /* (O) */
 	struct waitq wait;             /* nobody wakes it: the thread sleeps here until it is interrupted */
 };
 
@@ -144,7 +156,7 @@ void thread_signals_init(struct thread_signals *s);
 /* Free what is queued; nobody can send any more. */
 void signal_pending_fini(struct signal_pending *q);
 /* What a child process gets of the current one, and its first thread of the current thread. */
-void signal_fork(struct process *child, struct user_thread *child_thread);
+void signal_fork(struct process *child, struct user_thread *child_thread, bool clear_handlers);
 /* What a new thread of the same process gets of the current one: the mask. */
 void signal_clone(struct user_thread *child_thread);
 /* exec: handlers become the default action, the alternate stack is gone. */
@@ -167,8 +179,24 @@ MUST_CHECK err_t signal_send_locked(
 void signal_notify_locked(struct process *p, const struct signal_info *info);
 /* A trap of the current thread. Blocked or ignored, the signal takes its default action. */
 void signal_force(const struct signal_info *info);
-/* Tell p's parent of p's end, stop or continuation. `wait_status` as wait tells it. */
-void signal_parent_locked(struct process *p, int wait_status);
+/* Tell p's parent of p's end, stop or continuation. `wait_status` as wait tells it. An end is told by p's exit_signal, whose entry, if it needs one, is in *r; NULL for the others. */
+void signal_parent_locked(struct process *p, int wait_status, struct signal_reserve *r);
+/* One signal that waits, with its information. A timer has one of its own. */
+struct user_timer;
+struct signal_entry {
+	struct list link; /* (T) in signal_pending.queue or a reserve */
+	struct signal_info info;
+	struct user_timer *timer; /* (T) whose it is; NULL: it is freed when it was taken */
+};
+/* NULL: no memory. */
+struct signal_entry *signal_entry_create(void);
+void signal_entry_free(struct signal_entry *e);
+/* Queue a timer's entry, which is in no queue, for p or its thread ut. False: the signal is ignored. */
+bool signal_send_entry_locked(struct process *p, struct user_thread *ut, struct signal_entry *e);
+/* What waits for the thread is dropped: it ends. */
+void signal_thread_gone_locked(struct user_thread *ut, struct signal_reserve *r);
+/* Send a signal without information, as the kernel does by itself. */
+void signal_plain_locked(struct process *p, int signal);
 /* Is p's parent such that p's end is forgiven at once? */
 bool signal_parent_reaps_not_locked(const struct process *p);
 /* Set the current thread's mask. */

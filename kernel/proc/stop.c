@@ -14,7 +14,7 @@ void signal_stop_check_locked(struct process *p)
 		return;
 	s->stop_complete = true;
 	s->report = s->stop_signal << 8 | WAIT_STATUS_STOPPED;
-	signal_parent_locked(p, s->report);
+	signal_parent_locked(p, s->report, NULL);
 }
 
 void signal_stop_locked(struct process *p, int signal)
@@ -37,7 +37,7 @@ void signal_continue_locked(struct process *p)
 	waitq_wake_all(&s->stop_wait);
 	if (stopped) {
 		s->report = WAIT_STATUS_CONTINUED;
-		signal_parent_locked(p, s->report);
+		signal_parent_locked(p, s->report, NULL);
 	}
 }
 

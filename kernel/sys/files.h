@@ -50,8 +50,29 @@ struct at_call {
  * to undo on failure. May sleep, like at_end. */
 MUST_CHECK err_t at_begin(struct at_call *a, int dirfd, uaddr_t name);
 void at_end(struct at_call *a);
+/* The same for calls that take no empty name: -ENOENT, before dirfd is looked at. */
+MUST_CHECK err_t at_begin_named(struct at_call *a, int dirfd, uaddr_t name);
+/* One or the other: an empty name if flags have AT_EMPTY_PATH. */
+MUST_CHECK err_t at_begin_flags(struct at_call *a, int dirfd, uaddr_t name, int flags);
 /* The path that the name leads to, with references. flags: AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH count. */
 MUST_CHECK err_t at_lookup(const struct at_call *a, int flags, struct path *out);
+/* at_begin_flags and at_lookup; on failure nothing is left to undo. */
+MUST_CHECK err_t at_begin_path(struct at_call *a, int dirfd, uaddr_t name, int flags, struct path *out);
+void at_end_path(struct at_call *a, const struct path *p);
+
+/* A call on the path of a descriptor. */
+struct fd_call {
+	struct fs_view view;
+	const struct fs_context *c; /* view.context */
+	struct file *file;          /* counted */
+	struct path path;           /* the file's own: its references */
+	bool has_path;              /* false: an anonymous file */
+};
+/* -EBADF: none, or opened with O_PATH. May sleep, like fd_end. */
+MUST_CHECK err_t fd_begin(struct fd_call *f, int fd);
+/* The same, O_PATH included: fchdir, fstatfs. */
+MUST_CHECK err_t fd_begin_any(struct fd_call *f, int fd);
+void fd_end(struct fd_call *f);
 
 /* --- bytes --- */
 

@@ -95,7 +95,7 @@ static err_t find_start(struct at_call *a, int dirfd)
 	return err;
 }
 
-err_t at_begin(struct at_call *a, int dirfd, uaddr_t name)
+err_t at_begin_flags(struct at_call *a, int dirfd, uaddr_t name, int flags)
 {
 	a->has_start = false;
 	a->base = NULL;
@@ -103,12 +103,22 @@ err_t at_begin(struct at_call *a, int dirfd, uaddr_t name)
 	err_t err = path_fetch(name, &a->name);
 	if (err)
 		return err;
-	err = find_start(a, dirfd);
+	err = *a->name || (flags & AT_EMPTY_PATH) ? find_start(a, dirfd) : -ENOENT;
 	if (err)
 		path_free(a->name);
 	else
 		fs_view_get(current_process(), &a->view);
 	return err;
+}
+
+err_t at_begin(struct at_call *a, int dirfd, uaddr_t name)
+{
+	return at_begin_flags(a, dirfd, name, AT_EMPTY_PATH);
+}
+
+err_t at_begin_named(struct at_call *a, int dirfd, uaddr_t name)
+{
+	return at_begin_flags(a, dirfd, name, 0);
 }
 
 void at_end(struct at_call *a)
@@ -124,6 +134,53 @@ err_t at_lookup(const struct at_call *a, int flags, struct path *out)
 	unsigned walk =
 	    (flags & AT_SYMLINK_NOFOLLOW ? WALK_NOFOLLOW : 0) | (flags & AT_EMPTY_PATH ? WALK_EMPTY : 0);
 	return vfs_lookup(a->c, a->base, a->name, walk, out);
+}
+
+err_t at_begin_path(struct at_call *a, int dirfd, uaddr_t name, int flags, struct path *out)
+{
+	err_t err = at_begin_flags(a, dirfd, name, flags);
+	if (err)
+		return err;
+	err = at_lookup(a, flags, out);
+	if (err)
+		at_end(a);
+	return err;
+}
+
+void at_end_path(struct at_call *a, const struct path *p)
+{
+	path_put(p);
+	at_end(a);
+}
+
+static void fd_set_up(struct fd_call *f)
+{
+	f->c = &f->view.context;
+	f->has_path = f->file->dentry;
+	f->path = file_path(f->file);
+	fs_view_get(current_process(), &f->view);
+}
+
+err_t fd_begin(struct fd_call *f, int fd)
+{
+	err_t err = fd_file(fd, &f->file);
+	if (!err)
+		fd_set_up(f);
+	return err;
+}
+
+err_t fd_begin_any(struct fd_call *f, int fd)
+{
+	err_t err = fd_file_any(fd, &f->file);
+	if (!err)
+		fd_set_up(f);
+	return err;
+}
+
+void fd_end(struct fd_call *f)
+{
+	fs_view_put(&f->view);
+	file_put(f->file);
 }
 
 /* --- bytes --- */

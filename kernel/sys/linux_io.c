@@ -92,3 +92,14 @@ int64_t sys_ioctl(int32_t fd, uint32_t request, uaddr_t arg)
 	file_put(f);
 	return result == -EINTR ? -ERESTARTSYS : result;
 }
+
+int64_t sys_lseek(int32_t fd, int64_t offset, uint32_t whence)
+{
+	struct file *f;
+	err_t err = fd_file(fd, &f);
+	if (err)
+		return err;
+	int64_t pos = whence > FILE_SEEK_HOLE ? -EINVAL : file_seek(f, offset, (int)whence);
+	file_put(f);
+	return pos;
+}

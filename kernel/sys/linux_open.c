@@ -5,10 +5,10 @@ int64_t sys_openat(int32_t dirfd, uaddr_t name, int32_t flags, uint32_t mode)
 {
 	struct at_call a;
 	struct file *f;
-	err_t err = at_begin(&a, dirfd, name);
+	err_t err = at_begin_named(&a, dirfd, name);
 	if (err)
 		return err;
-	err = vfs_open(a.c, a.base, a.name, (unsigned)flags, mode, &f);
+	err = vfs_open(a.c, a.base, a.name, (unsigned)flags | FILE_LARGEFILE, mode, &f);
 	at_end(&a);
 	if (err)
 		return err == -EINTR ? -ERESTARTSYS : err;

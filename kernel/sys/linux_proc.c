@@ -3,6 +3,7 @@
 #include "proc/exec.h"
 #include "proc/process.h"
 #include "sys/sys.h"
+#include "sys/times.h"
 
 enum wait4_options {
 	WALL = 0x40000000,
@@ -18,12 +19,6 @@ enum arch_prctl_codes {
 	ARCH_GET_GS = 0x1004,
 };
 
-/* struct rusage of the ABI. What is not counted is 0. */
-struct sys_rusage {
-	int64_t user_sec, user_usec, system_sec, system_usec;
-	int64_t counts[14];
-};
-
 int64_t sys_getpid(void)
 {
 	return current_process()->pid;
@@ -37,27 +32,6 @@ int64_t sys_gettid(void)
 int64_t sys_getppid(void)
 {
 	return load_relaxed(&current_process()->ppid);
-}
-
-/* There is one user so far, and it may do everything. */
-int64_t sys_getuid(void)
-{
-	return 0;
-}
-
-int64_t sys_geteuid(void)
-{
-	return 0;
-}
-
-int64_t sys_getgid(void)
-{
-	return 0;
-}
-
-int64_t sys_getegid(void)
-{
-	return 0;
 }
 
 int64_t sys_fork(void)
@@ -91,19 +65,13 @@ int64_t sys_exit_group(int32_t status)
 	process_exit(wait_status_exited(status));
 }
 
-err_t put_rusage(uaddr_t to, nsec_t cpu_time)
-{
-	struct sys_rusage r = {
-	    .user_sec = (int64_t)(cpu_time / 1000000000), .user_usec = (int64_t)(cpu_time / 1000 % 1000000)};
-	return copy_to_user(to, &r, sizeof(r));
-}
-
 int64_t sys_wait4(int32_t pid, uaddr_t status, int32_t options, uaddr_t rusage)
 {
 	struct wait_request r = {.pid = pid,
 	    .options = (unsigned)options,
 	    .any_signal = options & WALL,
-	    .other_signal = options & WCLONE};
+	    .other_signal = options & WCLONE,
+	    .own_only = options & WNOTHREAD};
 	if (options & ~WAIT4_OPTIONS)
 		return -EINVAL;
 	if (pid == INT32_MIN)
@@ -116,7 +84,7 @@ int64_t sys_wait4(int32_t pid, uaddr_t status, int32_t options, uaddr_t rusage)
 	if (status)
 		err = copy_to_user(status, &r.status, sizeof(r.status));
 	if (!err && rusage)
-		err = put_rusage(rusage, r.cpu_time);
+		err = put_rusage(rusage, &r.usage);
 	return err ? err : (int64_t)r.found;
 }
 

@@ -1,11 +1,12 @@
 /* linux_signal.c - the signal calls of the Linux ABI: checks and errors in Linux's order, then proc/. */
 #include "arch/clock.h"
+#include "proc/cred.h"
 #include "proc/process.h"
 #include "sys/sys.h"
 
 enum { SET_SIZE = sizeof(uint64_t), INFO_SIZE = 128, ALTSTACK_MIN = 2048 };
 enum sigprocmask_how { SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK };
-#define NSEC_PER_SEC 1000000000ULL
+#include "kern/wall.h"
 
 static bool signal_is_valid(int32_t signal)
 {
@@ -67,6 +68,33 @@ static int64_t sleep_for_signal(void)
 int64_t sys_pause(void)
 {
 	return sleep_for_signal();
+}
+
+err_t call_mask_set(struct call_mask *m, uaddr_t mask, uint64_t size)
+{
+	struct thread_signals *t = &current_user_thread()->signals;
+	uint64_t bits;
+	m->set = mask != 0;
+	if (!mask)
+		return 0;
+	if (size != SET_SIZE)
+		return -EINVAL;
+	if (copy_from_user(&bits, mask, sizeof(bits)))
+		return -EFAULT;
+	t->saved_mask = t->mask;
+	signal_set_mask(bits);
+	return 0;
+}
+
+int64_t call_mask_end(const struct call_mask *m, int64_t result)
+{
+	struct thread_signals *t = &current_user_thread()->signals;
+	bool interrupted = result == -EINTR || result == -ERESTARTNOHAND;
+	if (m->set && interrupted)
+		t->restore_mask = true;
+	else if (m->set)
+		signal_set_mask(t->saved_mask);
+	return result;
 }
 
 int64_t sys_rt_sigsuspend(uaddr_t set, uint64_t setsize)
@@ -143,7 +171,10 @@ int64_t sys_kill(int32_t pid, int32_t signal)
 
 static int64_t send_to_thread(int32_t tgid, int32_t tid, int32_t signal)
 {
-	struct signal_info info = {.signo = signal, .code = SI_TKILL, .pid = current_process()->pid};
+	struct signal_info info = {.signo = signal,
+	    .code = SI_TKILL,
+	    .pid = current_process()->pid,
+	    .uid = process_uid(current_process())};
 	if (tid <= 0 || (signal && !signal_is_valid(signal)))
 		return -EINVAL;
 	return thread_queue_signal((uint32_t)tgid, (uint32_t)tid, &info);
@@ -241,7 +272,7 @@ int64_t sys_rt_sigreturn(void)
 		signal_force(&(struct signal_info){.signo = SIGNAL_SEGV, .code = SI_KERNEL});
 		return 0;
 	}
-	current_user_thread()->signals.restart_valid = false; /* the handler may have slept by itself */
+	current_user_thread()->signals.restart.fn = NULL; /* the handler may have slept by itself */
 	signal_set_mask(mask);
 	(void)set_altstack(&altstack, user_frame_sp(f)); /* one that is not valid is not taken, as on Linux */
 	return user_frame_result(f);

@@ -1,20 +1,18 @@
 /*
  * linux_thread.c - the calls of the Linux ABI that make threads and let them wait for one another.
  *
- * What clone may share: a thread shares everything with its process; a process shares all memory with its parent, or none. Linux has finer grains (descriptors, handlers and the
- * working directory one by one); no C library asks for them, and they are -EINVAL here, as are descriptors for processes and namespaces.
+ * What clone may share: a thread shares everything with its process; a process shares all memory, its descriptors and its place among the files with its parent, each or none. Linux has finer
+ * grains: threads of one process with descriptors or a working directory of their own, processes that share handlers. No C library asks for them, and they are -EINVAL here, as
+ * are descriptors for processes and namespaces.
  */
 #include "arch/clock.h"
 #include "arch/mmu.h"
-#include "dev/rtc.h"
 #include "kern/thread.h"
-#include "lib/string.h"
+#include "kern/wall.h"
 #include "proc/futex.h"
 #include "proc/process.h"
 #include "sys/sys.h"
 #include "vm/space.h"
-
-#define NSEC_PER_SEC 1000000000ULL
 
 /* --- clone --- */
 
@@ -34,6 +32,7 @@
 #define CLONE_UNTRACED       0x800000ULL
 #define CLONE_CHILD_SETTID   0x1000000ULL
 #define CLONE_IO             0x80000000ULL
+#define CLONE_CLEAR_SIGHAND  0x100000000ULL
 
 /* What is shared by threads, and by nobody else. */
 #define CLONE_THREAD_SHARES (CLONE_FS | CLONE_FILES | CLONE_SIGHAND)
@@ -41,7 +40,7 @@
 #define CLONE_KNOWN                                                                                          \
 	(CLONE_VM | CLONE_THREAD_SHARES | CLONE_PTRACE | CLONE_VFORK | CLONE_THREAD | CLONE_SYSVSEM |        \
 	    CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_UNTRACED |    \
-	    CLONE_CHILD_SETTID | CLONE_IO)
+	    CLONE_CHILD_SETTID | CLONE_IO | CLONE_CLEAR_SIGHAND)
 
 /* struct clone_args of the ABI. */
 struct sys_clone_args {
@@ -58,8 +57,12 @@ static err_t check_clone_flags(uint64_t flags)
 		return -EINVAL;
 	if ((flags & CLONE_SIGHAND) && !(flags & CLONE_VM))
 		return -EINVAL;
-	uint64_t shares = flags & CLONE_THREAD_SHARES;
-	return shares == (flags & CLONE_THREAD ? CLONE_THREAD_SHARES : 0) ? 0 : -EINVAL;
+	if ((flags & CLONE_SIGHAND) && (flags & CLONE_CLEAR_SIGHAND))
+		return -EINVAL;
+	if ((flags & CLONE_SIGHAND) && !(flags & CLONE_THREAD))
+		return -EINVAL;
+	uint64_t files = flags & (CLONE_FS | CLONE_FILES);
+	return !(flags & CLONE_THREAD) || files == (CLONE_FS | CLONE_FILES) ? 0 : -EINVAL;
 }
 
 /* a: flags, exit signal and addresses; sp 0: as the caller's. */
@@ -72,6 +75,8 @@ static int64_t do_clone(const struct sys_clone_args *a, uaddr_t sp)
 	    .share_memory = a->flags & CLONE_VM,
 	    .wait_for_exec = a->flags & CLONE_VFORK,
 	    .set_tls = a->flags & CLONE_SETTLS,
+	    .clear_handlers = a->flags & CLONE_CLEAR_SIGHAND,
+	    .share = (a->flags & CLONE_FILES ? SHARE_DESCS : 0U) | (a->flags & CLONE_FS ? SHARE_PLACE : 0U),
 	    .exit_signal = (uint8_t)a->exit_signal,
 	    .sp = sp,
 	    .tls = a->tls,
@@ -189,7 +194,7 @@ static err_t get_deadline(uaddr_t timeout, int32_t cmd, bool realtime, nsec_t *o
 	if (cmd == FUTEX_WAIT)
 		*out = clock_now() + time;
 	else if (realtime)
-		*out = time > rtc_boot_time() ? time - rtc_boot_time() : 0;
+		*out = time > wall_offset() ? time - wall_offset() : 0;
 	else
 		*out = time;
 	return 0;
@@ -199,6 +204,30 @@ static bool has_timeout(int32_t cmd)
 {
 	return cmd == FUTEX_WAIT || cmd == FUTEX_WAIT_BITSET || cmd == FUTEX_LOCK_PI ||
 	       cmd == FUTEX_LOCK_PI2 || cmd == FUTEX_WAIT_REQUEUE_PI;
+}
+
+/* What a wait that was cut short asks of the way back to user mode: without a deadline it simply starts again; with one it goes on until that. */
+static int64_t wait_or_restart(const struct call_restart *r)
+{
+	struct thread_signals *t = &current_user_thread()->signals;
+	err_t err =
+	    futex_wait(r->addr, r->flags, (uint32_t)r->value, r->deadline, (uint32_t)(r->value >> 32));
+	if (err != -EINTR)
+		return err;
+	if (r->deadline == NSEC_NEVER)
+		return -ERESTARTSYS;
+	t->restart = *r;
+	return -ERESTARTBLOCK;
+}
+
+static int64_t wait_on(uaddr_t addr, bool shared, uint32_t value, nsec_t deadline, uint32_t bitset)
+{
+	struct call_restart r = {.fn = wait_or_restart,
+	    .deadline = deadline,
+	    .addr = addr,
+	    .value = value | (uint64_t)bitset << 32,
+	    .flags = shared};
+	return wait_or_restart(&r);
 }
 
 /* Locks that inherit priority are not offered: every command that belongs to them is -ENOSYS, which C libraries ask for and report. */
@@ -214,9 +243,9 @@ int64_t sys_futex(uaddr_t addr, int32_t op, uint32_t val, uaddr_t timeout, uaddr
 		return -ENOSYS;
 	switch (cmd) {
 	case FUTEX_WAIT:
-		return futex_wait(addr, shared, val, deadline, (uint32_t)FUTEX_ANY);
+		return wait_on(addr, shared, val, deadline, (uint32_t)FUTEX_ANY);
 	case FUTEX_WAIT_BITSET:
-		return futex_wait(addr, shared, val, deadline, val3);
+		return wait_on(addr, shared, val, deadline, val3);
 	case FUTEX_WAKE:
 		return futex_wake(addr, shared, (int32_t)val, (uint32_t)FUTEX_ANY);
 	case FUTEX_WAKE_BITSET:
@@ -325,69 +354,4 @@ int64_t sys_membarrier(int32_t cmd, uint32_t flags, UNUSED int32_t cpu)
 	default:
 		return -EINVAL;
 	}
-}
-
-/* --- names --- */
-
-enum prctl_options { PR_SET_NAME = 15, PR_GET_NAME = 16 };
-
-int64_t sys_prctl(int32_t option, uaddr_t arg)
-{
-	struct thread *t = current_thread();
-	char name[THREAD_NAME_MAX] = {0};
-	if (option == PR_GET_NAME) {
-		memcpy(name, t->name, sizeof(name));
-		return copy_to_user(arg, name, sizeof(name));
-	}
-	if (option != PR_SET_NAME)
-		return -EINVAL;
-	int64_t len = copy_string_from_user(name, arg, sizeof(name) - 1);
-	if (len < 0 && len != -ENAMETOOLONG)
-		return len;
-	name[sizeof(name) - 1] = 0; /* what is longer is cut */
-	memcpy(t->name, name, sizeof(name));
-	return 0;
-}
-
-/* --- times --- */
-
-enum rusage_who { RUSAGE_CHILDREN = -1, RUSAGE_SELF = 0, RUSAGE_THREAD = 1 };
-
-static nsec_t children_time(struct process *p)
-{
-	spin_lock(&process_tree_lock);
-	nsec_t time = p->children_time;
-	spin_unlock(&process_tree_lock);
-	return time;
-}
-
-int64_t sys_getrusage(int32_t who, uaddr_t to)
-{
-	switch (who) {
-	case RUSAGE_SELF:
-		return put_rusage(to, process_cpu_time(current_process()));
-	case RUSAGE_CHILDREN:
-		return put_rusage(to, children_time(current_process()));
-	case RUSAGE_THREAD:
-		return put_rusage(to, current_cpu_time());
-	default:
-		return -EINVAL;
-	}
-}
-
-enum { TICKS_PER_SEC = 100 };
-
-static uint64_t ticks(nsec_t time)
-{
-	return time / (NSEC_PER_SEC / TICKS_PER_SEC);
-}
-
-/* As in struct rusage: all time counts as the user's. */
-int64_t sys_times(uaddr_t to)
-{
-	struct process *p = current_process();
-	uint64_t tms[4] = {ticks(process_cpu_time(p)), 0, ticks(children_time(p)), 0};
-	if (to && copy_to_user(to, tms, sizeof(tms)))
-		return -EFAULT;
-	return (int64_t)ticks(clock_now());
 }

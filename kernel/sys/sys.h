@@ -11,10 +11,16 @@
 #include "proc/process.h"
 #include "syscall_proto.h"
 
-/* Tell a CPU time as struct rusage. -EFAULT. */
-MUST_CHECK err_t put_rusage(uaddr_t to, nsec_t cpu_time);
-
 /* struct timespec of the ABI. */
 struct sys_timespec {
 	int64_t sec, nsec;
 };
+
+/* A signal mask for the time of one call (ppoll and the like). */
+struct call_mask {
+	bool set;
+};
+/* Address 0: none. -EINVAL (size), -EFAULT. */
+MUST_CHECK err_t call_mask_set(struct call_mask *m, uaddr_t mask, uint64_t size);
+/* The call has this result: the old mask comes back, after the signal that interrupted it has been delivered. Returns the result. */
+int64_t call_mask_end(const struct call_mask *m, int64_t result);

@@ -205,9 +205,8 @@ static NOINLINE err_t own_leaf(struct fault *f)
 	return 0;
 }
 
-/* Put a fresh page into the object at f->idx, in the place of `old` (NULL: nothing was there), and finish.
- * Takes p over, unless it fails. */
-static ALWAYS_INLINE err_t promote(struct fault *f, struct page *p, struct page *old)
+/* promote, where p stays the caller's if it is in no slot afterwards. */
+static ALWAYS_INLINE err_t put_page(struct fault *f, struct page *p, struct page *old)
 {
 	struct vm_object *o = f->object;
 	if (unlikely(!f->leaf) && own_leaf(f))
@@ -227,6 +226,16 @@ static ALWAYS_INLINE err_t promote(struct fault *f, struct page *p, struct page 
 	return finish(f, o, p, true);
 }
 
+/* Put a fresh page into the object at f->idx, in the place of `old` (NULL: nothing was there), and finish.
+ * Takes p over: it is freed if it could not be put there. */
+static ALWAYS_INLINE err_t promote(struct fault *f, struct page *p, struct page *old)
+{
+	err_t err = put_page(f, p, old);
+	if (unlikely(err == NEED_MEMORY) && page_shares(p) == 0)
+		frame_free(p);
+	return err;
+}
+
 /* Give the object a copy of src in the place of `old` (src itself, or NULL: src is the backing's). -EAGAIN:
  * the locks were dropped, look again. The copy is good if its source is still there, and was not made
  * exclusive, written and shared again meanwhile. */
@@ -239,10 +248,7 @@ static err_t copy_up(struct fault *f, struct page *src, struct page *old)
 	}
 	COUNT(copies);
 	f->spare = NULL;
-	err_t err = promote(f, copy, old);
-	if (err == NEED_MEMORY && page_shares(copy) == 0)
-		frame_free(copy);
-	return err;
+	return promote(f, copy, old);
 }
 
 /* --- anonymous objects --- */
@@ -278,10 +284,7 @@ static ALWAYS_INLINE err_t anon_absent(struct fault *f)
 	if (unlikely(!p))
 		return NEED_MEMORY;
 	COUNT(zero_fills);
-	err_t err = promote(f, p, NULL);
-	if (unlikely(err == NEED_MEMORY) && page_shares(p) == 0)
-		frame_free(p);
-	return err;
+	return promote(f, p, NULL);
 }
 
 /* --- files --- */
@@ -443,6 +446,8 @@ static err_t satisfy(struct fault *f, err_t need)
 		return err == -ENOMEM || err == -EINTR ? err : err ? -EIO : 0;
 	}
 	if (need != NEED_MEMORY) {
+		if (need == NEED_READ)
+			fetch_add_relaxed(&current_thread()->file_reads, 1);
 		err = need == NEED_READ ? file_bring_in(o, f->idx) : file_wait(o, f->idx);
 		f->io_object = NULL;
 		object_put(o);
@@ -537,7 +542,13 @@ err_t upcall_page_fault(uaddr_t addr, unsigned access)
 	struct thread *t = current_thread();
 	if (unlikely(!t->space || (load_relaxed(&t->flags) & THREAD_NOFAULT)))
 		return -EFAULT;
-	return vm_fault(t->space, addr, access);
+	uint64_t reads = load_relaxed(&t->file_reads);
+	err_t err = vm_fault(t->space, addr, access);
+	if (!err) {
+		_Atomic uint64_t *count = &t->faults[load_relaxed(&t->file_reads) != reads];
+		store_relaxed(count, load_relaxed(count) + 1);
+	}
+	return err;
 }
 
 void vm_counters(struct vm_counters *out)

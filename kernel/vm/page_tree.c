@@ -236,31 +236,6 @@ err_t page_tree_own(struct page_tree *t, pgidx_t idx, struct pt_reserve *r, stru
 	return own_slow(t, idx, r, out);
 }
 
-void page_tree_prune(struct page_tree *t, pgidx_t idx)
-{
-	struct pt_node *path[PT_MAX_PATH];
-	unsigned depth = 0;
-	for (struct pt_node *node = t->root; node && pt_covers(node, idx);
-	     node = node->slots[pt_slot_of(node, idx)].child) {
-		path[depth++] = node;
-		if (node->level == 0)
-			break;
-	}
-	while (depth && !path[depth - 1]->present) {
-		struct pt_node *empty = path[--depth];
-		ASSERT(!pt_is_shared(empty));
-		if (depth) {
-			unsigned i = pt_slot_of(path[depth - 1], idx);
-			path[depth - 1]->slots[i].child = NULL;
-			path[depth - 1]->present &= ~BIT(i);
-		} else {
-			t->root = NULL;
-		}
-		pt_node_free(empty);
-	}
-	pt_lower_root(t);
-}
-
 void pt_lower_root(struct page_tree *t)
 {
 	struct pt_node *root;

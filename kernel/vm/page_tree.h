@@ -130,13 +130,9 @@ unsigned page_tree_own_need(const struct page_tree *t, pgidx_t idx);
 unsigned page_tree_remove_need(const struct page_tree *t, pgidx_t first, pgidx_t end);
 
 /* Make the path to idx exclusively owned, growing the tree if idx is not covered yet; *out names its slot
- * (empty or not). Takes nodes from r first, if r is not NULL, then allocates (never sleeps). -ENOMEM: the
+ * (empty or not; an empty one is filled before the lock is dropped: PT4). Takes nodes from r first, if r is not NULL, then allocates (never sleeps). -ENOMEM: the
  * tree's contents are unchanged (paths may have been copied). Tree locked. */
 MUST_CHECK err_t page_tree_own(struct page_tree *t, pgidx_t idx, struct pt_reserve *r, struct page_slot *out);
-/* Undo page_tree_own(idx) whose slot stays empty: free nodes that it left without a page, lower the root. An
- * empty slot of an owned path is either filled or pruned before the lock is dropped (PT4). Nothing happens if
- * the leaf has pages, so it may be called whenever in doubt. Tree locked. */
-void page_tree_prune(struct page_tree *t, pgidx_t idx);
 
 static inline struct page *page_slot_get(struct page_slot s)
 {

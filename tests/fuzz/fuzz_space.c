@@ -5,9 +5,8 @@
  * dropped at the end and must be gone. The detectors of the mock hardware and vm_validate() look on.
  */
 #include "machine/host.h"
+#include "replay.h"
 #include "vm_model.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_usage(const struct model_usage *before)
 {
@@ -55,24 +54,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (size > 0)
 		run(data, size);
-	return 0;
-}
-
-/* Replay without libFuzzer, whose own main is the strong one where it is linked. */
-__attribute__((weak)) int main(int argc, char **argv)
-{
-	static uint8_t data[1 << 16];
-
-	for (int i = 1; i < argc; i++) {
-		FILE *f = fopen(argv[i], "rb");
-		if (!f) {
-			perror(argv[i]);
-			return 1;
-		}
-		size_t n = fread(data, 1, sizeof(data), f);
-		fclose(f);
-		LLVMFuzzerTestOneInput(data, n);
-		printf("%s: %zu bytes, passed\n", argv[i], n);
-	}
 	return 0;
 }

@@ -444,15 +444,10 @@ static err_t remove_edges_reserved(void)
 {
 	return model_remove(&m, 1, 61, 4096, true);
 }
-static err_t own_and_prune(void)
-{
-	return model_own_and_prune(&m, 1, 1ULL << 40);
-}
-
 static void test_each_allocation_fails(void)
 {
 	static const scenario_fn scenarios[] = {write_empty, write_far, write_shared, write_shared_reserved,
-	    write_hole, remove_edges, remove_edges_reserved, own_and_prune};
+	    write_hole, remove_edges, remove_edges_reserved};
 	for (unsigned i = 0; i < ARRAY_SIZE(scenarios); i++) {
 		unsigned failures = 0;
 		for (uint64_t n = 1;; n++) {
@@ -537,8 +532,6 @@ static void random_step(void)
 		err = model_share_page(&m, k, idx, rnd_live(), (unsigned)rnd(MODEL_ENTRIES));
 		break;
 	case 6:
-		err = model_own_and_prune(&m, k, idx);
-		break;
 	case 7:
 		err = model_remove(&m, k, first, end, rnd(2));
 		break;

@@ -64,6 +64,12 @@ static inline struct page *model_page(struct model *m)
 	return p;
 }
 
+static inline void model_page_free(struct model *m, struct page *p)
+{
+	frame_free(p);
+	m->pages--;
+}
+
 /* Position of the first entry with index >= idx. */
 static inline unsigned model_find(const struct model_tree *t, pgidx_t idx)
 {
@@ -173,19 +179,20 @@ static inline err_t model_write(struct model *m, unsigned k, pgidx_t idx, bool r
 	bool exclusive = false;
 	if (!e && t->n == MODEL_ENTRIES)
 		return -ENOSPC;
+	struct page *fresh = model_page(m); /* first: a slot that is owned empty has to be filled */
+	if (!fresh)
+		return -ENOMEM;
 	err_t err = model_own(t, idx, reserve, &s);
-	if (err)
+	if (err) {
+		model_page_free(m, fresh);
 		return err;
+	}
 	MCHECK(page_tree_leaf(&t->tree, idx, &exclusive) == s.leaf && exclusive);
 	MCHECK(page_slot_get(s) == (e ? e->page : NULL));
 	if (e && page_shares(e->page) == 1) {
+		model_page_free(m, fresh);
 		*page_word(e->page) = e->value = ++m->next_value;
 		return 0;
-	}
-	struct page *fresh = model_page(m);
-	if (!fresh) {
-		page_tree_prune(&t->tree, idx);
-		return -ENOMEM;
 	}
 	if (e) {
 		MCHECK(page_slot_replace(s, fresh) == e->page);
@@ -213,17 +220,6 @@ static inline err_t model_share_page(struct model *m, unsigned k, pgidx_t idx, u
 	page_slot_fill(s, e.page);
 	model_insert_entry(t, (struct model_entry){idx, e.value, e.page, 0});
 	return 0;
-}
-
-/* Own a path and put nothing there. */
-static inline err_t model_own_and_prune(struct model *m, unsigned k, pgidx_t idx)
-{
-	struct page_slot s;
-	err_t err = model_own(&m->t[k], idx, false, &s);
-	if (!err)
-		page_tree_prune(&m->t[k].tree, idx);
-	MCHECK(err || page_tree_is_empty(&m->t[k].tree) == (m->t[k].n == 0));
-	return err;
 }
 
 static inline err_t model_remove(struct model *m, unsigned k, pgidx_t first, pgidx_t end, bool reserve)

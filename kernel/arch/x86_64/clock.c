@@ -324,6 +324,11 @@ nsec_t clock_now(void)
 	return scale(common_tsc() - clock.tsc_base, clock.ns_per_tick);
 }
 
+nsec_t clock_cycles_to_ns(uint64_t cycles)
+{
+	return scale(cycles, clock.ns_per_tick);
+}
+
 void clock_delay(nsec_t ns)
 {
 	nsec_t end = clock_now() + ns;

@@ -23,6 +23,28 @@
 #define RFLAGS_TF_RF 0x10100
 #define MSR_GS_BASE  0xc0000101
 
+/*
+ * Time in user mode: from the last instructions before it to the first ones after it, on the cycle counter, which both read on the same CPU. What a thread uses of the CPU otherwise
+ * is the kernel's. Both clobber rax, rcx and rdx.
+ */
+	.macro READ_CYCLES
+	rdtsc
+	shlq $32, %rdx
+	orq %rdx, %rax
+	.endm
+	.macro USER_TIME_ENDS
+	READ_CYCLES
+	movq %gs:PERCPU_CURRENT, %rcx
+	subq THREAD_USER_SINCE(%rcx), %rax
+	movq $0, THREAD_USER_SINCE(%rcx)
+	addq %rax, THREAD_USER_CYCLES(%rcx)
+	.endm
+	.macro USER_TIME_BEGINS
+	READ_CYCLES
+	movq %gs:PERCPU_CURRENT, %rcx
+	movq %rax, THREAD_USER_SINCE(%rcx)
+	.endm
+
 	.section .text.entry, "ax"
 
 /* Stack: vector, error, rip, cs, rflags, rsp, ss. */
@@ -34,6 +56,7 @@ trap_entry_user:
 	SMAP_CLOSE
 	cld
 	PUSH_REGISTERS
+	USER_TIME_ENDS
 	xorl %ebp, %ebp /* backtraces end here */
 	movq %rsp, %rdi
 	call trap_user
@@ -48,6 +71,7 @@ FUNCTION return_to_user
 	movq TRAP_RIP(%rsp), %rax
 	shrq $47, %rax
 	jnz 2f
+	USER_TIME_BEGINS
 	POP_REGISTERS
 	addq $16, %rsp
 	swapgs
@@ -130,6 +154,7 @@ FUNCTION system_call
 	pushq %rax
 	pushq $VECTOR_SYSCALL
 	PUSH_REGISTERS
+	USER_TIME_ENDS
 	sti
 	xorl %ebp, %ebp
 	movq %rsp, %rdi
@@ -153,6 +178,7 @@ FUNCTION system_call
 	jne return_to_user
 	testl $RFLAGS_TF_RF, %eax
 	jnz return_to_user
+	USER_TIME_BEGINS
 	POP_REGISTERS
 	movq TRAP_RSP - TRAP_VECTOR(%rsp), %rsp
 	swapgs

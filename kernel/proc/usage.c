@@ -1,0 +1,49 @@
+/*
+ * usage.c - what threads and processes have used, up to now.
+ *
+ * The scheduler charges a thread whenever it gives up the CPU, the entry code counts what of that was spent in user mode (kern/thread.h). A process keeps the sums of its threads
+ * that are gone.
+ */
+#include "proc/process.h"
+
+struct usage thread_usage(struct thread *t)
+{
+	struct thread_times times = thread_times(t);
+	return (struct usage){
+	    .user = times.user,
+	    .system = times.total - times.user,
+	    .minor = load_relaxed(&t->faults[0]),
+	    .major = load_relaxed(&t->faults[1]),
+	    .voluntary = load_relaxed(&t->switches[0]),
+	    .involuntary = load_relaxed(&t->switches[1]),
+	};
+}
+
+void usage_add(struct usage *to, const struct usage *more)
+{
+	to->user += more->user;
+	to->system += more->system;
+	to->minor += more->minor;
+	to->major += more->major;
+	to->voluntary += more->voluntary;
+	to->involuntary += more->involuntary;
+}
+
+struct usage process_usage_locked(struct process *p)
+{
+	ASSERT_HELD(&process_tree_lock);
+	struct usage sum = p->usage;
+	list_for_each (it, &p->threads) {
+		struct usage u = thread_usage(&list_entry(it, struct user_thread, link)->thread);
+		usage_add(&sum, &u);
+	}
+	return sum;
+}
+
+struct usage process_usage(struct process *p)
+{
+	spin_lock(&process_tree_lock);
+	struct usage u = process_usage_locked(p);
+	spin_unlock(&process_tree_lock);
+	return u;
+}

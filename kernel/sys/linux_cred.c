@@ -1,0 +1,381 @@
+/*
+ * linux_cred.c - user and group ids, and capabilities.
+ *
+ * Ids belong to the process; the ABI lets each thread have its own, and C libraries go to some length to change them in all threads at once. Here the first thread that changes
+ * them has done so for all, and the others' calls find what they ask for.
+ */
+#include "proc/cred.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "sys/sys.h"
+
+enum { ID_KEEP = UINT32_MAX }; /* no id */
+
+/* --- asking --- */
+
+struct id_set {
+	uint32_t real, effective, saved, fs;
+};
+
+static struct id_set get_uids(void)
+{
+	struct cred *c = process_cred(current_process());
+	struct id_set ids = {c->uid, c->euid, c->suid, c->fsuid};
+	cred_put(c);
+	return ids;
+}
+
+static struct id_set get_gids(void)
+{
+	struct cred *c = process_cred(current_process());
+	struct id_set ids = {c->gid, c->egid, c->sgid, c->fsgid};
+	cred_put(c);
+	return ids;
+}
+
+int64_t sys_getuid(void)
+{
+	return get_uids().real;
+}
+
+int64_t sys_geteuid(void)
+{
+	return get_uids().effective;
+}
+
+int64_t sys_getgid(void)
+{
+	return get_gids().real;
+}
+
+int64_t sys_getegid(void)
+{
+	return get_gids().effective;
+}
+
+static err_t put_ids(struct id_set ids, uaddr_t real, uaddr_t effective, uaddr_t saved)
+{
+	err_t err = copy_to_user(real, &ids.real, sizeof(ids.real));
+	if (!err)
+		err = copy_to_user(effective, &ids.effective, sizeof(ids.effective));
+	return err ? err : copy_to_user(saved, &ids.saved, sizeof(ids.saved));
+}
+
+int64_t sys_getresuid(uaddr_t real, uaddr_t effective, uaddr_t saved)
+{
+	return put_ids(get_uids(), real, effective, saved);
+}
+
+int64_t sys_getresgid(uaddr_t real, uaddr_t effective, uaddr_t saved)
+{
+	return put_ids(get_gids(), real, effective, saved);
+}
+
+/* --- changing --- */
+
+static err_t set_uids(const struct id_set *ids)
+{
+	struct cred *old = process_cred(current_process()), *new;
+	err_t err = cred_copy(old, NULL, 0, &new);
+	cred_put(old);
+	if (err)
+		return err;
+	new->uid = ids->real, new->euid = ids->effective, new->suid = ids->saved, new->fsuid = ids->fs;
+	process_set_cred(new);
+	return 0;
+}
+
+static err_t set_gids(const struct id_set *ids)
+{
+	struct cred *old = process_cred(current_process()), *new;
+	err_t err = cred_copy(old, NULL, 0, &new);
+	cred_put(old);
+	if (err)
+		return err;
+	new->gid = ids->real, new->egid = ids->effective, new->sgid = ids->saved, new->fsgid = ids->fs;
+	process_set_cred(new);
+	return 0;
+}
+
+/* setuid, setgid: privileged processes change all for good, others go between what they have. */
+static err_t change_one(struct id_set *ids, uint32_t id, bool privileged)
+{
+	if (id == ID_KEEP)
+		return -EINVAL;
+	if (privileged)
+		ids->real = ids->saved = id;
+	else if (id != ids->real && id != ids->saved)
+		return -EPERM;
+	ids->effective = ids->fs = id;
+	return 0;
+}
+
+/* setreuid, setregid. */
+static err_t change_two(struct id_set *ids, uint32_t real, uint32_t effective, bool privileged)
+{
+	struct id_set old = *ids;
+	if (real != ID_KEEP) {
+		ids->real = real;
+		if (real != old.real && real != old.effective && !privileged)
+			return -EPERM;
+	}
+	if (effective != ID_KEEP) {
+		ids->effective = effective;
+		if (effective != old.real && effective != old.effective && effective != old.saved &&
+		    !privileged)
+			return -EPERM;
+	}
+	if (real != ID_KEEP || (effective != ID_KEEP && effective != old.real))
+		ids->saved = ids->effective;
+	ids->fs = ids->effective;
+	return 0;
+}
+
+static bool is_own(const struct id_set *ids, uint32_t id)
+{
+	return id == ID_KEEP || id == ids->real || id == ids->effective || id == ids->saved;
+}
+
+/* setresuid, setresgid. */
+static err_t change_three(
+    struct id_set *ids, uint32_t real, uint32_t effective, uint32_t saved, bool privileged)
+{
+	if (!privileged && !(is_own(ids, real) && is_own(ids, effective) && is_own(ids, saved)))
+		return -EPERM;
+	ids->real = real == ID_KEEP ? ids->real : real;
+	ids->effective = effective == ID_KEEP ? ids->effective : effective;
+	ids->saved = saved == ID_KEEP ? ids->saved : saved;
+	ids->fs = ids->effective;
+	return 0;
+}
+
+int64_t sys_setuid(uint32_t uid)
+{
+	struct id_set ids = get_uids();
+	err_t err = change_one(&ids, uid, current_is_privileged());
+	return err ? err : set_uids(&ids);
+}
+
+int64_t sys_setgid(uint32_t gid)
+{
+	struct id_set ids = get_gids();
+	err_t err = change_one(&ids, gid, current_is_privileged());
+	return err ? err : set_gids(&ids);
+}
+
+int64_t sys_setreuid(uint32_t real, uint32_t effective)
+{
+	struct id_set ids = get_uids();
+	err_t err = change_two(&ids, real, effective, current_is_privileged());
+	return err ? err : set_uids(&ids);
+}
+
+int64_t sys_setregid(uint32_t real, uint32_t effective)
+{
+	struct id_set ids = get_gids();
+	err_t err = change_two(&ids, real, effective, current_is_privileged());
+	return err ? err : set_gids(&ids);
+}
+
+int64_t sys_setresuid(uint32_t real, uint32_t effective, uint32_t saved)
+{
+	struct id_set ids = get_uids();
+	err_t err = change_three(&ids, real, effective, saved, current_is_privileged());
+	return err ? err : set_uids(&ids);
+}
+
+int64_t sys_setresgid(uint32_t real, uint32_t effective, uint32_t saved)
+{
+	struct id_set ids = get_gids();
+	err_t err = change_three(&ids, real, effective, saved, current_is_privileged());
+	return err ? err : set_gids(&ids);
+}
+
+/* The id for files alone. The call has no way to tell errors: it returns what the id was. */
+static bool change_fs(struct id_set *ids, uint32_t id)
+{
+	if (id == ID_KEEP || !(is_own(ids, id) || id == ids->fs || current_is_privileged()))
+		return false;
+	ids->fs = id;
+	return true;
+}
+
+int64_t sys_setfsuid(uint32_t uid)
+{
+	struct id_set ids = get_uids();
+	uint32_t old = ids.fs;
+	if (change_fs(&ids, uid) && set_uids(&ids))
+		return old; /* no memory: unchanged */
+	return old;
+}
+
+int64_t sys_setfsgid(uint32_t gid)
+{
+	struct id_set ids = get_gids();
+	uint32_t old = ids.fs;
+	if (change_fs(&ids, gid) && set_gids(&ids))
+		return old;
+	return old;
+}
+
+/* --- groups --- */
+
+int64_t sys_getgroups(int32_t size, uaddr_t list)
+{
+	struct cred *c = process_cred(current_process());
+	int64_t result = c->ngroups;
+	if (size < 0 || (size && c->ngroups > (unsigned)size))
+		result = -EINVAL;
+	else if (size && copy_to_user(list, c->groups, c->ngroups * sizeof(c->groups[0])))
+		result = -EFAULT;
+	cred_put(c);
+	return result;
+}
+
+/* Ascending, by a heap: the list comes from user space and may be long. */
+static void sift_down(uint32_t *g, unsigned i, unsigned n)
+{
+	for (unsigned child; (child = 2 * i + 1) < n; i = child) {
+		child += child + 1 < n && g[child + 1] > g[child];
+		if (g[i] >= g[child])
+			return;
+		uint32_t t = g[i];
+		g[i] = g[child];
+		g[child] = t;
+	}
+}
+
+static void sort_groups(uint32_t *g, unsigned n)
+{
+	for (unsigned i = n / 2; i-- > 0;)
+		sift_down(g, i, n);
+	for (unsigned end = n; end > 1;) {
+		uint32_t t = g[0];
+		g[0] = g[--end];
+		g[end] = t;
+		sift_down(g, 0, end);
+	}
+}
+
+static err_t use_groups(uint32_t *groups, unsigned n)
+{
+	struct cred *old = process_cred(current_process()), *new;
+	sort_groups(groups, n);
+	err_t err = n && groups[n - 1] == ID_KEEP ? -EINVAL : cred_copy(old, groups, n, &new);
+	cred_put(old);
+	if (!err)
+		process_set_cred(new);
+	return err;
+}
+
+int64_t sys_setgroups(int32_t size, uaddr_t list)
+{
+	if (!current_is_privileged())
+		return -EPERM;
+	if ((uint32_t)size > CRED_GROUPS_MAX)
+		return -EINVAL;
+	uint32_t *groups = kmalloc(((size_t)size + 1) * sizeof(*groups));
+	if (!groups)
+		return -ENOMEM;
+	err_t err = copy_from_user(groups, list, (size_t)size * sizeof(*groups));
+	if (!err)
+		err = use_groups(groups, (unsigned)size);
+	kfree(groups);
+	return err;
+}
+
+/* --- capabilities --- */
+
+#define CAP_VERSION_1 0x19980330u
+#define CAP_VERSION_2 0x20071026u
+#define CAP_VERSION_3 0x20080522u
+#define CAP_ALL       0x1ffffffffffULL /* Linux 6.1 has 41 */
+
+struct cap_header {
+	uint32_t version;
+	int32_t pid;
+};
+struct cap_words {
+	uint32_t effective, permitted, inheritable;
+};
+struct cap_sets {
+	uint64_t effective, permitted;
+};
+
+/* The number of words of a set, by the version; -EINVAL, with the version to use written back. */
+static err_t cap_words(uaddr_t header, unsigned *words)
+{
+	uint32_t version, newest = CAP_VERSION_3;
+	if (copy_from_user(&version, header, sizeof(version)))
+		return -EFAULT;
+	*words = version == CAP_VERSION_1 ? 1 : 2;
+	if (version == CAP_VERSION_1 || version == CAP_VERSION_2 || version == CAP_VERSION_3)
+		return 0;
+	return copy_to_user(header, &newest, sizeof(newest)) ? -EFAULT : -EINVAL;
+}
+
+/* A process with an id of 0 may become privileged again: it has the permission, but not the effect. */
+static struct cap_sets sets_of(struct process *p)
+{
+	struct cred *c = process_cred(p);
+	struct cap_sets s = {c->euid == 0 ? CAP_ALL : 0, c->uid && c->euid && c->suid ? 0 : CAP_ALL};
+	cred_put(c);
+	return s;
+}
+
+static err_t find_sets(int32_t pid, struct cap_sets *out)
+{
+	struct process *p;
+	if (pid < 0)
+		return -EINVAL;
+	err_t err = process_find(pid ? (uint32_t)pid : current_process()->pid, &p);
+	if (err)
+		return err;
+	*out = sets_of(p);
+	process_put(p);
+	return 0;
+}
+
+int64_t sys_capget(uaddr_t header, uaddr_t data)
+{
+	struct cap_header h;
+	struct cap_sets s;
+	unsigned words;
+	err_t err = cap_words(header, &words);
+	if (!data && err == -EINVAL)
+		return 0; /* only the version was asked for */
+	if (!data || err)
+		return err;
+	if (copy_from_user(&h, header, sizeof(h)))
+		return -EFAULT;
+	err = find_sets(h.pid, &s);
+	if (err)
+		return err;
+	struct cap_words w[2] = {{(uint32_t)s.effective, (uint32_t)s.permitted, 0},
+	    {(uint32_t)(s.effective >> 32), (uint32_t)(s.permitted >> 32), 0}};
+	return copy_to_user(data, w, words * sizeof(w[0]));
+}
+
+/* Capabilities follow from the ids and cannot be given up one by one: -EPERM for everything but what the process has. */
+int64_t sys_capset(uaddr_t header, uaddr_t data)
+{
+	struct cap_header h;
+	struct cap_words w[2] = {{0}};
+	unsigned words;
+	err_t err = cap_words(header, &words);
+	if (err)
+		return err;
+	if (copy_from_user(&h, header, sizeof(h)))
+		return -EFAULT;
+	if (h.pid != 0 && (uint32_t)h.pid != current_thread()->tid)
+		return -EPERM;
+	if (copy_from_user(w, data, words * sizeof(w[0])))
+		return -EFAULT;
+	struct cap_sets s = sets_of(current_process());
+	uint64_t known = words == 1 ? UINT32_MAX : CAP_ALL;
+	uint64_t effective = (uint64_t)w[1].effective << 32 | w[0].effective;
+	uint64_t permitted = (uint64_t)w[1].permitted << 32 | w[0].permitted;
+	bool same = (effective & CAP_ALL) == (s.effective & known) &&
+		    (permitted & CAP_ALL) == (s.permitted & known) && !w[0].inheritable && !w[1].inheritable;
+	return same ? 0 : -EPERM;
+}

@@ -1,0 +1,334 @@
+/*
+ * linux_dup.c - what descriptors are and say of their files: dup, fcntl, close_range.
+ *
+ * O_ASYNC is not offered for files that could use it: F_SETFL with it is -EINVAL for pipes, sockets and terminals, and is left out for all others, as on Linux. So the owner
+ * and the signal that F_SETOWN and F_SETSIG note are told again by F_GETOWN and F_GETSIG, and nothing is sent.
+ */
+#include "arch/usercopy.h"
+#include "fs/pipe.h"
+#include "proc/cred.h"
+#include "sys/files.h"
+
+enum fcntl_command { /* the ABI's */
+	F_DUPFD = 0,
+	F_GETFD = 1,
+	F_SETFD = 2,
+	F_GETFL = 3,
+	F_SETFL = 4,
+	F_SETOWN = 8,
+	F_GETOWN = 9,
+	F_SETSIG = 10,
+	F_GETSIG = 11,
+	F_SETOWN_EX = 15,
+	F_GETOWN_EX = 16,
+	F_SETLEASE = 1024,
+	F_GETLEASE = 1025,
+	F_DUPFD_CLOEXEC = 1030,
+};
+enum { FD_CLOEXEC = 1, O_ASYNC = 020000, LEASE_NONE = 2 /* F_UNLCK */ };
+enum owner_type { OWNER_TID, OWNER_PID, OWNER_GROUP };
+
+/* --- dup --- */
+
+/* The object at fd, with a reference, and the rights of that descriptor. */
+static err_t desc_at(int fd, struct kobject **o, uint32_t *rights)
+{
+	return desc_lookup(current_process()->descs, fd, o, rights);
+}
+
+static int64_t dup_from(int fd, int min, bool cloexec)
+{
+	struct kobject *o;
+	uint32_t rights;
+	err_t err = desc_at(fd, &o, &rights);
+	if (err)
+		return err;
+	int64_t new = desc_install(current_process()->descs, o, rights, cloexec, min, fd_limit());
+	kobject_put(o);
+	return new;
+}
+
+static int64_t dup_to(int fd, int to, bool cloexec)
+{
+	struct kobject *o;
+	uint32_t rights;
+	if (to < 0 || to >= fd_limit())
+		return -EBADF;
+	err_t err = desc_at(fd, &o, &rights);
+	if (err)
+		return err;
+	err = desc_install_at(current_process()->descs, to, o, rights, cloexec, fd_limit());
+	kobject_put(o);
+	return err ? err : to;
+}
+
+int64_t sys_dup(int32_t fd)
+{
+	return dup_from(fd, 0, false);
+}
+
+int64_t sys_dup2(int32_t fd, int32_t to)
+{
+	bool cloexec;
+	if (fd != to)
+		return dup_to(fd, to, false);
+	err_t err = desc_get_cloexec(current_process()->descs, fd, &cloexec);
+	return err ? err : to;
+}
+
+int64_t sys_dup3(int32_t fd, int32_t to, int32_t flags)
+{
+	if ((flags & ~FILE_CLOEXEC) || fd == to)
+		return -EINVAL;
+	return dup_to(fd, to, flags & FILE_CLOEXEC);
+}
+
+/* --- fcntl: the descriptor --- */
+
+static int64_t dup_at_least(int fd, uint64_t arg, bool cloexec)
+{
+	uint32_t min = (uint32_t)arg;
+	return min >= (uint32_t)fd_limit() ? -EINVAL : dup_from(fd, (int)min, cloexec);
+}
+
+static int64_t get_cloexec(int fd)
+{
+	bool cloexec;
+	err_t err = desc_get_cloexec(current_process()->descs, fd, &cloexec);
+	return err ? err : cloexec ? FD_CLOEXEC : 0;
+}
+
+/* --- fcntl: flags --- */
+
+static int64_t get_flags(const struct file *f)
+{
+	return load_relaxed(&f->flags) & ~(uint32_t)(FILE_STREAM | FILE_WRITER);
+}
+
+static bool owns(const struct file *f)
+{
+	struct cred *c = process_cred(current_process());
+	bool owns = c->euid == 0 || !f->vnode || c->fsuid == f->vnode->uid;
+	cred_put(c);
+	return owns;
+}
+
+/* May transfers go past the cache? Files in memory have nothing but it. */
+static bool can_be_direct(const struct file *f)
+{
+	if (!f->vnode)
+		return (f->anon_mode & MODE_TYPE) == MODE_FIFO;
+	return vnode_is(f->vnode, MODE_FIFO) || vnode_is(f->vnode, MODE_BLOCK) ||
+	       (f->vnode->pages && !(f->vnode->pages->flags & VM_RESIDENT));
+}
+
+static int64_t set_flags(struct file *f, uint32_t flags)
+{
+	uint32_t old = load_relaxed(&f->flags);
+	if ((flags & ~old & FILE_NOATIME) && !owns(f))
+		return -EPERM;
+	if ((flags & FILE_DIRECT) && !can_be_direct(f))
+		return -EINVAL;
+	if ((flags & O_ASYNC) && (old & FILE_STREAM))
+		return -EINVAL;
+	return file_set_flags(f, flags & ~(uint32_t)O_ASYNC);
+}
+
+/* --- fcntl: who is told --- */
+
+struct sys_owner {
+	int32_t type, pid;
+};
+
+static uint64_t pack_owner(struct sys_owner o)
+{
+	return (uint64_t)(uint32_t)o.type << 32 | (uint32_t)o.pid;
+}
+
+/* A number counts as long as a process, a thread, a group or a session has it, whichever of them was meant. */
+struct number_search {
+	uint32_t number;
+	bool found;
+};
+
+static void match_number(struct process *p, void *arg)
+{
+	struct number_search *s = arg;
+	s->found |= p->pid == s->number || p->pgid == s->number || p->sid == s->number;
+}
+
+static bool number_exists(int32_t number)
+{
+	struct number_search s = {.number = (uint32_t)number};
+	spin_lock(&process_tree_lock);
+	s.found = user_thread_find_locked(s.number) != NULL;
+	spin_unlock(&process_tree_lock);
+	if (!s.found)
+		process_for_each(match_number, &s);
+	return s.found;
+}
+
+static int64_t set_owner(struct file *f, struct sys_owner o)
+{
+	if (o.pid && !number_exists(o.pid))
+		return -ESRCH;
+	store_relaxed(&f->owner, pack_owner(o));
+	return 0;
+}
+
+static int64_t set_owner_pid(struct file *f, int32_t who)
+{
+	if (who == INT32_MIN)
+		return -EINVAL;
+	return set_owner(
+	    f, who < 0 ? (struct sys_owner){OWNER_GROUP, -who} : (struct sys_owner){OWNER_PID, who});
+}
+
+/* Number 0 if nobody was set, or if they are gone. */
+static struct sys_owner get_owner(const struct file *f)
+{
+	uint64_t packed = load_relaxed(&f->owner);
+	struct sys_owner o = {(int32_t)(packed >> 32), (int32_t)packed};
+	if (o.pid && !number_exists(o.pid))
+		o.pid = 0;
+	return o;
+}
+
+static int64_t get_owner_pid(const struct file *f)
+{
+	struct sys_owner o = get_owner(f);
+	return o.type == OWNER_GROUP ? -(int64_t)o.pid : o.pid;
+}
+
+static int64_t set_owner_ex(struct file *f, uaddr_t from)
+{
+	struct sys_owner o;
+	if (copy_from_user(&o, from, sizeof(o)))
+		return -EFAULT;
+	return o.type < OWNER_TID || o.type > OWNER_GROUP ? -EINVAL : set_owner(f, o);
+}
+
+static int64_t get_owner_ex(const struct file *f, uaddr_t to)
+{
+	struct sys_owner o = get_owner(f);
+	return copy_to_user(to, &o, sizeof(o));
+}
+
+static int64_t set_signal(struct file *f, uint64_t signal)
+{
+	if (signal > SIGNAL_MAX)
+		return -EINVAL;
+	store_relaxed(&f->owner_signal, (uint8_t)signal);
+	return 0;
+}
+
+/* --- fcntl --- */
+
+/* No file has a lease: as on file systems that offer none. */
+static int64_t set_lease(const struct file *f, int32_t type)
+{
+	if (f->vnode && !owns(f))
+		return -EACCES;
+	return type == LEASE_NONE ? -EAGAIN : -EINVAL;
+}
+
+static int64_t control(struct file *f, uint32_t command, uint64_t arg)
+{
+	int64_t result = file_control(f, (int)command, arg, current_is_privileged());
+	bool size = command == CONTROL_GETPIPE_SZ || command == CONTROL_SETPIPE_SZ;
+	return size && !f->ops->control ? -EBADF : result;
+}
+
+static int64_t fcntl_file(struct file *f, uint32_t command, uint64_t arg)
+{
+	switch (command) {
+	case F_SETFL:
+		return set_flags(f, (uint32_t)arg);
+	case F_SETOWN:
+		return set_owner_pid(f, (int32_t)arg);
+	case F_GETOWN:
+		return get_owner_pid(f);
+	case F_SETOWN_EX:
+		return set_owner_ex(f, arg);
+	case F_GETOWN_EX:
+		return get_owner_ex(f, arg);
+	case F_SETSIG:
+		return set_signal(f, arg);
+	case F_GETSIG:
+		return load_relaxed(&f->owner_signal);
+	case F_SETLEASE:
+		return set_lease(f, (int32_t)arg);
+	case F_GETLEASE:
+		return LEASE_NONE;
+	case CONTROL_ADD_SEALS:
+		return arg > UINT32_MAX ? -EINVAL : control(f, command, arg);
+	case CONTROL_SETPIPE_SZ:
+	case CONTROL_GETPIPE_SZ:
+	case CONTROL_GET_SEALS:
+		return control(f, command, arg);
+	default:
+		return -EINVAL;
+	}
+}
+
+/* O_PATH files know only what concerns the descriptor. */
+static int64_t fcntl_desc(int fd, struct file *f, uint32_t command, uint64_t arg)
+{
+	switch (command) {
+	case F_DUPFD:
+		return dup_at_least(fd, arg, false);
+	case F_DUPFD_CLOEXEC:
+		return dup_at_least(fd, arg, true);
+	case F_GETFD:
+		return get_cloexec(fd);
+	case F_SETFD:
+		return desc_set_cloexec(current_process()->descs, fd, arg & FD_CLOEXEC);
+	case F_GETFL:
+		return get_flags(f);
+	default:
+		return load_relaxed(&f->flags) & FILE_PATH ? -EBADF : fcntl_file(f, command, arg);
+	}
+}
+
+int64_t sys_fcntl(int32_t fd, uint32_t command, uint64_t arg)
+{
+	struct file *f;
+	err_t err = fd_file_any(fd, &f);
+	if (err)
+		return err;
+	int64_t result = fcntl_desc(fd, f, command, arg);
+	file_put(f);
+	return result;
+}
+
+/* --- close_range --- */
+
+enum close_range_flags { CLOSE_RANGE_UNSHARE = 2, CLOSE_RANGE_CLOEXEC = 4 };
+
+/* Threads of a process have one table; it can be taken away from those of other processes only. */
+static err_t unshare_descs(void)
+{
+	struct process *p = current_process();
+	struct desc_table *copy;
+	if (!desc_table_is_shared(p->descs))
+		return 0;
+	spin_lock(&process_tree_lock);
+	bool alone = p->nthreads == 1;
+	spin_unlock(&process_tree_lock);
+	if (!alone)
+		return -EINVAL;
+	err_t err = desc_table_clone(p->descs, &copy);
+	if (!err)
+		process_set_descs(copy);
+	return err;
+}
+
+int64_t sys_close_range(uint32_t first, uint32_t last, uint32_t flags)
+{
+	if ((flags & ~(uint32_t)(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)) || first > last)
+		return -EINVAL;
+	err_t err = flags & CLOSE_RANGE_UNSHARE ? unshare_descs() : 0;
+	if (!err)
+		desc_close_range(current_process()->descs, first, last, flags & CLOSE_RANGE_CLOEXEC);
+	return err;
+}
