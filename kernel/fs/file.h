@@ -72,12 +72,12 @@ struct file {
 	uint64_t pos;           /* (M) */
 	void *priv;             /* (C) of the ops */
 	_Atomic uint64_t
-	    write_error_seen; /* (A) which write-back errors were reported by this file already */
-	struct list link;     /* (F) all files: recount, remount read-only, statistics */
+	    write_error_seen;         /* (A) which write-back errors were reported by this file already */
+	struct list link;             /* (F) all files: recount, remount read-only, statistics */
 	_Atomic uint64_t owner;       /* (A) F_SETOWN: type << 32 | number, as its caller packs them */
 	_Atomic uint8_t owner_signal; /* (A) F_SETSIG */
-	uint64_t anon_ino;    /* (C) of an anonymous file: what stat tells */
-	uint32_t anon_mode;   /* (C) */
+	uint64_t anon_ino;            /* (C) of an anonymous file: what stat tells */
+	uint32_t anon_mode;           /* (C) */
 	const char
 	    *kind; /* (C) of an anonymous file, for its name in /proc: "pipe", "anon_inode:[eventfd]", ... */
 };

@@ -15,6 +15,7 @@
 #include "fs/mount.h"
 #include "fs/pipe.h"
 #include "lib/string.h"
+#include "mm/frame.h"
 #include "vm/fault.h"
 #include "vm/space.h"
 
@@ -312,6 +313,18 @@ static err_t sync_written(struct file *f, uint64_t from, uint64_t to)
 	return err;
 }
 
+/* Memory is not to fill with dirty pages faster than disks take them: whoever has written an eighth of it writes some back. */
+static void throttle(struct vnode *v, uint64_t n)
+{
+	static _Atomic uint64_t dirtied; /* bytes since somebody last did */
+	if (v->pages->flags & VM_RESIDENT)
+		return;
+	if (fetch_add_relaxed(&dirtied, n) + n < frame_total_count() * PAGE_SIZE / 8)
+		return;
+	store_relaxed(&dirtied, 0);
+	(void)vnode_writeback(v, 0, PT_INDEX_MAX + 1); /* its error is noted: fsync and close tell it */
+}
+
 static int64_t regular_write(struct file *f, struct uio *u, uint64_t *pos)
 {
 	struct vnode *v = f->vnode;
@@ -328,6 +341,7 @@ static int64_t regular_write(struct file *f, struct uio *u, uint64_t *pos)
 	if (!n)
 		return err;
 	*pos = at;
+	throttle(v, (uint64_t)n);
 	err = sync_written(f, at - (uint64_t)n, at);
 	return err ? err : n;
 }

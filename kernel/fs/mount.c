@@ -326,6 +326,38 @@ static void fs_hold(struct fs *fs)
 	spin_unlock(&mount_lock);
 }
 
+/* The next file system at or after `at` that is not ending, with a reference; NULL: none. mount_lock is held. */
+static struct fs *hold_from_locked(struct list *at)
+{
+	for (; at != &fs_all; at = at->next) {
+		struct fs *fs = list_entry(at, struct fs, link);
+		if (fs->mounts && fs->root) {
+			fs->mounts++;
+			return fs;
+		}
+	}
+	return NULL;
+}
+
+void mount_for_each_fs(void (*fn)(struct fs *fs, void *arg), void *arg)
+{
+	mutex_lock(&mounts_mutex);
+	spin_lock(&mount_lock);
+	struct fs *fs = hold_from_locked(fs_all.next);
+	while (fs) {
+		spin_unlock(&mount_lock);
+		fn(fs, arg);
+		spin_lock(&mount_lock);
+		struct fs *next = hold_from_locked(fs->link.next);
+		spin_unlock(&mount_lock);
+		fs_release(fs);
+		spin_lock(&mount_lock);
+		fs = next;
+	}
+	spin_unlock(&mount_lock);
+	mutex_unlock(&mounts_mutex);
+}
+
 static err_t get_fs(
     const struct fs_ops *ops, const char *source, const char *options, unsigned flags, struct fs **out)
 {

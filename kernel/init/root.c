@@ -14,6 +14,7 @@
 #include "fs/ext2/ext2.h"
 #include "fs/mount.h"
 #include "fs/tmpfs.h"
+#include "fs/writeback.h"
 #include "kern/log.h"
 #include "lib/string.h"
 #include "object/desc.h"
@@ -161,6 +162,7 @@ void root_init(void)
 	must(console_file_init(), "the console");
 	must(bdev_init(), "disks");
 	fs_register(&ext2_fs_ops);
+	writeback_init();
 	must(mount_root("rootfs", &tmpfs_ops, 0, "mode=755"), "the root");
 	context_get(&c);
 	unpack_archive(&c);
@@ -188,6 +190,7 @@ err_t root_open_console(struct process *p)
 
 unsigned root_shutdown(void)
 {
+	writeback_fini();
 	unsigned busy = vfs_shutdown();
 	devfs_fini();
 	bdev_fini();

@@ -444,9 +444,10 @@ static err_t ext2_remount(struct fs *fs, bool read_only, const char *options)
 	return load_relaxed(&e->failed) ? -EROFS : start_writing(e);
 }
 
-static err_t sync_fs(struct fs *fs, UNUSED bool wait)
+static err_t sync_fs(struct fs *fs, bool wait)
 {
-	return ext2_sync(fs->priv);
+	struct ext2 *e = fs->priv;
+	return wait || object_is_dirty(e->meta) ? ext2_sync(e) : 0;
 }
 
 static err_t ext2_statfs(struct fs *fs, struct fs_stats *out)
