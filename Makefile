@@ -40,7 +40,7 @@ $(error VARIANT is one of release, test, debug, kasan, ubsan)
 endif
 
 UPROGS := $(patsubst tests/guest/%.c,build/initrd/bin/%,$(wildcard tests/guest/u*.c))
-INCLUDES := -Ikernel -I$(ARCH)/include -Itests/guest -Ibuild/gen -Iabi
+INCLUDES := -I$(B) -Ikernel -I$(ARCH)/include -Itests/guest -Ibuild/gen -Iabi
 CFLAGS := -std=gnu11 $(WARN) -O2 -g $(INCLUDES) -ffreestanding -fno-builtin -fno-pic -fno-pie -mcmodel=kernel \
 	-mno-red-zone -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
 	-fno-omit-frame-pointer -fno-strict-aliasing -fno-common $(if $(findstring clang,$(CC)),--target=x86_64-linux-gnu) \
@@ -73,6 +73,18 @@ $(B)/%.o: % $(B)/flags
 	@mkdir -p $(@D)
 	@echo "CC    $<"
 	$Q$(CC) $(CFLAGS) $(if $(filter $(NOSAN),$<),,$(SAN_$(VARIANT))) -MMD -MP -c -o $@ $<
+
+# The vDSO: user code in a shared object, carried by vdso_image.S.
+VDSO_CFLAGS := -std=gnu11 $(WARN) -O2 -I$(ARCH)/include -ffreestanding -fPIC -fno-stack-protector -fasynchronous-unwind-tables \
+	-fcf-protection=none -fno-strict-aliasing $(if $(findstring clang,$(CC)),--target=x86_64-linux-gnu)
+$(B)/vdso.so: $(ARCH)/vdso/vdso.c $(ARCH)/vdso/vdso.ld $(ARCH)/include/machine/vdso.h $(B)/flags
+	@mkdir -p $(@D)
+	@echo "VDSO  $@"
+	$Q$(CC) $(VDSO_CFLAGS) -c -o $(B)/vdso.o $<
+	$Qld -shared -Bsymbolic -soname linux-vdso.so.1 --hash-style=both --build-id=sha1 --eh-frame-hdr -z max-page-size=4096 \
+		-z noexecstack -T $(ARCH)/vdso/vdso.ld -o $@ $(B)/vdso.o
+	$Qobjcopy -S $@ && ! readelf -r $@ | grep R_X86
+$(B)/$(ARCH)/vdso_image.S.o: $(B)/vdso.so
 
 # The system-call tables of abi/ as C.
 GEN := build/gen/syscall_proto.h build/gen/syscall_table.inc build/gen/quire_syscalls.h
@@ -112,12 +124,27 @@ build/initrd.cpio: $(UPROGS)
 	@mkdir -p build/initrd
 	$Qcd build/initrd && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible > ../initrd.cpio
 
+# The guest's first program, alone in the archive that ./quire boots.
+INIT := $(wildcard user/*.c)
+build/run/init: $(INIT) user/init.h Makefile | build/deps/run
+	@mkdir -p $(@D)
+	@echo "MUSL  $@"
+	$Qmusl-gcc -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -o $@ $(INIT)
+build/run.cpio: build/run/init
+	$Qcd build/run && mkdir -p dev newroot && printf '%s\n' dev init newroot | cpio --quiet -o -H newc -R 0:0 --reproducible > ../run.cpio
+
 # Running -------------------------------------------------------------------------------------------------------------------
-.PHONY: run debug iso
+.PHONY: run machine debug iso
 ARGS ?= init=/bin/ubench
 QEMU_ARGS := $(if $(MACHINE),--machine $(MACHINE)) $(if $(CPUS),--cpus $(CPUS)) $(if $(MEM),--mem $(MEM)) $(if $(ARGS),--append '$(ARGS)')
-run: $(B)/quire.elf build/initrd.cpio build/deps/run
-	$Qpython3 tools/qemu.py run --kernel $< --initrd build/initrd.cpio $(QEMU_ARGS)
+machine: build/quire.elf build/run.cpio build/deps/run
+run: machine build/deps/image
+	$Q./quire shell $(if $(CPUS),--cpus $(CPUS)) $(if $(MEM),--memory $(MEM))
+.PHONY: image image-full
+image: build/deps/image
+	$Qtools/mkroot.py base
+image-full: build/deps/image
+	$Qtools/mkroot.py full
 debug: $(B)/quire.elf build/initrd.cpio build/deps/gdb
 	$Qpython3 tools/qemu.py debug --kernel $< --initrd build/initrd.cpio $(QEMU_ARGS)
 iso: build/quire.iso
@@ -138,7 +165,7 @@ HCFLAGS := -std=gnu11 $(WARN) -Wno-missing-prototypes -g -D_GNU_SOURCE -DCONFIG_
 	$(if $(filter plain,$(SAN)),,-DCONFIG_DEBUG) -Ikernel -Ikernel/arch/host/include -Itests/host -Itests/model \
 	-fno-omit-frame-pointer $(HSAN_$(SAN))
 HSRC := $(filter-out kernel/lib/string.c,$(wildcard kernel/lib/*.c kernel/mm/*.c kernel/vm/*.c)) kernel/kern/spinlock.c \
-	$(wildcard kernel/object/*.c $(addprefix kernel/fs/,uio.c vnode*.c dentry*.c namei*.c mount*.c file*.c pipe*.c tmpfs*.c devfs*.c bdev.c block_io.c ext2/*.c)) kernel/dev/block.c \
+	$(wildcard kernel/object/*.c $(addprefix kernel/fs/,uio.c vnode*.c dentry*.c namei*.c mount*.c file*.c flock.c pipe*.c tmpfs*.c devfs*.c tty*.c pty*.c bdev.c block_io.c ext2/*.c)) kernel/dev/block.c \
 	$(wildcard kernel/arch/host/*.c tests/model/*.c)
 HOBJ   := $(HSRC:%=$(H)/%.o)
 HTESTS := $(patsubst tests/host/%.c,$(H)/%,$(wildcard tests/host/test_*.c)) \
@@ -193,12 +220,15 @@ OWN = $(filter-out %/asm.h,$(shell git ls-files -co --exclude-standard '*.c' '*.
 .PHONY: format lint
 format: build/deps/lint
 	$Qclang-format -i $(OWN)
+docs: docs/abi.md
+docs/abi.md: abi/linux.tbl tools/gen_abi.py
+	$Qpython3 tools/gen_abi.py docs $< > $@
 lint: build/deps/lint
 	$Qtools/lint.sh $(OWN)
 
 # Housekeeping -----------------------------------------------------------------------------------------------------------------
-DEPS := build clang run gdb test lint coverage
-.PHONY: deps clean help FORCE
+DEPS := build clang run image gdb test lint coverage
+.PHONY: docs deps clean help FORCE
 build/deps/%: tools/deps.sh
 	@mkdir -p $(@D)
 	$Qtools/deps.sh $* && touch $@
@@ -209,7 +239,9 @@ help:
 	@sed -n 's/^#: \?//p' $(firstword $(MAKEFILE_LIST))
 
 #: make            the kernel, build/quire.elf            CC=gcc|clang VARIANT=release|test|debug|kasan|ubsan V=1
-#: make run        boot it on this terminal               MACHINE=q35|microvm CPUS=n MEM=size ARGS='key=value ...'
+#: make run        a shell in a small machine, on this terminal: installs and makes what is missing   CPUS=n MEM=size
+#: make machine    what ./quire needs: the kernel and the first program
+#: make image      the base root file system, of Debian's packages;  make image-full: with every program that the tests run
 #: make debug      boot it and wait for gdb
 #: make iso        build/quire.iso, for BIOS and UEFI
 #: make test       everything; ends with "N passed, N failed"
@@ -218,6 +250,7 @@ help:
 #: make bench      the figures of docs/performance.md, counted in instructions
 #: make coverage   lines of mm/ and vm/ that the host tests run
 #: make format     lay the sources out;  make lint: check layout, layers, sizes, and what cppcheck sees
+#: make docs       docs/abi.md, from the table of system calls
 #: make deps       install what Debian packages are missing (as root; else say how)
 
 -include $(OBJ:.o=.d) $(HOBJ:.o=.d) $(HTESTS:$(H)/%=$(H)/tests/host/%.c.d) $(wildcard build/user/*.d)

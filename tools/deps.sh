@@ -2,12 +2,15 @@
 # deps.sh GROUP - make sure that the Debian packages of a group of make targets are installed: as root install what is missing,
 # else print the one command that does.
 set -eu
+fakeroot=
+[ "$(id -u)" -eq 0 ] || fakeroot=" fakeroot uidmap"
 case $1 in
 build) need="gcc binutils make python3" ;;
 clang) need="clang lld binutils make python3" ;;
-run) need="qemu-system-x86 python3" ;;
+run) need="gcc binutils make python3 qemu-system-x86 musl-tools cpio" ;;
+image) need="mmdebstrap e2fsprogs python3 debian-archive-keyring$fakeroot" ;;
 gdb) need="qemu-system-x86 python3 gdb" ;;
-test) need="gcc clang libclang-rt-dev lld perl e2fsprogs libcmocka-dev musl-tools cpio qemu-system-x86 ovmf grub-common grub-pc-bin
+test) need="gcc clang libclang-rt-dev lld perl e2fsprogs mmdebstrap libcmocka-dev musl-tools cpio qemu-system-x86 ovmf grub-common grub-pc-bin
 	grub-efi-amd64-bin mtools xorriso" ;;
 lint) need="git clang-format cppcheck universal-ctags python3" ;;
 coverage) need="gcc libcmocka-dev" ;;

@@ -4,6 +4,7 @@
     gen_abi.py proto TABLE...    prototypes of the functions that serve the calls: sys_NAME(...)
     gen_abi.py table TABLE...    wrappers, dispatch tables and names, for kernel/sys/dispatch.c
     gen_abi.py numbers TABLE...  #defines for user programs
+    gen_abi.py docs TABLE...     docs/abi.md: which calls there are; what stands behind a # in a line is a note
 
 A wrapper takes the six argument registers and narrows each to its C type, so that a call never sees the upper half of a register that
 the ABI says it ignores; it compiles to a tail call.
@@ -18,14 +19,15 @@ TYPES = {
 
 
 class Call:
-    def __init__(self, nr, name, args):
-        self.nr, self.name, self.args = nr, name, args  # args None: known but not offered
+    def __init__(self, nr, name, args, note):
+        self.nr, self.name, self.args, self.note = nr, name, args, note  # args None: known but not offered
 
 
 def parse(path):
     calls, seen = [], set()
     for lineno, line in enumerate(open(path, encoding="utf-8"), 1):
-        line = line.split("#", 1)[0].strip()
+        line, _, note = line.partition("#")
+        line = line.strip()
         if not line:
             continue
         where = f"{path}:{lineno}"
@@ -42,7 +44,7 @@ def parse(path):
         if {nr, name} & seen:
             sys.exit(f"{where}: number or name given twice")
         seen |= {nr, name}
-        calls.append(Call(nr, name, args))
+        calls.append(Call(nr, name, args, note.strip()))
     return calls
 
 
@@ -84,11 +86,23 @@ def numbers(tables):
             print(f"#define SYS_quire_{c.name} {c.nr:#x}")
 
 
+def docs(tables):
+    calls = tables["linux"]
+    print("# The Linux ABI: which system calls there are\n")
+    print("Made from `abi/linux.tbl` by `make docs`; do not edit. A call that is offered behaves as Linux's does, but for what its note says.")
+    print("One that is not offered is `ENOSYS`, and the log has a line about the first program that wanted it.\n")
+    print(f"{len(offered(calls))} of {len(calls)} calls are offered.\n")
+    print("| number | call | state | note |\n|---:|---|---|---|")
+    for c in sorted(calls, key=lambda c: c.nr):
+        args = "(" + ", ".join(n for _, n in c.args) + ")" if c.args is not None else ""
+        print(f"| {c.nr} | `{c.name}{args}` | {'offered' if c.args is not None else 'not offered'} | {c.note} |")
+
+
 def main():
-    if len(sys.argv) < 3 or sys.argv[1] not in ("proto", "table", "numbers"):
+    if len(sys.argv) < 3 or sys.argv[1] not in ("proto", "table", "numbers", "docs"):
         sys.exit(__doc__)
     tables = {re.sub(r".*/|\.tbl$", "", path): parse(path) for path in sys.argv[2:]}
-    {"proto": proto, "table": table, "numbers": numbers}[sys.argv[1]](tables)
+    {"proto": proto, "table": table, "numbers": numbers, "docs": docs}[sys.argv[1]](tables)
 
 
 main()

@@ -15,4 +15,5 @@ step sizes tools/check_size.py "$@"
 [ -z "$kernel" ] || step cppcheck cppcheck --quiet --std=c11 --platform=unix64 --enable=warning,performance,portability --inline-suppr \
 	--suppressions-list=tools/cppcheck.suppress --error-exitcode=1 -j 2 --cppcheck-build-dir="$(mkdir -p build/cppcheck && echo build/cppcheck)" \
 	-Ikernel -Ikernel/arch/x86_64/include -DCONFIG_TEST -DCONFIG_INJECT -DCONFIG_DEBUG -D__x86_64__ $kernel
+step docs sh -c 'python3 tools/gen_abi.py docs abi/linux.tbl | cmp -s - docs/abi.md' # else: make docs
 exit $status

@@ -30,3 +30,7 @@ unsigned cpus_count(void);
 /* Stop the machine with an exit status for the emulator: true = clean (QEMU exit status 33 by isa-debug-exit
  * where present). */
 NORETURN void machine_halt(bool clean);
+/* The same, but turn the machine off, or start it again, where there is no emulator to be told. In a thread; nothing else is of
+ * use any more. */
+NORETURN void machine_power_off(bool clean);
+NORETURN void machine_restart(bool clean);

@@ -53,6 +53,10 @@ uaddr_t user_base_get(enum user_base which);
 
 /* AT_HWCAP: the CPU's feature word as the ABI defines it, and AT_PLATFORM. */
 uint64_t user_hwcap(void);
+/* AT_HWCAP2: what the kernel allows of the processor. */
+uint64_t user_hwcap2(void);
+/* AT_MINSIGSTKSZ: bytes that a signal takes on a stack at most. */
+uint64_t user_min_signal_stack(void);
 const char *user_platform(void);
 /* 64 bits of the processor's random source. False: it has none, or it is not ready. */
 bool user_hw_random(uint64_t *out);

@@ -111,7 +111,9 @@ void virtio_line_interrupt(void *device)
 
 err_t virtio_probe(struct virtio_device *d)
 {
-	err_t err = d->type == VIRTIO_BLOCK ? virtio_blk_probe(d) : -ENODEV;
+	err_t err = d->type == VIRTIO_BLOCK     ? virtio_blk_probe(d)
+		    : d->type == VIRTIO_CONSOLE ? virtio_console_probe(d)
+						: -ENODEV;
 	if (err && err != -ENODEV)
 		log_err("virtio", "%s, type %u: error %d", d->where, d->type, err);
 	return err;

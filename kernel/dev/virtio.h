@@ -12,7 +12,7 @@
 #include "dev/virtqueue.h"
 #include "mm/page.h"
 
-enum virtio_type { VIRTIO_BLOCK = 2 };
+enum virtio_type { VIRTIO_BLOCK = 2, VIRTIO_CONSOLE = 3 };
 
 enum virtio_status {
 	VIRTIO_ACKNOWLEDGE = 1,
@@ -115,3 +115,4 @@ void virtio_line_interrupt(void *device);
 
 /* The drivers. */
 MUST_CHECK err_t virtio_blk_probe(struct virtio_device *d);
+MUST_CHECK err_t virtio_console_probe(struct virtio_device *d);

@@ -167,6 +167,13 @@ err_t dev_symlink(const char *name, const char *target)
 	return err ? err : vfs_symlink(&c, target, NULL, name);
 }
 
+err_t dev_unlink(const char *name)
+{
+	struct fs_context c;
+	own_context(&c);
+	return vfs_unlink(&c, NULL, name);
+}
+
 static err_t make_links(void)
 {
 	static const char *const links[][2] = {{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"},

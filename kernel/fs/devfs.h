@@ -22,6 +22,7 @@ MUST_CHECK err_t dev_unregister(const char *name, uint32_t mode, uint64_t rdev);
 MUST_CHECK err_t dev_set_owner(const char *name, uint32_t uid, uint32_t gid, uint32_t permissions);
 /* Names under /dev that are no devices: "fd" -> "/proc/self/fd". */
 MUST_CHECK err_t dev_symlink(const char *name, const char *target);
+MUST_CHECK err_t dev_unlink(const char *name);
 /* For file_open.c. -ENXIO: nothing is registered. */
 MUST_CHECK err_t dev_open_file(struct file *f);
 

@@ -2,7 +2,7 @@
  * file.c - open files: life, positions, and the entry points of system calls, which check how a file was opened and then ask its operations.
  */
 #include "arch/usercopy.h"
-#include "fs/file.h"
+#include "fs/flock.h"
 #include "fs/mount.h"
 #include "lib/printf.h"
 #include "lib/string.h"
@@ -21,11 +21,17 @@ void file_init_cache(void)
 	ASSERT(file_cache);
 }
 
-static void file_no_descriptors(struct kobject *o)
+static err_t file_no_descriptors(struct kobject *o)
 {
 	struct file *f = container_of(o, struct file, object);
-	if (f->ops->flush)
-		(void)f->ops->flush(f);
+	return f->ops->flush ? f->ops->flush(f) : 0;
+}
+
+static void file_desc_closed(struct kobject *o, struct desc_table *t)
+{
+	struct file *f = container_of(o, struct file, object);
+	if (!(load_relaxed(&f->flags) & FILE_PATH))
+		lock_close_owner(f, t);
 }
 
 void file_make_anonymous(struct file *f)
@@ -44,6 +50,7 @@ void file_make_anonymous(struct file *f)
 static void file_destroy(struct kobject *o)
 {
 	struct file *f = container_of(o, struct file, object);
+	lock_release_file(f);
 	if (f->ops->release)
 		f->ops->release(f);
 	if (load_relaxed(&f->flags) & FILE_WRITER)
@@ -64,6 +71,7 @@ static void file_destroy(struct kobject *o)
 static const struct kobject_ops file_object_ops = {
     .type = KO_FILE,
     .name = "file",
+    .on_desc_closed = file_desc_closed,
     .on_no_descriptors = file_no_descriptors,
     .destroy = file_destroy,
 };

@@ -33,6 +33,7 @@ enum open_flags { /* the ABI's */
 	FILE_TMPFILE = 020200000,
 	FILE_SETTABLE = FILE_APPEND | FILE_NONBLOCK | FILE_DIRECT | FILE_NOATIME |
 			020000, /* by F_SETFL; 020000: O_ASYNC */
+	FILE_EXEC = 1 << 28,    /* ours: opened to be executed, by vfs_open_exec */
 	FILE_STREAM = 1 << 29,  /* ours: no position (pipe, tty, socket): lseek and pread are -ESPIPE */
 	FILE_WRITER = 1 << 30,  /* ours: counted in vnode.writers */
 };
@@ -49,7 +50,7 @@ struct file_ops {
 	err_t (*mmap)(struct file *f, uint64_t offset, uint64_t len, unsigned prot, unsigned map_flags,
 	    struct vm_object **out);
 	err_t (*sync)(struct file *f, bool data_only);
-	/* The last descriptor was closed: errors of write-back are told to close(2). */
+	/* The last descriptor was closed (by the end of a process, too): errors of write-back are told to close(2). */
 	err_t (*flush)(struct file *f);
 	/* The last reference is gone. */
 	void (*release)(struct file *f);
@@ -74,6 +75,7 @@ struct file {
 	_Atomic uint64_t
 	    write_error_seen;         /* (A) which write-back errors were reported by this file already */
 	struct list link;             /* (F) all files: recount, remount read-only, statistics */
+	_Atomic uintptr_t locks;      /* (A) of an anonymous file, as vnode.locks */
 	_Atomic uint64_t owner;       /* (A) F_SETOWN: type << 32 | number, as its caller packs them */
 	_Atomic uint8_t owner_signal; /* (A) F_SETSIG */
 	uint64_t anon_ino;            /* (C) of an anonymous file: what stat tells */
@@ -164,6 +166,12 @@ MUST_CHECK int64_t file_describe(struct file *f, const struct path *root, char *
 /* A file that is being executed: nobody opens it for writing meanwhile. -ETXTBSY. */
 MUST_CHECK err_t vnode_deny_write(struct vnode *v);
 void vnode_allow_write(struct vnode *v);
+/* Let a file go that vfs_open_exec opened. May sleep. */
+static inline void file_put_exec(struct file *f)
+{
+	vnode_allow_write(f->vnode);
+	file_put(f);
+}
 
 /* Set the size of a regular file: v->lock held for writing. Zeroes the tail of the last page, cuts or grows the page cache. */
 MUST_CHECK err_t vnode_set_size_locked(struct vnode *v, uint64_t size);

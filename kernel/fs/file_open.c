@@ -29,6 +29,7 @@ static bool wants_write(unsigned flags)
 /* Flags that contradict each other; those that do not count with O_PATH are dropped. */
 static err_t check_flags(struct opener *o)
 {
+	o->flags &= ~(unsigned)(FILE_EXEC | FILE_STREAM | FILE_WRITER); /* not for the caller to say */
 	if (has(o, FILE_PATH)) {
 		o->flags &= FILE_PATH | FILE_DIRECTORY | FILE_NOFOLLOW | FILE_CLOEXEC;
 		return 0;
@@ -52,8 +53,18 @@ static unsigned access_of(unsigned flags)
 	return masks[flags & FILE_ACCMODE] | (flags & FILE_TRUNC ? MAY_WRITE : 0);
 }
 
+/* Only regular files can be executed. */
+static err_t check_exec_type(const struct opener *o, const struct vnode *v)
+{
+	if (vnode_is(v, MODE_LINK))
+		return -ELOOP;
+	return vnode_is(v, MODE_REG) && !(load_relaxed(&o->path.mount->flags) & MOUNT_NOEXEC) ? 0 : -EACCES;
+}
+
 static err_t check_type(const struct opener *o, const struct vnode *v)
 {
+	if (o->flags & FILE_EXEC)
+		return check_exec_type(o, v);
 	switch (vnode_mode(v) & MODE_TYPE) {
 	case MODE_LINK:
 		return -ELOOP;
@@ -72,7 +83,7 @@ static err_t check_rights(const struct opener *o)
 {
 	const struct vnode *v = path_vnode(&o->path);
 	const struct fs_cred *cred = &o->c->cred;
-	unsigned access = o->created ? 0 : access_of(o->flags);
+	unsigned access = o->created ? 0 : o->flags & FILE_EXEC ? MAY_EXEC : access_of(o->flags);
 	err_t err = check_type(o, v);
 	if (!err && (access & MAY_WRITE) && vnode_is(v, MODE_REG))
 		err = mount_want_write(o->path.mount);
@@ -169,8 +180,7 @@ static err_t bind(struct opener *o, struct file *f)
 static err_t open_it(struct opener *o, struct file **out)
 {
 	struct file *f;
-	unsigned kept =
-	    o->flags & ~(unsigned)(FILE_CREAT | FILE_EXCL | FILE_NOCTTY | FILE_TRUNC | FILE_CLOEXEC);
+	unsigned kept = o->flags & ~(unsigned)(FILE_CREAT | FILE_EXCL | FILE_TRUNC | FILE_CLOEXEC);
 	err_t err = has(o, FILE_PATH) ? 0 : check_rights(o);
 	if (err)
 		return err;
@@ -184,6 +194,7 @@ static err_t open_it(struct opener *o, struct file **out)
 	vnode_get(f->vnode);
 	store_relaxed(&f->write_error_seen, vnode_sample_error(f->vnode));
 	err = bind(o, f);
+	fetch_and_acq_rel(&f->flags, ~(uint32_t)FILE_NOCTTY); /* only devices wanted to know */
 	if (err)
 		file_put(f);
 	else
@@ -199,6 +210,21 @@ err_t vfs_open_path(const struct fs_context *c, const struct path *p, unsigned f
 	if (!err && has(&o, FILE_DIRECTORY) && !vnode_is(path_vnode(p), MODE_DIR))
 		err = -ENOTDIR;
 	return err ? err : open_it(&o, out);
+}
+
+err_t vfs_open_exec(const struct fs_context *c, const struct path *p, struct file **out)
+{
+	struct opener o = {.c = c, .flags = FILE_RDONLY | FILE_EXEC | FILE_LARGEFILE, .path = *p};
+	struct file *f;
+	err_t err = open_it(&o, &f);
+	if (err)
+		return err;
+	err = vnode_deny_write(f->vnode);
+	if (err)
+		file_put(f);
+	else
+		*out = f;
+	return err;
 }
 
 /* --- by name --- */

@@ -275,7 +275,7 @@ static err_t write_locked(struct file *f, struct uio *u, uint64_t *pos)
 {
 	struct vnode *v = f->vnode;
 	size_t n;
-	if (load_relaxed(&f->flags) & FILE_APPEND)
+	if (u->append || (load_relaxed(&f->flags) & FILE_APPEND))
 		*pos = v->size;
 	err_t err = limit_write(v, u, *pos, &n);
 	if (!err)
@@ -301,10 +301,10 @@ static err_t write_locked(struct file *f, struct uio *u, uint64_t *pos)
 	return err;
 }
 
-static err_t sync_written(struct file *f, uint64_t from, uint64_t to)
+static err_t sync_written(struct file *f, uint32_t more, uint64_t from, uint64_t to)
 {
 	struct vnode *v = f->vnode;
-	uint32_t flags = load_relaxed(&f->flags);
+	uint32_t flags = load_relaxed(&f->flags) | more;
 	if (!(flags & FILE_DSYNC) && !(f->mount && (load_relaxed(&f->mount->flags) & MOUNT_SYNCHRONOUS)))
 		return 0;
 	err_t err = vnode_writeback(v, from / PAGE_SIZE, pages_of(to));
@@ -342,7 +342,7 @@ static int64_t regular_write(struct file *f, struct uio *u, uint64_t *pos)
 		return err;
 	*pos = at;
 	throttle(v, (uint64_t)n);
-	err = sync_written(f, at - (uint64_t)n, at);
+	err = sync_written(f, u->sync, at - (uint64_t)n, at);
 	return err ? err : n;
 }
 
@@ -417,8 +417,11 @@ static err_t check_allocate(const struct file *f, int64_t pos, int64_t len)
 		return -EINVAL;
 	if (!file_may_write(f))
 		return -EBADF;
-	if (!v || vnode_is(v, MODE_FIFO))
+	unsigned type = (v ? vnode_mode(v) : f->anon_mode) & MODE_TYPE;
+	if (type == MODE_FIFO)
 		return -ESPIPE;
+	if (!v)
+		return -ENODEV;
 	if (vnode_is(v, MODE_DIR))
 		return -EISDIR;
 	if (!vnode_is(v, MODE_REG))

@@ -548,6 +548,15 @@ static err_t mount_move(const struct fs_context *c, const char *source, const st
 	return err;
 }
 
+/* All mounts are private, and a slave of nobody is private: other kinds are not known. */
+static err_t set_propagation(const struct path *p, unsigned flags)
+{
+	unsigned kind = flags & MOUNT_PROPAGATION;
+	if (flags & ~(unsigned)(MOUNT_PROPAGATION | MOUNT_REC | MOUNT_SILENT))
+		return -EINVAL;
+	return p->dentry == p->mount->root && (kind == MOUNT_PRIVATE || kind == MOUNT_SLAVE) ? 0 : -EINVAL;
+}
+
 err_t vfs_mount(const struct fs_context *c, const char *source, const char *target, const char *type,
     unsigned flags, const char *options)
 {
@@ -564,6 +573,8 @@ err_t vfs_mount(const struct fs_context *c, const char *source, const char *targ
 	mount_cross_down(&p); /* somebody may have been faster */
 	if (flags & MOUNT_REMOUNT) {
 		err = mount_again(&p, flags, options);
+	} else if (!(flags & MOUNT_BIND) && (flags & MOUNT_PROPAGATION)) {
+		err = set_propagation(&p, flags);
 	} else {
 		err = flags & MOUNT_BIND   ? mount_bind(c, source, &p)
 		      : flags & MOUNT_MOVE ? mount_move(c, source, &p)
@@ -637,6 +648,8 @@ err_t vfs_umount(const struct fs_context *c, const char *target, unsigned flags)
 {
 	struct path p;
 	if (flags & ~(unsigned)(UMOUNT_FORCE | UMOUNT_DETACH | UMOUNT_EXPIRE | UMOUNT_NOFOLLOW))
+		return -EINVAL;
+	if ((flags & UMOUNT_EXPIRE) && (flags & (UMOUNT_FORCE | UMOUNT_DETACH)))
 		return -EINVAL;
 	err_t err = vfs_lookup(c, NULL, target, flags & UMOUNT_NOFOLLOW ? WALK_NOFOLLOW : 0, &p);
 	if (err)

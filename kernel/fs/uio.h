@@ -21,6 +21,8 @@ struct uio {
 	    limit; /* regular files: nothing is written at or beyond this byte (RLIMIT_FSIZE); UINT64_MAX: no limit */
 	bool limit_hit; /* result of a write: -EFBIG came from `limit`, so SIGXFSZ is due */
 	bool keep_suid; /* the writer may leave set-user-id bits as they are (CAP_FSETID) */
+	bool append;    /* this one write appends, whatever the file's flags say (RWF_APPEND) */
+	uint32_t sync;  /* FILE_DSYNC, FILE_SYNC: this one write is durable when it returns */
 	bool
 	    nonblock; /* this one call does not wait (RWF_NOWAIT, MSG_DONTWAIT), whatever the file's flags say */
 };

@@ -15,6 +15,7 @@
  *
  * vnode_lock (a spinlock) guards the table, the lists, states, and counts from and to 0.
  */
+#include "fs/flock.h"
 #include "fs/vnode.h"
 #include "arch/clock.h"
 #include "lib/bits.h"
@@ -180,6 +181,7 @@ static void vnode_destroy(struct vnode *v)
 	fetch_sub_relaxed(&fs->vnodes, 1);
 	waitq_wake_all(&vnode_changed);
 	spin_unlock(&vnode_lock);
+	lock_free_list(&v->locks);
 	slab_free(vnode_cache, v);
 }
 

@@ -88,7 +88,8 @@ struct vnode {
 	_Atomic uint32_t seals;  /* (A) written with (V): enum seals */
 	_Atomic uint64_t write_errors; /* (A) write-back errors, see vnode_note_error */
 	uint32_t counted;              /* fs_recount's own */
-	nsec_t dirty_seen;         /* the write-back thread's own: when it first saw dirty pages; 0: none */
+	nsec_t dirty_seen;       /* the write-back thread's own: when it first saw dirty pages; 0: none */
+	_Atomic uintptr_t locks; /* (A) set once: its struct lock_list, see flock.c; 0: it never had locks */
 	_Atomic uintptr_t channel; /* (A) of a fifo that is open: its struct pipe, guarded by pipe.c */
 };
 

@@ -21,7 +21,6 @@
 #include "dev/pci.h"
 #include "dev/rtc.h"
 #include "dev/virtio.h"
-#include "fs/initrd.h"
 #include "init/root.h"
 #include "kern/log.h"
 #include "kern/random.h"
@@ -32,7 +31,9 @@
 #include "mm/kva.h"
 #include "mm/slab.h"
 #include "proc/exec.h"
+#include "proc/power.h"
 #include "proc/process.h"
+#include "sys/sys.h"
 #include "vm/page_tree.h"
 #include "vm/space.h"
 
@@ -85,7 +86,7 @@ static err_t add_arguments(struct exec_args *args)
 static err_t start_init(const char *path, struct process **out)
 {
 	struct exec_args args;
-	exec_args_init(&args);
+	exec_args_init(&args, 0); /* a few words */
 	err_t err = exec_args_set_path(&args, path);
 	if (!err)
 		err = exec_args_add_arg(&args, path);
@@ -115,11 +116,16 @@ static void run_init(const char *path, bool clean)
 	int status = process_wait_dead(p);
 	process_put(p);
 	describe_exit(path, status);
-	if (!strcmp(onexit, "stay"))
+	enum power_action action = power_requested();
+	if (action == POWER_NONE && !strcmp(onexit, "stay"))
 		return;
 	process_end_all();
-	clean = root_shutdown() == 0 && clean;
-	machine_halt(clean && status == 0);
+	clean = root_shutdown() == 0 && clean && status == 0;
+	if (action == POWER_OFF)
+		machine_power_off(clean);
+	if (action == POWER_RESTART)
+		machine_restart(clean);
+	machine_halt(clean);
 }
 
 /* The first thread: interrupts work, all CPUs are there or on their way, anything may sleep. */
@@ -132,7 +138,7 @@ static void main_thread_fn(UNUSED void *arg)
 	random_init(); /* before the first program: its stack protector wants bytes */
 	virtio_init(); /* disks: their interrupts and timers work */
 	proc_init();   /* starts the reaper thread */
-	initrd_init(); /* files are VM objects */
+	syslog_init(); /* what has been read of the log: nobody reads yet */
 	root_init();   /* the first file systems: programs come from there */
 	bool has_init = cmdline_get("init", path, sizeof(path));
 	if (ktest_run && cmdline_get("test", pattern, sizeof(pattern))) {

@@ -7,16 +7,20 @@
 #include "arch/bootinfo.h"
 #include "arch/clock.h"
 #include "kern/wall.h"
-#include "fs/console_file.h"
+#include "proc/vdso.h"
 #include "fs/cpio.h"
 #include "fs/bdev.h"
 #include "fs/devfs.h"
 #include "fs/ext2/ext2.h"
 #include "fs/mount.h"
+#include "fs/timerfd.h"
 #include "fs/tmpfs.h"
+#include "fs/tty.h"
+#include "fs/virtport.h"
 #include "fs/writeback.h"
 #include "kern/log.h"
 #include "lib/string.h"
+#include "mm/frame.h"
 #include "object/desc.h"
 #include "proc/process.h"
 
@@ -120,13 +124,22 @@ static err_t unpack_entry(const struct fs_context *c, const struct cpio_entry *e
 	}
 }
 
+/* Nobody reads the archive any more: its memory is as good as any. What is not a whole page of it may be somebody else's. */
+static void free_archive(struct boot_module *m)
+{
+	uint64_t first = ALIGN_UP(m->start, (paddr_t)PAGE_SIZE) >> PAGE_SHIFT, end = m->end >> PAGE_SHIFT;
+	if (first < end)
+		frame_add_range(first, end);
+	m->start = m->end;
+}
+
 static void unpack_archive(const struct fs_context *c)
 {
 	if (bootinfo.nmodules == 0) {
 		log_info("root", "no boot archive: no programs");
 		return;
 	}
-	const struct boot_module *m = &bootinfo.modules[0];
+	struct boot_module *m = &bootinfo.modules[0];
 	struct cpio_entry e;
 	uint64_t pos = 0;
 	unsigned count = 0;
@@ -142,6 +155,7 @@ static void unpack_archive(const struct fs_context *c)
 		log_err("root", "boot archive is damaged at byte %lu", (unsigned long)pos);
 	log_info("root", "%u files from the boot archive, %lu KiB", count,
 	    (unsigned long)((m->end - m->start) >> 10));
+	free_archive(m);
 }
 
 /* --- coming and going --- */
@@ -158,8 +172,13 @@ void root_init(void)
 	vfs_init(wall_clock);
 	tmpfs_init();
 	file_anon_init();
+	timerfd_init();
+	vdso_init();
 	must(devfs_init(), "devices");
-	must(console_file_init(), "the console");
+	must(tty_init_devices(), "terminals");
+	must(pty_init(), "ptys");
+	must(console_tty_init(), "the console");
+	virtport_init();
 	must(bdev_init(), "disks");
 	fs_register(&ext2_fs_ops);
 	writeback_init();
@@ -169,6 +188,7 @@ void root_init(void)
 	err_t err = vfs_mkdir(&c, NULL, "/dev", 0755);
 	must(err == -EEXIST ? 0 : err, "/dev");
 	must(vfs_mount(&c, "devtmpfs", "/dev", "devtmpfs", MOUNT_NOSUID, ""), "/dev");
+	must(vfs_mount(&c, "devpts", "/dev/pts", "devpts", MOUNT_NOSUID | MOUNT_NOEXEC, ""), "/dev/pts");
 	context_put(&c);
 }
 
@@ -192,6 +212,8 @@ unsigned root_shutdown(void)
 {
 	writeback_fini();
 	unsigned busy = vfs_shutdown();
+	pty_fini();
+	virtport_fini();
 	devfs_fini();
 	bdev_fini();
 	file_anon_fini();

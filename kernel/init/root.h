@@ -4,7 +4,7 @@
 
 struct process;
 
-/* File systems, devices, the root with the files of the boot archive, /dev. Once at boot, after initrd_init's sources are mapped; no shortage of memory is expected: it panics. */
+/* File systems, devices, the root with the files of the boot archive, /dev. Once at boot, after proc_init; no shortage of memory is expected: it panics. */
 void root_init(void);
 /* Descriptors 0, 1 and 2 of the first process, which has not started: /dev/console. */
 MUST_CHECK err_t root_open_console(struct process *p);

@@ -281,6 +281,16 @@ void log_print(enum log_level level, const char *subsystem, const char *fmt, ...
 	va_end(args);
 }
 
+enum log_level log_console_level(enum log_level max)
+{
+	return (enum log_level)atomic_exchange_explicit(&echo.max_level, max, memory_order_relaxed);
+}
+
+size_t log_capacity(void)
+{
+	return SLOTS * sizeof(((struct log_record *)0)->text);
+}
+
 void log_set_console(void (*write)(const char *s, size_t n), enum log_level max)
 {
 	store_relaxed(&echo.max_level, max);

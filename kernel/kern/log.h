@@ -29,6 +29,10 @@ void log_vprint(enum log_level level, const char *subsystem, const char *fmt, va
 /* Where records go as they are written (the serial console), besides the ring; NULL: nowhere. Level: records
  * above it are not echoed. */
 void log_set_console(void (*write)(const char *s, size_t n), enum log_level max);
+/* Change that level; returns what it was. */
+enum log_level log_console_level(enum log_level max);
+/* Bytes of text that the ring holds. */
+size_t log_capacity(void);
 /* Read the first record with sequence number >= *seq; advances *seq past it; *lost gets how many were
  * overwritten in between. -EAGAIN: there is none yet. */
 MUST_CHECK err_t log_read(uint64_t *seq, struct log_record *out, uint64_t *lost);

@@ -44,6 +44,7 @@ typedef int err_t;
 #define ERANGE       34
 #define EDEADLK      35
 #define ENAMETOOLONG 36
+#define ENOLCK       37
 #define ENOSYS       38
 #define ENOTEMPTY    39
 #define ELOOP        40
@@ -51,6 +52,7 @@ typedef int err_t;
 #define ETIME        62
 #define EPROTO       71
 #define EOVERFLOW    75
+#define ELIBBAD      80
 #define ENOTSUP      95
 #define ETIMEDOUT    110
 #define EUCLEAN      117 /* the structure on a disk needs cleaning */

@@ -156,6 +156,14 @@ static struct kobject *empty_slot(struct desc_table *t, unsigned fd)
 	return c->objects[fd % SLOTS];
 }
 
+/* An object was taken out of a slot. Not locked. */
+static err_t drop(struct desc_table *t, struct kobject *o)
+{
+	if (o->ops->on_desc_closed)
+		o->ops->on_desc_closed(o, t);
+	return kobject_desc_put(o);
+}
+
 /* --- operations --- */
 
 int desc_install(struct desc_table *t, struct kobject *o, uint32_t rights, bool cloexec, int min, int limit)
@@ -195,7 +203,7 @@ err_t desc_install_at(
 	}
 	spin_unlock(&t->lock);
 	if (old)
-		kobject_desc_put(old);
+		(void)drop(t, old);
 	return err;
 }
 
@@ -228,8 +236,7 @@ err_t desc_close(struct desc_table *t, int fd)
 	spin_unlock(&t->lock);
 	if (!o)
 		return -EBADF;
-	kobject_desc_put(o);
-	return 0;
+	return drop(t, o);
 }
 
 /* Used slots of chunk i in [first, last], as a mask. Locked. */
@@ -277,7 +284,7 @@ void desc_close_range(struct desc_table *t, unsigned first, unsigned last, bool 
 		return;
 	}
 	while (first <= last && (o = take_next(t, &first, last, false)))
-		kobject_desc_put(o);
+		(void)drop(t, o);
 }
 
 void desc_close_on_exec(struct desc_table *t)
@@ -285,7 +292,7 @@ void desc_close_on_exec(struct desc_table *t)
 	struct kobject *o;
 	unsigned first = 0;
 	while ((o = take_next(t, &first, UINT32_MAX, true)))
-		kobject_desc_put(o);
+		(void)drop(t, o);
 }
 
 err_t desc_get_cloexec(struct desc_table *t, int fd, bool *cloexec)

@@ -28,6 +28,7 @@ MUST_CHECK err_t desc_install_at(
     struct desc_table *t, int fd, struct kobject *o, uint32_t rights, bool cloexec, int limit);
 /* The object at fd, with a reference; *rights may be NULL. -EBADF. */
 MUST_CHECK err_t desc_lookup(struct desc_table *t, int fd, struct kobject **out, uint32_t *rights);
+/* -EBADF: nothing is there. Any other error is what the object's end told (on_no_descriptors); the descriptor is closed. */
 MUST_CHECK err_t desc_close(struct desc_table *t, int fd);
 /* Close every descriptor of [first, last]; set_cloexec: only mark them. */
 void desc_close_range(struct desc_table *t, unsigned first, unsigned last, bool set_cloexec);

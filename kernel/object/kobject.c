@@ -63,13 +63,15 @@ void kobject_desc_get(struct kobject *o)
 	fetch_add_relaxed(&o->descs, 1);
 }
 
-void kobject_desc_put(struct kobject *o)
+err_t kobject_desc_put(struct kobject *o)
 {
+	err_t err = 0;
 	uint32_t old = fetch_sub_acq_rel(&o->descs, 1);
 	ASSERT(old != 0);
 	if (old == 1 && o->ops->on_no_descriptors)
-		o->ops->on_no_descriptors(o);
+		err = o->ops->on_no_descriptors(o);
 	kobject_put(o);
+	return err;
 }
 
 void kobject_signal_locked(struct kobject *o, uint64_t set, uint64_t clear)

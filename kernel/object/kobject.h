@@ -55,12 +55,15 @@ enum kobject_rights { /* of a descriptor; they only shrink */
 };
 
 struct kobject;
+struct desc_table;
 
 struct kobject_ops {
 	enum kobject_type type;
 	const char *name;
-	/* The last descriptor was closed. May sleep. NULL: nothing to do. */
-	void (*on_no_descriptors)(struct kobject *o);
+	/* One descriptor of this table was closed, or replaced. The object is still referenced. May sleep. NULL: nothing to do. */
+	void (*on_desc_closed)(struct kobject *o, struct desc_table *t);
+	/* The last descriptor was closed; what it returns, close(2) does. May sleep. NULL: nothing to do. */
+	err_t (*on_no_descriptors)(struct kobject *o);
 	/* The last reference is gone: free it. May sleep. */
 	void (*destroy)(struct kobject *o);
 };
@@ -95,9 +98,9 @@ static inline void kobject_get(struct kobject *o)
 	ref_get(&o->refs);
 }
 void kobject_put(struct kobject *o);
-/* One more / one fewer descriptor names it. */
+/* One more / one fewer descriptor names it. The put returns what on_no_descriptors did, or 0. */
 void kobject_desc_get(struct kobject *o);
-void kobject_desc_put(struct kobject *o);
+err_t kobject_desc_put(struct kobject *o);
 /* Change signals: clear, then set. Any context that may take RANK_KOBJECT. */
 void kobject_signal(struct kobject *o, uint64_t set, uint64_t clear);
 uint64_t kobject_signals(struct kobject *o);

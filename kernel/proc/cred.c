@@ -2,7 +2,7 @@
 #include "proc/cred.h"
 #include "lib/string.h"
 #include "mm/slab.h"
-#include "proc/process.h"
+#include "proc/proc_priv.h"
 
 static err_t cred_alloc(unsigned ngroups, struct cred **out)
 {
@@ -59,6 +59,7 @@ void process_set_cred(struct cred *new)
 	struct cred *old = p->cred;
 	p->cred = new;
 	spin_unlock(&p->lock);
+	nproc_move(p, new->uid);
 	cred_put(old);
 }
 

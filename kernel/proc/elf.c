@@ -77,6 +77,18 @@ static void find_phdrs(struct elf_image *im, const struct elf_segment *s)
 		im->phdr_vaddr = s->vaddr + (im->phoff - s->offset);
 }
 
+/* Which addresses are code, which are data, by Linux's rule: code is what can be executed, data starts where the highest segment does. */
+static void note_use(struct elf_image *im, const struct elf_segment *s)
+{
+	uint64_t end = s->vaddr + s->filesz;
+	if ((s->prot & ELF_EXEC) && s->vaddr < im->code_start)
+		im->code_start = s->vaddr;
+	if ((s->prot & ELF_EXEC) && end > im->code_end)
+		im->code_end = end;
+	im->data_start = MAX(im->data_start, s->vaddr);
+	im->data_end = MAX(im->data_end, end);
+}
+
 /* Check one loaded segment and add it to the image. limit: no byte at or above it. */
 static err_t add_segment(
     struct elf_image *im, const struct elf_phdr *p, uint64_t file_size, uint64_t low_limit, uint64_t limit)
@@ -92,15 +104,13 @@ static err_t add_segment(
 		return -ENOEXEC;
 	uint64_t start = ALIGN_DOWN(s.vaddr, (uint64_t)PAGE_SIZE);
 	uint64_t end = ALIGN_UP(s.vaddr + s.memsz, (uint64_t)PAGE_SIZE);
-	if (im->nsegments == ELF_MAX_SEGMENTS || (im->nsegments && start < im->high))
-		return -ENOEXEC;
-	if (im->nsegments == 0)
-		im->low = start;
-	im->high = end;
-	if (p->align > im->align)
+	im->low = im->nsegments ? MIN(im->low, start) : start;
+	im->high = MAX(im->high, end);
+	if (p->align > im->align && !(p->align & (p->align - 1)))
 		im->align = MIN(p->align, ELF_MAX_ALIGN);
 	im->segments[im->nsegments++] = s;
 	find_phdrs(im, &s);
+	note_use(im, &s);
 	return 0;
 }
 
@@ -109,11 +119,14 @@ static err_t add_phdr(
 {
 	switch (p->type) {
 	case SEG_LOAD:
-		if (p->align & (p->align - 1))
-			return -ENOEXEC;
 		return add_segment(im, p, file_size, low_limit, limit);
 	case SEG_INTERP:
-		im->wants_interp = true;
+		if (im->interp_size)
+			return 0; /* the first counts */
+		if (p->filesz < 2 || p->filesz > ELF_MAX_INTERP)
+			return -ENOEXEC;
+		im->interp_offset = p->offset;
+		im->interp_size = p->filesz;
 		return 0;
 	case SEG_GNU_STACK:
 		im->exec_stack = p->flags & SEG_X;
@@ -128,7 +141,10 @@ err_t elf_parse(const void *header, const void *phdrs, uint64_t file_size, uint6
 {
 	struct elf_header h;
 	memcpy(&h, header, sizeof(h));
-	*out = (struct elf_image){.relocatable = h.type == TYPE_DYN, .entry = h.entry, .align = PAGE_SIZE};
+	*out = (struct elf_image){.relocatable = h.type == TYPE_DYN,
+	    .entry = h.entry,
+	    .align = PAGE_SIZE,
+	    .code_start = UINT64_MAX};
 	err_t err = elf_check_header(header, file_size, &out->phoff, &out->phnum);
 	/* A relocatable image is linked from 0 on and has the whole room to be moved into. */
 	uint64_t low = out->relocatable ? 0 : low_limit;
@@ -140,7 +156,7 @@ err_t elf_parse(const void *header, const void *phdrs, uint64_t file_size, uint6
 	}
 	if (err)
 		return err;
-	if (out->nsegments == 0 || out->entry < out->low || out->entry >= out->high)
+	if (out->nsegments == 0 || (!out->interp_size && !elf_entry_is_inside(out)))
 		return -ENOEXEC;
 	return 0;
 }

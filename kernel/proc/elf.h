@@ -4,8 +4,8 @@
  * allocates nothing, touches no memory map; runs on the host, where a fuzzer feeds it.
  *
  * Everything that later steps rely on is checked here, before anything is changed: after elf_parse succeeds,
- * no sum of fields overflows, each segment lies inside the file and inside the room of user space, and no two
- * of them share a page.
+ * no sum of fields overflows, and each segment lies inside the file and inside the room of user space. Segments
+ * come in any order and may overlap, as on Linux: where they do, the later one counts.
  *
  * Format: System V ABI, "Object Files" and its AMD64 supplement.
  */
@@ -14,8 +14,9 @@
 enum {
 	ELF_HEADER_SIZE = 64,
 	ELF_PHDR_SIZE = 56,
-	ELF_MAX_PHDRS = 128,
-	ELF_MAX_SEGMENTS = 32,
+	ELF_MAX_PHDRS = PAGE_SIZE / ELF_PHDR_SIZE, /* one page of them, as on Linux */
+	ELF_MAX_INTERP = 4096,                     /* bytes of the interpreter's path, with the terminator */
+	ELF_MAX_SEGMENTS = ELF_MAX_PHDRS,
 };
 
 enum elf_prot { ELF_READ = 1, ELF_WRITE = 2, ELF_EXEC = 4 }; /* the numbers of enum vm_prot */
@@ -30,17 +31,20 @@ struct elf_segment {
 };
 
 struct elf_image {
-	bool relocatable;  /* ET_DYN: may be loaded anywhere (static PIE) */
-	bool wants_interp; /* PT_INTERP: a dynamic program */
-	bool exec_stack;   /* PT_GNU_STACK asks for an executable stack */
-	uint64_t entry;    /* as linked */
-	uint64_t phoff;    /* program headers in the file */
+	bool relocatable; /* ET_DYN: may be loaded anywhere (static PIE) */
+	bool exec_stack;  /* PT_GNU_STACK asks for an executable stack */
+	uint64_t entry;   /* as linked; inside [low, high) unless there is an interpreter */
+	uint64_t interp_offset,
+	    interp_size; /* PT_INTERP: where the file has the path of the interpreter; size 0: none */
+	uint64_t code_start, code_end, data_start,
+	    data_end;   /* what /proc tells: executable segments, and the last of the others */
+	uint64_t phoff; /* program headers in the file */
 	unsigned phnum;
 	uint64_t phdr_vaddr; /* where a segment puts them, as linked; 0: nowhere */
 	uint64_t low, high;  /* pages that the segments span: [low, high), page aligned */
 	uint64_t align;      /* alignment that a relocatable image wants, a power of two >= PAGE_SIZE */
 	unsigned nsegments;
-	struct elf_segment segments[ELF_MAX_SEGMENTS]; /* ascending, no shared page */
+	struct elf_segment segments[ELF_MAX_SEGMENTS]; /* in the file's order */
 };
 
 /* Check the ELF header (ELF_HEADER_SIZE bytes at `header`) of a file of file_size bytes, and tell where the
@@ -50,3 +54,8 @@ MUST_CHECK err_t elf_check_header(const void *header, uint64_t file_size, uint64
  * Segments must fit in [low_limit, high_limit), where a relocatable image may be moved to. 0 or -ENOEXEC. */
 MUST_CHECK err_t elf_parse(const void *header, const void *phdrs, uint64_t file_size, uint64_t low_limit,
     uint64_t high_limit, struct elf_image *out);
+/* Does the image begin to run inside itself? Programs without an interpreter, and interpreters, must. */
+static inline bool elf_entry_is_inside(const struct elf_image *im)
+{
+	return im->entry >= im->low && im->entry < im->high;
+}

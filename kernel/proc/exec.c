@@ -1,39 +1,91 @@
 /*
- * exec.c - gives a process the memory that exec_load has built. Nothing after exec_load can fail but, for a
- * new process, the process and the thread themselves.
+ * exec.c - gives a process the memory that exec_load has built.
+ *
+ * What can fail comes first. Ending the other threads is the point of no return for them: what fails after it (a copy of a shared descriptor table) ends the process, as on
+ * Linux, unless there were none.
  */
+#include "fs/file.h"
+#include "lib/string.h"
 #include "object/desc.h"
+#include "proc/cred.h"
 #include "proc/exec.h"
-#include "proc/process.h"
+#include "proc/place.h"
+#include "proc/proc_priv.h"
 #include "vm/space.h"
 
-static void set_brk(struct vm_space *s, uaddr_t start)
+static bool is_alone(struct process *p)
 {
-	mutex_lock(&s->brk_lock);
-	s->brk_start = s->brk = start;
-	mutex_unlock(&s->brk_lock);
+	spin_lock(&process_tree_lock);
+	bool alone = p->nthreads == 1;
+	spin_unlock(&process_tree_lock);
+	return alone;
 }
 
-err_t process_exec(struct exec_args *args, struct trap_frame *frame)
+/* Descriptors close on exec in this process only, not where they are shared by CLONE_FILES. */
+static err_t unshare_descs(struct process *p)
 {
-	struct exec_image image;
-	err_t err = exec_load(args, &image);
-	if (err)
-		return err;
-	struct process *p = current_process();
-	set_brk(image.space, image.brk_start);
-	err = process_become_single(p);
-	if (err) {
-		space_put(image.space);
-		return err;
-	}
+	struct desc_table *t;
+	if (!desc_table_is_shared(p->descs))
+		return 0;
+	err_t err = desc_table_clone(p->descs, &t);
+	if (!err)
+		process_set_descs(t);
+	return err;
+}
+
+/* Nothing fails from here on. */
+static void commit(struct process *p, struct exec_image *image)
+{
 	user_thread_release_memory();
 	desc_close_on_exec(p->descs);
-	process_replace_space(p, image.space, image.name);
+	process_replace_space(p, image->space, image->name);
+	process_set_program(image->program);
+	if (image->cred)
+		process_set_cred(image->cred);
+	store_relaxed(&p->personality, image->personality);
 	signal_exec();
 	user_state_reset();
+}
+
+err_t process_exec(struct exec_args *args, const struct fs_context *c, struct trap_frame *frame)
+{
+	struct process *p = current_process();
+	struct exec_image image;
+	err_t err = exec_load(p, c, args, &image);
+	if (err)
+		return err;
+	bool alone = is_alone(p);
+	err = process_become_single(p);
+	if (!err) {
+		err = unshare_descs(p);
+		if (err && !alone)
+			process_begin_exit(p, wait_status_killed(SIGNAL_SEGV));
+	}
+	if (err) {
+		exec_image_drop(&image);
+		return err;
+	}
+	commit(p, &image);
 	user_frame_start(frame, image.entry, image.sp);
 	return 0;
+}
+
+/* --- the first process --- */
+
+/* p, new and without threads, gets what the image has. */
+static void give_image(struct process *p, const struct exec_image *image)
+{
+	spin_lock(&process_tree_lock);
+	p->space = image->space;
+	spin_unlock(&process_tree_lock);
+	spin_lock(&p->lock);
+	struct cred *old = p->cred;
+	p->program = image->program;
+	if (image->cred)
+		p->cred = image->cred;
+	spin_unlock(&p->lock);
+	if (image->cred)
+		cred_put(old);
 }
 
 static err_t start_first_thread(struct process *p, const struct exec_image *image)
@@ -51,21 +103,32 @@ static err_t start_first_thread(struct process *p, const struct exec_image *imag
 	return err;
 }
 
+/* Build the memory of args' program as p sees its path. */
+static err_t load_for(struct process *p, struct exec_args *args, struct exec_image *image)
+{
+	struct fs_view view;
+	fs_view_get(p, &view);
+	err_t err = exec_args_open(args, &view.context, NULL, args->path, 0);
+	if (!err)
+		err = exec_load(p, &view.context, args, image);
+	fs_view_put(&view);
+	return err;
+}
+
 err_t process_spawn(
     struct process *parent, struct exec_args *args, err_t (*prepare)(struct process *p), struct process **out)
 {
 	struct exec_image image;
-	err_t err = exec_load(args, &image);
+	struct process *p;
+	const char *slash = strrchr(args->path, '/');
+	err_t err = process_create(parent, NULL, slash ? slash + 1 : args->path, 0, &p);
 	if (err)
 		return err;
-	struct process *p;
-	err = process_create(parent, image.space, image.name, 0, &p);
-	if (err) {
-		space_put(image.space);
-		return err;
+	err = load_for(p, args, &image);
+	if (!err) {
+		give_image(p, &image);
+		err = prepare ? prepare(p) : 0;
 	}
-	set_brk(image.space, image.brk_start);
-	err = prepare ? prepare(p) : 0;
 	if (!err)
 		err = start_first_thread(p, &image);
 	if (err)

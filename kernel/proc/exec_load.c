@@ -1,113 +1,139 @@
 /*
- * exec_load.c - builds the memory of a program in a space of its own, which nobody runs in yet: a failure at
- * any point just drops it.
+ * exec_load.c - builds the memory of a program in a space of its own, which nobody runs in yet: a failure at any point just drops it.
  *
- * The stack, from its end downwards, as the System V ABI (AMD64 supplement, "Process Initialization") wants
- * it:
+ *	follow     scripts, until the file is none; a->file and the arguments change on the way
+ *	read       headers of the program, and of its interpreter, if it names one
+ *	choose     ids, and with them whether and where to place things at random
+ *	map        program, interpreter, stack
  *
- *	EXEC_STACK_TOP  8 zero bytes
- *	                strings: path, arguments, environment; one block, as collected
- *	                "x86_64", 16 random bytes
- *	                padding, so that sp is a multiple of 16
- *	                auxiliary vector, pairs of words up to AT_NULL
- *	                0, environment pointers, in ascending addresses
- *	                0, argument pointers
- *	sp ->           argument count
+ * A program with an interpreter starts in the interpreter, which finds the program by the auxiliary vector.
+ * Linux finds out about some defects of a file only when the caller's memory is gone already, and kills it; here they are found before, and are errors.
  */
-#include "fs/initrd.h"
-#include "kern/log.h"
-#include "kern/random.h"
+#include "fs/file.h"
 #include "lib/string.h"
 #include "mm/slab.h"
-#include "proc/elf.h"
-#include "proc/exec.h"
+#include "proc/cred.h"
+#include "proc/exec_priv.h"
 #include "proc/process.h"
-#include "vm/copy.h"
 #include "vm/space.h"
 
-#define EXEC_STACK_TOP USER_END
-#define IMAGE_LIMIT    (EXEC_STACK_TOP - EXEC_STACK_SIZE - EXEC_STACK_GUARD)
-#define PIE_BASE       0x555555554000ULL /* where Linux puts them, far from both ends */
+/* --- files --- */
 
-enum aux_type {
-	AT_NULL = 0,
-	AT_PHDR = 3,
-	AT_PHENT = 4,
-	AT_PHNUM = 5,
-	AT_PAGESZ = 6,
-	AT_BASE = 7,
-	AT_FLAGS = 8,
-	AT_ENTRY = 9,
-	AT_UID = 11,
-	AT_EUID = 12,
-	AT_GID = 13,
-	AT_EGID = 14,
-	AT_PLATFORM = 15,
-	AT_HWCAP = 16,
-	AT_CLKTCK = 17,
-	AT_SECURE = 23,
-	AT_RANDOM = 25,
-	AT_EXECFN = 31,
-};
-
-enum { MODE_EXECUTE = 0111, RANDOM_SIZE = 16, CLOCK_TICKS = 100 };
-
-/* The state that the stages share. */
-struct load {
-	const struct exec_args *args;
-	struct initrd_file *file;
-	struct elf_image elf;
-	struct vm_space *space;
-	uint64_t bias; /* what is added to every linked address */
-};
-
-/* Write into the space that is being built: its pages are ours alone, so only memory can run out. */
-static err_t put(struct vm_space *space, uaddr_t dst, const void *src, size_t n)
+static uint64_t size_of(struct file *f)
 {
-	size_t done;
-	return space_write(space, dst, src, n, &done);
+	rwlock_read(&f->vnode->lock);
+	uint64_t size = f->vnode->size;
+	rwlock_read_unlock(&f->vnode->lock);
+	return size;
 }
 
-static err_t read_headers(struct load *l)
+/* The first bytes of f, with zeros behind the end of the file. */
+static err_t read_head(struct file *f, char head[SCRIPT_HEAD_SIZE])
 {
-	uint8_t header[ELF_HEADER_SIZE];
-	uint64_t phoff;
+	memset(head, 0, SCRIPT_HEAD_SIZE);
+	return file_read_all(f, head, MIN(size_of(f), (uint64_t)SCRIPT_HEAD_SIZE), 0);
+}
+
+static err_t open_by_name(struct exec_load *l, const char *name, struct file **out)
+{
+	struct path path;
+	unsigned flags = name[0] ? 0 : WALK_EMPTY; /* "#!" alone names the working directory, as on Linux */
+	err_t err = vfs_lookup(l->context, NULL, name, flags, &path);
+	if (err)
+		return err;
+	err = vfs_open_exec(l->context, &path, out);
+	path_put(&path);
+	return err;
+}
+
+/* l->head is a script's: go on with its interpreter. */
+static err_t enter_script(struct exec_load *l, const struct script_line *line)
+{
+	struct exec_args *a = l->args;
+	struct file *f;
+	if (a->unreachable)
+		return -ENOENT;
+	err_t err = exec_args_enter_script(a, line->interp, line->arg);
+	if (!err)
+		err = open_by_name(l, line->interp, &f);
+	if (err)
+		return err;
+	file_put_exec(a->file);
+	a->file = f;
+	return 0;
+}
+
+static err_t follow_scripts(struct exec_load *l)
+{
+	struct script_line line;
+	for (unsigned depth = 0; depth <= EXEC_SCRIPT_DEPTH; depth++) {
+		err_t err = read_head(l->args->file, l->head);
+		if (err)
+			return err;
+		if (script_parse(
+			l->head, &line)) /* it was none, or is a bad one, which is no ELF file either */
+			return 0;
+		err = enter_script(l, &line);
+		if (err)
+			return err;
+	}
+	return -ELOOP;
+}
+
+/* --- headers --- */
+
+static err_t read_headers(struct exec_file *x, const char *header)
+{
+	uint64_t phoff, file_size = size_of(x->file);
 	unsigned phnum;
-	if (initrd_read(l->file, 0, header, sizeof(header)) != sizeof(header))
-		return -ENOEXEC;
-	err_t err = elf_check_header(header, l->file->size, &phoff, &phnum);
+	err_t err = elf_check_header(header, file_size, &phoff, &phnum);
+	if (!err && !x->file->vnode->pages)
+		err = -ENOEXEC;
 	if (err)
 		return err;
 	size_t size = (size_t)phnum * ELF_PHDR_SIZE;
 	uint8_t *phdrs = kmalloc(size);
 	if (!phdrs)
 		return -ENOMEM;
-	if (initrd_read(l->file, phoff, phdrs, size) == size)
-		err = elf_parse(header, phdrs, l->file->size, USER_START, IMAGE_LIMIT, &l->elf);
-	else
-		err = -ENOEXEC;
+	err = file_read_all(x->file, phdrs, size, phoff);
+	if (!err)
+		err = elf_parse(header, phdrs, file_size, USER_START, USER_END, &x->elf);
 	kfree(phdrs);
-	if (!err && l->elf.wants_interp)
-		err = -ENOEXEC;
-	if (!err && l->elf.relocatable) {
-		uint64_t base = ALIGN_UP(PIE_BASE, l->elf.align);
-		if (l->elf.high - l->elf.low > IMAGE_LIMIT - base)
-			return -ENOMEM;
-		l->bias = base - l->elf.low;
-	}
 	return err;
 }
 
-/* Map [start, end) at a fixed place of the new space; object NULL: zeros. */
-static err_t map_fixed(struct load *l, uaddr_t start, uaddr_t end, unsigned prot, unsigned flags,
-    struct vm_object *object, pgidx_t offset)
+/* The interpreter that the program names. */
+static err_t open_interp(struct exec_load *l)
 {
-	struct vm_map_args m = {
-	    .addr = start, .len = end - start, .prot = prot, .object = object, .offset = offset};
-	uaddr_t where;
-	m.flags = VM_MAP_FIXED | VM_MAP_NOREPLACE | flags;
-	return start == end ? 0 : space_map(l->space, &m, &where);
+	const struct elf_image *elf = &l->program.elf;
+	char *name = kmalloc(elf->interp_size);
+	if (!name)
+		return -ENOMEM;
+	err_t err = file_read_all(l->program.file, name, elf->interp_size, elf->interp_offset);
+	if (!err && name[elf->interp_size - 1])
+		err = -ENOEXEC;
+	if (!err)
+		err = open_by_name(l, name, &l->interp.file);
+	kfree(name);
+	return err;
 }
+
+static err_t read_interp(struct exec_load *l)
+{
+	uint8_t header[ELF_HEADER_SIZE];
+	struct exec_file *x = &l->interp;
+	err_t err = open_interp(l);
+	if (!err)
+		err = file_read_all(x->file, header, sizeof(header), 0);
+	if (err)
+		return err;
+	err = read_headers(x, (const char *)header);
+	if (!err && !elf_entry_is_inside(&x->elf))
+		err = -ENOEXEC;
+	return err == -ENOEXEC ? -ELIBBAD : err;
+}
+
+/* --- segments --- */
 
 static uint64_t page_down(uint64_t x)
 {
@@ -116,6 +142,20 @@ static uint64_t page_down(uint64_t x)
 static uint64_t page_up(uint64_t x)
 {
 	return ALIGN_UP(x, (uint64_t)PAGE_SIZE);
+}
+
+/* Map [start, end) of the new space, in place of what is there; object NULL: zeros. */
+static err_t map_fixed(
+    struct exec_load *l, uaddr_t start, uaddr_t end, unsigned prot, struct vm_object *object, pgidx_t offset)
+{
+	struct vm_map_args m = {.addr = start,
+	    .len = end - start,
+	    .prot = prot,
+	    .flags = VM_MAP_FIXED,
+	    .object = object,
+	    .offset = offset};
+	uaddr_t where;
+	return start == end ? 0 : space_map(l->space, &m, &where);
 }
 
 static const uint8_t zeros[PAGE_SIZE];
@@ -128,125 +168,127 @@ static unsigned segment_prot(const struct elf_segment *s)
 
 /* The file part of a segment, by whole pages, and zeros behind it. Where the file part ends inside a page
  * whose rest must read as zero, that page is written, so it is mapped writable until that is done. */
-static err_t map_segment(struct load *l, const struct elf_segment *s)
+static err_t map_segment(
+    struct exec_load *l, struct vm_object *pages, uint64_t bias, const struct elf_segment *s)
 {
-	uaddr_t start = l->bias + s->vaddr, file_end = start + s->filesz, page = page_down(start);
+	uaddr_t start = bias + s->vaddr, file_end = start + s->filesz, page = page_down(start);
 	uaddr_t zeros_from = s->filesz ? page_up(file_end) : page;
 	bool cut = s->filesz && s->memsz > s->filesz && file_end != zeros_from;
 	unsigned wanted = segment_prot(s), prot = cut ? wanted | VM_WRITE | VM_READ : wanted;
-	err_t err = map_fixed(l, page, zeros_from, prot, 0, l->file->object, s->offset >> PAGE_SHIFT);
+	err_t err = map_fixed(l, page, zeros_from, prot, pages, s->offset >> PAGE_SHIFT);
 	if (!err)
-		err = map_fixed(l, zeros_from, page_up(start + s->memsz), wanted, 0, NULL, 0);
+		err = map_fixed(l, zeros_from, page_up(start + s->memsz), wanted, NULL, 0);
 	if (!err && cut)
-		err = put(l->space, file_end, zeros, zeros_from - file_end);
+		err = exec_put(l->space, file_end, zeros, zeros_from - file_end);
 	if (!err && prot != wanted)
 		err = space_protect(l->space, page, zeros_from - page, wanted);
 	return err;
 }
 
-static err_t map_program(struct load *l)
+static err_t map_segments(struct exec_load *l, const struct exec_file *x)
 {
-	for (unsigned i = 0; i < l->elf.nsegments; i++) {
-		err_t err = map_segment(l, &l->elf.segments[i]);
-		if (err)
-			return err;
-	}
-	uaddr_t stack = EXEC_STACK_TOP - EXEC_STACK_SIZE;
-	unsigned prot = VM_READ | VM_WRITE | (l->elf.exec_stack ? VM_EXEC : 0);
-	err_t err = map_fixed(l, stack - EXEC_STACK_GUARD, stack, 0, 0, NULL, 0);
-	return err ? err : map_fixed(l, stack, EXEC_STACK_TOP, prot, VM_MAP_STACK, NULL, 0);
-}
-
-/* Writes words to ascending addresses, a chunk at a time. */
-struct word_writer {
-	struct vm_space *space;
-	uaddr_t at; /* where words[0] goes */
-	unsigned n;
-	err_t err; /* the first error; later words are dropped */
-	uint64_t words[64];
-};
-
-static void words_flush(struct word_writer *w)
-{
-	if (!w->err)
-		w->err = put(w->space, w->at, w->words, w->n * sizeof(w->words[0]));
-	w->at += w->n * sizeof(w->words[0]);
-	w->n = 0;
-}
-
-static void words_add(struct word_writer *w, uint64_t word)
-{
-	w->words[w->n++] = word;
-	if (w->n == ARRAY_SIZE(w->words))
-		words_flush(w);
-}
-
-static void words_add_aux(struct word_writer *w, enum aux_type type, uint64_t value)
-{
-	words_add(w, type);
-	words_add(w, value);
-}
-
-/* Pointers to `count` strings of the block that starts at base; *s walks through the kernel's copy. */
-static void words_add_strings(
-    struct word_writer *w, const struct exec_args *a, const char **s, unsigned count, uaddr_t base)
-{
-	for (unsigned i = 0; i < count; i++) {
-		words_add(w, base + (uint64_t)(*s - a->strings));
-		*s += strlen(*s) + 1;
-	}
-	words_add(w, 0);
-}
-
-enum { AUX_COUNT = 18 };
-
-static void words_add_vector(
-    struct word_writer *w, const struct load *l, uaddr_t strings, uaddr_t platform, uaddr_t random)
-{
-	words_add_aux(w, AT_PHDR, l->elf.phdr_vaddr ? l->bias + l->elf.phdr_vaddr : 0);
-	words_add_aux(w, AT_PHENT, ELF_PHDR_SIZE);
-	words_add_aux(w, AT_PHNUM, l->elf.phnum);
-	words_add_aux(w, AT_PAGESZ, PAGE_SIZE);
-	words_add_aux(w, AT_BASE, 0); /* no interpreter */
-	words_add_aux(w, AT_FLAGS, 0);
-	words_add_aux(w, AT_ENTRY, l->bias + l->elf.entry);
-	words_add_aux(w, AT_UID, 0);
-	words_add_aux(w, AT_EUID, 0);
-	words_add_aux(w, AT_GID, 0);
-	words_add_aux(w, AT_EGID, 0);
-	words_add_aux(w, AT_PLATFORM, platform);
-	words_add_aux(w, AT_HWCAP, user_hwcap());
-	words_add_aux(w, AT_CLKTCK, CLOCK_TICKS);
-	words_add_aux(w, AT_SECURE, 0);
-	words_add_aux(w, AT_RANDOM, random);
-	words_add_aux(w, AT_EXECFN, strings);
-	words_add_aux(w, AT_NULL, 0);
-}
-
-static err_t build_stack(struct load *l, uaddr_t *sp)
-{
-	const struct exec_args *a = l->args;
-	uint8_t random[RANDOM_SIZE];
-	const char *name = user_platform(), *s = a->strings + strlen(a->strings) + 1;
-	uaddr_t strings = EXEC_STACK_TOP - sizeof(uint64_t) - a->used;
-	uaddr_t platform = strings - (strlen(name) + 1), random_at = platform - RANDOM_SIZE;
-	uint64_t words = 1 + (uint64_t)a->argc + 1 + a->envc + 1 + AUX_COUNT * 2;
-	*sp = ALIGN_DOWN(random_at - words * sizeof(uint64_t), 16ULL);
-	random_bytes(random, sizeof(random));
-	err_t err = put(l->space, strings, a->strings, a->used);
-	if (!err)
-		err = put(l->space, platform, name, strlen(name) + 1);
-	if (!err)
-		err = put(l->space, random_at, random, sizeof(random));
+	struct vm_object *pages;
+	err_t err = file_mmap(x->file, 0, PAGE_SIZE, VM_READ | VM_EXEC, 0, &pages);
 	if (err)
 		return err;
-	struct word_writer w = {.space = l->space, .at = *sp};
-	words_add(&w, a->argc);
-	words_add_strings(&w, a, &s, a->argc, strings);
-	words_add_strings(&w, a, &s, a->envc, strings);
-	words_add_vector(&w, l, strings, platform, random_at);
-	words_flush(&w);
-	return w.err;
+	for (unsigned i = 0; i < x->elf.nsegments && !err; i++)
+		err = map_segment(l, pages, x->bias, &x->elf.segments[i]);
+	object_put(pages);
+	return err;
+}
+
+/* Find room for an image: at `start`, or (0) where mappings go. */
+static err_t find_room(struct exec_load *l, uaddr_t start, uint64_t len, uaddr_t *where)
+{
+	struct vm_map_args m = {
+	    .addr = start, .len = len, .flags = start ? VM_MAP_FIXED | VM_MAP_NOREPLACE : 0};
+	err_t err = space_map(l->space, &m, where);
+	return err ? err : space_unmap(l->space, *where, len);
+}
+
+/* Choose the place of an image, where there is a choice. wish 0: among the mappings. */
+static err_t place_image(struct exec_load *l, struct exec_file *x, uaddr_t wish)
+{
+	const struct elf_image *elf = &x->elf;
+	uaddr_t start = elf->relocatable ? wish : elf->low, at;
+	err_t err = find_room(l, start, elf->high - elf->low, &at);
+	if (!err)
+		x->bias = at - elf->low;
+	return err == -EEXIST || err == -EPERM ? -ENOMEM : err;
+}
+
+/* A relocatable program without interpreter (perhaps an interpreter that is called by its name) goes where mappings go, so that it leaves the place of programs free; its heap, which needs room to
+ * grow, does not follow it. */
+static err_t map_program(struct exec_load *l)
+{
+	const struct elf_image *elf = &l->program.elf;
+	bool among_mappings = elf->relocatable && !elf->interp_size;
+	err_t err = place_image(l, &l->program, among_mappings ? 0 : exec_place_pie(&l->place, elf->align));
+	if (!err)
+		err = map_segments(l, &l->program);
+	if (err)
+		return err;
+	uaddr_t end = among_mappings ? PIE_BASE : l->program.bias + elf->high;
+	l->space->brk_start = l->space->brk = exec_place_brk(&l->place, end); /* nobody else sees it yet */
+	return 0;
+}
+
+static void tell_layout(const struct exec_load *l)
+{
+	struct space_layout *layout = &l->space->layout;
+	const struct elf_image *elf = &l->program.elf;
+	uint64_t bias = l->program.bias;
+	layout->code_start = bias + MIN(elf->code_start, elf->code_end);
+	layout->code_end = bias + elf->code_end;
+	layout->data_start = bias + elf->data_start;
+	layout->data_end = bias + elf->data_end;
+}
+
+static err_t map_all(struct exec_load *l)
+{
+	err_t err = space_create(&l->space);
+	if (err)
+		return err;
+	l->space->mmap_top = l->place.mmap_top;
+	err = map_program(l);
+	if (!err && l->interp.file)
+		err = place_image(l, &l->interp, 0);
+	if (!err && l->interp.file)
+		err = map_segments(l, &l->interp);
+	if (!err)
+		err = exec_build_stack(l);
+	if (!err)
+		tell_layout(l);
+	return err == -EEXIST ? -ENOMEM : err;
+}
+
+/* --- all of it --- */
+
+static uint64_t stack_limit(struct process *p)
+{
+	spin_lock(&p->lock);
+	uint64_t limit = p->limits[RLIMIT_STACK].soft;
+	spin_unlock(&p->lock);
+	return limit;
+}
+
+static err_t load_stages(struct exec_load *l)
+{
+	err_t err = follow_scripts(l);
+	if (err)
+		return err;
+	l->program.file = l->args->file;
+	err = read_headers(&l->program, l->head);
+	if (!err && l->program.elf.interp_size)
+		err = read_interp(l);
+	if (!err)
+		err = exec_choose_cred(l);
+	if (err)
+		return err;
+	uint64_t limit = stack_limit(l->process);
+	exec_place_choose(&l->place, !(l->personality & PERSONALITY_NO_RANDOMIZE),
+	    l->secure ? MIN(limit, (uint64_t)SECURE_STACK_MAX) : limit);
+	return map_all(l);
 }
 
 static const char *last_part(const char *path)
@@ -255,32 +297,48 @@ static const char *last_part(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-err_t exec_load(const struct exec_args *args, struct exec_image *out)
+/* Everything worked: what exec_load got goes to the image. */
+static void hand_over(struct exec_load *l, struct exec_image *out)
 {
-	struct load *l = kzalloc(sizeof(*l)); /* the parsed headers are too large for a kernel stack */
+	const struct exec_file *first = l->interp.file ? &l->interp : &l->program;
+	*out = (struct exec_image){.space = l->space,
+	    .entry = first->bias + first->elf.entry,
+	    .sp = l->sp,
+	    .program = l->program.file,
+	    .cred = l->new_cred ? l->cred : NULL,
+	    .personality = l->personality,
+	    .name = last_part(l->args->path)};
+	l->args->file = NULL;
+	l->space = NULL;
+	if (l->new_cred)
+		l->cred = NULL;
+}
+
+err_t exec_load(struct process *p, const struct fs_context *c, struct exec_args *args, struct exec_image *out)
+{
+	struct exec_load *l = kzalloc(sizeof(*l)); /* the parsed headers are too large for a kernel stack */
 	if (!l)
 		return -ENOMEM;
+	l->process = p;
+	l->context = c;
 	l->args = args;
-	const char *path = args->strings;
-	err_t err = initrd_lookup(path, &l->file);
-	if (!err && !(l->file->mode & MODE_EXECUTE))
-		err = -EACCES;
+	err_t err = load_stages(l);
 	if (!err)
-		err = read_headers(l);
-	if (!err)
-		err = space_create(&l->space);
-	if (!err)
-		err = map_program(l);
-	if (!err)
-		err = build_stack(l, &out->sp);
-	if (!err) {
-		out->space = l->space;
-		out->entry = l->bias + l->elf.entry;
-		out->brk_start = l->bias + l->elf.high;
-		out->name = last_part(path);
-	} else if (l->space) {
+		hand_over(l, out);
+	if (l->interp.file)
+		file_put_exec(l->interp.file);
+	if (l->space)
 		space_put(l->space);
-	}
+	if (l->cred)
+		cred_put(l->cred);
 	kfree(l);
 	return err;
+}
+
+void exec_image_drop(struct exec_image *image)
+{
+	space_put(image->space);
+	file_put_exec(image->program);
+	if (image->cred)
+		cred_put(image->cred);
 }

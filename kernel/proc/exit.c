@@ -14,7 +14,9 @@
 #include "arch/usercopy.h"
 #include "lib/assert.h"
 #include "mm/kva.h"
+#include "proc/cred.h"
 #include "proc/futex.h"
+#include "proc/pidfd.h"
 #include "proc/proc_priv.h"
 #include "proc/timers.h"
 #include "vm/space.h"
@@ -149,6 +151,7 @@ static void orphan_children_locked(struct process *p, struct list *gone)
 		child->parent = NULL;
 		child->creator = NULL;
 		store_relaxed(&child->ppid, PID_INIT);
+		process_rescue_group_locked(child, p);
 	}
 }
 
@@ -189,17 +192,20 @@ static void process_die(struct process *p)
 	signal_reserve(&reserve, p->exit_signal, 1);
 	process_release_files(p);
 	process_timers_fini(p);
+	process_leave_tty(p);
 	space_put(p->space);
 	spin_lock(&process_tree_lock);
 	p->space = NULL;
 	p->state = PROCESS_DEAD;
 	process_leave_parents_memory_locked(p);
 	orphan_children_locked(p, &gone);
+	process_rescue_group_locked(p, p->parent);
 	if (!tell_parent_locked(p, &reserve)) {
 		process_leave_tree_locked(p);
 		list_push_back(&gone, &p->sibling_link);
 	}
 	waitq_wake_all(&p->dead_wait);
+	pidfd_process_died_locked(p);
 	spin_unlock(&process_tree_lock);
 	signal_reserve_fini(&reserve);
 	while (!list_is_empty(&gone)) {
@@ -224,6 +230,8 @@ void user_thread_exit(int wait_status)
 	usage_add(&p->usage, &used);
 	signal_thread_gone_locked(ut, &dropped);
 	bool last = --p->nthreads == 0;
+	if (!last)
+		nproc_remove_locked(p);
 	part_from_children_locked(ut);
 	signal_stop_check_locked(p);
 	signal_retarget_locked(p);
@@ -277,6 +285,8 @@ static bool wait_matches(
 		return false;
 	if (r->own_only && child->creator != current_user_thread())
 		return false;
+	if (r->pgid)
+		return child->pgid == r->pgid;
 	if (r->pid > 0)
 		return child->pid == (uint32_t)r->pid;
 	if (r->pid == -1)
@@ -300,6 +310,8 @@ static struct process *find_news_locked(
 		struct process *child = list_entry(it, struct process, sibling_link);
 		if (!wait_matches(r, parent, child))
 			continue;
+		if (child->state == PROCESS_DEAD && !(r->options & WAIT_EXITED))
+			continue; /* what is asked for will not happen to it any more */
 		*exists = true;
 		if (child->state == PROCESS_DEAD || has_report(r, child))
 			return child;
@@ -307,27 +319,19 @@ static struct process *find_news_locked(
 	return NULL;
 }
 
-static void tell_usage_locked(struct wait_request *r, struct process *child)
+static void tell_locked(struct wait_request *r, struct process *child)
 {
+	r->found = child->pid;
+	r->uid = process_uid(child);
+	r->status = child->state == PROCESS_DEAD ? child->wait_status : child->signals.report;
 	r->usage = process_usage_locked(child);
 	usage_add(&r->usage, &child->children_usage);
 }
 
-static void forgive_locked(struct wait_request *r, struct process *parent, struct process *child)
+static void forgive_locked(const struct wait_request *r, struct process *parent, struct process *child)
 {
-	r->found = child->pid;
-	r->status = child->wait_status;
-	tell_usage_locked(r, child);
 	usage_add(&parent->children_usage, &r->usage);
 	process_leave_tree_locked(child);
-}
-
-static void take_report_locked(struct wait_request *r, struct process *child)
-{
-	r->found = child->pid;
-	r->status = child->signals.report;
-	tell_usage_locked(r, child);
-	child->signals.report = 0;
 }
 
 err_t process_wait(struct wait_request *r)
@@ -346,13 +350,15 @@ err_t process_wait(struct wait_request *r)
 			err = waitq_sleep(
 			    &parent->child_wait, &process_tree_lock, NSEC_NEVER, WAIT_INTERRUPTIBLE);
 	}
-	bool dead = child && child->state == PROCESS_DEAD;
-	if (dead)
+	bool ends = child && child->state == PROCESS_DEAD && !(r->options & WAIT_NOWAIT);
+	if (child)
+		tell_locked(r, child);
+	if (ends)
 		forgive_locked(r, parent, child);
-	else if (child)
-		take_report_locked(r, child);
+	else if (child && !(r->options & WAIT_NOWAIT))
+		child->signals.report = 0;
 	spin_unlock(&process_tree_lock);
-	if (dead)
+	if (ends)
 		process_put(child);
 	return child ? 0 : err;
 }

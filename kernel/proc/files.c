@@ -10,7 +10,13 @@
 #include "proc/place.h"
 #include "proc/proc_priv.h"
 
-enum { NOFILE_SOFT = 1024, NOFILE_HARD = 1 << 20, STACK_SOFT = 8 << 20, MEMLOCK = 8 << 20 };
+enum {
+	NOFILE_SOFT = 1024,
+	NOFILE_HARD = 1 << 20,
+	STACK_SOFT = 8 << 20,
+	MEMLOCK = 8 << 20,
+	SIGPENDING = 8192
+};
 
 /* Linux's, for the first process. */
 static void limits_init(struct process *p)
@@ -21,6 +27,7 @@ static void limits_init(struct process *p)
 	p->limits[RLIMIT_STACK].soft = STACK_SOFT;
 	p->limits[RLIMIT_CORE].soft = 0;
 	p->limits[RLIMIT_MEMLOCK] = (struct rlimit64){MEMLOCK, MEMLOCK};
+	p->limits[RLIMIT_SIGPENDING] = (struct rlimit64){SIGPENDING, SIGPENDING};
 	p->limits[RLIMIT_MSGQUEUE] = (struct rlimit64){819200, 819200};
 	p->limits[RLIMIT_NICE] = (struct rlimit64){0, 0};
 	p->limits[RLIMIT_RTPRIO] = (struct rlimit64){0, 0};
@@ -57,6 +64,7 @@ err_t process_init_files(struct process *p, struct process *parent, unsigned sha
 	for (unsigned i = 0; i < RLIMIT_COUNT; i++)
 		p->limits[i] = parent->limits[i];
 	spin_unlock(&parent->lock);
+	store_relaxed(&p->personality, load_relaxed(&parent->personality));
 	p->cred = process_cred(parent);
 	err_t err = inherit_program(p, parent);
 	if (err)
@@ -108,6 +116,21 @@ uint64_t current_limit(enum rlimit_resource r)
 	uint64_t limit = p->limits[r].soft;
 	spin_unlock(&p->lock);
 	return limit;
+}
+
+err_t process_limit(
+    struct process *p, enum rlimit_resource r, const struct rlimit64 *new, struct rlimit64 *old)
+{
+	bool privileged = current_is_privileged();
+	err_t err = 0;
+	spin_lock(&p->lock);
+	*old = p->limits[r];
+	if (new &&new->hard > old->hard && !privileged)
+		err = -EPERM;
+	else if (new)
+		p->limits[r] = *new;
+	spin_unlock(&p->lock);
+	return err;
 }
 
 struct desc_table *process_descs(struct process *p)

@@ -41,6 +41,15 @@ static void tell_id(const struct clone_request *c, const struct user_thread *ut)
 	(void)done;
 }
 
+/* Whoever said so (SCHED_RESET_ON_FORK) keeps its rank among the threads to itself. */
+static void inherit_policy(struct user_thread *child, const struct user_thread *self)
+{
+	enum { RESET_ON_FORK = 0x40000000 };
+	bool reset = self->sched_policy & RESET_ON_FORK;
+	child->sched_policy = reset ? 0 : self->sched_policy;
+	child->thread.nice = reset && self->thread.nice < 0 ? 0 : self->thread.nice;
+}
+
 /* One more thread of p, which is current or new. */
 static err_t start_thread(
     struct process *p, const struct clone_request *c, const struct trap_frame *frame, uint32_t *id)
@@ -57,7 +66,7 @@ static err_t start_thread(
 		user_frame_set_sp(&ut->start, c->sp);
 	ut->clear_tid = c->clear_tid;
 	ut->thread.affinity = self->affinity;
-	ut->thread.nice = self->nice;
+	inherit_policy(ut, current_user_thread());
 	ut->no_new_privs = current_user_thread()->no_new_privs;
 	ut->timer_slack = ut->timer_slack_default = current_user_thread()->timer_slack;
 	if (p == current_process())

@@ -100,6 +100,19 @@ err_t process_queue_signal(uint32_t pid, const struct signal_info *info)
 	return err;
 }
 
+err_t process_send_signal(struct process *p, const struct signal_info *info)
+{
+	struct signal_reserve reserve;
+	signal_reserve(&reserve, info->signo, 1);
+	spin_lock(&process_tree_lock);
+	err_t err = p->state == PROCESS_FORGIVEN         ? -ESRCH
+		    : !may_signal_locked(p, info->signo) ? -EPERM
+							 : signal_send_locked(p, NULL, info, &reserve);
+	spin_unlock(&process_tree_lock);
+	signal_reserve_fini(&reserve);
+	return err;
+}
+
 struct thread_search {
 	uint32_t tgid, tid; /* tgid 0: any process */
 	struct user_thread *found;

@@ -37,6 +37,7 @@ void proc_init(void)
 	thread_cache = slab_cache_create("user_thread", sizeof(struct user_thread), CACHE_LINE);
 	futex_init();
 	signal_init();
+	tty_jobs_init();
 	reaper_init();
 	timers_init();
 }
@@ -87,6 +88,18 @@ err_t process_find(uint32_t pid, struct process **out)
 	return p ? 0 : -ESRCH;
 }
 
+err_t process_find_by_thread(uint32_t tid, struct process **out)
+{
+	spin_lock(&process_tree_lock);
+	struct user_thread *ut = user_thread_find_locked(tid);
+	struct process *p = ut ? ut->thread.process : process_find_locked(tid);
+	if (p)
+		process_get(p);
+	spin_unlock(&process_tree_lock);
+	*out = p;
+	return p ? 0 : -ESRCH;
+}
+
 struct pid_search {
 	uint32_t pid;
 	bool found;
@@ -127,13 +140,22 @@ static err_t choose_pid_locked(uint32_t *out)
 
 static err_t join_tree(struct process *p, struct process *parent)
 {
+	uint64_t limit = nproc_limit(p);
+	p->real_uid = p->cred->uid;
 	spin_lock(&process_tree_lock);
-	err_t err = choose_pid_locked(&p->pid);
+	err_t err = nproc_add_locked(p, limit);
+	if (!err) {
+		err = choose_pid_locked(&p->pid);
+		if (err)
+			nproc_remove_locked(p);
+	}
 	if (!err) {
 		p->pgid = parent ? parent->pgid : p->pid;
 		p->sid = parent ? parent->sid : p->pid;
 		store_relaxed(&p->ppid, parent ? parent->pid : 0);
 		p->parent = parent;
+		if (parent)
+			process_inherit_tty_locked(p, parent);
 		if (parent)
 			list_push_back(&parent->children, &p->sibling_link);
 		list_push_back(&pid_table[p->pid % PID_BUCKETS], &p->pid_link);
@@ -152,6 +174,7 @@ err_t process_create(
 	ref_init(&p->refs);
 	str_copy(p->name, name, sizeof(p->name));
 	list_init(&p->children);
+	list_init(&p->pidfds);
 	list_init(&p->sibling_link);
 	list_init(&p->threads);
 	process_signals_init(&p->signals);
@@ -187,6 +210,7 @@ void process_leave_tree_locked(struct process *p)
 	p->parent = NULL;
 	p->state = PROCESS_FORGIVEN;
 	nprocesses--;
+	nproc_remove_locked(p);
 }
 
 void process_discard(struct process *p)
@@ -198,6 +222,7 @@ void process_discard(struct process *p)
 	if (p->space)
 		space_put(p->space);
 	process_release_files(p);
+	process_drop_tty(p);
 	process_put(p); /* the tree's */
 	process_put(p);
 }
@@ -207,7 +232,7 @@ void process_put(struct process *p)
 	if (!ref_put(&p->refs))
 		return;
 	ASSERT(p->state == PROCESS_FORGIVEN && p->nthreads == 0);
-	ASSERT(!p->descs && !p->place && !p->program);
+	ASSERT(!p->descs && !p->place && !p->program && !p->tty);
 	signal_pending_fini(&p->signals.pending);
 	cred_put(p->cred);
 	slab_free(process_cache, p);
@@ -276,11 +301,14 @@ void user_thread_free(struct user_thread *ut)
 err_t user_thread_launch(struct user_thread *ut)
 {
 	struct process *p = ut->thread.process;
+	uint64_t limit = nproc_limit(p);
 	ut->thread.space = p->space;
 	ut->thread.mmu = &p->space->mmu;
 	spin_lock(&process_tree_lock);
-	bool exiting = p->exiting || p->exec_thread;
-	if (!exiting) {
+	err_t err = p->exiting || p->exec_thread ? -EINTR : 0;
+	if (!err && p->nthreads) /* the first is counted as the process */
+		err = nproc_add_locked(p, limit);
+	if (!err) {
 		list_push_back(&p->threads, &ut->link);
 		p->nthreads++;
 		if (p->signals.stop_signal || p->signals.pending.set & ~ut->signals.mask)
@@ -288,7 +316,7 @@ err_t user_thread_launch(struct user_thread *ut)
 		thread_start(&ut->thread); /* locked: who ends the threads finds only such as run */
 	}
 	spin_unlock(&process_tree_lock);
-	return exiting ? -EINTR : 0;
+	return err;
 }
 
 err_t process_become_single(struct process *p)

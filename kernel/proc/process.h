@@ -30,6 +30,8 @@ struct desc_table;
 struct place;
 struct cred;
 struct file;
+struct fs_context;
+struct tty;
 
 enum process_state { PROCESS_ALIVE, PROCESS_DEAD, PROCESS_FORGIVEN };
 
@@ -76,15 +78,21 @@ struct process {
 	_Atomic uint32_t
 	    ppid; /* (A) written with (T): parent's pid, PID_INIT for an orphan, 0 for the first process */
 	uint32_t pgid, sid;          /* (T) process group, session */
+	struct tty *tty;             /* (T) controlling terminal, counted; NULL: none */
+	uint32_t tty_old_group;      /* (T) of a leader whose terminal was hung up: the group that was in front; 0: none */
 	bool has_exec;               /* (T) it runs a program of its own */
 	char name[THREAD_NAME_MAX];  /* (T) last part of the program's path */
 	struct list pid_link;        /* (T) in the table of pids */
 	struct process *parent;      /* (T) NULL: nobody waits for it */
 	struct list children;        /* (T) by sibling_link, alive and dead */
+	struct list pidfds;          /* (T) files that stand for it: pidfd.c */
 	struct list sibling_link;    /* (T) */
 	struct list threads;         /* (T) struct user_thread by link */
 	unsigned nthreads;           /* (T) */
 	enum process_state state;    /* (T) */
+	uint32_t real_uid;          /* (T) of its credentials: whose tasks its threads are */
+	bool
+	    too_many; /* (T) its user had too many tasks when it became that user's: exec fails as long as that is so */
 	bool exiting;                /* (T) wait_status is decided */
 	int wait_status;             /* (T) as wait4 tells it */
 	struct usage usage;          /* (T) of threads that are gone */
@@ -106,6 +114,7 @@ struct process {
 	struct place *place;  /* (L) to change, (O) to read; counted; NULL once dead: shared by CLONE_FS */
 	struct cred *cred;    /* (L) counted, never NULL */
 	struct file *program; /* (L) what it runs, counted, denies writing; NULL: dead, or not known */
+	_Atomic uint32_t personality;         /* (A) changed by its own threads: enum personality_bits */
 	struct rlimit64 limits[RLIMIT_COUNT]; /* (L) by enum rlimit_resource */
 	uint8_t
 	    exit_signal; /* (T) what its parent gets when it is dead; others than SIGNAL_CHLD hide it from plain waits */
@@ -125,6 +134,7 @@ struct user_thread {
 	bool no_new_privs;       /* (O) programs that it runs gain no rights; never cleared */
 	uint64_t timer_slack;    /* (O) ns, as prctl tells it: timers are exact */
 	uint64_t timer_slack_default; /* (O) */
+	int32_t sched_policy;         /* (T) as sched_setscheduler tells it */
 	uaddr_t clear_tid;            /* (O) set_tid_address */
 	uaddr_t robust_list;          /* (O) head; its owner writes, finders read */
 	struct trap_frame start;      /* (O) registers that it starts with */
@@ -157,13 +167,15 @@ static inline void process_get(struct process *p)
 void process_put(struct process *p);
 /* The process with this number, alive or dead, with a reference. -ESRCH. */
 MUST_CHECK err_t process_find(uint32_t pid, struct process **out);
+/* The process of the thread with this id; of a dead one, its own number counts too. With a reference. -ESRCH. */
+MUST_CHECK err_t process_find_by_thread(uint32_t tid, struct process **out);
 /* A NEW thread of p, whose first one gets p's number as its id. p's space and *start must be complete when it is started. -ENOMEM, -EAGAIN (no id free). */
 MUST_CHECK err_t user_thread_create(struct process *p, const char *name, struct user_thread **out);
 /* The thread with this id, which stays as long as the tree is locked. NULL: none, or it has exited. */
 struct user_thread *user_thread_find_locked(uint32_t tid);
 /* Free a thread that was never started, or that has exited and been joined. */
 void user_thread_free(struct user_thread *ut);
-/* Add ut to its process and start it. -EINTR: the process is exiting; ut is as it was. */
+/* Add ut to its process and start it. -EINTR: the process is exiting, -EAGAIN: RLIMIT_NPROC; ut is as it was. */
 MUST_CHECK err_t user_thread_launch(struct user_thread *ut);
 /* End all other threads of the current process and wait until they are gone; the current one takes over the id of the process. -EINTR: somebody else ends the process, or replaces
  * its program, at the same time. */
@@ -173,6 +185,9 @@ MUST_CHECK err_t process_become_single(struct process *p);
 void process_replace_space(struct process *p, struct vm_space *space, const char *name);
 /* Soft limit of the current process. */
 uint64_t current_limit(enum rlimit_resource r);
+/* Read a limit of p, and set it if `new` is given. -EPERM: who is not privileged only lowers hard limits. */
+MUST_CHECK err_t process_limit(
+    struct process *p, enum rlimit_resource r, const struct rlimit64 *new, struct rlimit64 *old);
 /* p's table of descriptors, its place among the files, its program, with a reference; NULL once it is dead. Any process. */
 struct desc_table *process_descs(struct process *p);
 struct place *process_place(struct process *p);
@@ -200,12 +215,20 @@ struct usage process_usage_locked(struct process *p);
 struct usage process_usage(struct process *p);
 void usage_add(struct usage *to, const struct usage *more);
 
+enum personality_bits { /* the ABI's; others are kept and told, and mean nothing here */
+	PERSONALITY_NO_RANDOMIZE = 0x0040000,
+	PERSONALITY_CLEARED_ON_SETID = 0x0740000, /* what a program with further rights does not inherit */
+};
+
 /* exec.c */
 /* Start the program at args' path as the first process. `prepare` (or NULL) gives the process what it should have before it runs. *out gets a reference. */
 MUST_CHECK err_t process_spawn(struct process *parent, struct exec_args *args,
     err_t (*prepare)(struct process *p), struct process **out);
-/* Replace the current process's program; all or nothing. On success *frame is the new program's start. */
-MUST_CHECK err_t process_exec(struct exec_args *args, struct trap_frame *frame);
+/* Replace the current process's program; all or nothing. args->file is open, names of interpreters are walked as c says. On success *frame is the new program's start. */
+MUST_CHECK err_t process_exec(struct exec_args *args, const struct fs_context *c, struct trap_frame *frame);
+
+/* Does RLIMIT_NPROC, exceeded when p's user changed, keep p from running a program? -EAGAIN. */
+MUST_CHECK err_t nproc_check_exec(struct process *p);
 
 /* fork.c */
 /* What a new thread or process shares with the one that makes it, and how it starts. */
@@ -248,27 +271,34 @@ void reaper_init(void);
 enum wait_options {
 	WAIT_NOHANG = 1,
 	WAIT_UNTRACED = 2,
+	WAIT_EXITED = 4,
 	WAIT_CONTINUED = 8,
+	WAIT_NOWAIT = 0x1000000, /* tell, but leave the child to be waited for again */
 };
 struct wait_request {
-	int32_t pid; /* as wait4's: > 0 that child, -1 any, 0 own group, < -1 that group */
-	unsigned options;
+	int32_t pid;      /* as wait4's: > 0 that child, -1 any, 0 own group, < -1 that group */
+	uint32_t pgid;    /* not 0: children of this group, instead of `pid` */
+	unsigned options; /* WAIT_NOHANG, WAIT_NOWAIT, and what to wait for */
 	bool any_signal,
 	    other_signal; /* children whatever their exit signal; only those with another than SIGNAL_CHLD */
 	bool own_only;    /* children that the current thread made, not others of its process */
 	uint32_t found;   /* result: pid of the child, 0 with NOHANG if none is dead */
 	int status;       /* result */
+	uint32_t uid;     /* result: the child's */
 	struct usage usage; /* result: of the child and those it waited for */
 };
-/* Wait for a child of the current process to die and forgive it. -ECHILD, -EINTR. */
+/* Wait for a child of the current process to die and forgive it, or to stop or go on. -ECHILD, -EINTR. */
 MUST_CHECK err_t process_wait(struct wait_request *r);
 
+/* The signal code (CLD_EXITED ...) that says what wait_status does; *status: exit code or signal. */
+int wait_status_code(int wait_status, int32_t *status);
 static inline int wait_status_exited(int code)
 {
 	return (code & 0xff) << 8;
 }
 #define WAIT_STATUS_STOPPED   0x7f /* | signal << 8 */
 #define WAIT_STATUS_CONTINUED 0xffff
+#define WAIT_STATUS_CORE      0x80 /* killed, and the memory was written to a file */
 static inline int wait_status_killed(int signal)
 {
 	return signal & 0x7f;
@@ -279,6 +309,8 @@ static inline int wait_status_killed(int signal)
 MUST_CHECK err_t process_kill(int32_t pid, int signal);
 /* Send info->signo (checked; 0: only look) to a process, or to a thread of the process tgid (0: of any). -ESRCH, -EPERM, -EAGAIN. */
 MUST_CHECK err_t process_queue_signal(uint32_t pid, const struct signal_info *info);
+/* Send it to p itself, dead or alive: nobody who has its number by now is meant. -ESRCH, -EPERM, -EAGAIN. */
+MUST_CHECK err_t process_send_signal(struct process *p, const struct signal_info *info);
 MUST_CHECK err_t thread_queue_signal(uint32_t tgid, uint32_t tid, const struct signal_info *info);
 
 /* Send a standard signal to the current thread, as if it did so itself: SIGPIPE, SIGXFSZ. */

@@ -17,8 +17,6 @@
 #include "proc/proc_priv.h"
 #include "proc/timers.h"
 
-enum { QUEUED_MAX = 8192 }; /* real-time signals of one process that wait */
-
 /* Faults come first, so that the handler's frame shows the instruction. */
 #define SIGNALS_SYNCHRONOUS                                                                                  \
 	(SIGNAL_BIT(SIGNAL_SEGV) | SIGNAL_BIT(SIGNAL_BUS) | SIGNAL_BIT(SIGNAL_ILL) |                         \
@@ -264,6 +262,30 @@ static void settle_job_control(struct process *p, int signal, struct signal_rese
 	}
 }
 
+struct queue_count {
+	uint32_t uid;
+	uint64_t queued;
+};
+
+static void count_queued(struct process *p, void *arg)
+{
+	struct queue_count *c = arg;
+	if (p->signals.queued && process_uid(p) == c->uid)
+		c->queued += p->signals.queued;
+}
+
+/* May one more signal wait in a queue of a process of p's user? RLIMIT_SIGPENDING is p's. */
+static bool may_queue(struct process *p)
+{
+	struct queue_count c = {process_uid(p), 0};
+	struct rlimit64 limit;
+	err_t err = process_limit(p, RLIMIT_SIGPENDING, NULL, &limit);
+	ASSERT(!err);
+	if (limit.soft != RLIMIT_INFINITY)
+		process_for_each_locked(count_queued, &c);
+	return c.queued < limit.soft;
+}
+
 /* Make the signal pending in q. True: it is now, or already was (*news tells); false: its information found no room. */
 static bool make_pending(struct process *p, struct signal_pending *q, const struct signal_info *info,
     struct signal_reserve *r, bool *news)
@@ -276,7 +298,7 @@ static bool make_pending(struct process *p, struct signal_pending *q, const stru
 			q->info[info->signo - 1] = *info;
 		q->slots |= SIGNAL_BIT(info->signo);
 	} else {
-		room = !list_is_empty(&r->entries) && p->signals.queued < QUEUED_MAX;
+		room = !list_is_empty(&r->entries) && may_queue(p);
 	}
 	if (!room && info->code != SI_USER)
 		return false;
@@ -393,6 +415,20 @@ bool signal_parent_reaps_not_locked(const struct process *p)
 	return p->exit_signal == SIGNAL_CHLD && (a->handler == SIGNAL_IGNORE || (a->flags & SA_NOCLDWAIT));
 }
 
+int wait_status_code(int wait_status, int32_t *status)
+{
+	*status = SIGNAL_CONT;
+	if (wait_status == WAIT_STATUS_CONTINUED)
+		return CLD_CONTINUED;
+	*status = wait_status >> 8 & 0xff;
+	if ((wait_status & 0xff) == WAIT_STATUS_STOPPED)
+		return CLD_STOPPED;
+	if (!(wait_status & 0xff))
+		return CLD_EXITED;
+	*status = wait_status & 0x7f;
+	return wait_status & WAIT_STATUS_CORE ? CLD_DUMPED : CLD_KILLED;
+}
+
 void signal_plain_locked(struct process *p, int signal)
 {
 	struct signal_info info = {.signo = signal, .code = SI_USER};
@@ -416,16 +452,9 @@ void signal_parent_locked(struct process *p, int wait_status, struct signal_rese
 		return;
 	uint64_t flags = parent->signals.actions[SIGNAL_CHLD - 1].flags;
 	waitq_wake_all(&parent->child_wait);
-	if (wait_status == WAIT_STATUS_CONTINUED) {
-		info.code = CLD_CONTINUED;
-		info.value = SIGNAL_CONT;
-	} else if ((wait_status & 0xff) == WAIT_STATUS_STOPPED) {
-		info.code = CLD_STOPPED;
-		info.value = (uint64_t)wait_status >> 8;
-	} else {
-		info.code = wait_status & 0x7f ? CLD_KILLED : CLD_EXITED;
-		info.value = (uint64_t)(wait_status & 0x7f ? wait_status & 0x7f : wait_status >> 8);
-	}
+	int32_t status;
+	info.code = wait_status_code(wait_status, &status);
+	info.value = (uint32_t)status;
 	/* 0 is no signal, and one beyond the last is none either, as on Linux. An ignored SIGCHLD is dropped when it is sent. */
 	if (r && info.signo <= SIGNAL_MAX && signal_send_locked(parent, NULL, &info, r))
 		return; /* no room for a real-time signal's information: it is lost */

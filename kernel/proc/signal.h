@@ -60,6 +60,7 @@ enum signal_code { /* who sent it: si_code of the ABI */
 	SI_TKILL = -6,
 	CLD_EXITED = 1,
 	CLD_KILLED = 2,
+	CLD_DUMPED = 3,
 	CLD_STOPPED = 5,
 	CLD_CONTINUED = 6,
 };

@@ -4,6 +4,7 @@
  * Whoever takes a stop signal writes its number into the process and interrupts all threads; each of them parks on its way to user mode. When
  * the last one has parked, the process has stopped, and its parent learns of it. Going on is the number taken back.
  */
+#include "fs/tty.h"
 #include "proc/proc_priv.h"
 #include "proc/signal.h"
 
@@ -131,10 +132,15 @@ err_t process_get_group(uint32_t pid, uint32_t *pgid, uint32_t *sid)
 err_t process_new_session(void)
 {
 	struct process *self = current_process();
+	struct tty *tty = NULL;
 	spin_lock(&process_tree_lock);
 	bool leads = group_exists_locked(self->pid, 0);
-	if (!leads)
+	if (!leads) {
 		self->sid = self->pgid = self->pid;
+		tty = process_take_tty_locked(self);
+	}
 	spin_unlock(&process_tree_lock);
+	if (tty)
+		tty_put(tty);
 	return leads ? -EPERM : 0;
 }

@@ -28,6 +28,8 @@ MUST_CHECK err_t fd_file_any(int fd, struct file **out);
 MUST_CHECK err_t fd_file_for(int fd, uint32_t rights, struct file **out);
 /* Put f into the lowest free descriptor of the current process, or drop it; takes over the reference. Returns the descriptor, -EMFILE, -ENOMEM. */
 MUST_CHECK int64_t fd_install(struct file *f, bool cloexec);
+/* fcntl's commands for locks on ranges; -EINVAL for any other. */
+MUST_CHECK int64_t fcntl_lock(int fd, struct file *f, uint32_t command, uaddr_t arg);
 /* RLIMIT_NOFILE, as a number that descriptors stay below. */
 int fd_limit(void);
 
@@ -49,6 +51,8 @@ struct at_call {
 /* Fetch the name and find out where it starts; dirfd does not count for absolute names. null_is_empty: address 0 is "" (utimensat). -EFAULT, -ENAMETOOLONG, -ENOMEM, -EBADF, -ENOTDIR. Nothing is left
  * to undo on failure. May sleep, like at_end. */
 MUST_CHECK err_t at_begin(struct at_call *a, int dirfd, uaddr_t name);
+/* The same with a name that path_fetch gave; takes it over, on failure too. */
+MUST_CHECK err_t at_begin_name(struct at_call *a, int dirfd, char *name, int flags);
 void at_end(struct at_call *a);
 /* The same for calls that take no empty name: -ENOENT, before dirfd is looked at. */
 MUST_CHECK err_t at_begin_named(struct at_call *a, int dirfd, uaddr_t name);
@@ -76,7 +80,10 @@ void fd_end(struct fd_call *f);
 
 /* --- bytes --- */
 
-/* Fetch an iovec array into *segs (kernel memory, to be freed with kfree; may be `few`, of UIO_FEW entries) and set up *u. -EINVAL (count, sum of lengths), -EFAULT, -ENOMEM. */
+/* Does [at, at + len) lie in user space? Calls ask before they begin, so that a length which is far too large fails as a whole. */
+bool user_range_is_valid(uaddr_t at, uint64_t len);
+/* Fetch an iovec array into *segs (kernel memory, to be freed with kfree; may be `few`, of UIO_FEW entries) and set up *u. -EINVAL (count, a negative length), -EFAULT (also for ranges
+ * that are not user space's), -ENOMEM. */
 enum { UIO_FEW = 8 };
 MUST_CHECK err_t iov_fetch(
     uaddr_t iov, uint64_t count, struct uio_segment *few, struct uio_segment **segs, struct uio *u);

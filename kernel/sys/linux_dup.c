@@ -239,7 +239,7 @@ static int64_t control(struct file *f, uint32_t command, uint64_t arg)
 	return size && !f->ops->control ? -EBADF : result;
 }
 
-static int64_t fcntl_file(struct file *f, uint32_t command, uint64_t arg)
+static int64_t fcntl_file(int fd, struct file *f, uint32_t command, uint64_t arg)
 {
 	switch (command) {
 	case F_SETFL:
@@ -267,7 +267,7 @@ static int64_t fcntl_file(struct file *f, uint32_t command, uint64_t arg)
 	case CONTROL_GET_SEALS:
 		return control(f, command, arg);
 	default:
-		return -EINVAL;
+		return fcntl_lock(fd, f, command, arg);
 	}
 }
 
@@ -286,7 +286,7 @@ static int64_t fcntl_desc(int fd, struct file *f, uint32_t command, uint64_t arg
 	case F_GETFL:
 		return get_flags(f);
 	default:
-		return load_relaxed(&f->flags) & FILE_PATH ? -EBADF : fcntl_file(f, command, arg);
+		return load_relaxed(&f->flags) & FILE_PATH ? -EBADF : fcntl_file(fd, f, command, arg);
 	}
 }
 

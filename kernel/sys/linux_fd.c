@@ -1,4 +1,5 @@
 /* linux_fd.c - descriptors and names of the current process: what files.h offers to all calls. */
+#include "arch/mmu.h"
 #include "arch/usercopy.h"
 #include "lib/string.h"
 #include "mm/slab.h"
@@ -97,13 +98,18 @@ static err_t find_start(struct at_call *a, int dirfd)
 
 err_t at_begin_flags(struct at_call *a, int dirfd, uaddr_t name, int flags)
 {
+	char *text = NULL;
+	err_t err = path_fetch(name, &text);
+	return err ? err : at_begin_name(a, dirfd, text, flags);
+}
+
+err_t at_begin_name(struct at_call *a, int dirfd, char *name, int flags)
+{
 	a->has_start = false;
 	a->base = NULL;
 	a->c = &a->view.context;
-	err_t err = path_fetch(name, &a->name);
-	if (err)
-		return err;
-	err = *a->name || (flags & AT_EMPTY_PATH) ? find_start(a, dirfd) : -ENOENT;
+	a->name = name;
+	err_t err = *name || (flags & AT_EMPTY_PATH) ? find_start(a, dirfd) : -ENOENT;
 	if (err)
 		path_free(a->name);
 	else
@@ -185,11 +191,15 @@ void fd_end(struct fd_call *f)
 
 /* --- bytes --- */
 
+bool user_range_is_valid(uaddr_t at, uint64_t len)
+{
+	return len <= USER_END && at <= USER_END - len;
+}
+
 err_t iov_fetch(
     uaddr_t iov, uint64_t count, struct uio_segment *few, struct uio_segment **segs, struct uio *u)
 {
 	struct uio_segment *s = few;
-	uint64_t total = 0;
 	if (count > UIO_MAX_SEGMENTS)
 		return -EINVAL;
 	if (count > UIO_FEW)
@@ -198,9 +208,10 @@ err_t iov_fetch(
 		return -ENOMEM;
 	err_t err = copy_from_user(s, iov, count * sizeof(*s));
 	for (uint64_t i = 0; i < count && !err; i++) {
-		if (s[i].len > INT64_MAX - total)
+		if (s[i].len > INT64_MAX)
 			err = -EINVAL;
-		total += s[i].len;
+		else if (!user_range_is_valid(s[i].base, s[i].len))
+			err = -EFAULT;
 	}
 	if (err) {
 		if (s != few)

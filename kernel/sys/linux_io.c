@@ -1,33 +1,72 @@
-/* linux_io.c - reading and writing through descriptors. */
+/* linux_io.c - reading and writing through descriptors, positions, requests to files of any kind. */
+#include "arch/mmu.h"
 #include "mm/slab.h"
 #include "sys/files.h"
 
-/* Which way the bytes go, and whether a position is given. */
+enum rw_flags { /* the ABI's RWF_* */
+	RWF_HIPRI = 1,
+	RWF_DSYNC = 2,
+	RWF_SYNC = 4,
+	RWF_NOWAIT = 8,
+	RWF_APPEND = 16,
+	RWF_ALL = 31,
+};
+
+/* Which way the bytes go, whether a position is given, and how. */
 struct io_call {
 	bool write, positioned;
 	int64_t pos;
+	uint32_t flags; /* enum rw_flags */
 };
+
+static err_t io_check(const struct file *f, const struct io_call *io)
+{
+	if (io->positioned && (load_relaxed(&f->flags) & FILE_STREAM))
+		return -ESPIPE;
+	return (io->write ? file_may_write(f) : file_may_read(f)) ? 0 : -EBADF;
+}
+
+/* Transfers that do not wait are for files without a position: what the cache has is not known beforehand. */
+static err_t io_apply_flags(const struct file *f, const struct io_call *io, struct uio *u)
+{
+	if ((io->flags & ~(uint32_t)RWF_ALL) ||
+	    ((io->flags & RWF_NOWAIT) && !(load_relaxed(&f->flags) & FILE_STREAM)))
+		return -ENOTSUP;
+	u->nonblock = io->flags & RWF_NOWAIT;
+	if (!io->write)
+		return 0;
+	u->append = io->flags & RWF_APPEND;
+	u->sync = (io->flags & RWF_DSYNC ? FILE_DSYNC : 0) | (io->flags & RWF_SYNC ? FILE_SYNC : 0);
+	io_prepare_write(u);
+	return 0;
+}
 
 static int64_t io_run(struct file *f, const struct io_call *io, struct uio *u)
 {
+	err_t err = io_apply_flags(f, io, u);
+	if (err)
+		return err;
 	if (!io->write)
-		return io->positioned ? file_pread(f, u, io->pos) : file_read(f, u);
-	io_prepare_write(u);
-	return io->positioned ? file_pwrite(f, u, io->pos) : file_write(f, u);
+		return io_finish(u, io->positioned ? file_pread(f, u, io->pos) : file_read(f, u));
+	return io_finish(u, io->positioned ? file_pwrite(f, u, io->pos) : file_write(f, u));
 }
 
 static int64_t io_single(int32_t fd, uaddr_t buf, uint64_t count, const struct io_call *io)
 {
 	struct file *f;
+	if (io->positioned && io->pos < 0)
+		return -EINVAL;
 	err_t err = fd_file(fd, &f);
 	if (err)
 		return err;
 	struct uio_segment seg = {buf, count};
 	struct uio u;
-	int64_t done = -EINVAL;
-	if (count <= INT64_MAX) {
+	int64_t done = io_check(f, io);
+	if (!done && !user_range_is_valid(buf, count))
+		done = -EFAULT;
+	if (!done) {
 		uio_init_user(&u, &seg, 1);
-		done = io_finish(&u, io_run(f, io, &u));
+		done = io_run(f, io, &u);
 	}
 	file_put(f);
 	return done;
@@ -38,13 +77,18 @@ static int64_t io_vector(int32_t fd, uaddr_t iov, uint64_t count, const struct i
 	struct uio_segment few[UIO_FEW], *segs;
 	struct file *f;
 	struct uio u;
+	if (io->positioned && io->pos < 0)
+		return -EINVAL;
 	err_t err = fd_file(fd, &f);
 	if (err)
 		return err;
-	err = iov_fetch(iov, count, few, &segs, &u);
-	int64_t done = err;
-	if (!err) {
-		done = io_finish(&u, io_run(f, io, &u));
+	int64_t done = io->positioned && (load_relaxed(&f->flags) & FILE_STREAM) ? -ESPIPE : 0;
+	if (!done)
+		done = iov_fetch(iov, count, few, &segs, &u);
+	if (!done) {
+		done = io_check(f, io);
+		if (!done)
+			done = io_run(f, io, &u);
 		if (segs != few)
 			kfree(segs);
 	}
@@ -62,16 +106,6 @@ int64_t sys_write(int32_t fd, uaddr_t buf, uint64_t count)
 	return io_single(fd, buf, count, &(struct io_call){.write = true});
 }
 
-int64_t sys_readv(int32_t fd, uaddr_t iov, uint64_t count)
-{
-	return io_vector(fd, iov, count, &(struct io_call){.write = false});
-}
-
-int64_t sys_writev(int32_t fd, uaddr_t iov, uint64_t count)
-{
-	return io_vector(fd, iov, count, &(struct io_call){.write = true});
-}
-
 int64_t sys_pread64(int32_t fd, uaddr_t buf, uint64_t count, int64_t pos)
 {
 	return io_single(fd, buf, count, &(struct io_call){.positioned = true, .pos = pos});
@@ -82,16 +116,122 @@ int64_t sys_pwrite64(int32_t fd, uaddr_t buf, uint64_t count, int64_t pos)
 	return io_single(fd, buf, count, &(struct io_call){.write = true, .positioned = true, .pos = pos});
 }
 
+int64_t sys_readv(int32_t fd, uaddr_t iov, uint64_t count)
+{
+	return io_vector(fd, iov, count, &(struct io_call){.write = false});
+}
+
+int64_t sys_writev(int32_t fd, uaddr_t iov, uint64_t count)
+{
+	return io_vector(fd, iov, count, &(struct io_call){.write = true});
+}
+
+/* The upper half of the position is for machines with short registers; here the lower one has all of it. */
+int64_t sys_preadv(int32_t fd, uaddr_t iov, uint64_t count, int64_t pos, UNUSED uint64_t high)
+{
+	return io_vector(fd, iov, count, &(struct io_call){.positioned = true, .pos = pos});
+}
+
+int64_t sys_pwritev(int32_t fd, uaddr_t iov, uint64_t count, int64_t pos, UNUSED uint64_t high)
+{
+	return io_vector(fd, iov, count, &(struct io_call){.write = true, .positioned = true, .pos = pos});
+}
+
+/* Position -1: the file's own. */
+int64_t sys_preadv2(
+    int32_t fd, uaddr_t iov, uint64_t count, int64_t pos, UNUSED uint64_t high, uint32_t flags)
+{
+	return io_vector(
+	    fd, iov, count, &(struct io_call){.positioned = pos != -1, .pos = pos, .flags = flags});
+}
+
+int64_t sys_pwritev2(
+    int32_t fd, uaddr_t iov, uint64_t count, int64_t pos, UNUSED uint64_t high, uint32_t flags)
+{
+	return io_vector(fd, iov, count,
+	    &(struct io_call){.write = true, .positioned = pos != -1, .pos = pos, .flags = flags});
+}
+
+/* --- requests --- */
+
+enum request { /* the ABI's */
+	FIGETBSZ = 2,
+	FIONBIO = 0x5421,
+	FIONCLEX = 0x5450,
+	FIOCLEX = 0x5451,
+	FIOASYNC = 0x5452,
+	FIOQSIZE = 0x5460,
+};
+
+static int64_t set_nonblock(struct file *f, uaddr_t arg)
+{
+	int32_t on;
+	if (copy_from_user(&on, arg, sizeof(on)))
+		return -EFAULT;
+	uint32_t flags = load_relaxed(&f->flags);
+	return file_set_flags(f, on ? flags | FILE_NONBLOCK : flags & ~(uint32_t)FILE_NONBLOCK);
+}
+
+/* No file has O_ASYNC; asking for what is the case already is no error. */
+static int64_t set_async(uaddr_t arg)
+{
+	int32_t on;
+	if (copy_from_user(&on, arg, sizeof(on)))
+		return -EFAULT;
+	return on ? -ENOTTY : 0;
+}
+
+static int64_t tell_size(struct file *f, uaddr_t arg)
+{
+	struct vfs_stat st;
+	const struct vnode *v = f->vnode;
+	if (!v || !(vnode_is(v, MODE_REG) || vnode_is(v, MODE_DIR)))
+		return -ENOTTY;
+	file_stat(f, &st);
+	int64_t bytes = (int64_t)st.blocks * 512;
+	return copy_to_user(arg, &bytes, sizeof(bytes));
+}
+
+static int64_t tell_block_size(struct file *f, uaddr_t arg)
+{
+	struct vfs_stat st;
+	file_stat(f, &st);
+	int32_t size = (int32_t)st.block_size;
+	return copy_to_user(arg, &size, sizeof(size));
+}
+
+/* What every file knows, then what the file itself does. */
+static int64_t ioctl_file(int32_t fd, struct file *f, uint32_t request, uaddr_t arg)
+{
+	switch (request) {
+	case FIOCLEX:
+	case FIONCLEX:
+		return desc_set_cloexec(current_process()->descs, fd, request == FIOCLEX);
+	case FIONBIO:
+		return set_nonblock(f, arg);
+	case FIOASYNC:
+		return set_async(arg);
+	case FIOQSIZE:
+		return tell_size(f, arg);
+	case FIGETBSZ:
+		return tell_block_size(f, arg);
+	default:
+		return file_ioctl(f, request, arg);
+	}
+}
+
 int64_t sys_ioctl(int32_t fd, uint32_t request, uaddr_t arg)
 {
 	struct file *f;
 	err_t err = fd_file(fd, &f);
 	if (err)
 		return err;
-	int64_t result = file_ioctl(f, request, arg);
+	int64_t result = ioctl_file(fd, f, request, arg);
 	file_put(f);
 	return result == -EINTR ? -ERESTARTSYS : result;
 }
+
+/* --- positions --- */
 
 int64_t sys_lseek(int32_t fd, int64_t offset, uint32_t whence)
 {

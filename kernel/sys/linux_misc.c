@@ -7,28 +7,6 @@
 enum { GRND_NONBLOCK = 1, GRND_RANDOM = 2, GRND_INSECURE = 4 };
 #define GETRANDOM_MAX 0x1ffffffULL /* bytes that one call gives at most, as on Linux */
 
-enum { UTS_LENGTH = 65 };
-struct sys_utsname {
-	char sysname[UTS_LENGTH], nodename[UTS_LENGTH], release[UTS_LENGTH], version[UTS_LENGTH],
-	    machine[UTS_LENGTH], domainname[UTS_LENGTH];
-};
-
-/* The ABI's name and the release whose calls programs may expect: C libraries refuse to start on older ones.
- */
-static const struct sys_utsname utsname = {
-    .sysname = "Linux",
-    .nodename = "quire",
-    .release = "6.1.0-quire",
-    .version = "Quire",
-    .machine = "x86_64",
-    .domainname = "(none)",
-};
-
-int64_t sys_uname(uaddr_t name)
-{
-	return copy_to_user(name, &utsname, sizeof(utsname));
-}
-
 int64_t sys_getrandom(uaddr_t buf, uint64_t count, uint32_t flags)
 {
 	uint8_t chunk[256];

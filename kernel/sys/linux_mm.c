@@ -5,7 +5,7 @@
  * PROT_WRITE and PROT_EXEC imply PROT_READ here, as on Linux.
  */
 #include "proc/process.h"
-#include "sys/sys.h"
+#include "sys/files.h"
 #include "vm/space.h"
 
 enum prot_bits { PROT_MASK = VM_RWX, PROT_SEM = 8 };
@@ -24,6 +24,9 @@ enum map_bits {
 	MAP_STACK = 0x20000,
 	MAP_HUGETLB = 0x40000,
 	MAP_FIXED_NOREPLACE = 0x100000,
+	/* What MAP_SHARED_VALIDATE lets pass: all above, and what never did anything (DENYWRITE, EXECUTABLE, NORESERVE, NONBLOCK). */
+	MAP_KNOWN = MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_32BIT | MAP_GROWSDOWN | MAP_LOCKED | MAP_POPULATE |
+		    MAP_STACK | MAP_HUGETLB | 0x800 | 0x1000 | 0x4000 | 0x10000,
 };
 
 #define MAP_32BIT_FLOOR   GIB(1) /* the range that Linux takes */
@@ -59,7 +62,7 @@ static unsigned vm_flags_of(int32_t flags)
 		f |= VM_MAP_FIXED;
 	if (flags & MAP_FIXED_NOREPLACE)
 		f |= VM_MAP_NOREPLACE;
-	if ((flags & MAP_TYPE) == MAP_SHARED)
+	if ((flags & MAP_TYPE) != MAP_PRIVATE)
 		f |= VM_MAP_SHARED;
 	if (flags & MAP_STACK)
 		f |= VM_MAP_STACK;
@@ -68,18 +71,16 @@ static unsigned vm_flags_of(int32_t flags)
 	return f;
 }
 
-/* The checks of mmap(2) that need neither the space nor a file. *len is rounded up. */
-static err_t check_mmap(uaddr_t addr, uint64_t *len, int32_t flags, int32_t fd, int64_t offset)
+/* The checks of mmap(2) that need neither the space nor the file. *len is rounded up. */
+static err_t check_mmap(uaddr_t addr, uint64_t *len, int32_t flags, uint64_t offset)
 {
-	if (offset & (PAGE_SIZE - 1))
-		return -EINVAL;
-	if (!(flags & MAP_ANONYMOUS))
-		return fd >= 0 && fd <= 2 ? -ENODEV : -EBADF;
 	if (*len == 0)
 		return -EINVAL;
 	if (*len > USER_END)
 		return -ENOMEM;
 	*len = ALIGN_UP(*len, (uint64_t)PAGE_SIZE);
+	if (offset > UINT64_MAX - *len)
+		return -EOVERFLOW;
 	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
 		if (addr > USER_END || *len > USER_END - addr)
 			return -ENOMEM;
@@ -89,17 +90,53 @@ static err_t check_mmap(uaddr_t addr, uint64_t *len, int32_t flags, int32_t fd, 
 			return -EPERM;
 	}
 	int32_t type = flags & MAP_TYPE;
-	if (type != MAP_SHARED && type != MAP_PRIVATE)
+	bool validate = type == MAP_SHARED_VALIDATE && !(flags & MAP_ANONYMOUS);
+	if (type != MAP_SHARED && type != MAP_PRIVATE && !validate)
 		return -EINVAL;
+	if (validate && (flags & ~MAP_KNOWN))
+		return -ENOTSUP;
 	/* What would have to work in another way than asked for is refused, not ignored. */
 	return flags & (MAP_GROWSDOWN | MAP_HUGETLB) ? -ENOTSUP : 0;
 }
 
-int64_t sys_mmap(uaddr_t addr, uint64_t len, int32_t prot, int32_t flags, int32_t fd, int64_t offset)
+/* What a file may be mapped for, by how it was opened and where it is. */
+static err_t check_file(const struct file *f, struct vm_map_args *args)
+{
+	bool shared = args->flags & VM_MAP_SHARED, writable = file_may_write(f);
+	if (shared && (args->prot & VM_WRITE) && !writable)
+		return -EACCES;
+	if (!file_may_read(f))
+		return -EACCES;
+	args->max_prot = shared && !writable ? VM_RWX & ~(unsigned)VM_WRITE : VM_RWX;
+	if (f->mount && (load_relaxed(&f->mount->flags) & MOUNT_NOEXEC)) {
+		if (args->prot & VM_EXEC)
+			return -EPERM;
+		args->max_prot &= ~(unsigned)VM_EXEC;
+	}
+	return 0;
+}
+
+/* The object to map, with a reference; NULL: fresh private memory. f NULL: none is asked for. */
+static err_t find_object(struct file *f, struct vm_map_args *args, uint64_t offset)
+{
+	if (!f)
+		return args->flags & VM_MAP_SHARED
+			   ? object_create_anon(0, args->len >> PAGE_SHIFT, NULL, &args->object)
+			   : 0;
+	err_t err = check_file(f, args);
+	if (!err)
+		err = file_mmap(f, offset, args->len, args->prot, args->flags, &args->object);
+	if (!err && args->object)
+		args->offset = offset >> PAGE_SHIFT;
+	return err;
+}
+
+static int64_t do_mmap(
+    struct file *f, uaddr_t addr, uint64_t len, int32_t prot, int32_t flags, uint64_t offset)
 {
 	struct vm_map_args args = {.prot = vm_prot_of(prot), .flags = vm_flags_of(flags)};
 	uaddr_t where;
-	err_t err = check_mmap(addr, &len, flags, fd, offset);
+	err_t err = check_mmap(addr, &len, flags, offset);
 	if (err)
 		return err;
 	args.addr = args.flags & VM_MAP_FIXED ? addr : ALIGN_DOWN(addr, (uint64_t)PAGE_SIZE);
@@ -108,15 +145,28 @@ int64_t sys_mmap(uaddr_t addr, uint64_t len, int32_t prot, int32_t flags, int32_
 		args.floor = MAP_32BIT_FLOOR;
 		args.ceiling = MAP_32BIT_CEILING;
 	}
-	if (args.flags & VM_MAP_SHARED) {
-		err = object_create_anon(0, len >> PAGE_SHIFT, NULL, &args.object);
-		if (err)
-			return err;
-	}
-	err = space_map(current_space(), &args, &where);
+	if (f)
+		args.flags &= ~(unsigned)VM_MAP_STACK; /* a hint that counts for anonymous memory only */
+	err = find_object(f, &args, offset);
+	if (!err)
+		err = space_map(current_space(), &args, &where);
 	if (args.object)
 		object_put(args.object);
 	return err ? err : (int64_t)where;
+}
+
+int64_t sys_mmap(uaddr_t addr, uint64_t len, int32_t prot, int32_t flags, int32_t fd, int64_t offset)
+{
+	struct file *f = NULL;
+	if (offset & (PAGE_SIZE - 1))
+		return -EINVAL;
+	err_t err = flags & MAP_ANONYMOUS ? 0 : fd_file(fd, &f);
+	if (err)
+		return err;
+	int64_t result = do_mmap(f, addr, len, prot, flags, (uint64_t)offset);
+	if (f)
+		file_put(f);
+	return result;
 }
 
 int64_t sys_munmap(uaddr_t addr, uint64_t len)

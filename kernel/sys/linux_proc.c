@@ -1,6 +1,5 @@
 /* linux_proc.c - the process calls of the Linux ABI. */
 #include "lib/string.h"
-#include "proc/exec.h"
 #include "proc/process.h"
 #include "sys/sys.h"
 #include "sys/times.h"
@@ -42,19 +41,6 @@ int64_t sys_fork(void)
 	return err ? err : (int64_t)pid;
 }
 
-int64_t sys_execve(uaddr_t path, uaddr_t argv, uaddr_t envp)
-{
-	struct exec_args args;
-	exec_args_init(&args);
-	err_t err = exec_args_set_path_user(&args, path);
-	if (!err)
-		err = exec_args_add_user(&args, argv, envp);
-	if (!err)
-		err = process_exec(&args, user_frame(current_thread()));
-	exec_args_fini(&args);
-	return err;
-}
-
 int64_t sys_exit(int32_t status)
 {
 	user_thread_exit(wait_status_exited(status));
@@ -68,7 +54,7 @@ int64_t sys_exit_group(int32_t status)
 int64_t sys_wait4(int32_t pid, uaddr_t status, int32_t options, uaddr_t rusage)
 {
 	struct wait_request r = {.pid = pid,
-	    .options = (unsigned)options,
+	    .options = (unsigned)options | WAIT_EXITED,
 	    .any_signal = options & WALL,
 	    .other_signal = options & WCLONE,
 	    .own_only = options & WNOTHREAD};

@@ -9,7 +9,10 @@
 #include "arch/mmu.h"
 #include "kern/thread.h"
 #include "kern/wall.h"
+#include "object/desc.h"
+#include "proc/cred.h"
 #include "proc/futex.h"
+#include "proc/place.h"
 #include "proc/process.h"
 #include "sys/sys.h"
 #include "vm/space.h"
@@ -156,6 +159,52 @@ int64_t sys_vfork(void)
 {
 	struct sys_clone_args a = {.flags = CLONE_VFORK | CLONE_VM, .exit_signal = SIGNAL_CHLD};
 	return do_clone(&a, 0);
+}
+
+/* --- unshare --- */
+
+/* Namespaces, none of which exist: for the privileged -EINVAL, as on a Linux that is built without them. */
+#define CLONE_NEW_PRIVILEGED                                                                                 \
+	(0x20000ULL | 0x4000000ULL | 0x8000000ULL | 0x20000000ULL | 0x40000000ULL | 0x2000000ULL | 0x80ULL)
+#define UNSHARE_KNOWN (CLONE_VM | CLONE_THREAD_SHARES | CLONE_THREAD | CLONE_SYSVSEM)
+
+/* Other threads have the same descriptors and place for ever, so there must be none; and what cannot be had alone must be alone already. */
+static err_t check_unshare(uint64_t flags)
+{
+	struct process *p = current_process();
+	if (flags & CLONE_NEW_PRIVILEGED)
+		return current_is_privileged() ? -EINVAL : -EPERM;
+	if (flags & ~UNSHARE_KNOWN)
+		return -EINVAL;
+	spin_lock(&process_tree_lock);
+	bool alone = p->nthreads == 1;
+	spin_unlock(&process_tree_lock);
+	if (!alone && (flags & ~CLONE_SYSVSEM))
+		return -EINVAL;
+	return (flags & CLONE_VM) && ref_count(&p->space->refs) > 1 ? -EINVAL : 0;
+}
+
+int64_t sys_unshare(uint64_t flags)
+{
+	struct process *p = current_process();
+	struct place *place = NULL;
+	struct desc_table *descs = NULL;
+	flags = (uint32_t)flags;
+	err_t err = check_unshare(flags);
+	if (!err && (flags & CLONE_FS) && ref_count(&p->place->refs) > 1)
+		err = place_clone(p->place, &place);
+	if (!err && (flags & CLONE_FILES) && desc_table_is_shared(p->descs))
+		err = desc_table_clone(p->descs, &descs);
+	if (err) {
+		if (place)
+			place_put(place);
+		return err;
+	}
+	if (place)
+		process_set_place(place);
+	if (descs)
+		process_set_descs(descs);
+	return 0;
 }
 
 /* --- futex --- */

@@ -1,5 +1,6 @@
 /* linux_time.c - the clock calls of the Linux ABI: reading, setting, sleeping, and what was used of the CPU. */
 #include "arch/clock.h"
+#include "fs/timerfd.h"
 #include "kern/thread.h"
 #include "kern/wall.h"
 #include "proc/clocks.h"
@@ -89,6 +90,7 @@ static err_t set_wall(const struct sys_timespec *ts)
 		return -EINVAL;
 	wall_set_offset(time - now);
 	timers_wall_was_set();
+	timerfd_wall_was_set();
 	return 0;
 }
 

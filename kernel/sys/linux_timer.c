@@ -1,7 +1,10 @@
-/* linux_timer.c - the timer calls of the Linux ABI: interval timers, POSIX timers. */
+/* linux_timer.c - the timer calls of the Linux ABI: interval timers, POSIX timers, timers as files. */
+#include "fs/timerfd.h"
 #include "kern/wall.h"
+#include "proc/cred.h"
 #include "proc/process.h"
 #include "proc/timers.h"
+#include "sys/files.h"
 #include "sys/times.h"
 
 enum { TIMER_ABSTIME = 1, USEC_PER_SEC = 1000000, NSEC_PER_USEC = 1000 };
@@ -126,4 +129,68 @@ int64_t sys_timer_getoverrun(int32_t id)
 int64_t sys_timer_delete(int32_t id)
 {
 	return posix_timer_delete(id);
+}
+
+/* --- timers as files --- */
+
+/* The alarm clocks of the ABI would wake a machine that sleeps. This one does not sleep. */
+enum { CLOCK_REALTIME_ALARM = 8, CLOCK_BOOTTIME_ALARM = 9 };
+
+int64_t sys_timerfd_create(int32_t number, int32_t flags)
+{
+	struct file *f;
+	bool alarm = number == CLOCK_REALTIME_ALARM || number == CLOCK_BOOTTIME_ALARM;
+	bool wall = number == CLOCK_REALTIME || number == CLOCK_REALTIME_ALARM;
+	if (flags & ~(FILE_CLOEXEC | FILE_NONBLOCK))
+		return -EINVAL;
+	if (!alarm && !wall && number != CLOCK_MONOTONIC && number != CLOCK_BOOTTIME)
+		return -EINVAL;
+	if (alarm && !current_is_privileged())
+		return -EPERM;
+	err_t err = timerfd_create(wall, (unsigned)flags & FILE_NONBLOCK, &f);
+	return err ? err : fd_install(f, flags & FILE_CLOEXEC);
+}
+
+static err_t timerfd_of(int32_t fd, struct file **out)
+{
+	err_t err = fd_file(fd, out);
+	if (err || file_is_timerfd(*out))
+		return err;
+	file_put(*out);
+	return -EINVAL;
+}
+
+static err_t put_timerfd_value(uaddr_t to, const struct timerfd_value *v)
+{
+	return put_itimerspec(to, &(struct timer_value){v->left, v->interval});
+}
+
+int64_t sys_timerfd_settime(int32_t fd, int32_t flags, uaddr_t value, uaddr_t old)
+{
+	struct timer_value v;
+	struct timerfd_value was;
+	struct file *f;
+	err_t err = get_itimerspec(value, &v);
+	if (err)
+		return err;
+	if (flags & ~(TIMERFD_ABSOLUTE | TIMERFD_CANCEL_ON_SET))
+		return -EINVAL;
+	err = timerfd_of(fd, &f);
+	if (err)
+		return err;
+	timerfd_set(f, (unsigned)flags, &(struct timerfd_value){v.left, v.interval}, &was);
+	file_put(f);
+	return old ? put_timerfd_value(old, &was) : 0;
+}
+
+int64_t sys_timerfd_gettime(int32_t fd, uaddr_t value)
+{
+	struct timerfd_value v;
+	struct file *f;
+	err_t err = timerfd_of(fd, &f);
+	if (err)
+		return err;
+	timerfd_get(f, &v);
+	file_put(f);
+	return put_timerfd_value(value, &v);
 }

@@ -24,3 +24,6 @@ struct call_mask {
 MUST_CHECK err_t call_mask_set(struct call_mask *m, uaddr_t mask, uint64_t size);
 /* The call has this result: the old mask comes back, after the signal that interrupted it has been delivered. Returns the result. */
 int64_t call_mask_end(const struct call_mask *m, int64_t result);
+
+/* linux_info.c: once at boot, before programs run. */
+void syslog_init(void);

@@ -35,7 +35,7 @@
 
 /* What a stage wants done with no lock held before the path starts over; positive, so that they never mix
  * with errors. */
-enum fault_need { NEED_MEMORY = 1, NEED_READ, NEED_WAIT, NEED_PAUSE, NEED_ROOM };
+enum fault_need { NEED_MEMORY = 1, NEED_READ, NEED_WAIT, NEED_PAUSE, NEED_GROW, NEED_ROOM };
 
 enum { RECLAIM_BATCH = 32 }; /* frames asked of reclaim when a frame was missing */
 
@@ -350,6 +350,8 @@ static err_t fault_file(struct fault *f)
 		}
 		page_tree_set_mark(&o->tree, f->idx, PT_DIRTY);
 		dirty = true;
+		if (f->space && !(o->flags & VM_RESIDENT))
+			store_relaxed(&o->written_by_map, true);
 	}
 	err = finish(f, o, p, dirty && may_write(f));
 	if (!err && !f->pin && !is_write(f))
@@ -416,12 +418,19 @@ static ALWAYS_INLINE err_t fault_object(struct fault *f)
 	return err;
 }
 
+/* Nothing is at the address: what is above may grow down to it. */
+static NOINLINE err_t below_region(const struct fault *f)
+{
+	struct region *r = region_find_from(&f->space->regions, f->addr);
+	return r && (r->flags & REGION_GROWSDOWN) ? NEED_GROW : -EFAULT;
+}
+
 /* Called with the space locked for reading. 0, an error, or an enum fault_need. */
 static err_t fault_locked(struct fault *f)
 {
 	struct region *r = f->region = region_find(&f->space->regions, f->addr);
 	if (unlikely(!r))
-		return -EFAULT;
+		return below_region(f);
 	err_t err = check_access(r, f->access);
 	if (unlikely(err))
 		return err;
@@ -445,6 +454,8 @@ static err_t satisfy(struct fault *f, err_t need)
 		object_put(o);
 		return err == -ENOMEM || err == -EINTR ? err : err ? -EIO : 0;
 	}
+	if (need == NEED_GROW)
+		return space_grow(f->space, f->addr);
 	if (need != NEED_MEMORY) {
 		if (need == NEED_READ)
 			fetch_add_relaxed(&current_thread()->file_reads, 1);

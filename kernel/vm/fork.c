@@ -36,9 +36,9 @@ static err_t fork_object(struct region *r, struct vm_object **out)
 	return 0;
 }
 
-/* A cut of the file behind o between the cloning and now was noted in o, which nobody can carry out while its
- * space is locked, but not in the clone, which was nobody's then. */
-static void inherit_trim(struct vm_object *o, struct vm_object *clone)
+/* A cut between the cloning and now was noted in o, which nobody can carry out while its space is locked, but
+ * not in the clone, which was nobody's then. */
+void object_inherit_trim(struct vm_object *o, struct vm_object *clone)
 {
 	if (!o->backing || o == clone)
 		return;
@@ -57,7 +57,9 @@ static err_t fork_region(struct vm_space *child, struct region *r)
 	copy->offset = r->offset;
 	copy->prot = r->prot;
 	copy->max_prot = r->max_prot;
-	copy->flags = r->flags;
+	copy->flags = r->flags & ~(uint32_t)REGION_LOCK_MASK; /* locks are not inherited */
+	copy->name = r->name;
+	vm_name_get(&copy->name);
 	err_t err = fork_object(r, &copy->object);
 	if (err) {
 		region_free(copy);
@@ -65,7 +67,7 @@ static err_t fork_region(struct vm_space *child, struct region *r)
 	}
 	region_insert(&child->regions, copy);
 	object_add_viewer(copy);
-	inherit_trim(r->object, copy->object);
+	object_inherit_trim(r->object, copy->object);
 	child->npages += region_npages(copy);
 	return 0;
 }
@@ -128,7 +130,10 @@ err_t space_fork(struct vm_space *parent, struct vm_space **out)
 	err_t err = space_create(&child);
 	if (err)
 		return err;
+	child->layout = parent->layout;
+	child->mmap_top = parent->mmap_top;
 	rwlock_write(&parent->lock);
+	child->mmap_top = parent->mmap_top;
 	err = fork_regions(parent, child);
 	protect_parent(
 	    parent); /* after a failure too: clones existed for a while, and may still for another moment */

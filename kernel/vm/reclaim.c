@@ -98,6 +98,23 @@ static bool was_used(struct vm_object *o, struct page *p, pgidx_t idx)
 	return used;
 }
 
+static bool is_locked_in(const struct region *r, pgidx_t idx)
+{
+	return (r->flags & REGION_LOCKED) && idx >= r->offset && idx - r->offset < region_npages(r);
+}
+
+/* Does a region want the page to stay? */
+static bool is_locked(struct vm_object *o, pgidx_t idx)
+{
+	list_for_each (it, &o->viewers)
+		if (is_locked_in(list_entry(it, struct region, view_link), idx))
+			return true;
+	list_for_each (it, &o->backed)
+		if (is_locked_in(list_entry(it, struct region, backing_link), idx))
+			return true;
+	return false;
+}
+
 /* Judge the page at idx of o; returns frames freed. */
 static uint64_t reclaim_page(struct vm_object *o, pgidx_t idx)
 {
@@ -106,7 +123,8 @@ static uint64_t reclaim_page(struct vm_object *o, pgidx_t idx)
 	struct page *p = page_tree_lookup(&o->tree, idx);
 	if (p && !page_test_flag(p, PAGE_BUSY) && !page_pins(p) &&
 	    !page_tree_test_mark(&o->tree, idx, PT_DIRTY) &&
-	    !page_tree_test_mark(&o->tree, idx, PT_WRITEBACK) && !was_used(o, p, idx)) {
+	    !page_tree_test_mark(&o->tree, idx, PT_WRITEBACK) && !was_used(o, p, idx) &&
+	    !is_locked(o, idx)) {
 		object_unmap_locked(o, idx, idx + 1);
 		err_t err = page_tree_remove(&o->tree, idx, idx + 1, NULL, file_drop_page, &freed);
 		ASSERT(!err); /* a file's nodes are never shared: nothing to copy */

@@ -85,7 +85,8 @@ struct region *region_prev(const struct region *r)
 static void refresh_gap(struct region_set *s, struct region *r)
 {
 	struct region *prev = region_prev(r);
-	r->gap = r->start - (prev ? prev->end : s->low);
+	uint64_t distance = r->start - (prev ? prev->end : s->low), guard = region_guard(r);
+	r->gap = distance > guard ? distance - guard : 0;
 	rb_augment(&s->tree, &r->node);
 }
 
@@ -146,8 +147,9 @@ static uaddr_t search_gaps(const struct gap_request *q, const struct rb_node *n)
 		return 0;
 	const struct region *r = from_node(n);
 	uaddr_t at = r->end < q->limit ? search_gaps(q, n->right) : 0;
-	if (!at)
-		at = fit(q, r->start - r->gap, r->start);
+	uaddr_t gap_end = r->start - region_guard(r);
+	if (!at && r->gap)
+		at = fit(q, gap_end - r->gap, gap_end);
 	if (!at && r->start > q->floor)
 		at = search_gaps(q, n->left);
 	return at;
@@ -171,7 +173,8 @@ void region_set_validate(const struct region_set *s)
 	for (struct region *r = from_node(rb_first(&s->tree)); r; r = region_next(r), n++) {
 		ASSERT(r->start >= at && r->start < r->end && r->end <= s->high);         /* R1 */
 		ASSERT(IS_ALIGNED(r->start, PAGE_SIZE) && IS_ALIGNED(r->end, PAGE_SIZE)); /* R1 */
-		ASSERT(r->gap == r->start - at);                                          /* R2 */
+		uint64_t distance = r->start - at, guard = region_guard(r);
+		ASSERT(r->gap == (distance > guard ? distance - guard : 0)); /* R2 */
 		ASSERT(r->max_gap == MAX(r->gap, MAX(subtree_gap(r->node.left), subtree_gap(r->node.right))));
 		at = r->end;
 	}

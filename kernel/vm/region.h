@@ -20,21 +20,51 @@ enum region_flags {
 	REGION_IMMUTABLE = 1 << 2,  /* -EPERM for unmap, protect and replace until the space dies */
 	REGION_DONTFORK = 1 << 3,   /* not in the child */
 	REGION_WIPEONFORK = 1 << 4, /* zeros in the child */
-	REGION_MERGE_MASK = 0xff,   /* flags that must be equal for two windows to merge */
+	REGION_GROWSDOWN = 1 << 5,  /* a fault below it extends it down; others keep their distance */
+	REGION_LOCKED = 1 << 6,     /* its pages stay in memory */
+	REGION_LOCK_ONFAULT = 1 << 7, /* with LOCKED: once they are there; nothing is brought in before */
+	REGION_DONTDUMP = 1 << 8,     /* not in core dumps */
+	REGION_LOCK_MASK = REGION_LOCKED | REGION_LOCK_ONFAULT,
 };
+
+enum {
+	REGION_GUARD = 256 * PAGE_SIZE, /* bytes kept free below a region that grows down, as on Linux */
+	REGIONS_MAX = 65530,            /* windows of a space: vm.max_map_count of Linux */
+};
+
+/* What a window shows, in the words of a higher layer: an open file. Only counted and compared here. */
+struct vm_name_ops {
+	void (*get)(void *what);
+	void (*put)(void *what); /* may sleep; no lock held */
+};
+struct vm_name {
+	const struct vm_name_ops *ops; /* NULL: it has none */
+	void *what;
+};
+static inline void vm_name_get(const struct vm_name *n)
+{
+	if (n->ops)
+		n->ops->get(n->what);
+}
+static inline void vm_name_put(const struct vm_name *n)
+{
+	if (n->ops)
+		n->ops->put(n->what);
+}
 
 struct region {
 	struct rb_node node;      /* (S) by start */
-	uint64_t gap;             /* (S) free bytes between the region before and this one */
+	uint64_t gap;             /* (S) free bytes between the region before and this one, less the guard of one that grows down */
 	uint64_t max_gap;         /* (S) largest gap in the subtree */
 	uaddr_t start, end;       /* (SO) */
 	pgidx_t offset;           /* (SO) object index of `start` */
 	struct vm_space *space;   /* (C) */
 	struct vm_object *object; /* (C) counted */
+	struct vm_name name;      /* (C) counted */
 	uint8_t prot;             /* (SO) enum vm_prot: what is allowed now */
 	uint8_t max_prot;         /* (C) what mprotect may reach */
-	uint32_t flags;           /* (S) enum region_flags */
-	struct list view_link;    /* (O) object->viewers */
+	uint32_t flags;           /* (SO) enum region_flags */
+	struct list view_link;    /* (O) object->viewers; (S) once it views nothing: space->graves */
 	struct list backing_link; /* (B) object->backing->backed */
 };
 
@@ -49,6 +79,11 @@ static inline uaddr_t region_addr(const struct region *r, pgidx_t idx)
 static inline uint64_t region_npages(const struct region *r)
 {
 	return (r->end - r->start) >> PAGE_SHIFT;
+}
+/* Bytes below it that are not given to others. */
+static inline uint64_t region_guard(const struct region *r)
+{
+	return r->flags & REGION_GROWSDOWN ? REGION_GUARD : 0;
 }
 static inline bool region_is_private(const struct region *r)
 {
@@ -73,8 +108,8 @@ void region_insert(struct region_set *s, struct region *r);
 void region_remove(struct region_set *s, struct region *r);
 /* r's bounds changed within its free neighbourhood: repair the gaps. */
 void region_update(struct region_set *s, struct region *r);
-/* The highest free range of len bytes that ends at or below `limit` and starts at or above `floor`; O(log n).
- * 0: none. */
+/* The highest free range of len bytes that ends at or below `limit` and starts at or above `floor`, not in the
+ * guard of a region that grows down; O(log n). 0: none. */
 uaddr_t region_find_gap(
     const struct region_set *s, uint64_t len, uint64_t align, uaddr_t floor, uaddr_t limit);
 /* Check order, disjointness, gaps and augmentation; panics on a violation. */

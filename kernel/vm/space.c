@@ -43,6 +43,7 @@ err_t space_create(struct vm_space **out)
 	rwlock_init(&s->lock, "vm_space", RANK_SPACE);
 	mutex_init(&s->brk_lock, "brk", RANK_PROC);
 	region_set_init(&s->regions, USER_START, USER_END);
+	list_init(&s->graves);
 	ref_init(&s->refs);
 	*out = s;
 	return 0;
@@ -87,7 +88,29 @@ void region_free(struct region *r)
 	ASSERT(list_is_empty(&r->view_link) && list_is_empty(&r->backing_link));
 	if (r->object)
 		object_put(r->object);
+	vm_name_put(&r->name);
 	slab_free(region_cache, r);
+}
+
+void region_bury(struct region *r)
+{
+	list_push_back(&r->space->graves, &r->view_link);
+}
+
+void space_unlock(struct vm_space *s)
+{
+	struct list dead = LIST_INIT(dead);
+	while (!list_is_empty(&s->graves)) {
+		struct region *r = list_first(&s->graves, struct region, view_link);
+		list_remove(&r->view_link);
+		list_push_back(&dead, &r->view_link);
+	}
+	rwlock_write_unlock(&s->lock);
+	while (!list_is_empty(&dead)) {
+		struct region *r = list_first(&dead, struct region, view_link);
+		list_remove(&r->view_link);
+		region_free(r);
+	}
 }
 
 void region_set_bounds(struct region *r, uaddr_t start, uaddr_t end, pgidx_t offset)
@@ -96,6 +119,13 @@ void region_set_bounds(struct region *r, uaddr_t start, uaddr_t end, pgidx_t off
 	r->start = start;
 	r->end = end;
 	r->offset = offset;
+	object_unlock_both(r->object);
+}
+
+void region_set_flags(struct region *r, uint32_t flags)
+{
+	object_lock_both(r->object);
+	r->flags = flags;
 	object_unlock_both(r->object);
 }
 
@@ -110,7 +140,9 @@ void region_split(struct region *r, uaddr_t addr, struct region *upper)
 	upper->prot = r->prot;
 	upper->max_prot = r->max_prot;
 	upper->flags = r->flags;
+	upper->name = r->name;
 	object_get(r->object);
+	vm_name_get(&upper->name);
 	object_add_viewer(
 	    upper); /* before r gives the range up: reverse walkers must find each page in a viewer */
 	region_set_bounds(r, r->start, addr, r->offset);
@@ -122,7 +154,7 @@ void region_split(struct region *r, uaddr_t addr, struct region *upper)
 static bool regions_are_like(const struct region *a, const struct region *b)
 {
 	return a->end == b->start && a->object == b->object && a->offset + region_npages(a) == b->offset &&
-	       a->prot == b->prot && a->max_prot == b->max_prot && a->flags == b->flags;
+	       a->prot == b->prot && a->max_prot == b->max_prot && a->flags == b->flags && a->name.what == b->name.what;
 }
 
 /* b goes, a takes over its range, before b leaves the viewers: the object is never without a viewer of a
@@ -134,7 +166,7 @@ static void region_absorb(struct vm_space *s, struct region *a, struct region *b
 	region_set_bounds(a, a->start, end, a->offset);
 	region_update(&s->regions, a);
 	object_remove_viewer(b);
-	region_free(b);
+	region_bury(b);
 }
 
 struct region *region_merge(struct vm_space *s, struct region *r)
@@ -151,13 +183,7 @@ struct region *region_merge(struct vm_space *s, struct region *r)
 
 /* --- unmap --- */
 
-/* What an unmapping of [start, end) needs before its point of no return. */
-struct unmap_kit {
-	struct region *upper;    /* for a region that is cut in the middle */
-	struct pt_reserve nodes; /* for the edges of page removals */
-};
-
-static void kit_fini(struct unmap_kit *kit)
+void kit_fini(struct unmap_kit *kit)
 {
 	region_free(kit->upper);
 	page_tree_unreserve(&kit->nodes);
@@ -180,7 +206,7 @@ static unsigned removal_need(struct region *r, uaddr_t start, uaddr_t end)
 	return need;
 }
 
-static err_t unmap_reserve(struct vm_space *s, uaddr_t start, uaddr_t end, struct unmap_kit *kit)
+err_t unmap_reserve(struct vm_space *s, uaddr_t start, uaddr_t end, struct unmap_kit *kit)
 {
 	unsigned need = 0;
 	for (struct region *r = region_find_from(&s->regions, start); r && r->start < end;
@@ -188,7 +214,7 @@ static err_t unmap_reserve(struct vm_space *s, uaddr_t start, uaddr_t end, struc
 		if (r->flags & REGION_IMMUTABLE)
 			return -EPERM;
 		if (r->start < start && r->end > end) {
-			kit->upper = region_alloc(s);
+			kit->upper = s->regions.count < REGIONS_MAX ? region_alloc(s) : NULL;
 			if (!kit->upper)
 				return -ENOMEM;
 		}
@@ -227,13 +253,12 @@ static struct region *unmap_from(
 	} else {
 		region_remove(&s->regions, r);
 		object_remove_viewer(r);
-		region_free(r);
+		region_bury(r);
 	}
 	return next;
 }
 
-/* Cannot fail. */
-static void unmap_commit(struct vm_space *s, uaddr_t start, uaddr_t end, struct unmap_kit *kit)
+void unmap_commit(struct vm_space *s, uaddr_t start, uaddr_t end, struct unmap_kit *kit)
 {
 	struct mmu_gather g;
 	struct region *r = region_find_from(&s->regions, start);
@@ -256,7 +281,7 @@ err_t space_unmap(struct vm_space *s, uaddr_t addr, uint64_t len)
 	err_t err = unmap_reserve(s, addr, end, &kit);
 	if (!err)
 		unmap_commit(s, addr, end, &kit);
-	rwlock_write_unlock(&s->lock);
+	space_unlock(s);
 	kit_fini(&kit);
 	return err;
 }
@@ -289,7 +314,7 @@ static err_t map_check(struct map_plan *p)
 		return -ENOMEM;
 	if ((a->flags & VM_MAP_NOREPLACE) && !(a->flags & VM_MAP_FIXED))
 		return -EINVAL;
-	if ((a->flags & (VM_MAP_STACK | VM_MAP_PURGEABLE)) && !is_anonymous_private(a))
+	if ((a->flags & (VM_MAP_STACK | VM_MAP_PURGEABLE | VM_MAP_GROWSDOWN)) && !is_anonymous_private(a))
 		return -EINVAL;
 	p->len = ALIGN_UP(a->len, PAGE_SIZE);
 	if (a->offset > PT_INDEX_MAX || a->offset + (p->len >> PAGE_SHIFT) > PT_INDEX_MAX)
@@ -302,9 +327,57 @@ static err_t map_check(struct map_plan *p)
 	p->max_prot = a->max_prot ? a->max_prot : VM_RWX;
 	if (a->prot & ~p->max_prot)
 		return -EACCES;
-	p->flags =
-	    (a->flags & VM_MAP_SHARED ? REGION_SHARED : 0) | (a->flags & VM_MAP_STACK ? REGION_STACK : 0);
+	p->flags = (a->flags & VM_MAP_SHARED ? REGION_SHARED : 0) |
+		   (a->flags & VM_MAP_STACK ? REGION_STACK : 0) |
+		   (a->flags & VM_MAP_GROWSDOWN ? REGION_GROWSDOWN : 0) |
+		   (a->flags & VM_MAP_LOCKED ? REGION_LOCKED : 0) |
+		   (a->flags & VM_MAP_DONTDUMP ? REGION_DONTDUMP : 0);
 	return 0;
+}
+
+uint64_t count_mapped(const struct vm_space *s, uaddr_t start, uaddr_t end)
+{
+	uint64_t n = 0;
+	for (struct region *r = region_find_from(&s->regions, start); r && r->start < end; r = region_next(r))
+		n += (MIN(end, r->end) - MAX(start, r->start)) >> PAGE_SHIFT;
+	return n;
+}
+
+static bool is_data(unsigned prot, uint32_t flags)
+{
+	return (prot & VM_WRITE) && !(flags & (REGION_SHARED | REGION_GROWSDOWN | REGION_STACK));
+}
+
+static uint64_t count_data(const struct vm_space *s)
+{
+	uint64_t n = 0;
+	for (struct region *r = region_find_from(&s->regions, 0); r; r = region_next(r))
+		n += is_data(r->prot, r->flags) ? region_npages(r) : 0;
+	return n;
+}
+
+/* Counted when there is a limit to compare with: most processes have none, and programs that lock are few. */
+err_t check_limits(const struct vm_space *s, const struct vm_limits *limits, unsigned prot, uint32_t flags, uint64_t fresh, uint64_t gone)
+{
+	if (!limits || !fresh)
+		return 0;
+	if ((flags & REGION_LOCKED) && limits->locked != UINT64_MAX &&
+	    count_locked(s, 0, UINT64_MAX) + fresh > limits->locked)
+		return -EAGAIN;
+	if (s->npages - gone + fresh > limits->all)
+		return -ENOMEM;
+	if (limits->data != UINT64_MAX && is_data(prot, flags) && count_data(s) + fresh > limits->data)
+		return -ENOMEM;
+	return 0;
+}
+
+uaddr_t place_anywhere(const struct vm_space *s, uint64_t len, uaddr_t floor, uaddr_t ceiling)
+{
+	const struct region_set *set = &s->regions;
+	uaddr_t at = 0;
+	if (s->mmap_top && !ceiling)
+		at = region_find_gap(set, len, PAGE_SIZE, floor, s->mmap_top);
+	return at ? at : region_find_gap(set, len, PAGE_SIZE, floor, ceiling ? ceiling : set->high);
 }
 
 /* Decide where. Called with the space locked. */
@@ -327,14 +400,19 @@ static err_t map_place(struct map_plan *p)
 		uaddr_t hint = ALIGN_DOWN(a->addr, PAGE_SIZE);
 		if (hint && range_is_valid(p->s, hint, p->len))
 			p->start = region_find_gap(set, p->len, PAGE_SIZE, hint, hint + p->len);
+		if (!p->start && !a->ceiling && p->s->mmap_top)
+			p->start = region_find_gap(set, p->len, PAGE_SIZE, a->floor, p->s->mmap_top);
 		if (!p->start)
-			p->start = region_find_gap(
-			    set, p->len, PAGE_SIZE, a->floor, a->ceiling ? a->ceiling : set->high);
+			p->start = place_anywhere(p->s, p->len, a->floor, a->ceiling);
 		if (!p->start)
 			return -ENOMEM;
 	}
 	p->end = p->start + p->len;
-	return 0;
+	p->flags |= a->object && a->object->kind == VM_PHYS ? 0 : p->s->lock_future;
+	if (set->count > REGIONS_MAX)
+		return -ENOMEM;
+	return check_limits(p->s, a->limits, a->prot, p->flags, p->len >> PAGE_SHIFT,
+	    count_mapped(p->s, p->start, p->end));
 }
 
 /* May r's window be extended over fresh anonymous memory of the plan at address `at`? */
@@ -350,7 +428,7 @@ static bool can_extend(const struct map_plan *p, const struct region *r, uaddr_t
 static struct region *map_neighbour(const struct map_plan *p)
 {
 	struct region_set *set = &p->s->regions;
-	if (!is_anonymous_private(p->args) || (p->args->flags & (VM_MAP_STACK | VM_MAP_PURGEABLE)))
+	if (!is_anonymous_private(p->args) || (p->args->flags & (VM_MAP_STACK | VM_MAP_PURGEABLE | VM_MAP_GROWSDOWN)) || p->args->name.ops)
 		return NULL;
 	struct region *below = p->start > set->low ? region_find(set, p->start - 1) : NULL;
 	if (can_extend(p, below, p->start))
@@ -373,6 +451,8 @@ static err_t map_make_region(struct map_plan *p)
 	r->max_prot = (uint8_t)p->max_prot;
 	r->flags = p->flags;
 	r->offset = a->offset;
+	r->name = a->name;
+	vm_name_get(&r->name);
 	if (a->object && (a->flags & VM_MAP_SHARED)) {
 		object_get(a->object);
 		r->object = a->object;
@@ -410,15 +490,6 @@ static void map_commit(struct map_plan *p)
 	s->npages += p->len >> PAGE_SHIFT;
 }
 
-/* Fault the fresh mapping in. Best effort: an error shows when the page is used. */
-static void map_populate(struct vm_space *s, uaddr_t start, uint64_t len, unsigned prot)
-{
-	unsigned access = prot & VM_WRITE ? FAULT_WRITE : FAULT_READ;
-	for (uint64_t at = 0; prot && at < len; at += PAGE_SIZE)
-		if (vm_fault(s, start + at, access))
-			return;
-}
-
 err_t space_map(struct vm_space *s, const struct vm_map_args *args, uaddr_t *out)
 {
 	struct map_plan p = {.s = s, .args = args};
@@ -433,13 +504,15 @@ err_t space_map(struct vm_space *s, const struct vm_map_args *args, uaddr_t *out
 		err = map_make_region(&p);
 	if (!err)
 		map_commit(&p);
-	rwlock_write_unlock(&s->lock);
+	space_unlock(s);
 	kit_fini(&p.kit);
 	region_free(p.region);
 	if (err)
 		return err;
-	if (args->flags & VM_MAP_POPULATE)
-		map_populate(s, p.start, p.len, args->prot);
+	if ((args->flags & VM_MAP_POPULATE) || (p.flags & REGION_LOCK_MASK) == REGION_LOCKED) {
+		err_t partly = space_populate(s, p.start, p.end, POPULATE_BY_RIGHTS);
+		(void)partly; /* best effort: an error shows when the page is used */
+	}
 	*out = p.start;
 	return 0;
 }

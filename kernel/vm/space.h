@@ -9,16 +9,41 @@
 #include "kern/mutex.h"
 #include "vm/region.h"
 
+enum { AUX_WORDS = 2 * 24 }; /* of the auxiliary vector, at most */
+
+/* Where the parts of a program are, as /proc tells. */
+struct space_layout {
+	uaddr_t code_start, code_end, data_start, data_end;
+	uaddr_t stack_start; /* where the stack pointer was first */
+	uaddr_t arg_start, arg_end, env_start, env_end;
+	unsigned aux_count; /* words */
+	uint64_t aux[AUX_WORDS];
+};
+
+/* What the memory of a process may come to, in pages (RLIMIT_*); UINT64_MAX: no limit. */
+struct vm_limits {
+	uint64_t all;    /* all regions */
+	uint64_t data;   /* private, writable, not growing down */
+	uint64_t locked; /* locked in memory */
+	uint64_t stack;  /* one region that grows down */
+};
+
 struct vm_space {
 	struct rwlock lock;        /* faults read, map operations write */
 	struct region_set regions; /* (S) */
 	uint64_t npages;           /* (S) pages of all regions */
-	_Atomic uint64_t serial;   /* (A) changes whenever a stack region is removed or changed */
+	uaddr_t
+	    mmap_top; /* (S) regions without a place of their own go below it if there is room; 0: no bound. Set by exec, copied by fork */
+	unsigned lock_future; /* (S) of REGION_LOCK_MASK: what new regions get */
+	struct list
+	    graves; /* (S) regions that left the set while it was locked, to be freed without the lock */
+	_Atomic uint64_t serial; /* (A) changes whenever a stack region is removed or changed */
 	struct mmu_context mmu;
-	struct refcount refs;      /* (A) */
-	struct mutex brk_lock;     /* processes that share the memory share its heap */
-	uaddr_t brk_start, brk;    /* brk_lock: heap of the brk call: [brk_start, brk) */
-	_Atomic uint32_t barriers; /* (A) membarrier commands that its processes registered for */
+	struct refcount refs;       /* (A) */
+	struct mutex brk_lock;      /* processes that share the memory share its heap */
+	struct space_layout layout; /* (C) set by exec before anybody else sees the space, copied by fork */
+	uaddr_t brk_start, brk;     /* brk_lock: heap of the brk call: [brk_start, brk) */
+	_Atomic uint32_t barriers;  /* (A) membarrier commands that its processes registered for */
 };
 
 enum vm_map_flags {
@@ -30,7 +55,10 @@ enum vm_map_flags {
 	VM_MAP_STACK = 1 << 3,
 	VM_MAP_PURGEABLE =
 	    1 << 4, /* anonymous memory that may be made volatile: always a region and object of its own */
-	VM_MAP_POPULATE = 1 << 5, /* fault it in at once (best effort) */
+	VM_MAP_POPULATE = 1 << 5,  /* fault it in at once (best effort) */
+	VM_MAP_GROWSDOWN = 1 << 6, /* anonymous private memory that a fault below it extends */
+	VM_MAP_LOCKED = 1 << 7,    /* its pages stay in memory; they are faulted in at once (best effort) */
+	VM_MAP_DONTDUMP = 1 << 8,
 };
 
 struct vm_map_args {
@@ -42,6 +70,8 @@ struct vm_map_args {
 	pgidx_t offset;           /* object index of the first page */
 	uaddr_t floor,
 	    ceiling; /* without VM_MAP_FIXED and without room at the hint: look in [floor, ceiling) only; 0: no bound */
+	struct vm_name name;            /* of the object; the region takes its own reference */
+	const struct vm_limits *limits; /* NULL: none */
 };
 
 void vm_init(void);
@@ -56,7 +86,7 @@ void space_put(struct vm_space *s);
 
 /* Map. *out gets the address. -EINVAL (length 0, unaligned, flags that contradict), -ENOMEM (no memory, no
  * room), -EEXIST (NOREPLACE), -EPERM (an immutable region is in the way), -EACCES (prot beyond max_prot),
- * -EOVERFLOW (offset + len). Anonymous private memory next to a like region extends it. */
+ * -EOVERFLOW (offset + len), -EAGAIN (limit of locked pages; other limits and that of regions: -ENOMEM). Anonymous private memory next to a like region extends it. */
 MUST_CHECK err_t space_map(struct vm_space *s, const struct vm_map_args *args, uaddr_t *out);
 /* Unmap [addr, addr + len): holes are fine, as on Linux. -EINVAL (unaligned, 0, out of range), -EPERM,
  * -ENOMEM (a split could not be made: nothing changed). */
@@ -67,7 +97,7 @@ MUST_CHECK err_t space_protect(struct vm_space *s, uaddr_t addr, uint64_t len, u
 /* Throw pages away (MADV_DONTNEED): private memory reads zeros or its file again; shared: only translations
  * go. -ENOMEM for a hole, -EINVAL. */
 MUST_CHECK err_t space_discard(struct vm_space *s, uaddr_t addr, uint64_t len);
-/* Set or clear region flags DONTFORK, WIPEONFORK, IMMUTABLE (set only) on [addr, addr + len). -ENOMEM,
+/* Set or clear region flags DONTFORK, WIPEONFORK (anonymous private memory only: -EINVAL), DONTDUMP, IMMUTABLE (set only) on [addr, addr + len). -ENOMEM,
  * -EINVAL, -EPERM. */
 MUST_CHECK err_t space_set_flags(
     struct vm_space *s, uaddr_t addr, uint64_t len, unsigned set, unsigned clear);
@@ -93,6 +123,53 @@ struct region_info {
 	uint64_t resident, shared; /* pages of the window in its own object; of these, shared with a clone */
 };
 bool space_query(struct vm_space *s, uaddr_t addr, struct region_info *out);
+/* The same without counting, with references; false: nothing is at addr or above. */
+struct region_view {
+	struct region_info info;
+	struct vm_name name;    /* counted */
+	struct vm_object *file; /* FILE object that it shows, itself or from behind; counted; NULL: none */
+};
+bool space_view(struct vm_space *s, uaddr_t addr, struct region_view *out);
+void region_view_end(struct region_view *v);
+
+/* --- space_move.c --- */
+enum vm_remap_flags {
+	VM_REMAP_MAYMOVE = 1,
+	VM_REMAP_FIXED = 2,
+	VM_REMAP_DONTUNMAP = 4
+}; /* the numbers of Linux's MREMAP_* */
+struct vm_remap_args {
+	uaddr_t addr;              /* page aligned, like all of these */
+	uint64_t old_len, new_len; /* old_len 0: another window on the same shared memory */
+	unsigned
+	    flags; /* enum vm_remap_flags; FIXED and DONTUNMAP come with MAYMOVE, DONTUNMAP with equal lengths */
+	uaddr_t new_addr; /* with FIXED: replaces what is there; with DONTUNMAP alone: a hint */
+	uaddr_t floor;    /* where a new place is looked for: at or above */
+	const struct vm_limits *limits;
+};
+/* mremap: change the length of a window and perhaps its place; its pages go with it. *out gets the address. -EFAULT (nothing there, more than one region, device memory grown), -EINVAL, -ENOMEM,
+ * -EAGAIN (limit of locked pages), -EPERM (immutable). An error leaves the space as it was. */
+MUST_CHECK err_t space_remap(struct vm_space *s, const struct vm_remap_args *args, uaddr_t *out);
+
+/* --- space_lock.c --- */
+/* Lock [addr, addr + len) in memory (flags: of REGION_LOCK_MASK) or unlock it (0). What comes before a hole is done; then -ENOMEM. -ENOMEM also if more than `limit` pages would be locked. Pages
+ * are not brought in: see space_populate. */
+MUST_CHECK err_t space_lock_range(
+    struct vm_space *s, uaddr_t addr, uint64_t len, unsigned flags, uint64_t limit);
+/* The same for all regions (`now`), and for what is mapped later (`future`: flags of REGION_LOCK_MASK). -ENOMEM: more than `limit` pages. */
+MUST_CHECK err_t space_lock_all(
+    struct vm_space *s, bool now, unsigned flags, unsigned future, uint64_t limit);
+uint64_t space_locked_pages(struct vm_space *s);
+/* Bring [start, end) in. BY_RIGHTS: for writing what is private and writable, else for reading; locked on fault: not at all. -ENOMEM: a hole; else as vm_fault. */
+enum populate_mode { POPULATE_BY_RIGHTS, POPULATE_READ, POPULATE_WRITE };
+MUST_CHECK err_t space_populate(struct vm_space *s, uaddr_t start, uaddr_t end, enum populate_mode mode);
+/* Which of the n pages from addr on are in memory: vec[i] = 1. -ENOMEM: a hole. */
+MUST_CHECK err_t space_resident(struct vm_space *s, uaddr_t addr, uint64_t n, uint8_t *vec);
+/* Extend the region above addr that grows down to it. 0: there is a region at addr now. -EFAULT: nothing grows, no room, over a limit. */
+MUST_CHECK err_t space_grow(struct vm_space *s, uaddr_t addr);
+/* Who knows the limits of the current process: for regions that grow by faults. */
+void vm_set_limits(void (*current_limits)(struct vm_limits *out));
+
 /* Check every invariant of docs/invariants.md in the space, its regions, their objects and the MMU context;
  * panics on a violation. */
 void vm_validate(struct vm_space *s);

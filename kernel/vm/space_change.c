@@ -8,15 +8,7 @@
  */
 #include "vm/vm_priv.h"
 
-/* A range that is about to be changed, with the regions for its two cuts. */
-struct change {
-	struct vm_space *s;
-	uaddr_t start, end;
-	struct region *upper[2];
-};
-
-/* Round and check the range. */
-static err_t change_init(struct change *c, struct vm_space *s, uaddr_t addr, uint64_t len)
+err_t change_init(struct change *c, struct vm_space *s, uaddr_t addr, uint64_t len)
 {
 	*c = (struct change){.s = s, .start = addr};
 	if (!IS_ALIGNED(addr, PAGE_SIZE) || len > UINT64_MAX - PAGE_SIZE)
@@ -28,7 +20,7 @@ static err_t change_init(struct change *c, struct vm_space *s, uaddr_t addr, uin
 	return 0;
 }
 
-static void change_fini(struct change *c)
+void change_fini(struct change *c)
 {
 	region_free(c->upper[0]);
 	region_free(c->upper[1]);
@@ -52,32 +44,38 @@ static err_t change_check(struct change *c, err_t (*check)(struct region *r, uns
 	return 0;
 }
 
-static err_t change_reserve(struct change *c)
+/* Is a region to be cut at the beginning (0) or the end (1) of the range? The range is covered. */
+static bool change_cuts(const struct change *c, int which)
+{
+	uaddr_t at = which ? c->end : c->start;
+	struct region *r = region_find(&c->s->regions, at - (which == 1));
+	return r->start < at && at < r->end;
+}
+
+err_t change_reserve(struct change *c)
 {
 	for (int i = 0; i < 2; i++) {
-		c->upper[i] = region_alloc(c->s);
+		if (!change_cuts(c, i))
+			continue;
+		c->upper[i] = c->s->regions.count + (unsigned)i < REGIONS_MAX ? region_alloc(c->s) : NULL;
 		if (!c->upper[i])
 			return -ENOMEM;
 	}
 	return 0;
 }
 
-/* Cut regions at the ends of the range. Cannot fail. */
-static void change_cut(struct change *c)
+void change_cut(struct change *c)
 {
 	uaddr_t ends[2] = {c->start, c->end};
 	for (int i = 0; i < 2; i++) {
-		struct region *r = region_find(&c->s->regions, ends[i] - (i == 1));
-		ASSERT(r);
-		if (r->start < ends[i] && ends[i] < r->end) {
-			region_split(r, ends[i], c->upper[i]);
-			c->upper[i] = NULL;
-		}
+		if (!c->upper[i])
+			continue;
+		region_split(region_find(&c->s->regions, ends[i] - (i == 1)), ends[i], c->upper[i]);
+		c->upper[i] = NULL;
 	}
 }
 
-/* Merge like neighbours in and around the range. */
-static void change_merge(struct change *c)
+void change_merge(struct change *c)
 {
 	struct region *r = region_find(&c->s->regions, c->start);
 	while (r && r->start <= c->end)
@@ -137,20 +135,23 @@ err_t space_protect(struct vm_space *s, uaddr_t addr, uint64_t len, unsigned pro
 		if (!err)
 			protect_commit(&c, prot);
 	}
-	rwlock_write_unlock(&s->lock);
+	space_unlock(s);
 	change_fini(&c);
 	return err;
 }
 
 static err_t check_flags(struct region *r, unsigned set)
 {
-	(void)set;
-	return r->flags & REGION_IMMUTABLE ? -EPERM : 0;
+	if (r->flags & REGION_IMMUTABLE)
+		return -EPERM;
+	bool anonymous = region_is_private(r) && !r->object->backing && !r->name.ops;
+	return (set & REGION_WIPEONFORK) && !anonymous ? -EINVAL : 0;
 }
 
 err_t space_set_flags(struct vm_space *s, uaddr_t addr, uint64_t len, unsigned set, unsigned clear)
 {
-	const unsigned settable = REGION_DONTFORK | REGION_WIPEONFORK | REGION_IMMUTABLE;
+	const unsigned settable =
+	    REGION_DONTFORK | REGION_WIPEONFORK | REGION_DONTDUMP | REGION_IMMUTABLE;
 	struct change c;
 	if ((set & ~settable) || (clear & ~(settable & ~REGION_IMMUTABLE)))
 		return -EINVAL;
@@ -165,10 +166,10 @@ err_t space_set_flags(struct vm_space *s, uaddr_t addr, uint64_t len, unsigned s
 		change_cut(&c);
 		for (struct region *r = region_find(&s->regions, c.start); r && r->start < c.end;
 		     r = region_next(r))
-			r->flags = (r->flags & ~clear) | set;
+			region_set_flags(r, (r->flags & ~clear) | set);
 		change_merge(&c);
 	}
-	rwlock_write_unlock(&s->lock);
+	space_unlock(s);
 	change_fini(&c);
 	return err;
 }
@@ -217,7 +218,7 @@ err_t space_discard(struct vm_space *s, uaddr_t addr, uint64_t len)
 		err = discard_reserve(&c, &nodes);
 	if (!err)
 		discard_commit(&c, &nodes);
-	rwlock_write_unlock(&s->lock);
+	space_unlock(s);
 	page_tree_unreserve(&nodes);
 	return err;
 }
@@ -277,6 +278,12 @@ static void describe(const struct region *r, struct region_info *out)
 	    .has_backing = o->backing != NULL,
 	    .purgeable = (o->flags & VM_PURGEABLE) != 0,
 	};
+}
+
+/* What takes the time of a walk. */
+static void describe_pages(const struct region *r, struct region_info *out)
+{
+	struct vm_object *o = r->object;
 	spin_lock(&o->lock);
 	out->vol_state = o->vol_state;
 	out->resident = page_tree_count(&o->tree, r->offset, r->offset + region_npages(r), &out->shared);
@@ -287,8 +294,34 @@ bool space_query(struct vm_space *s, uaddr_t addr, struct region_info *out)
 {
 	rwlock_read(&s->lock);
 	struct region *r = region_find_from(&s->regions, addr);
-	if (r)
+	if (r) {
 		describe(r, out);
+		describe_pages(r, out);
+	}
 	rwlock_read_unlock(&s->lock);
 	return r != NULL;
+}
+
+bool space_view(struct vm_space *s, uaddr_t addr, struct region_view *out)
+{
+	*out = (struct region_view){0};
+	rwlock_read(&s->lock);
+	struct region *r = region_find_from(&s->regions, addr);
+	if (r) {
+		describe(r, &out->info);
+		out->name = r->name;
+		vm_name_get(&out->name);
+		out->file = r->object->kind == VM_FILE ? r->object : r->object->backing;
+		if (out->file)
+			object_get(out->file);
+	}
+	rwlock_read_unlock(&s->lock);
+	return r != NULL;
+}
+
+void region_view_end(struct region_view *v)
+{
+	if (v->file)
+		object_put(v->file);
+	vm_name_put(&v->name);
 }

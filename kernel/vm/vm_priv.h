@@ -54,7 +54,32 @@ void lru_init(void);
 void lru_add(struct page *p);
 void lru_remove(struct page *p);
 
+/* fork.c */
+/* A cut of the file behind o that was noted in o concerns `other`, which has pages of o now, as well. */
+void object_inherit_trim(struct vm_object *o, struct vm_object *other);
+
 /* space.c */
+/* End a map operation: unlock s, which is locked for writing, and free the regions that it gave up. */
+void space_unlock(struct vm_space *s);
+/* r, which left the set and its object's viewers, is freed when its space is unlocked. Locked for writing. */
+void region_bury(struct region *r);
+/* What an unmapping of [start, end) needs before its point of no return. */
+struct unmap_kit {
+	struct region *upper;    /* for a region that is cut in the middle */
+	struct pt_reserve nodes; /* for the edges of page removals */
+};
+MUST_CHECK err_t unmap_reserve(struct vm_space *s, uaddr_t start, uaddr_t end, struct unmap_kit *kit);
+/* Cannot fail. */
+void unmap_commit(struct vm_space *s, uaddr_t start, uaddr_t end, struct unmap_kit *kit);
+/* Not under the space's lock. */
+void kit_fini(struct unmap_kit *kit);
+/* Called with s locked: may `fresh` more pages of a region with these rights and flags be mapped, `gone` of all regions' pages going at the same time, and be locked? -ENOMEM, -EAGAIN. limits may be NULL. */
+MUST_CHECK err_t check_limits(const struct vm_space *s, const struct vm_limits *limits, unsigned prot, uint32_t flags, uint64_t fresh, uint64_t gone);
+/* Highest free place of len bytes for a region that does not say where: below mmap_top, else anywhere. 0: none. */
+uaddr_t place_anywhere(const struct vm_space *s, uint64_t len, uaddr_t floor, uaddr_t ceiling);
+/* Pages of regions in [start, end). Locked. */
+uint64_t count_mapped(const struct vm_space *s, uaddr_t start, uaddr_t end);
+uint64_t count_locked(const struct vm_space *s, uaddr_t start, uaddr_t end);
 struct region *region_alloc(struct vm_space *s);
 void region_free(struct region *r);
 /* Cut r at addr (inside r, page aligned): r keeps the lower part, `upper`, fresh from region_alloc, becomes
@@ -62,8 +87,26 @@ void region_free(struct region *r);
 void region_split(struct region *r, uaddr_t addr, struct region *upper);
 /* Join r with the neighbours that are like it; returns the region that contains what r did. */
 struct region *region_merge(struct vm_space *s, struct region *r);
+/* Set r's flags likewise. */
+void region_set_flags(struct region *r, uint32_t flags);
 /* Set r's bounds under the locks that reverse walkers hold. */
 void region_set_bounds(struct region *r, uaddr_t start, uaddr_t end, pgidx_t offset);
+/* space_change.c: a range that is about to be changed, with the regions for its two cuts. */
+struct change {
+	struct vm_space *s;
+	uaddr_t start, end;
+	struct region *upper[2];
+};
+/* Round and check the range. -EINVAL, -ENOMEM (it wraps). Nothing is left to undo on failure. */
+MUST_CHECK err_t change_init(struct change *c, struct vm_space *s, uaddr_t addr, uint64_t len);
+void change_fini(struct change *c);
+/* Called with s locked, the range covered by regions: set regions aside for the cuts. -ENOMEM. */
+MUST_CHECK err_t change_reserve(struct change *c);
+/* Cut regions at the ends of the range. Cannot fail. */
+void change_cut(struct change *c);
+/* Merge like neighbours in and around the range. */
+void change_merge(struct change *c);
+
 static inline bool range_is_valid(const struct vm_space *s, uaddr_t addr, uint64_t len)
 {
 	return IS_ALIGNED(addr, PAGE_SIZE) && len > 0 && addr >= s->regions.low && addr < s->regions.high &&

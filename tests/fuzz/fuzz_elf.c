@@ -20,20 +20,21 @@ static void check(bool ok)
 static void check_image(const struct elf_image *im, uint64_t file_size)
 {
 	uint64_t low = im->relocatable ? 0 : LOW, high = im->relocatable ? HIGH - LOW : HIGH;
-	uint64_t last = low;
+	uint64_t first = UINT64_MAX, last = 0;
 	check(im->nsegments > 0 && im->nsegments <= ELF_MAX_SEGMENTS);
 	check(im->align >= PAGE_SIZE && !(im->align & (im->align - 1)) && im->align <= MIB(2));
 	for (unsigned i = 0; i < im->nsegments; i++) {
 		const struct elf_segment *s = &im->segments[i];
 		check(s->memsz > 0 && s->filesz <= s->memsz);
 		check(s->offset <= file_size && s->filesz <= file_size - s->offset);
-		check((s->vaddr & PAGE_MASK) >= last && s->vaddr + s->memsz > s->vaddr &&
-		      s->vaddr + s->memsz <= high);
+		check(s->vaddr >= low && s->vaddr + s->memsz > s->vaddr && s->vaddr + s->memsz <= high);
 		check(((s->vaddr ^ s->offset) & (PAGE_SIZE - 1)) == 0);
-		last = ALIGN_UP(s->vaddr + s->memsz, (uint64_t)PAGE_SIZE);
+		first = MIN(first, s->vaddr & PAGE_MASK);
+		last = MAX(last, ALIGN_UP(s->vaddr + s->memsz, (uint64_t)PAGE_SIZE));
 	}
-	check(im->low == (im->segments[0].vaddr & PAGE_MASK) && im->high == last && last <= high);
-	check(im->entry >= im->low && im->entry < im->high);
+	check(im->low == first && im->high == last && last <= ALIGN_UP(high, (uint64_t)PAGE_SIZE));
+	check(im->interp_size ? im->interp_size >= 2 && im->interp_size <= ELF_MAX_INTERP
+			      : elf_entry_is_inside(im));
 	if (im->phdr_vaddr)
 		check(im->phdr_vaddr >= im->low && im->phdr_vaddr + im->phnum * ELF_PHDR_SIZE <= im->high);
 }

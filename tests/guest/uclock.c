@@ -181,8 +181,10 @@ static bool test_user_and_system_time(void)
 		for (volatile int i = 0; i < 200000; i++)
 			;
 	CHECK(getrusage(RUSAGE_SELF, &b) == 0);
-	long long user = (b.ru_utime.tv_sec - a.ru_utime.tv_sec) * 1000000LL + b.ru_utime.tv_usec - a.ru_utime.tv_usec;
-	long long sys = (b.ru_stime.tv_sec - a.ru_stime.tv_sec) * 1000000LL + b.ru_stime.tv_usec - a.ru_stime.tv_usec;
+	long long user =
+	    (b.ru_utime.tv_sec - a.ru_utime.tv_sec) * 1000000LL + b.ru_utime.tv_usec - a.ru_utime.tv_usec;
+	long long sys =
+	    (b.ru_stime.tv_sec - a.ru_stime.tv_sec) * 1000000LL + b.ru_stime.tv_usec - a.ru_stime.tv_usec;
 	CHECK(user > 150000 && sys < user);
 	CHECK(times(&tms) >= 0 && tms.tms_utime >= 14);
 	return true;
@@ -201,8 +203,9 @@ static bool test_children_time(void)
 	CHECK(getrusage(RUSAGE_CHILDREN, &a) == 0);
 	CHECK(child_exits(burn_child, &ms, 0));
 	CHECK(getrusage(RUSAGE_CHILDREN, &b) == 0);
-	long long used = (b.ru_utime.tv_sec + b.ru_stime.tv_sec - a.ru_utime.tv_sec - a.ru_stime.tv_sec) * 1000000LL +
-			 b.ru_utime.tv_usec + b.ru_stime.tv_usec - a.ru_utime.tv_usec - a.ru_stime.tv_usec;
+	long long used =
+	    (b.ru_utime.tv_sec + b.ru_stime.tv_sec - a.ru_utime.tv_sec - a.ru_stime.tv_sec) * 1000000LL +
+	    b.ru_utime.tv_usec + b.ru_stime.tv_usec - a.ru_utime.tv_usec - a.ru_stime.tv_usec;
 	CHECK(used >= 50000);
 	return true;
 }

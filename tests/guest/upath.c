@@ -402,6 +402,9 @@ static bool mounting(void)
 	CHECK(statfs("m", &sf) == 0 && sf.f_type == 0x01021994 && sf.f_blocks == 16 && sf.f_namelen == 255);
 	CHECK(FAILS_WITH(rmdir("m"), EBUSY) && FAILS_WITH(rename("m", "n"), EBUSY));
 	CHECK(FAILS_WITH(rename("m/in", "in"), EXDEV) && FAILS_WITH(link("m/in", "in"), EXDEV));
+	CHECK(mount(NULL, "m", NULL, MS_PRIVATE | MS_REC, NULL) == 0);
+	CHECK(FAILS_WITH(mount(NULL, "m/in", NULL, MS_PRIVATE, NULL), EINVAL));
+	CHECK(FAILS_WITH(mount(NULL, "m", NULL, MS_PRIVATE | MS_SLAVE, NULL), EINVAL));
 	int fd = open("m/in", O_RDWR);
 	CHECK(FAILS_WITH(umount2("m", 0), EBUSY));
 	CHECK(FAILS_WITH(mount(NULL, "m", NULL, MS_REMOUNT | MS_RDONLY, NULL), EBUSY));

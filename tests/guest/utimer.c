@@ -144,7 +144,8 @@ static bool test_posix_once(void)
 		handle(signal);
 		CHECK(create(clocks[i], SIGEV_SIGNAL, signal, 42 + i, &id) == 0);
 		CHECK(settime(id, 0, 20 * MS, 0, NULL) == 0 && wait_hits(1));
-		CHECK(seen.si_code == SI_TIMER && seen.si_value.sival_int == 42 + i && seen.si_signo == signal);
+		CHECK(
+		    seen.si_code == SI_TIMER && seen.si_value.sival_int == 42 + i && seen.si_signo == signal);
 		struct itimerspec it;
 		CHECK(syscall(SYS_timer_gettime, id, &it) == 0 && ns_of(it.it_value) == 0);
 		CHECK(settime(id, TIMER_ABSTIME, now(clocks[i]) + 20 * MS, 0, NULL) == 0 && wait_hits(2));
@@ -276,7 +277,57 @@ static bool test_ignored(void)
 	return true;
 }
 
+static bool test_timerfd(void)
+{
+	static const clockid_t clocks[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME};
+	for (int i = 0; i < 3; i++) {
+		uint64_t n = 0;
+		struct itimerspec it = {spec(0), spec(20 * MS)}, was;
+		int fd = timerfd_create(clocks[i], TFD_CLOEXEC);
+		CHECK(fd >= 0 && timerfd_settime(fd, 0, &it, NULL) == 0);
+		CHECK(timerfd_gettime(fd, &was) == 0 && ns_of(was.it_value) > 0 &&
+		      ns_of(was.it_value) <= 20 * MS);
+		CHECK(read(fd, &n, 8) == 8 && n == 1);
+		CHECK(timerfd_gettime(fd, &was) == 0 && ns_of(was.it_value) == 0);
+		it = (struct itimerspec){spec(10 * MS), spec(now(clocks[i]) + 10 * MS)};
+		CHECK(timerfd_settime(fd, TFD_TIMER_ABSTIME, &it, NULL) == 0);
+		nap(100 * MS);
+		CHECK(read(fd, &n, 8) == 8 && n >= 9);
+		CHECK(read(fd, &n, 8) == 8 && n >= 1);
+		it = (struct itimerspec){spec(0), spec(0)};
+		CHECK(timerfd_settime(fd, 0, &it, &was) == 0 && ns_of(was.it_interval) == 10 * MS);
+		CHECK(ns_of(was.it_value) > 0 && ns_of(was.it_value) <= 10 * MS);
+		CHECK(FAILS_WITH(read(fd, &n, 7), EINVAL));
+		CHECK(close(fd) == 0);
+	}
+	return true;
+}
+
+static bool test_timerfd_errors(void)
+{
+	uint64_t n;
+	struct itimerspec it = {spec(0), {0, 1000000000}};
+	CHECK(FAILS_WITH(timerfd_create(CLOCK_THREAD_CPUTIME_ID, 0), EINVAL));
+	CHECK(FAILS_WITH(timerfd_create(CLOCK_MONOTONIC, 1), EINVAL));
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+	CHECK(fd >= 0 && FAILS_WITH(read(fd, &n, 8), EAGAIN));
+	CHECK(FAILS_WITH(timerfd_settime(fd, 0, &it, NULL), EINVAL));
+	it.it_value = spec(5 * MS);
+	CHECK(FAILS_WITH(timerfd_settime(fd, 8, &it, NULL), EINVAL));
+	CHECK(FAILS_WITH(timerfd_settime(fd, 0, NULL, NULL), EFAULT));
+	CHECK(FAILS_WITH(timerfd_settime(-1, 0, &it, NULL), EBADF));
+	CHECK(FAILS_WITH(timerfd_settime(1, 0, &it, NULL), EINVAL));
+	CHECK(timerfd_settime(fd, 0, &it, NULL) == 0);
+	nap(50 * MS);
+	CHECK(read(fd, &n, 8) == 8 && n == 1 && FAILS_WITH(read(fd, &n, 8), EAGAIN));
+	CHECK(FAILS_WITH(write(fd, &n, 8), EINVAL));
+	CHECK(timerfd_settime(fd, 0, &it, NULL) == 0 && close(fd) == 0); /* armed */
+	return true;
+}
+
 static const struct utest tests[] = {
+    {"timers as files", test_timerfd},
+    {"errors of timers as files", test_timerfd_errors},
     {"interval timer of real time", test_itimer_real},
     {"alarm", test_alarm},
     {"timers are not inherited", test_not_inherited},

@@ -14,9 +14,10 @@ struct thing {
 	_Atomic int closed, destroyed;
 };
 
-static void thing_closed(struct kobject *o)
+static err_t thing_closed(struct kobject *o)
 {
 	fetch_add_relaxed(&container_of(o, struct thing, object)->closed, 1);
+	return 0;
 }
 
 static void thing_destroy(struct kobject *o)

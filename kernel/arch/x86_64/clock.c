@@ -324,6 +324,13 @@ nsec_t clock_now(void)
 	return scale(common_tsc() - clock.tsc_base, clock.ns_per_tick);
 }
 
+bool clock_counter_scale(uint64_t *base, uint64_t *ns_per_tick)
+{
+	*base = clock.tsc_base;
+	*ns_per_tick = clock.ns_per_tick;
+	return !clock.skewed;
+}
+
 nsec_t clock_cycles_to_ns(uint64_t cycles)
 {
 	return scale(cycles, clock.ns_per_tick);

@@ -195,6 +195,8 @@ static void load_tables(struct cpu *c)
 	wrmsr(MSR_GS_BASE, (uint64_t)c);
 	wrmsr(MSR_KERNEL_GS_BASE, 0);
 	wrmsr(MSR_FS_BASE, 0);
+	if (cpu_features.rdtscp)
+		wrmsr(MSR_TSC_AUX, c->id); /* for the vDSO */
 }
 
 static void load_control_registers(void)

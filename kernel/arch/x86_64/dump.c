@@ -174,9 +174,14 @@ void dump_answer(struct trap_frame *f)
 		__asm__ volatile("cli; hlt");
 }
 
-void dump_exit(uint8_t status)
+void dump_tell_emulator(uint8_t status)
 {
 	out8(EXIT_PORT, status);
+}
+
+void dump_exit(uint8_t status)
+{
+	dump_tell_emulator(status);
 	for (;;)
 		__asm__ volatile("cli; hlt");
 }

@@ -192,6 +192,14 @@ static bool place_frame(
 	return !(on || enter) || (*frame > s->altstack.sp && *frame - s->altstack.sp <= s->altstack.size);
 }
 
+uint64_t user_min_signal_stack(void)
+{
+	/* What place_frame takes, with the most that alignment may cost. */
+	uint64_t most = RED_ZONE + state_size_on_stack() + 63 + sizeof(struct signal_frame) + 15 + 8;
+
+	return ALIGN_UP(most, 16ULL);
+}
+
 static void fill_context(struct sigcontext *c, const struct trap_frame *f, const struct user_signal *s)
 {
 	*c = (struct sigcontext){.r8 = f->r8,

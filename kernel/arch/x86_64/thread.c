@@ -212,6 +212,13 @@ uint64_t user_hwcap(void)
 	return r[3];
 }
 
+uint64_t user_hwcap2(void)
+{
+	enum { HWCAP2_FSGSBASE = 2 }; /* the ABI's */
+
+	return cpu_features.fsgsbase ? HWCAP2_FSGSBASE : 0;
+}
+
 const char *user_platform(void)
 {
 	return "x86_64";

@@ -61,6 +61,7 @@ enum msr {
 	MSR_FS_BASE = 0xc0000100u,
 	MSR_GS_BASE = 0xc0000101u,
 	MSR_KERNEL_GS_BASE = 0xc0000102u,
+	MSR_TSC_AUX = 0xc0000103u,
 	EFER_SCE = 1 << 0,
 	EFER_LME = 1 << 8,
 	EFER_NXE = 1 << 11,

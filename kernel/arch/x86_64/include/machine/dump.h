@@ -24,6 +24,8 @@ const struct trap_frame *dump_frame_of(unsigned cpu);
 void dump_nmi(struct trap_frame *f);
 /* Leave this CPU's registers to the one that panics, and stop. */
 NORETURN void dump_answer(struct trap_frame *f);
+/* End QEMU with `status`; returns where there is no isa-debug-exit. */
+void dump_tell_emulator(uint8_t status);
 /* End QEMU with `status`, or stop for ever where there is no isa-debug-exit. Interrupts disabled. */
 NORETURN void dump_exit(uint8_t status);
 

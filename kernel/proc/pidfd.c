@@ -1,0 +1,59 @@
+/* pidfd.c - see pidfd.h. */
+#include "proc/pidfd.h"
+#include "mm/slab.h"
+#include "proc/proc_priv.h"
+
+struct pidfd {
+	struct list link; /* (T) process->pidfds */
+	struct file *file;
+	struct process *process; /* (C) counted */
+};
+
+static void pidfd_release(struct file *f)
+{
+	struct pidfd *d = f->priv;
+	spin_lock(&process_tree_lock);
+	list_remove(&d->link);
+	spin_unlock(&process_tree_lock);
+	process_put(d->process);
+	kfree(d);
+}
+
+static const struct file_ops pidfd_ops = {.release = pidfd_release};
+
+struct process *pidfd_process(const struct file *f)
+{
+	return f->ops == &pidfd_ops ? ((struct pidfd *)f->priv)->process : NULL;
+}
+
+err_t pidfd_create(struct process *p, unsigned flags, struct file **out)
+{
+	struct pidfd *d = kzalloc(sizeof(*d));
+	if (!d)
+		return -ENOMEM;
+	err_t err = file_create(&pidfd_ops, FILE_RDWR | FILE_STREAM | flags, &d->file);
+	if (err) {
+		kfree(d);
+		return err;
+	}
+	d->file->priv = d;
+	d->file->kind = "anon_inode:[pidfd]";
+	d->file->anon_mode = 0600;
+	kobject_signal(&d->file->object, 0, SIGNAL_READABLE | SIGNAL_WRITABLE);
+	process_get(p);
+	d->process = p;
+	spin_lock(&process_tree_lock);
+	list_push_back(&p->pidfds, &d->link);
+	if (p->state != PROCESS_ALIVE)
+		kobject_signal(&d->file->object, SIGNAL_READABLE, 0);
+	spin_unlock(&process_tree_lock);
+	*out = d->file;
+	return 0;
+}
+
+void pidfd_process_died_locked(struct process *p)
+{
+	ASSERT_HELD(&process_tree_lock);
+	list_for_each (it, &p->pidfds)
+		kobject_signal(&list_entry(it, struct pidfd, link)->file->object, SIGNAL_READABLE, 0);
+}

@@ -1,0 +1,14 @@
+#pragma once
+/* vdso.h - the vDSO in the memory of processes. */
+#include "lib/err.h"
+#include "lib/types.h"
+
+struct vm_space;
+struct vm_object;
+
+/* Once at boot, when all CPUs run. */
+void vdso_init(void);
+/* Map it at a random place of a space that is being built. *ehdr: where its ELF header is, for AT_SYSINFO_EHDR. -ENOMEM. */
+MUST_CHECK err_t vdso_map(struct vm_space *space, uaddr_t *ehdr);
+/* "[vdso]", "[vvar]", or NULL: the name of a region that shows this object. */
+const char *vdso_name(const struct vm_object *o);

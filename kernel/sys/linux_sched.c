@@ -1,0 +1,334 @@
+/*
+ * linux_sched.c - how threads share the processors, as far as the ABI lets programs say.
+ *
+ * The scheduler knows nice levels. Of the policies it has the one for ordinary threads; SCHED_BATCH and SCHED_IDLE are taken as hints and remembered (an idle thread has the least
+ * weight), and the real-time policies, which it does not have, are refused: -EPERM, what Linux answers a process that may not use them.
+ */
+#include "proc/cred.h"
+#include "lib/string.h"
+#include "sys/sys.h"
+
+enum { NICE_LEAST = -20, NICE_MOST = 19, NICE_BASE = 20 };
+enum priority_which { PRIO_PROCESS, PRIO_PGRP, PRIO_USER };
+enum sched_policy {
+	SCHED_OTHER,
+	SCHED_FIFO,
+	SCHED_RR,
+	SCHED_BATCH,
+	SCHED_IDLE = 5,
+	SCHED_DEADLINE,
+	SCHED_RESET_ON_FORK = 0x40000000,
+};
+enum { RT_PRIORITY_MAX = 99, SLICE_NS = 3000000 };
+
+/* --- nice levels --- */
+
+struct priority_call {
+	int which;
+	uint32_t who;
+	bool set;
+	int nice; /* to be set; of those found, the least */
+	uint32_t uid, euid;
+	uint64_t limit; /* RLIMIT_NICE of the caller */
+	bool found;
+	err_t err;
+};
+
+static bool is_meant(const struct priority_call *c, struct process *p)
+{
+	return c->which == PRIO_PGRP ? p->pgid == c->who : process_uid(p) == c->who;
+}
+
+/* May the caller give ut this level? Its own user's threads; what is better than they have only with privilege or as the limit says. */
+static err_t check_nice(const struct priority_call *c, struct process *p, const struct user_thread *ut)
+{
+	uint32_t uid = process_uid(p), euid = process_euid(p);
+	if (c->euid == 0)
+		return 0;
+	if (c->euid != uid && c->euid != euid)
+		return -EPERM;
+	bool better = c->nice < ut->thread.nice;
+	return better && (uint64_t)(NICE_BASE - c->nice) > c->limit ? -EACCES : 0;
+}
+
+static void nice_thread(struct priority_call *c, struct process *p, struct user_thread *ut)
+{
+	int nice = ut->thread.nice;
+	if (!c->set) {
+		c->nice = c->found ? MIN(c->nice, nice) : nice;
+	} else {
+		err_t err = check_nice(c, p, ut);
+		if (!err)
+			thread_set_nice(&ut->thread, c->nice);
+		else
+			c->err = err;
+	}
+	c->found = true;
+}
+
+static void nice_process(struct process *p, void *arg)
+{
+	struct priority_call *c = arg;
+	if (!is_meant(c, p))
+		return;
+	list_for_each (it, &p->threads)
+		nice_thread(c, p, list_entry(it, struct user_thread, link));
+}
+
+static void nice_one(struct priority_call *c, int32_t tid)
+{
+	spin_lock(&process_tree_lock);
+	struct user_thread *ut = tid ? user_thread_find_locked((uint32_t)tid) : current_user_thread();
+	if (ut)
+		nice_thread(c, ut->thread.process, ut);
+	spin_unlock(&process_tree_lock);
+}
+
+static err_t do_priority(struct priority_call *c, int32_t which, int32_t who)
+{
+	if (which < PRIO_PROCESS || which > PRIO_USER)
+		return -EINVAL;
+	c->which = which;
+	c->who = (uint32_t)who;
+	c->uid = process_uid(current_process());
+	c->euid = process_euid(current_process());
+	c->limit = current_limit(RLIMIT_NICE);
+	if (which == PRIO_USER && who == 0)
+		c->who = c->uid;
+	if (which == PRIO_PGRP && who == 0)
+		c->who = (uint32_t)sys_getpgrp();
+	if (which == PRIO_PROCESS)
+		nice_one(c, who);
+	else
+		process_for_each(nice_process, c);
+	return c->found ? c->err : -ESRCH;
+}
+
+/* The call returns 1 to 40: a result below 0 would be an error. */
+int64_t sys_getpriority(int32_t which, int32_t who)
+{
+	struct priority_call c = {.set = false};
+	err_t err = do_priority(&c, which, who);
+	return err ? err : NICE_BASE - c.nice;
+}
+
+int64_t sys_setpriority(int32_t which, int32_t who, int32_t nice)
+{
+	struct priority_call c = {.set = true, .nice = MAX(NICE_LEAST, MIN(NICE_MOST, nice))};
+	return do_priority(&c, which, who);
+}
+
+/* --- policies --- */
+
+static bool is_real_time(int32_t policy)
+{
+	return policy == SCHED_FIFO || policy == SCHED_RR;
+}
+
+static bool is_ordinary(int32_t policy)
+{
+	return policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE;
+}
+
+int64_t sys_sched_get_priority_max(int32_t policy)
+{
+	if (is_real_time(policy))
+		return RT_PRIORITY_MAX;
+	return is_ordinary(policy) || policy == SCHED_DEADLINE ? 0 : -EINVAL;
+}
+
+int64_t sys_sched_get_priority_min(int32_t policy)
+{
+	int64_t max = sys_sched_get_priority_max(policy);
+	return max > 0 ? 1 : max;
+}
+
+static struct user_thread *find_locked(int32_t tid)
+{
+	return tid ? user_thread_find_locked((uint32_t)tid) : current_user_thread();
+}
+
+/* What is remembered of the policy of a thread. -EINVAL, -ESRCH. */
+static err_t get_policy(int32_t tid, int32_t *policy, int *nice)
+{
+	if (tid < 0)
+		return -EINVAL;
+	spin_lock(&process_tree_lock);
+	struct user_thread *ut = find_locked(tid);
+	if (ut) {
+		*policy = ut->sched_policy;
+		*nice = ut->thread.nice;
+	}
+	spin_unlock(&process_tree_lock);
+	return ut ? 0 : -ESRCH;
+}
+
+int64_t sys_sched_getscheduler(int32_t tid)
+{
+	int32_t policy;
+	int nice;
+	err_t err = get_policy(tid, &policy, &nice);
+	return err ? err : policy;
+}
+
+int64_t sys_sched_getparam(int32_t tid, uaddr_t param)
+{
+	int32_t policy, priority = 0; /* that of all policies there are */
+	int nice;
+	err_t err = param ? get_policy(tid, &policy, &nice) : -EINVAL;
+	return err ? err : copy_to_user(param, &priority, sizeof(priority));
+}
+
+int64_t sys_sched_rr_get_interval(int32_t tid, uaddr_t interval)
+{
+	struct sys_timespec ts = {0, SLICE_NS};
+	int32_t policy;
+	int nice;
+	err_t err = get_policy(tid, &policy, &nice);
+	return err ? err : copy_to_user(interval, &ts, sizeof(ts));
+}
+
+/* policy -1: the one it has. */
+static err_t check_policy(int32_t policy, int32_t priority)
+{
+	if (is_real_time(policy))
+		return priority < 1 || priority > RT_PRIORITY_MAX ? -EINVAL : -EPERM;
+	if (!is_ordinary(policy) || priority != 0)
+		return -EINVAL;
+	return 0;
+}
+
+struct policy_change {
+	int32_t policy; /* -1: as it is */
+	int32_t priority;
+	bool reset_on_fork, set_nice;
+	int nice;
+};
+
+static err_t change_locked(
+    const struct policy_change *c, struct user_thread *ut, const struct priority_call *who)
+{
+	int32_t policy = c->policy == -1 ? ut->sched_policy & ~SCHED_RESET_ON_FORK : c->policy;
+	err_t err = check_policy(policy, c->priority);
+	if (!err && c->set_nice)
+		err = check_nice(who, ut->thread.process, ut) ? -EPERM : 0;
+	else if (!err && who->euid != 0) /* the level stays: only whose thread it is counts */
+		err = check_nice(
+		    &(struct priority_call){.uid = who->uid, .euid = who->euid, .nice = ut->thread.nice},
+		    ut->thread.process, ut);
+	if (err)
+		return err;
+	ut->sched_policy = policy | (c->reset_on_fork ? SCHED_RESET_ON_FORK : 0);
+	if (c->set_nice)
+		thread_set_nice(&ut->thread, c->nice);
+	return 0;
+}
+
+static err_t change_policy(int32_t tid, const struct policy_change *c)
+{
+	struct process *self = current_process();
+	struct priority_call who = {.uid = process_uid(self),
+	    .euid = process_euid(self),
+	    .nice = c->nice,
+	    .limit = current_limit(RLIMIT_NICE)};
+	if (tid < 0)
+		return -EINVAL;
+	spin_lock(&process_tree_lock);
+	struct user_thread *ut = find_locked(tid);
+	err_t err = ut ? change_locked(c, ut, &who) : -ESRCH;
+	spin_unlock(&process_tree_lock);
+	return err;
+}
+
+int64_t sys_sched_setscheduler(int32_t tid, int32_t policy, uaddr_t param)
+{
+	struct policy_change c = {.reset_on_fork = policy & SCHED_RESET_ON_FORK};
+	if (policy < 0 || !param || tid < 0)
+		return -EINVAL;
+	c.policy = policy & ~SCHED_RESET_ON_FORK;
+	if (copy_from_user(&c.priority, param, sizeof(c.priority)))
+		return -EFAULT;
+	return change_policy(tid, &c);
+}
+
+int64_t sys_sched_setparam(int32_t tid, uaddr_t param)
+{
+	struct policy_change c = {.policy = -1};
+	if (!param || tid < 0)
+		return -EINVAL;
+	if (copy_from_user(&c.priority, param, sizeof(c.priority)))
+		return -EFAULT;
+	return change_policy(tid, &c);
+}
+
+/* struct sched_attr of the ABI: its first version, and what the second adds. */
+struct sys_sched_attr {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+	uint32_t util_min, util_max;
+};
+enum { SCHED_ATTR_SIZE_0 = 48, SCHED_ATTR_SIZE = sizeof(struct sys_sched_attr) };
+enum sched_attr_flags {
+	ATTR_RESET_ON_FORK = 1,
+	ATTR_KEEP_POLICY = 8,
+	ATTR_KEEP_PARAMS = 16,
+	ATTR_ALL = 0x7f
+};
+
+int64_t sys_sched_getattr(int32_t tid, uaddr_t to, uint32_t size, uint32_t flags)
+{
+	struct sys_sched_attr a = {0};
+	int32_t policy;
+	int nice;
+	if (!to || tid < 0 || size > PAGE_SIZE || size < SCHED_ATTR_SIZE_0 || flags)
+		return -EINVAL;
+	err_t err = get_policy(tid, &policy, &nice);
+	if (err)
+		return err;
+	a.size = MIN(size, (uint32_t)SCHED_ATTR_SIZE);
+	a.policy = (uint32_t)policy & ~(uint32_t)SCHED_RESET_ON_FORK;
+	a.flags = policy & SCHED_RESET_ON_FORK ? ATTR_RESET_ON_FORK : 0;
+	a.nice = nice;
+	return copy_to_user(to, &a, a.size);
+}
+
+/* The caller's structure may be shorter than ours, or longer if the rest is empty: else -E2BIG, and the size that is known is told. */
+static err_t fetch_attr(uaddr_t from, struct sys_sched_attr *a)
+{
+	uint32_t size, known = SCHED_ATTR_SIZE;
+	uint8_t byte = 0;
+	memset(a, 0, sizeof(*a));
+	if (copy_from_user(&size, from, sizeof(size)))
+		return -EFAULT;
+	size = size ? size : SCHED_ATTR_SIZE_0;
+	bool fits = size >= SCHED_ATTR_SIZE_0 && size <= PAGE_SIZE;
+	for (uint32_t i = known; fits && i < size && !byte; i++)
+		if (copy_from_user(&byte, from + i, 1))
+			return -EFAULT;
+	if (!fits || byte)
+		return copy_to_user(from, &known, sizeof(known)) ? -EFAULT : -E2BIG;
+	return copy_from_user(a, from, MIN(size, known));
+}
+
+int64_t sys_sched_setattr(int32_t tid, uaddr_t from, uint32_t flags)
+{
+	struct sys_sched_attr a;
+	if (!from || tid < 0 || flags)
+		return -EINVAL;
+	err_t err = fetch_attr(from, &a);
+	if (err)
+		return err;
+	if ((int32_t)a.policy < 0 || (a.flags & ~(uint64_t)ATTR_ALL))
+		return -EINVAL;
+	struct policy_change c = {.policy = a.flags & ATTR_KEEP_POLICY ? -1 : (int32_t)a.policy,
+	    .priority = (int32_t)a.priority,
+	    .reset_on_fork = a.flags & ATTR_RESET_ON_FORK,
+	    .set_nice = !(a.flags & ATTR_KEEP_PARAMS),
+	    .nice = MAX(NICE_LEAST, MIN(NICE_MOST, a.nice))};
+	if (a.policy == SCHED_DEADLINE && c.policy != -1)
+		return -EPERM;
+	return change_policy(tid, &c);
+}

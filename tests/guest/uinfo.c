@@ -1,0 +1,78 @@
+/* uinfo.c - what the system tells of itself: names, memory, the log. Runs as root. */
+#define _GNU_SOURCE
+#include <sys/sysinfo.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include "utap.h"
+
+#define BAD           ((void *)-1L)
+#define sc(name, ...) syscall(SYS_##name, ##__VA_ARGS__)
+#define UCHECK(cond)                                                                                         \
+	do {                                                                                                 \
+		if (!(cond)) {                                                                               \
+			printf("# %s:%d: failed: %s (errno %d)\n", __FILE__, __LINE__, #cond, errno);        \
+			fflush(stdout);                                                                      \
+			return 1;                                                                            \
+		}                                                                                            \
+	} while (0)
+
+static int ordinary_user(void *arg)
+{
+	char buf[64];
+	(void)arg;
+	UCHECK(sc(setresuid, 5, 5, 5) == 0);
+	UCHECK(FAILS_WITH(sc(sethostname, "x", 1), EPERM) && FAILS_WITH(sc(setdomainname, BAD, -1), EPERM));
+	UCHECK(FAILS_WITH(sc(syslog, 2, buf, 64), EPERM) && FAILS_WITH(sc(syslog, 5, NULL, 0), EPERM));
+	return 0;
+}
+
+static bool names(void)
+{
+	struct utsname was, u;
+	CHECK(uname(&was) == 0 && !strcmp(was.sysname, "Linux") && !strcmp(was.machine, "x86_64"));
+	CHECK(was.release[0] >= '6' && strstr(was.version, "SMP") && FAILS_WITH(sc(uname, BAD), EFAULT));
+	CHECK(sc(sethostname, "some-name-and-more", 9) == 0 && uname(&u) == 0 &&
+	      !strcmp(u.nodename, "some-name"));
+	CHECK(sc(setdomainname, "domain", 6) == 0 && uname(&u) == 0 && !strcmp(u.domainname, "domain"));
+	CHECK(FAILS_WITH(sc(sethostname, "x", 65), EINVAL) && FAILS_WITH(sc(sethostname, "x", -1), EINVAL));
+	CHECK(FAILS_WITH(sc(sethostname, BAD, 5), EFAULT));
+	CHECK(sc(sethostname, was.nodename, strlen(was.nodename)) == 0);
+	CHECK(sc(setdomainname, was.domainname, strlen(was.domainname)) == 0);
+	return child_exits(ordinary_user, NULL, 0);
+}
+
+static bool memory(void)
+{
+	struct sysinfo s;
+	CHECK(sysinfo(&s) == 0 && s.mem_unit >= 1 && s.totalram > s.freeram && s.freeram > 0 && s.procs > 0);
+	CHECK(FAILS_WITH(sc(sysinfo, BAD), EFAULT));
+	return true;
+}
+
+static bool kernel_log(void)
+{
+	static char buf[1 << 20];
+	long size = sc(syslog, 10, NULL, 0), n;
+	CHECK(size > 0 && sc(syslog, 0, NULL, 0) == 0 && sc(syslog, 1, NULL, 0) == 0);
+	CHECK(FAILS_WITH(sc(syslog, 3, NULL, 10), EINVAL) && FAILS_WITH(sc(syslog, 3, buf, -1), EINVAL));
+	CHECK(sc(syslog, 3, buf, 0) == 0 && FAILS_WITH(sc(syslog, 11, NULL, 0), EINVAL));
+	CHECK(FAILS_WITH(sc(syslog, 8, NULL, 0), EINVAL) && FAILS_WITH(sc(syslog, 8, NULL, 9), EINVAL));
+	n = sc(syslog, 3, buf, sizeof(buf));
+	CHECK(n >= 0 && n <= (long)sizeof(buf) && sc(syslog, 9, NULL, 0) >= 0);
+	if (n > 0) {
+		CHECK(buf[0] == '<' && buf[n - 1] == '\n');
+		CHECK(sc(syslog, 3, buf, 200) <= 200 && FAILS_WITH(sc(syslog, 3, BAD, sizeof(buf)), EFAULT));
+	}
+	return true;
+}
+
+static const struct utest tests[] = {
+    {"uname, sethostname, setdomainname", names},
+    {"sysinfo", memory},
+    {"syslog", kernel_log},
+};
+
+int main(void)
+{
+	return UTEST_RUN(tests);
+}

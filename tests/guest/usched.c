@@ -1,0 +1,158 @@
+/* usched.c - nice levels and scheduling policies. Runs as root. */
+#define _GNU_SOURCE
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include "utap.h"
+
+#define BAD           ((void *)-1L)
+#define sc(name, ...) syscall(SYS_##name, ##__VA_ARGS__)
+#define UCHECK(cond)                                                                                         \
+	do {                                                                                                 \
+		if (!(cond)) {                                                                               \
+			printf("# %s:%d: failed: %s (errno %d)\n", __FILE__, __LINE__, #cond, errno);        \
+			fflush(stdout);                                                                      \
+			return 1;                                                                            \
+		}                                                                                            \
+	} while (0)
+
+static int niceness(void *arg)
+{
+	(void)arg;
+	UCHECK(sc(getpriority, PRIO_PROCESS, 0) == 20);
+	UCHECK(sc(setpriority, PRIO_PROCESS, 0, 5) == 0 && sc(getpriority, PRIO_PROCESS, 0) == 15);
+	UCHECK(sc(setpriority, PRIO_PROCESS, getpid(), -100) == 0 && sc(getpriority, PRIO_PROCESS, 0) == 40);
+	UCHECK(FAILS_WITH(sc(getpriority, 3, 0), EINVAL) && FAILS_WITH(sc(getpriority, -1, 0), EINVAL));
+	UCHECK(FAILS_WITH(sc(getpriority, PRIO_PROCESS, 1 << 22), ESRCH));
+	UCHECK(FAILS_WITH(sc(setpriority, PRIO_PGRP, 1 << 22, 0), ESRCH));
+	UCHECK(setpgid(0, 0) == 0 && sc(setpriority, PRIO_PGRP, 0, 3) == 0 &&
+	       sc(getpriority, PRIO_PGRP, 0) == 17);
+	UCHECK(sc(setresuid, 60001, 60001, 60001) == 0);
+	UCHECK(sc(setpriority, PRIO_USER, 0, 4) == 0 && sc(getpriority, PRIO_USER, 60001) == 16);
+	UCHECK(FAILS_WITH(sc(setpriority, PRIO_PROCESS, 0, 3), EACCES));
+	UCHECK(FAILS_WITH(sc(setpriority, PRIO_PROCESS, getppid(), 10), EPERM));
+	return 0;
+}
+
+static int limited_niceness(void *arg)
+{
+	struct rlimit l = {25, 25};
+	(void)arg;
+	struct utsname u;
+	UCHECK(uname(&u) == 0);
+	if (sc(setrlimit, RLIMIT_NICE, &l) && errno == EPERM && !strstr(u.release, "quire"))
+		return 0; /* root in a container may not */
+	UCHECK(sc(setresuid, 60001, 60001, 60001) == 0);
+	UCHECK(sc(setpriority, PRIO_PROCESS, 0, -5) == 0 &&
+	       FAILS_WITH(sc(setpriority, PRIO_PROCESS, 0, -6), EACCES));
+	return 0;
+}
+
+static bool nice_levels(void)
+{
+	return child_exits(niceness, NULL, 0) && child_exits(limited_niceness, NULL, 0);
+}
+
+static int inherits(void *arg)
+{
+	(void)arg;
+	return sc(sched_getscheduler, 0) == SCHED_BATCH && sc(getpriority, PRIO_PROCESS, 0) == 18 ? 0 : 1;
+}
+
+static int resets(void *arg)
+{
+	(void)arg;
+	return sc(sched_getscheduler, 0) == SCHED_OTHER && sc(getpriority, PRIO_PROCESS, 0) == 20 ? 0 : 1;
+}
+
+static int policies_in_child(void *arg)
+{
+	int p = 0, one = 1;
+	(void)arg;
+	UCHECK(sc(sched_getscheduler, 0) == SCHED_OTHER && sc(sched_getparam, 0, &one) == 0 && one == 0);
+	one = 1;
+	UCHECK(FAILS_WITH(sc(sched_getscheduler, -1), EINVAL) &&
+	       FAILS_WITH(sc(sched_getscheduler, 1 << 22), ESRCH));
+	UCHECK(FAILS_WITH(sc(sched_getparam, 0, NULL), EINVAL) &&
+	       FAILS_WITH(sc(sched_getparam, 0, BAD), EFAULT));
+	UCHECK(FAILS_WITH(sc(sched_setscheduler, 0, SCHED_BATCH, &one), EINVAL));
+	UCHECK(FAILS_WITH(sc(sched_setscheduler, 0, 99, &p), EINVAL));
+	UCHECK(FAILS_WITH(sc(sched_setscheduler, 0, SCHED_FIFO, &p), EINVAL));
+	UCHECK(FAILS_WITH(sc(sched_setscheduler, 0, -1, &p), EINVAL));
+	UCHECK(FAILS_WITH(sc(sched_setscheduler, 0, SCHED_BATCH, BAD), EFAULT));
+	UCHECK(sc(sched_setscheduler, 0, SCHED_BATCH, &p) == 0 && sc(sched_getscheduler, 0) == SCHED_BATCH);
+	UCHECK(sc(setpriority, PRIO_PROCESS, 0, 2) == 0 && child_exits(inherits, NULL, 0));
+	UCHECK(sc(sched_setparam, 0, &p) == 0 && FAILS_WITH(sc(sched_setparam, 0, &one), EINVAL));
+	UCHECK(sc(setpriority, PRIO_PROCESS, 0, -2) == 0);
+	UCHECK(sc(sched_setscheduler, 0, SCHED_OTHER | 0x40000000, &p) == 0 && child_exits(resets, NULL, 0));
+	UCHECK(sc(sched_getscheduler, 0) == (SCHED_OTHER | 0x40000000));
+	return 0;
+}
+
+static bool policies(void)
+{
+	struct timespec ts = {-1, -1};
+	CHECK(sc(sched_get_priority_max, SCHED_FIFO) == 99 && sc(sched_get_priority_min, SCHED_RR) == 1);
+	CHECK(sc(sched_get_priority_max, SCHED_OTHER) == 0 && sc(sched_get_priority_min, SCHED_IDLE) == 0);
+	CHECK(FAILS_WITH(sc(sched_get_priority_max, 4), EINVAL) &&
+	      FAILS_WITH(sc(sched_get_priority_min, -1), EINVAL));
+	CHECK(sc(sched_rr_get_interval, 0, &ts) == 0 && ts.tv_sec == 0 && ts.tv_nsec >= 0);
+	CHECK(FAILS_WITH(sc(sched_rr_get_interval, 0, BAD), EFAULT));
+	CHECK(FAILS_WITH(sc(sched_rr_get_interval, -1, &ts), EINVAL));
+	return child_exits(policies_in_child, NULL, 0);
+}
+
+struct attr {
+	unsigned size, policy;
+	unsigned long flags;
+	int nice;
+	unsigned priority;
+	unsigned long runtime, deadline, period;
+	unsigned extra[4];
+};
+
+static int attributes_in_child(void *arg)
+{
+	struct attr a;
+	(void)arg;
+	memset(&a, 0xff, sizeof(a));
+	UCHECK(
+	    sc(sched_getattr, 0, &a, 48, 0) == 0 && a.size == 48 && a.policy == SCHED_OTHER && a.nice == 0);
+	UCHECK(a.priority == 0 && FAILS_WITH(sc(sched_getattr, 0, &a, 47, 0), EINVAL));
+	UCHECK(FAILS_WITH(sc(sched_getattr, 0, NULL, 48, 0), EINVAL) &&
+	       FAILS_WITH(sc(sched_getattr, 0, &a, 48, 1), EINVAL));
+	memset(&a, 0, sizeof(a));
+	a.size = 48;
+	a.policy = SCHED_BATCH;
+	a.nice = 7;
+	UCHECK(sc(sched_setattr, 0, &a, 0) == 0 && sc(getpriority, PRIO_PROCESS, 0) == 13);
+	UCHECK(sc(sched_getscheduler, 0) == SCHED_BATCH && FAILS_WITH(sc(sched_setattr, 0, &a, 1), EINVAL));
+	a.size = sizeof(a);
+	a.extra[3] = 1;
+	UCHECK(FAILS_WITH(sc(sched_setattr, 0, &a, 0), E2BIG) && a.size == 56);
+	a.size = 40;
+	UCHECK(FAILS_WITH(sc(sched_setattr, 0, &a, 0), E2BIG));
+	a.size = 48;
+	a.flags = 1 << 20;
+	UCHECK(FAILS_WITH(sc(sched_setattr, 0, &a, 0), EINVAL) &&
+	       FAILS_WITH(sc(sched_setattr, 0, BAD, 0), EFAULT));
+	return 0;
+}
+
+static bool attributes(void)
+{
+	return child_exits(attributes_in_child, NULL, 0);
+}
+
+static const struct utest tests[] = {
+    {"nice levels", nice_levels},
+    {"policies", policies},
+    {"sched_setattr, sched_getattr", attributes},
+};
+
+int main(void)
+{
+	return UTEST_RUN(tests);
+}

@@ -1,0 +1,513 @@
+#!/usr/bin/env python3
+"""test_launcher.py [--guest] - tests of ./quire, as TAP.
+
+Without --guest the machine is fake_qemu.py: the first program and the commands run on the host's Linux. With it they run in QEMU. The tests that
+need no machine, or that need a machine which misbehaves, run only without.
+"""
+import fcntl
+import hashlib
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+QUIRE = os.path.join(ROOT, "quire")
+GUEST = "--guest" in sys.argv
+BOUND = 240 if GUEST else 30
+ONLY = [word for word in sys.argv[1:] if not word.startswith("-")]
+TESTS = []
+scratch = None
+
+
+def test(fn):
+    TESTS.append((fn, True))
+    return fn
+
+
+def host_test(fn):
+    TESTS.append((fn, False))
+    return fn
+
+
+def environment(**more):
+    env = {**os.environ, **{k: str(v) for k, v in more.items()}}
+    if not GUEST:
+        kernel = os.path.join(scratch, "kernel")
+        open(kernel, "ab").close()
+        env |= {"QUIRE_QEMU": os.path.join(ROOT, "tests", "launcher", "fake_qemu.py"), "QUIRE_KERNEL": kernel, "QUIRE_INITRD": kernel}
+    return env
+
+
+def words_of(*words, root=True):
+    """A command line of ./quire run. On the host the root image is not used, so any file will do."""
+    image = [] if GUEST or not root else ["--root", os.path.join(scratch, "image")]
+    return [QUIRE, "run", *image, *words]
+
+
+def start(*words, root=True, env=None, **how):
+    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")} | how
+    return subprocess.Popen(words_of(*words, root=root), env=environment(**(env or {})), **pipes)
+
+
+def run(*words, data=b"", root=True, env=None):
+    """(status, output, errors)"""
+    child = start(*words, root=root, env=env)
+    try:
+        output, errors = child.communicate(data, BOUND)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        output, errors = child.communicate()
+        return "hangs", output, errors
+    return child.returncode, output, errors
+
+
+class Wrong(Exception):
+    pass
+
+
+def equal(got, wanted, what="result"):
+    if got != wanted:
+        raise Wrong(f"{what}: got {got!r}, wanted {wanted!r}"[:2000])
+
+
+def holds(condition, what):
+    if not condition:
+        raise Wrong(what)
+
+
+def one_line(errors, *words):
+    text = errors.decode()
+    holds(text.count("\n") == 1 and text.startswith("quire: "), f"one line, not {text!r}")
+    for word in words:
+        holds(word in text, f"{word!r} in {text!r}")
+
+
+# What needs no machine -------------------------------------------------------------------------------------------------------
+
+
+@host_test
+def help_is_complete():
+    result = subprocess.run([QUIRE, "--help"], capture_output=True, text=True, check=True)
+    for word in "--cpus --memory --root --package --copy --persist --timeout --log --trace 124 125 126 127 figlet TMPDIR".split():
+        holds(word in result.stdout, f"help tells of {word}")
+    equal(subprocess.run([QUIRE, "run", "--help"], capture_output=True, text=True, check=True).stdout, result.stdout)
+    holds(max(map(len, result.stdout.split("\n"))) <= 150, "lines are short")
+
+
+@host_test
+def wrong_options_are_told():
+    for words, tells in (
+        (["--cpus", "0", "--", "true"], "--cpus"),
+        (["--cpus", "x", "--", "true"], "--cpus"),
+        (["--memory", "1M", "--", "true"], "--memory"),
+        (["--memory", "12Q", "--", "true"], "--memory"),
+        (["--timeout", "0", "--", "true"], "--timeout"),
+        (["--timeout", "-1", "--", "true"], "--timeout"),
+        (["--copy", "nothing", "--", "true"], "--copy"),
+        (["--copy", "a:b", "--", "true"], "--copy"),
+        (["--nonsense", "--", "true"], "--nonsense"),
+        (["--persist=yes", "--", "true"], "--persist"),
+        (["--log"], "--log"),
+        (["--trace", "--", "true"], "--log"),
+        (["--package", "jq", "--", "true"], "--root"),
+        (["--"], "no command"),
+        ([], "no command"),
+    ):
+        status, output, errors = run(*words)
+        equal((status, output), (125, b""), f"{words}")
+        one_line(errors, tells)
+
+
+@host_test
+def missing_things_are_told():
+    status, _, errors = run("--root", "/nonexistent/image", "--", "true", root=False)
+    equal(status, 125)
+    one_line(errors, "/nonexistent/image")
+    status, _, errors = run("--", "true", env={"PATH": "/nonexistent", "QUIRE_QEMU": "x"})
+    holds(status in (125, 127), f"status {status}")
+    status, _, errors = run("--log", "/nonexistent/log", "--", "true")
+    equal(status, 125)
+    one_line(errors, "/nonexistent/log")
+    status, _, errors = run("--copy", "/nonexistent/file:/tmp/", "--", "true")
+    equal(status, 125)
+    one_line(errors, "/nonexistent/file")
+
+
+@host_test
+def emulator_is_started_as_asked():
+    arguments = os.path.join(scratch, "arguments")
+    log = os.path.join(scratch, "a,b.log")
+    status, _, _ = run("--cpus=3", "--memory", "48M", "--log", log, "--trace", "--", "true", env={"FAKE_QEMU_ARGS": arguments})
+    equal(status, 0)
+    with open(arguments, encoding="utf-8") as f:
+        text = f.read()
+    for part in ("-smp 3", "-m 49152K", "a,,b.log", "-append trace", "snapshot=on", "name=quire.run", "-display none", "-no-reboot"):
+        holds(part in text, f"{part} in {text}")
+    run("--persist", "--", "true", env={"FAKE_QEMU_ARGS": arguments, "QUIRE_MACHINE": "q35"})
+    with open(arguments, encoding="utf-8") as f:
+        text = f.read()
+    holds("snapshot" not in text and "virtio-blk-pci" in text, text)
+
+
+@host_test
+def crash_of_the_kernel_is_told():
+    for how in ("panic", "panic-later"):
+        status, output, errors = run("--", "sleep", "100", env={"FAKE_QEMU": how})
+        equal((status, output), (125, b""))
+        one_line(errors, "crashed", ".log")
+        log = errors.decode().split()[-1]
+        holds(os.path.exists(log), "the log is kept")
+        os.unlink(log)
+
+
+@host_test
+def refusal_of_the_emulator_is_told():
+    status, _, errors = run("--", "true", env={"FAKE_QEMU": "refuse"})
+    equal(status, 125)
+    one_line(errors, "does not please me")
+
+
+@host_test
+def timeout_ends_a_machine_that_does_not_boot():
+    begin = time.monotonic()
+    equal(run("--timeout", "0.5", "--", "true", env={"FAKE_QEMU": "silent"})[0], 124)
+    holds(time.monotonic() - begin < 10, "in time")
+
+
+@host_test
+def signal_ends_a_machine_that_does_not_boot():
+    child = start("--", "true", env={"FAKE_QEMU": "silent"})
+    time.sleep(1)
+    child.send_signal(signal.SIGTERM)
+    child.communicate(timeout=BOUND)
+    equal(child.returncode, 128 + signal.SIGTERM)
+
+
+@host_test
+def nothing_is_left_behind():
+    where = os.path.join(scratch, "tmp")
+    os.mkdir(where)
+    equal(run("--", "true", env={"TMPDIR": where})[0], 0)
+    equal(run("--timeout", "0.5", "--", "sleep", "100", env={"TMPDIR": where})[0], 124)
+    equal(os.listdir(where), [])
+
+
+@host_test
+def killed_launcher_takes_the_machine_along():
+    child = start("--", "sleep", "1000", env={"FAKE_QEMU_ARGS": os.path.join(scratch, "arguments-2")})
+    time.sleep(1)
+    with open(f"/proc/{child.pid}/task/{child.pid}/children", encoding="ascii") as f:
+        machine = int(f.read().split()[0])
+    child.kill()
+    child.communicate()
+    for _ in range(100):
+        try:
+            with open(f"/proc/{machine}/stat", encoding="ascii") as f:
+                if f.read().split(")")[1].split()[0] == "Z":
+                    return
+        except OSError:
+            return
+        time.sleep(0.05)
+    raise Wrong("the machine is still there")
+
+
+# Commands --------------------------------------------------------------------------------------------------------------------
+
+
+@test
+def statuses():
+    for script, wanted in (("exit 0", 0), ("exit 1", 1), ("exit 42", 42), ("exit 255", 255), ("kill -9 $$", 137), ("kill -TERM $$", 143), ("kill -SEGV $$", 139)):
+        equal(run("--", "sh", "-c", script), (wanted, b"", b""), script)
+
+
+@test
+def commands_that_cannot_run():
+    status, output, errors = run("--", "no-such-command")
+    equal((status, output), (127, b""))
+    one_line(errors, "no-such-command")
+    status, output, errors = run("--", "/etc/passwd")
+    equal((status, output), (126, b""))
+    one_line(errors, "/etc/passwd")
+
+
+@test
+def arguments_pass_unchanged():
+    words = ["", " ", "a b", "'", '"', "$HOME", "\\", "*", "ä€\n", "--", "-x"]
+    equal(run("--", "printf", "[%s]", *words)[1], b"".join(b"[" + word.encode() + b"]" for word in words))
+    equal(run("printf", "%s", "--cpus")[1], b"--cpus", "options after the command")
+
+
+@test
+def streams_are_separate():
+    equal(run("--", "sh", "-c", "echo out; echo err >&2; echo out2; echo err2 >&2"), (0, b"out\nout2\n", b"err\nerr2\n"))
+
+
+@test
+def environment_is_ours():
+    status, output, _ = run("--", "env", env={"SECRET": "x"})
+    names = sorted(line.split("=")[0] for line in output.decode().splitlines())
+    equal(names, ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "USER"])
+
+
+@test
+def streams_are_pipes():
+    equal(run("--", "sh", "-c", "for i in 0 1 2; do test -p /proc/self/fd/$i || echo $i; test -t $i && echo tty; done; true")[:2], (0, b""))
+
+
+@test
+def input_reaches_its_end():
+    equal(run("--", "cat"), (0, b"", b""))
+    equal(run("--", "cat", data=b"abc"), (0, b"abc", b""))
+    equal(run("--", "wc", "-c", data=b"\0" * 100000)[1], b"100000\n")
+    child = start("--", "wc", "-c", stdin=subprocess.DEVNULL)
+    equal(child.communicate(timeout=BOUND)[0], b"0\n")
+
+
+@test
+def megabytes_pass_unchanged():
+    size = 10 << 20
+    data = b"".join(hashlib.sha256(struct.pack("<Q", i)).digest() for i in range(size // 32))
+    status, output, errors = run("--", "cat", data=data)
+    equal((status, len(output), output == data, errors), (0, size, True, b""))
+
+
+@test
+def output_and_errors_at_once():
+    script = "for i in 1 2 3 4 5 6 7 8; do head -c 100000 /dev/zero; head -c 100000 /dev/zero >&2; done"
+    status, output, errors = run("--", "sh", "-c", script)
+    equal((status, len(output), len(errors)), (0, 800000, 800000))
+
+
+@test
+def slow_reader_holds_up_its_stream_only():
+    child = start("--", "sh", "-c", "echo first >&2; head -c 3000000 /dev/zero; echo last >&2")
+    equal(child.stderr.readline(), b"first\n")
+    time.sleep(2)
+    equal(len(child.stdout.read()), 3000000)
+    equal(child.stderr.read(), b"last\n")
+    equal(child.wait(BOUND), 0)
+
+
+@test
+def command_that_does_not_read_ends():
+    equal(run("--", "true", data=b"x" * 3000000)[0], 0)
+    equal(run("--", "head", "-c", "3", data=b"abcdef" * 500000)[:2], (0, b"abc"))
+
+
+@test
+def writer_is_told_that_nobody_reads():
+    child = start("--", "sh", "-c", "head -c 3; exec <&-; sleep 100")
+    child.stdin.write(b"abc")
+    child.stdin.flush()
+    equal(os.read(child.stdout.fileno(), 3), b"abc")
+    try:
+        end = time.monotonic() + BOUND / 2
+        while time.monotonic() < end:
+            child.stdin.write(b"x" * 4096)
+            child.stdin.flush()
+        raise Wrong("the writer was not told")
+    except BrokenPipeError:
+        pass
+    finally:
+        child.terminate()
+        try:
+            child.stdin.close()
+        except BrokenPipeError:
+            pass
+        child.wait(BOUND)
+
+
+@test
+def reader_that_goes_away_ends_the_writer():
+    child = start("--", "sh", "-c", "yes; echo $? >&2")
+    child.stdout.read(1000)
+    child.stdout.close()
+    equal(child.stderr.read(), b"141\n", "status of yes")
+    equal(child.wait(BOUND), 0)
+    child = start("--", "yes")
+    child.stdout.read(1000)
+    child.stdout.close()
+    equal(child.wait(BOUND), 128 + signal.SIGPIPE)
+
+
+@test
+def what_is_left_behind_does_not_stay():
+    begin = time.monotonic()
+    equal(run("--", "sh", "-c", "sleep 1000 & echo done"), (0, b"done\n", b""))
+    holds(time.monotonic() - begin < BOUND / 2, "it ends at once")
+
+
+@test
+def last_words_arrive():
+    equal(len(run("--", "sh", "-c", "head -c 60000 /dev/zero; exit 3")[1]), 60000)
+
+
+@test
+def timeout_ends_the_command():
+    status, output, errors = run("--timeout", "8" if GUEST else "1.5", "--", "sh", "-c", "echo begun; sleep 1000")
+    equal((status, output, errors), (124, b"begun\n", b""))
+
+
+@test
+def signals_are_passed_on():
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        child = start("--", "sh", "-c", "echo ready; exec sleep 1000")
+        equal(child.stdout.readline(), b"ready\n")
+        child.send_signal(number)
+        equal(child.wait(BOUND), 128 + number, f"status after {number.name}")
+        child.communicate()
+    child = start("--", "sh", "-c", "trap 'echo caught; exit 7' TERM; echo ready; while :; do sleep 0.1; done")
+    equal(child.stdout.readline(), b"ready\n")
+    child.send_signal(signal.SIGTERM)
+    equal(child.communicate(timeout=BOUND)[0], b"caught\n")
+    equal(child.returncode, 7)
+
+
+@test
+def third_signal_ends_the_machine():
+    child = start("--", "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done")
+    equal(child.stdout.readline(), b"ready\n")
+    for _ in range(3):
+        child.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+    equal(child.wait(BOUND), 143)
+    child.communicate()
+
+
+@test
+def files_are_copied():
+    tree = os.path.join(scratch, "tree")
+    target = "/tmp" if GUEST else os.path.join(scratch, "target")
+    os.makedirs(os.path.join(tree, "sub"), exist_ok=True)
+    os.makedirs(target, exist_ok=True)
+    with open(os.path.join(tree, "sub", "program"), "w", encoding="utf-8") as f:
+        f.write("#!/bin/sh\necho run by $1\n")
+    os.chmod(os.path.join(tree, "sub", "program"), 0o755)
+    with open(os.path.join(tree, "big"), "wb") as f:
+        f.write(os.urandom(300000))
+    if not os.path.islink(os.path.join(tree, "link")):
+        os.symlink("sub/program", os.path.join(tree, "link"))
+    status, output, errors = run("--copy", f"{tree}:{target}/new/deep", "--copy", f"{tree}/big:{target}/", "--", "sh", "-c",
+        f"{target}/new/deep/link me; wc -c < {target}/big; readlink {target}/new/deep/link; cmp {target}/big {target}/new/deep/big")  # fmt: skip
+    equal((status, output, errors), (0, b"run by me\n300000\nsub/program\n", b""))
+    status, _, errors = run("--copy", f"{tree}/big:/proc/nonexistent/x", "--", "true")
+    equal(status, 125)
+    one_line(errors, "/proc/nonexistent/x")
+
+
+# A terminal -----------------------------------------------------------------------------------------------------------------
+
+
+class OnTerminal:
+    """quire with a terminal of ours as its streams."""
+
+    def __init__(self, *words, rows=33, columns=77):
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.before = termios.tcgetattr(slave)
+        self.slave = slave
+        self.seen = b""
+        self.child = subprocess.Popen(words_of(*words), env=environment(TERM="xterm"), stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))  # fmt: skip
+
+    def wait_for(self, text, seconds=None):
+        end = time.monotonic() + (seconds or BOUND)
+        while text not in self.seen:
+            ready, _, _ = select.select([self.master], [], [], max(0, end - time.monotonic()))
+            if not ready:
+                raise Wrong(f"{text!r} did not come, but {self.seen!r}")
+            self.seen += os.read(self.master, 65536)
+        before, _, self.seen = self.seen.partition(text)
+        return before
+
+    def type(self, keys):
+        os.write(self.master, keys)
+
+    def close(self):
+        status = self.child.wait(BOUND)
+        equal(termios.tcgetattr(self.slave), self.before, "the terminal's settings afterwards")
+        os.close(self.slave)
+        os.close(self.master)
+        return status
+
+
+@test
+def terminal_is_one():
+    t = OnTerminal("--", "sh", "-c", "stty size; for i in 0 1 2; do test -t $i || echo $i; done; echo $TERM; tty >/dev/null && echo end; exit 5")
+    t.wait_for(b"33 77\r\nxterm\r\nend\r\n")
+    equal(t.close(), 5)
+
+
+@test
+def terminal_sends_signals():
+    t = OnTerminal("--", "sh", "-c", "trap 'echo interrupted; exit 9' INT; echo ready; while :; do sleep 0.1; done")
+    t.wait_for(b"ready\r\n")
+    t.type(b"\x03")
+    t.wait_for(b"interrupted\r\n")
+    equal(t.close(), 9)
+
+
+@test
+def terminal_has_job_control():
+    t = OnTerminal("--", "bash", "--norc", "-i")
+    t.wait_for(b"# " if GUEST or os.geteuid() == 0 else b"$ ")
+    t.type(b"sleep 1000\r")
+    t.wait_for(b"sleep 1000\r\n")
+    time.sleep(3 if GUEST else 0.5)
+    t.type(b"\x1a")
+    t.wait_for(b"Stopped")
+    t.type(b"kill %1; wait; echo rest-$((6*7))\r")
+    t.wait_for(b"rest-42")
+    t.type(b"exit 3\r")
+    equal(t.close(), 3)
+
+
+@test
+def terminal_changes_size():
+    t = OnTerminal("--", "sh", "-c", "trap 'stty size; exit 0' WINCH; echo ready; while :; do sleep 0.1; done")
+    t.wait_for(b"ready\r\n")
+    fcntl.ioctl(t.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 132, 0, 0))
+    t.wait_for(b"50 132\r\n")
+    equal(t.close(), 0)
+
+
+@test
+def terminal_ends_input():
+    t = OnTerminal("--", "cat")
+    t.type(b"")
+    time.sleep(4 if GUEST else 1)
+    t.type(b"line\r")
+    t.wait_for(b"line\r\nline\r\n")
+    t.type(b"\x04")
+    equal(t.close(), 0)
+
+
+def main():
+    global scratch
+    os.chdir(ROOT)
+    tests = [fn for fn, everywhere in TESTS if (everywhere or not GUEST) and (not ONLY or fn.__name__ in ONLY)]
+    print(f"1..{len(tests)}", flush=True)
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="quire-test-") as scratch:
+        with open(os.path.join(scratch, "image"), "wb") as f:
+            f.truncate(1 << 20)
+        for i, fn in enumerate(tests, 1):
+            begin = time.monotonic()
+            try:
+                fn()
+                print(f"ok {i} - {fn.__name__} ({time.monotonic() - begin:.1f} s)", flush=True)
+            except (Wrong, OSError, subprocess.SubprocessError) as error:
+                failed += 1
+                print(f"not ok {i} - {fn.__name__}\n# {type(error).__name__}: {error}", flush=True)
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
