@@ -144,8 +144,8 @@ static void one_op(void)
 		break;
 	case 5:
 		pick(other);
-		CHECK_EQ(
-		    vfs_link(&fs_me, NULL, name, WALK_NOFOLLOW, NULL, other), neg(link(there, host(other, other_there))));
+		CHECK_EQ(vfs_link(&fs_me, NULL, name, WALK_NOFOLLOW, NULL, other),
+		    neg(link(there, host(other, other_there))));
 		break;
 	case 6:
 	case 7:

@@ -80,7 +80,7 @@ static err_t take_from_group(struct ext2 *e, uint32_t group, bool is_dir, uint64
 		*ino = (uint64_t)group * e->super.inodes_per_group + bit + 1;
 	}
 	ext2_buffer_put(&b);
-	return err;
+	return 0;
 }
 
 static err_t alloc_locked(struct ext2 *e, uint64_t dir_ino, bool is_dir, uint64_t *ino)

@@ -156,7 +156,9 @@ void ext2_index_remove(struct ext2_node *n, uint32_t hash, uint64_t block)
 
 static bool grow_room(struct ext2_index *x, uint64_t blocks)
 {
-	uint64_t max = MAX(ALIGN_UP(blocks, (uint64_t)CHUNK), 2 * x->max_blocks);
+	uint64_t max = 2 * x->max_blocks;
+	if (max < blocks)
+		max = ALIGN_UP(blocks, (uint64_t)CHUNK);
 	uint16_t *room = kcalloc(max, sizeof(*room)), *chunks = kcalloc(max / CHUNK, sizeof(*chunks));
 	if (!room || !chunks) {
 		kfree(room);

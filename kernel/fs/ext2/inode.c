@@ -125,9 +125,10 @@ static uint32_t extra_of(const struct timespec64 *t)
 static struct timespec64 clamp_time(struct timespec64 t, bool extra)
 {
 	int64_t max = extra ? INT32_MAX + (3LL << 32) : INT32_MAX;
+	struct timespec64 first = {.sec = INT32_MIN}, last = {.sec = max};
 	if (t.sec < INT32_MIN)
-		return (struct timespec64){.sec = INT32_MIN};
-	return t.sec > max ? (struct timespec64){.sec = max} : t;
+		return first;
+	return t.sec > max ? last : t;
 }
 
 /* Does a field of the extra part, ending at `end`, fit in what this inode says it has? */
@@ -204,7 +205,7 @@ void ext2_inode_store(struct vnode *v)
 {
 	struct ext2 *e = ext2_of(v);
 	struct ext2_node *n = ext2_node_of(v);
-	bool large = vnode_is(v, MODE_REG) && v->size > INT32_MAX;
+	bool large = vnode_is(v, MODE_REG) && __atomic_load_n(&v->size, __ATOMIC_RELAXED) > INT32_MAX;
 	mutex_lock(&n->lock);
 	mutex_lock(&e->lock);
 	ASSERT(n->slot.data);
