@@ -9,6 +9,7 @@
  */
 #include "fs/namei.h"
 #include "object/kobject.h"
+#include "vm/region.h"
 
 enum open_flags { /* the ABI's */
 	FILE_RDONLY = 0,
@@ -183,6 +184,10 @@ MUST_CHECK err_t vnode_drop_suid_locked(struct vnode *v);
 void file_touch_atime(struct mount *m, struct vnode *v);
 
 extern const struct file_ops regular_file_ops, directory_file_ops, path_file_ops;
+
+/* file_map.c: the name of a window that shows f (not counted: who keeps it takes a reference), and back; NULL: it is not a file's. */
+struct vm_name file_vm_name(struct file *f);
+struct file *file_of_vm_name(const struct vm_name *name);
 
 /* Number of files that exist. */
 uint64_t file_count(void);

@@ -19,6 +19,7 @@
 #include "vm/fault.h"
 #include "fs/file.h"
 #include "fs/pipe.h"
+#include "fs/unix_socket.h"
 
 enum { FS_TYPES_MAX = 16 };
 
@@ -39,6 +40,7 @@ void vfs_init(nsec_t (*wall_clock)(void))
 	kobject_start();
 	file_init_cache();
 	pipe_init();
+	socket_init();
 	vm_set_shrinker(dentry_shrink);
 }
 

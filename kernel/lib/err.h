@@ -53,8 +53,21 @@ typedef int err_t;
 #define EPROTO       71
 #define EOVERFLOW    75
 #define ELIBBAD      80
+#define ENOTSOCK     88
+#define EDESTADDRREQ 89
+#define EMSGSIZE     90
+#define EPROTOTYPE   91
+#define ENOPROTOOPT  92
 #define ENOTSUP      95
+#define EOPNOTSUPP   95
+#define EAFNOSUPPORT 97
+#define EADDRINUSE   98
+#define ECONNRESET   104
+#define ENOBUFS      105
+#define EISCONN      106
+#define ENOTCONN     107
 #define ETIMEDOUT    110
+#define ECONNREFUSED 111
 #define EUCLEAN      117 /* the structure on a disk needs cleaning */
 #define ECANCELED    125
 #endif

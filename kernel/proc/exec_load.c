@@ -144,9 +144,9 @@ static uint64_t page_up(uint64_t x)
 	return ALIGN_UP(x, (uint64_t)PAGE_SIZE);
 }
 
-/* Map [start, end) of the new space, in place of what is there; object NULL: zeros. */
-static err_t map_fixed(
-    struct exec_load *l, uaddr_t start, uaddr_t end, unsigned prot, struct vm_object *object, pgidx_t offset)
+/* Map [start, end) of the new space, in place of what is there: pages of f, or (NULL) zeros. */
+static err_t map_fixed(struct exec_load *l, uaddr_t start, uaddr_t end, unsigned prot, struct file *f,
+    struct vm_object *object, pgidx_t offset)
 {
 	struct vm_map_args m = {.addr = start,
 	    .len = end - start,
@@ -155,6 +155,8 @@ static err_t map_fixed(
 	    .object = object,
 	    .offset = offset};
 	uaddr_t where;
+	if (f)
+		m.name = file_vm_name(f);
 	return start == end ? 0 : space_map(l->space, &m, &where);
 }
 
@@ -169,15 +171,15 @@ static unsigned segment_prot(const struct elf_segment *s)
 /* The file part of a segment, by whole pages, and zeros behind it. Where the file part ends inside a page
  * whose rest must read as zero, that page is written, so it is mapped writable until that is done. */
 static err_t map_segment(
-    struct exec_load *l, struct vm_object *pages, uint64_t bias, const struct elf_segment *s)
+    struct exec_load *l, const struct exec_file *x, struct vm_object *pages, const struct elf_segment *s)
 {
-	uaddr_t start = bias + s->vaddr, file_end = start + s->filesz, page = page_down(start);
+	uaddr_t start = x->bias + s->vaddr, file_end = start + s->filesz, page = page_down(start);
 	uaddr_t zeros_from = s->filesz ? page_up(file_end) : page;
 	bool cut = s->filesz && s->memsz > s->filesz && file_end != zeros_from;
 	unsigned wanted = segment_prot(s), prot = cut ? wanted | VM_WRITE | VM_READ : wanted;
-	err_t err = map_fixed(l, page, zeros_from, prot, pages, s->offset >> PAGE_SHIFT);
+	err_t err = map_fixed(l, page, zeros_from, prot, x->file, pages, s->offset >> PAGE_SHIFT);
 	if (!err)
-		err = map_fixed(l, zeros_from, page_up(start + s->memsz), wanted, NULL, 0);
+		err = map_fixed(l, zeros_from, page_up(start + s->memsz), wanted, NULL, NULL, 0);
 	if (!err && cut)
 		err = exec_put(l->space, file_end, zeros, zeros_from - file_end);
 	if (!err && prot != wanted)
@@ -192,7 +194,7 @@ static err_t map_segments(struct exec_load *l, const struct exec_file *x)
 	if (err)
 		return err;
 	for (unsigned i = 0; i < x->elf.nsegments && !err; i++)
-		err = map_segment(l, pages, x->bias, &x->elf.segments[i]);
+		err = map_segment(l, x, pages, &x->elf.segments[i]);
 	object_put(pages);
 	return err;
 }

@@ -28,7 +28,6 @@ void exec_place_choose(struct exec_place *place, bool randomize, uint64_t stack_
 	uint64_t size = ALIGN_DOWN(MIN(stack_limit, most), (uint64_t)PAGE_SIZE);
 	uint64_t gap = MAX(size + pad, GAP_MIN);
 	place->randomize = randomize;
-	place->stack_size = size;
 	place->stack_top = USER_END - random_pages(place, STACK_BITS);
 	place->mmap_top = ALIGN_UP(USER_END - gap, (uint64_t)PAGE_SIZE) - random_pages(place, MMAP_BITS);
 	uint32_t offset = 0;

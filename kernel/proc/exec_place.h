@@ -23,7 +23,6 @@ enum {
 struct exec_place {
 	bool randomize;
 	uaddr_t stack_top, mmap_top;
-	uint64_t stack_size; /* bytes that the stack may take */
 	uint64_t sp_offset;  /* bytes to leave free below the strings */
 };
 

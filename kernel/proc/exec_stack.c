@@ -45,7 +45,11 @@ enum aux_type { /* the ABI's */
 	AT_MINSIGSTKSZ = 51,
 };
 
-enum { RANDOM_SIZE = 16, CLOCK_TICKS = 100 };
+enum {
+	RANDOM_SIZE = 16,
+	CLOCK_TICKS = 100,
+	STACK_FIRST = 132 << 10 /* bytes of stack that are mapped from the start, at least */
+};
 
 /* Where things go. */
 struct stack_plan {
@@ -165,19 +169,15 @@ static void make_plan(const struct exec_load *l, struct stack_plan *plan)
 	plan->sp = ALIGN_DOWN(plan->random - words * sizeof(uint64_t), 16ULL);
 }
 
+/* It grows by faults, as far as RLIMIT_STACK lets it at that time. */
 static err_t map_stack(struct exec_load *l, uaddr_t lowest)
 {
 	uaddr_t top = l->place.stack_top, where;
-	uaddr_t start = MIN(top - l->place.stack_size, ALIGN_DOWN(lowest, (uint64_t)PAGE_SIZE));
+	uaddr_t start = MIN(top - STACK_FIRST, ALIGN_DOWN(lowest, (uint64_t)PAGE_SIZE));
 	struct vm_map_args m = {.addr = start,
 	    .len = top - start,
 	    .prot = VM_READ | VM_WRITE | (l->program.elf.exec_stack ? VM_EXEC : 0),
-	    .flags = VM_MAP_FIXED | VM_MAP_NOREPLACE | VM_MAP_STACK};
-	err_t err = space_map(l->space, &m, &where);
-	if (err)
-		return err;
-	m = (struct vm_map_args){
-	    .addr = start - STACK_GUARD, .len = STACK_GUARD, .flags = VM_MAP_FIXED | VM_MAP_NOREPLACE};
+	    .flags = VM_MAP_FIXED | VM_MAP_NOREPLACE | VM_MAP_GROWSDOWN};
 	return space_map(l->space, &m, &where);
 }
 
@@ -204,7 +204,7 @@ err_t exec_build_stack(struct exec_load *l)
 	make_plan(l, &plan);
 	err_t err = map_stack(l, plan.sp);
 	if (!err)
-		err = vdso_map(l->space, &plan.vdso);
+		err = vdso_map(l->space, l->place.mmap_top, l->place.randomize, &plan.vdso);
 	if (!err)
 		err = write_strings(l, &plan);
 	if (err)

@@ -39,6 +39,7 @@ void proc_init(void)
 	signal_init();
 	tty_jobs_init();
 	reaper_init();
+	vm_set_limits(current_vm_limits);
 	timers_init();
 }
 

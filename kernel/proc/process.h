@@ -77,19 +77,20 @@ struct process {
 	uint32_t pid; /* (C) */
 	_Atomic uint32_t
 	    ppid; /* (A) written with (T): parent's pid, PID_INIT for an orphan, 0 for the first process */
-	uint32_t pgid, sid;          /* (T) process group, session */
-	struct tty *tty;             /* (T) controlling terminal, counted; NULL: none */
-	uint32_t tty_old_group;      /* (T) of a leader whose terminal was hung up: the group that was in front; 0: none */
-	bool has_exec;               /* (T) it runs a program of its own */
-	char name[THREAD_NAME_MAX];  /* (T) last part of the program's path */
-	struct list pid_link;        /* (T) in the table of pids */
-	struct process *parent;      /* (T) NULL: nobody waits for it */
-	struct list children;        /* (T) by sibling_link, alive and dead */
-	struct list pidfds;          /* (T) files that stand for it: pidfd.c */
-	struct list sibling_link;    /* (T) */
-	struct list threads;         /* (T) struct user_thread by link */
-	unsigned nthreads;           /* (T) */
-	enum process_state state;    /* (T) */
+	uint32_t pgid, sid; /* (T) process group, session */
+	struct tty *tty;    /* (T) controlling terminal, counted; NULL: none */
+	uint32_t
+	    tty_old_group; /* (T) of a leader whose terminal was hung up: the group that was in front; 0: none */
+	bool has_exec;     /* (T) it runs a program of its own */
+	char name[THREAD_NAME_MAX]; /* (T) last part of the program's path */
+	struct list pid_link;       /* (T) in the table of pids */
+	struct process *parent;     /* (T) NULL: nobody waits for it */
+	struct list children;       /* (T) by sibling_link, alive and dead */
+	struct list pidfds;         /* (T) files that stand for it: pidfd.c */
+	struct list sibling_link;   /* (T) */
+	struct list threads;        /* (T) struct user_thread by link */
+	unsigned nthreads;          /* (T) */
+	enum process_state state;   /* (T) */
 	uint32_t real_uid;          /* (T) of its credentials: whose tasks its threads are */
 	bool
 	    too_many; /* (T) its user had too many tasks when it became that user's: exec fails as long as that is so */
@@ -207,6 +208,15 @@ unsigned user_thread_count(void);
 void process_validate(void);
 
 extern struct spinlock process_tree_lock; /* (T) */
+
+/* memory.c */
+struct vm_limits;
+/* Limits of the current process's memory; of locked pages there is none for the privileged. */
+void current_vm_limits(struct vm_limits *out);
+/* p's memory, with a reference; NULL once it is dead. */
+struct vm_space *process_space(struct process *p);
+/* May the current process look into p's memory and change it (PTRACE_MODE_ATTACH_REALCREDS)? */
+bool current_may_access(struct process *p);
 
 /* usage.c: up to now. */
 struct usage thread_usage(struct thread *t);

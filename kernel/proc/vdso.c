@@ -6,10 +6,7 @@
 #include "lib/assert.h"
 #include "vm/space.h"
 
-/* Where it may be: between the stack, with room for that to be anywhere in 64 GiB, and what mmap gives out next. */
-#define AREA_END  (USER_END - (1ULL << 36))
-#define AREA_SIZE (1ULL << 37)
-enum { TRIES = 16 };
+enum { PLACE_BITS = 24 }; /* pages below what mmap gives out first */
 
 static struct vm_object *code, *data; /* constant after boot */
 static uint64_t code_pages;
@@ -32,39 +29,35 @@ void vdso_init(void)
 	tell_wall();
 }
 
-static err_t map_at(struct vm_space *space, uaddr_t at)
+/* Replace a part of the room by what belongs there. */
+static err_t show(
+    struct vm_space *space, uaddr_t at, uint64_t npages, struct vm_object *object, unsigned prot)
 {
 	struct vm_map_args m = {.addr = at,
-	    .len = PAGE_SIZE,
-	    .prot = VM_READ,
-	    .max_prot = VM_READ,
-	    .flags = VM_MAP_FIXED | VM_MAP_NOREPLACE | VM_MAP_SHARED,
-	    .object = data};
-	uaddr_t where;
-	err_t err = space_map(space, &m, &where);
-	if (err)
-		return err;
-	m.addr = at + PAGE_SIZE;
-	m.len = code_pages << PAGE_SHIFT;
-	m.prot = m.max_prot = VM_READ | VM_EXEC;
-	m.object = code;
-	err = space_map(space, &m, &where);
-	if (err && space_unmap(space, at, PAGE_SIZE))
-		err = -ENOMEM;
-	return err;
+	    .len = npages << PAGE_SHIFT,
+	    .prot = prot,
+	    .max_prot = prot,
+	    .flags = VM_MAP_FIXED | VM_MAP_SHARED,
+	    .object = object};
+	return space_map(space, &m, &at);
 }
 
-err_t vdso_map(struct vm_space *space, uaddr_t *ehdr)
+err_t vdso_map(struct vm_space *space, uaddr_t ceiling, bool randomize, uaddr_t *ehdr)
 {
-	err_t err = -EEXIST;
-	for (unsigned i = 0; i < TRIES && err == -EEXIST; i++) {
-		uint64_t random;
+	uint64_t random = 0;
+	struct vm_map_args room = {.len = (code_pages + 1) << PAGE_SHIFT, .ceiling = ceiling};
+	uaddr_t at;
+	if (randomize) {
 		random_bytes(&random, sizeof(random));
-		uaddr_t at = AREA_END - AREA_SIZE + (random % (AREA_SIZE >> PAGE_SHIFT) << PAGE_SHIFT);
-		*ehdr = at + PAGE_SIZE;
-		err = map_at(space, at);
+		room.addr = ceiling - room.len - ((random & ((1ULL << PLACE_BITS) - 1)) << PAGE_SHIFT);
 	}
-	return err == -EEXIST ? -ENOMEM : err;
+	err_t err = space_map(space, &room, &at);
+	if (!err)
+		err = show(space, at, 1, data, VM_READ);
+	if (!err)
+		err = show(space, at + PAGE_SIZE, code_pages, code, VM_READ | VM_EXEC);
+	*ehdr = at + PAGE_SIZE;
+	return err;
 }
 
 const char *vdso_name(const struct vm_object *o)

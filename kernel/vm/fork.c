@@ -133,7 +133,6 @@ err_t space_fork(struct vm_space *parent, struct vm_space **out)
 	child->layout = parent->layout;
 	child->mmap_top = parent->mmap_top;
 	rwlock_write(&parent->lock);
-	child->mmap_top = parent->mmap_top;
 	err = fork_regions(parent, child);
 	protect_parent(
 	    parent); /* after a failure too: clones existed for a while, and may still for another moment */

@@ -75,7 +75,8 @@ struct vm_object {
 	const struct vm_file_ops *ops; /* (C) FILE */
 	void *priv;                    /* (C) for ops */
 	err_t write_error;             /* (L) FILE: first write error not reported yet */
-	_Atomic bool written_by_map;   /* (A) FILE: a shared window was written to since somebody asked: the file's times change */
+	_Atomic bool
+	    written_by_map; /* (A) FILE: a shared window was written to since somebody asked: the file's times change */
 	paddr_t phys;                  /* (C) PHYS: first byte */
 	enum mmu_cache cache;          /* (C) PHYS */
 	enum volatile_state vol_state; /* (L) */

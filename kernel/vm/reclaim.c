@@ -123,8 +123,7 @@ static uint64_t reclaim_page(struct vm_object *o, pgidx_t idx)
 	struct page *p = page_tree_lookup(&o->tree, idx);
 	if (p && !page_test_flag(p, PAGE_BUSY) && !page_pins(p) &&
 	    !page_tree_test_mark(&o->tree, idx, PT_DIRTY) &&
-	    !page_tree_test_mark(&o->tree, idx, PT_WRITEBACK) && !was_used(o, p, idx) &&
-	    !is_locked(o, idx)) {
+	    !page_tree_test_mark(&o->tree, idx, PT_WRITEBACK) && !was_used(o, p, idx) && !is_locked(o, idx)) {
 		object_unmap_locked(o, idx, idx + 1);
 		err_t err = page_tree_remove(&o->tree, idx, idx + 1, NULL, file_drop_page, &freed);
 		ASSERT(!err); /* a file's nodes are never shared: nothing to copy */

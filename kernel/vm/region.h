@@ -17,11 +17,11 @@ enum vm_prot { VM_READ = 1, VM_WRITE = 2, VM_EXEC = 4, VM_RWX = 7 }; /* the numb
 enum region_flags {
 	REGION_SHARED = 1 << 0, /* MAP_SHARED: fork makes another window on the same object */
 	REGION_STACK = 1 << 1,
-	REGION_IMMUTABLE = 1 << 2,  /* -EPERM for unmap, protect and replace until the space dies */
-	REGION_DONTFORK = 1 << 3,   /* not in the child */
-	REGION_WIPEONFORK = 1 << 4, /* zeros in the child */
-	REGION_GROWSDOWN = 1 << 5,  /* a fault below it extends it down; others keep their distance */
-	REGION_LOCKED = 1 << 6,     /* its pages stay in memory */
+	REGION_IMMUTABLE = 1 << 2,    /* -EPERM for unmap, protect and replace until the space dies */
+	REGION_DONTFORK = 1 << 3,     /* not in the child */
+	REGION_WIPEONFORK = 1 << 4,   /* zeros in the child */
+	REGION_GROWSDOWN = 1 << 5,    /* a fault below it extends it down; others keep their distance */
+	REGION_LOCKED = 1 << 6,       /* its pages stay in memory */
 	REGION_LOCK_ONFAULT = 1 << 7, /* with LOCKED: once they are there; nothing is brought in before */
 	REGION_DONTDUMP = 1 << 8,     /* not in core dumps */
 	REGION_LOCK_MASK = REGION_LOCKED | REGION_LOCK_ONFAULT,
@@ -53,8 +53,9 @@ static inline void vm_name_put(const struct vm_name *n)
 }
 
 struct region {
-	struct rb_node node;      /* (S) by start */
-	uint64_t gap;             /* (S) free bytes between the region before and this one, less the guard of one that grows down */
+	struct rb_node node; /* (S) by start */
+	uint64_t
+	    gap; /* (S) free bytes between the region before and this one, less the guard of one that grows down */
 	uint64_t max_gap;         /* (S) largest gap in the subtree */
 	uaddr_t start, end;       /* (SO) */
 	pgidx_t offset;           /* (SO) object index of `start` */

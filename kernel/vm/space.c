@@ -154,7 +154,8 @@ void region_split(struct region *r, uaddr_t addr, struct region *upper)
 static bool regions_are_like(const struct region *a, const struct region *b)
 {
 	return a->end == b->start && a->object == b->object && a->offset + region_npages(a) == b->offset &&
-	       a->prot == b->prot && a->max_prot == b->max_prot && a->flags == b->flags && a->name.what == b->name.what;
+	       a->prot == b->prot && a->max_prot == b->max_prot && a->flags == b->flags &&
+	       a->name.what == b->name.what;
 }
 
 /* b goes, a takes over its range, before b leaves the viewers: the object is never without a viewer of a
@@ -357,7 +358,8 @@ static uint64_t count_data(const struct vm_space *s)
 }
 
 /* Counted when there is a limit to compare with: most processes have none, and programs that lock are few. */
-err_t check_limits(const struct vm_space *s, const struct vm_limits *limits, unsigned prot, uint32_t flags, uint64_t fresh, uint64_t gone)
+err_t check_limits(const struct vm_space *s, const struct vm_limits *limits, unsigned prot, uint32_t flags,
+    uint64_t fresh, uint64_t gone)
 {
 	if (!limits || !fresh)
 		return 0;
@@ -400,8 +402,6 @@ static err_t map_place(struct map_plan *p)
 		uaddr_t hint = ALIGN_DOWN(a->addr, PAGE_SIZE);
 		if (hint && range_is_valid(p->s, hint, p->len))
 			p->start = region_find_gap(set, p->len, PAGE_SIZE, hint, hint + p->len);
-		if (!p->start && !a->ceiling && p->s->mmap_top)
-			p->start = region_find_gap(set, p->len, PAGE_SIZE, a->floor, p->s->mmap_top);
 		if (!p->start)
 			p->start = place_anywhere(p->s, p->len, a->floor, a->ceiling);
 		if (!p->start)
@@ -411,8 +411,8 @@ static err_t map_place(struct map_plan *p)
 	p->flags |= a->object && a->object->kind == VM_PHYS ? 0 : p->s->lock_future;
 	if (set->count > REGIONS_MAX)
 		return -ENOMEM;
-	return check_limits(p->s, a->limits, a->prot, p->flags, p->len >> PAGE_SHIFT,
-	    count_mapped(p->s, p->start, p->end));
+	return check_limits(
+	    p->s, a->limits, a->prot, p->flags, p->len >> PAGE_SHIFT, count_mapped(p->s, p->start, p->end));
 }
 
 /* May r's window be extended over fresh anonymous memory of the plan at address `at`? */
@@ -428,7 +428,8 @@ static bool can_extend(const struct map_plan *p, const struct region *r, uaddr_t
 static struct region *map_neighbour(const struct map_plan *p)
 {
 	struct region_set *set = &p->s->regions;
-	if (!is_anonymous_private(p->args) || (p->args->flags & (VM_MAP_STACK | VM_MAP_PURGEABLE | VM_MAP_GROWSDOWN)) || p->args->name.ops)
+	if (!is_anonymous_private(p->args) ||
+	    (p->args->flags & (VM_MAP_STACK | VM_MAP_PURGEABLE | VM_MAP_GROWSDOWN)) || p->args->name.ops)
 		return NULL;
 	struct region *below = p->start > set->low ? region_find(set, p->start - 1) : NULL;
 	if (can_extend(p, below, p->start))

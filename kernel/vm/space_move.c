@@ -116,15 +116,18 @@ static err_t choose_place(struct remap *m)
 	const struct vm_remap_args *a = m->a;
 	const struct region_set *set = &m->s->regions;
 	m->to = 0;
-	if (a->flags & VM_REMAP_FIXED)
+	if (a->flags & VM_REMAP_FIXED) {
 		m->to = a->new_addr;
-	else if (a->new_addr && range_is_valid(m->s, a->new_addr, a->new_len))
+		m->to_end = m->to + a->new_len;
+		if (range_is_valid(m->s, m->to, a->new_len))
+			return 0;
+		return m->to < set->low ? -EPERM : -EINVAL;
+	}
+	if (a->new_addr && range_is_valid(m->s, a->new_addr, a->new_len))
 		m->to = region_find_gap(set, a->new_len, PAGE_SIZE, a->new_addr, a->new_addr + a->new_len);
 	if (!m->to)
 		m->to = place_anywhere(m->s, a->new_len, a->floor, 0);
 	m->to_end = m->to + a->new_len;
-	if (a->flags & VM_REMAP_FIXED && !range_is_valid(m->s, m->to, a->new_len))
-		return m->to < set->low ? -EPERM : -EINVAL;
 	return m->to ? 0 : -ENOMEM;
 }
 
@@ -158,7 +161,8 @@ static err_t move_reserve(struct remap *m, struct region *r)
 	if (!err && a->old_len && !range_is_valid(m->s, a->addr, a->old_len))
 		err = -EINVAL;
 	if (!err)
-		err = check_limits(m->s, a->limits, r->prot, r->flags, growth(a), count_mapped(m->s, m->to, m->to_end));
+		err = check_limits(
+		    m->s, a->limits, r->prot, r->flags, growth(a), count_mapped(m->s, m->to, m->to_end));
 	if (!err && m->s->regions.count + 3 > REGIONS_MAX)
 		err = -ENOMEM;
 	if (!err)
@@ -237,7 +241,8 @@ static void move_commit(struct remap *m)
 {
 	const struct vm_remap_args *a = m->a;
 	unmap_commit(m->s, m->to, m->to_end, &m->to_kit);
-	struct region *r = region_find(&m->s->regions, a->addr); /* what was replaced may have been a part of it */
+	struct region *r =
+	    region_find(&m->s->regions, a->addr); /* what was replaced may have been a part of it */
 	ASSERT(r);
 	if (r->flags & REGION_STACK)
 		fetch_add_relaxed(&m->s->serial, 1);
@@ -284,7 +289,8 @@ static err_t args_check(const struct vm_remap_args *a)
 	bool to = a->flags & (VM_REMAP_FIXED | VM_REMAP_DONTUNMAP);
 	if (!IS_ALIGNED(a->addr | a->old_len | a->new_len | a->new_addr, PAGE_SIZE) || !a->new_len)
 		return -EINVAL;
-	if (to && (!(a->flags & VM_REMAP_MAYMOVE) || a->new_len > USER_END || a->new_addr > USER_END - a->new_len))
+	if (to &&
+	    (!(a->flags & VM_REMAP_MAYMOVE) || a->new_len > USER_END || a->new_addr > USER_END - a->new_len))
 		return -EINVAL;
 	if ((a->flags & VM_REMAP_DONTUNMAP) && a->old_len != a->new_len)
 		return -EINVAL;

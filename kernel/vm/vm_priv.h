@@ -74,7 +74,8 @@ void unmap_commit(struct vm_space *s, uaddr_t start, uaddr_t end, struct unmap_k
 /* Not under the space's lock. */
 void kit_fini(struct unmap_kit *kit);
 /* Called with s locked: may `fresh` more pages of a region with these rights and flags be mapped, `gone` of all regions' pages going at the same time, and be locked? -ENOMEM, -EAGAIN. limits may be NULL. */
-MUST_CHECK err_t check_limits(const struct vm_space *s, const struct vm_limits *limits, unsigned prot, uint32_t flags, uint64_t fresh, uint64_t gone);
+MUST_CHECK err_t check_limits(const struct vm_space *s, const struct vm_limits *limits, unsigned prot,
+    uint32_t flags, uint64_t fresh, uint64_t gone);
 /* Highest free place of len bytes for a region that does not say where: below mmap_top, else anywhere. 0: none. */
 uaddr_t place_anywhere(const struct vm_space *s, uint64_t len, uaddr_t floor, uaddr_t ceiling);
 /* Pages of regions in [start, end). Locked. */

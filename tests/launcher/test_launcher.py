@@ -148,7 +148,7 @@ def emulator_is_started_as_asked():
     equal(status, 0)
     with open(arguments, encoding="utf-8") as f:
         text = f.read()
-    for part in ("-smp 3", "-m 49152K", "a,,b.log", "-append trace", "snapshot=on", "name=quire.run", "-display none", "-no-reboot"):
+    for part in ("-smp 3", "-m 49152K", "a,,b.log", " trace -- --port", "snapshot=on", "name=quire.run", "-display none", "-no-reboot"):
         holds(part in text, f"{part} in {text}")
     run("--persist", "--", "true", env={"FAKE_QEMU_ARGS": arguments, "QUIRE_MACHINE": "q35"})
     with open(arguments, encoding="utf-8") as f:
@@ -397,9 +397,9 @@ def files_are_copied():
     status, output, errors = run("--copy", f"{tree}:{target}/new/deep", "--copy", f"{tree}/big:{target}/", "--", "sh", "-c",
         f"{target}/new/deep/link me; wc -c < {target}/big; readlink {target}/new/deep/link; cmp {target}/big {target}/new/deep/big")  # fmt: skip
     equal((status, output, errors), (0, b"run by me\n300000\nsub/program\n", b""))
-    status, _, errors = run("--copy", f"{tree}/big:/proc/nonexistent/x", "--", "true")
+    status, _, errors = run("--copy", f"{tree}/big:/dev/null/x", "--", "true")
     equal(status, 125)
-    one_line(errors, "/proc/nonexistent/x")
+    one_line(errors, "/dev/null/x")
 
 
 # A terminal -----------------------------------------------------------------------------------------------------------------

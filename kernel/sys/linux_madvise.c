@@ -1,0 +1,199 @@
+/*
+ * linux_madvise.c - madvise(2): region by region, holes are skipped and told in the end, as on Linux.
+ *
+ * This kernel is as one that was built without merging of equal pages and without huge pages: their advice is not known.
+ */
+#include "sys/files.h"
+#include "sys/memory.h"
+
+enum advice {
+	MADV_NORMAL = 0,
+	MADV_RANDOM = 1,
+	MADV_SEQUENTIAL = 2,
+	MADV_WILLNEED = 3,
+	MADV_DONTNEED = 4,
+	MADV_FREE = 8,
+	MADV_REMOVE = 9,
+	MADV_DONTFORK = 10,
+	MADV_DOFORK = 11,
+	MADV_DONTDUMP = 16,
+	MADV_DODUMP = 17,
+	MADV_WIPEONFORK = 18,
+	MADV_KEEPONFORK = 19,
+	MADV_COLD = 20,
+	MADV_PAGEOUT = 21,
+	MADV_POPULATE_READ = 22,
+	MADV_POPULATE_WRITE = 23,
+	MADV_DONTNEED_LOCKED = 24,
+	MADV_HWPOISON = 100,
+	MADV_SOFT_OFFLINE = 101,
+};
+
+enum {
+	READ_AHEAD_MAX = 512, /* pages that one piece of advice reads at most */
+	PUNCH_HOLE = 3,       /* FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE */
+};
+
+/* A region, or the part of it that is asked about. */
+struct advised {
+	const struct region_view *v;
+	uaddr_t start, end;
+};
+
+static bool is_known(int32_t advice)
+{
+	return (advice >= MADV_NORMAL && advice <= MADV_DONTNEED) ||
+	       (advice >= MADV_FREE && advice <= MADV_DOFORK) ||
+	       (advice >= MADV_DONTDUMP && advice <= MADV_DONTNEED_LOCKED) || advice == MADV_HWPOISON ||
+	       advice == MADV_SOFT_OFFLINE;
+}
+
+static bool is_device(const struct advised *a)
+{
+	return a->v->info.kind == VM_PHYS;
+}
+
+static bool is_locked(const struct advised *a)
+{
+	return a->v->info.flags & REGION_LOCKED;
+}
+
+static bool is_anonymous(const struct advised *a)
+{
+	return !a->v->file && !(a->v->info.flags & REGION_SHARED) && !is_device(a);
+}
+
+static err_t set_flags(const struct advised *a, unsigned set, unsigned clear)
+{
+	return space_set_flags(current_space(), a->start, a->end - a->start, set, clear);
+}
+
+static pgidx_t index_at(const struct advised *a, uaddr_t addr)
+{
+	return a->v->info.offset + ((addr - a->v->info.start) >> PAGE_SHIFT);
+}
+
+/* Read the file's pages in. What cannot be read is nobody's error here. */
+static err_t will_need(const struct advised *a)
+{
+	pgidx_t idx = index_at(a, a->start), end = index_at(a, a->end);
+	struct vm_pin pin;
+	if (!a->v->file)
+		return 0;
+	for (end = MIN(end, idx + READ_AHEAD_MAX); idx < end && !object_pin(a->v->file, idx, false, &pin);
+	     idx++)
+		vm_unpin(&pin);
+	return 0;
+}
+
+static err_t discard(const struct advised *a, int32_t advice)
+{
+	if (is_device(a) || (is_locked(a) && advice != MADV_DONTNEED_LOCKED))
+		return -EINVAL;
+	if (advice == MADV_FREE && !is_anonymous(a))
+		return -EINVAL;
+	return space_discard(current_space(), a->start, a->end - a->start);
+}
+
+/* Make a hole in the file, or in shared memory. */
+static err_t punch(const struct advised *a)
+{
+	struct file *f = file_of_vm_name(&a->v->name);
+	struct vm_object *o;
+	pgidx_t idx = index_at(a, a->start);
+	if (is_locked(a) || is_device(a) || (!f && !(a->v->info.flags & REGION_SHARED)))
+		return -EINVAL;
+	if (!(a->v->info.flags & REGION_SHARED) || !(a->v->info.prot & VM_WRITE))
+		return -EACCES;
+	if (f)
+		return file_allocate(
+		    f, PUNCH_HOLE, (int64_t)(idx << PAGE_SHIFT), (int64_t)(a->end - a->start), UINT64_MAX);
+	err_t err = space_find_shared(current_space(), a->start, &o, &idx);
+	if (err || !o)
+		return err;
+	err = object_discard(o, idx, idx + ((a->end - a->start) >> PAGE_SHIFT));
+	object_put(o);
+	return err;
+}
+
+static err_t advise_region(const struct advised *a, int32_t advice)
+{
+	switch (advice) {
+	case MADV_WILLNEED:
+		return will_need(a);
+	case MADV_DONTNEED:
+	case MADV_DONTNEED_LOCKED:
+	case MADV_FREE:
+		return discard(a, advice);
+	case MADV_REMOVE:
+		return punch(a);
+	case MADV_COLD: /* nothing here is swapped, and clean pages of files go by their age alone */
+	case MADV_PAGEOUT:
+		return is_locked(a) || is_device(a) ? -EINVAL : 0;
+	case MADV_DONTFORK:
+		return set_flags(a, REGION_DONTFORK, 0);
+	case MADV_DOFORK:
+		return is_device(a) ? -EINVAL : set_flags(a, 0, REGION_DONTFORK);
+	case MADV_WIPEONFORK:
+		return is_anonymous(a) ? set_flags(a, REGION_WIPEONFORK, 0) : -EINVAL;
+	case MADV_KEEPONFORK:
+		return set_flags(a, 0, REGION_WIPEONFORK);
+	case MADV_DONTDUMP:
+		return set_flags(a, REGION_DONTDUMP, 0);
+	case MADV_DODUMP:
+		return is_device(a) ? -EINVAL : set_flags(a, 0, REGION_DONTDUMP);
+	default: /* order of access: nothing here depends on it */
+		return 0;
+	}
+}
+
+static err_t advise(uaddr_t at, uaddr_t end, int32_t advice)
+{
+	err_t err = 0, hole = 0;
+	while (!err && at < end) {
+		struct region_view v;
+		if (!space_view(current_space(), at, &v))
+			return -ENOMEM;
+		if (v.info.start > at)
+			hole = -ENOMEM;
+		struct advised a = {&v, MAX(at, v.info.start), MIN(end, v.info.end)};
+		if (a.start < end)
+			err = advise_region(&a, advice);
+		at = MAX(a.end, a.start);
+		region_view_end(&v);
+	}
+	return err ? err : hole;
+}
+
+/* Holes end it, and errors are told. */
+static err_t populate(uaddr_t at, uaddr_t end, bool writing)
+{
+	enum populate_mode mode = writing ? POPULATE_WRITE : POPULATE_READ;
+	err_t err = 0;
+	while (!err && at < end) {
+		struct region_view v;
+		bool there = space_view(current_space(), at, &v) && v.info.start <= at;
+		uaddr_t stop = MIN(end, v.info.end);
+		bool device = v.info.kind == VM_PHYS;
+		region_view_end(&v);
+		if (!there)
+			return -ENOMEM;
+		err = device ? -EINVAL : space_populate(current_space(), at, stop, mode);
+		at = stop;
+	}
+	if (err == -EACCES)
+		return -EINVAL;
+	return err == -EIO ? -EFAULT : err;
+}
+
+int64_t sys_madvise(uaddr_t addr, uint64_t len, int32_t advice)
+{
+	err_t err = is_known(advice) ? check_range(addr, &len, -EINVAL) : -EINVAL;
+	if (err || !len)
+		return err;
+	if (advice == MADV_HWPOISON || advice == MADV_SOFT_OFFLINE)
+		return current_is_privileged() ? -EINVAL : -EPERM;
+	if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE)
+		return populate(addr, addr + len, advice == MADV_POPULATE_WRITE);
+	return advise(addr, addr + len, advice);
+}
