@@ -148,6 +148,7 @@ static err_t sync_vnode(struct vnode *v, void *arg)
 	err_t *first = arg;
 	if (v->fs->read_only)
 		return 0;
+	vnode_note_mapped_writes(v);
 	err_t err = vnode_writeback(v, 0, UINT64_MAX);
 	if (!err && v->ops->sync && !v->fs->ops->sync) /* else all of it at once, afterwards */
 		err = v->ops->sync(v, false);

@@ -343,6 +343,8 @@ static err_t fault_file(struct fault *f)
 	if (is_write(f) && !dirty) {
 		if (!o->ops->write)
 			return -EACCES;
+		if (f->space && !(o->flags & VM_RESIDENT))
+			store_relaxed(&o->written_by_map, true);
 		if (o->ops->may_dirty && f->space && f->room != f->idx) {
 			object_get(o);
 			f->io_object = o;
@@ -350,8 +352,6 @@ static err_t fault_file(struct fault *f)
 		}
 		page_tree_set_mark(&o->tree, f->idx, PT_DIRTY);
 		dirty = true;
-		if (f->space && !(o->flags & VM_RESIDENT))
-			store_relaxed(&o->written_by_map, true);
 	}
 	err = finish(f, o, p, dirty && may_write(f));
 	if (!err && !f->pin && !is_write(f))
