@@ -20,8 +20,9 @@ enum lock_rank {
 	RANK_EPOLLS = 8,  /* ends of objects that an epoll watches */
 	RANK_EPOLL = 9,   /* what one epoll watches */
 	RANK_SPACE = 10,  /* space.lock */
-	RANK_FS = 11,     /* maps and bitmaps of a file system: reads that a page fault starts take it */
-	RANK_BLOCK = 13,  /* cache of a file system's metadata blocks */
+	RANK_FS = 11,     /* what a file system knows of a directory; the cache of a disk */
+	RANK_FS_MAP = 12, /* map of one file: write-back and reads that a page fault starts take it */
+	RANK_BLOCK = 13,  /* bitmaps, counters and inodes of a file system */
 
 	/* --- spinlocks --- */
 	RANK_SPIN_FIRST = 16,
