@@ -8,7 +8,10 @@ static void name_get(void *what)
 
 static void name_put(void *what)
 {
-	file_put(what);
+	struct file *f = what;
+	if (f->vnode)
+		vnode_note_mapped_writes(f->vnode);
+	file_put(f);
 }
 
 static const struct vm_name_ops file_name_ops = {.get = name_get, .put = name_put};

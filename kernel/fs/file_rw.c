@@ -372,6 +372,7 @@ static err_t regular_mmap(struct file *f, UNUSED uint64_t offset, UNUSED uint64_
 static err_t regular_sync(struct file *f, bool data_only)
 {
 	struct vnode *v = f->vnode;
+	vnode_note_mapped_writes(v);
 	(void)vnode_writeback(v, 0, UINT64_MAX); /* its error is noted, and told by file_sync */
 	return v->ops->sync ? v->ops->sync(v, data_only) : 0;
 }

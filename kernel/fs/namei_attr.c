@@ -5,8 +5,48 @@
 
 /* --- looking --- */
 
+static err_t apply_locked(struct vnode *v, struct attr *a)
+{
+	if (!(a->mask & ATTR_CTIME)) {
+		fs_now(&a->ctime);
+		a->mask |= ATTR_CTIME;
+	}
+	err_t err = v->ops->setattr ? v->ops->setattr(v, a) : 0;
+	if (err)
+		return err;
+	if (a->mask & ATTR_MODE)
+		__atomic_store_n(&v->mode, (v->mode & MODE_TYPE) | (a->mode & 07777), __ATOMIC_RELAXED);
+	if (a->mask & ATTR_UID)
+		__atomic_store_n(&v->uid, a->uid, __ATOMIC_RELAXED);
+	if (a->mask & ATTR_GID)
+		__atomic_store_n(&v->gid, a->gid, __ATOMIC_RELAXED);
+	if (a->mask & ATTR_ATIME)
+		v->atime = a->atime;
+	if (a->mask & ATTR_MTIME) {
+		v->mtime = a->mtime;
+		if (v->pages) /* what was written before counts no more */
+			store_relaxed(&v->pages->written_by_map, false);
+	}
+	v->ctime = a->ctime;
+	return 0;
+}
+
+void vnode_note_mapped_writes(struct vnode *v)
+{
+	struct attr a = {.mask = ATTR_MTIME | ATTR_CTIME};
+	if (likely(!v->pages || !load_relaxed(&v->pages->written_by_map)))
+		return;
+	fs_now(&a.mtime);
+	a.ctime = a.mtime;
+	rwlock_write(&v->lock);
+	err_t err = load_relaxed(&v->pages->written_by_map) ? apply_locked(v, &a) : 0;
+	rwlock_write_unlock(&v->lock);
+	(void)err; /* the flag stays: the next one who asks tries again */
+}
+
 void vfs_stat_vnode(struct vnode *v, struct vfs_stat *st)
 {
+	vnode_note_mapped_writes(v);
 	rwlock_read(&v->lock);
 	*st = (struct vfs_stat){
 	    .dev = v->fs->dev,
@@ -93,29 +133,6 @@ err_t vfs_statfs(const struct path *p, struct fs_stats *out)
 /* --- changing --- */
 
 /* Let the file system agree, then store. v->lock held for writing. */
-static err_t apply_locked(struct vnode *v, struct attr *a)
-{
-	if (!(a->mask & ATTR_CTIME)) {
-		fs_now(&a->ctime);
-		a->mask |= ATTR_CTIME;
-	}
-	err_t err = v->ops->setattr ? v->ops->setattr(v, a) : 0;
-	if (err)
-		return err;
-	if (a->mask & ATTR_MODE)
-		__atomic_store_n(&v->mode, (v->mode & MODE_TYPE) | (a->mode & 07777), __ATOMIC_RELAXED);
-	if (a->mask & ATTR_UID)
-		__atomic_store_n(&v->uid, a->uid, __ATOMIC_RELAXED);
-	if (a->mask & ATTR_GID)
-		__atomic_store_n(&v->gid, a->gid, __ATOMIC_RELAXED);
-	if (a->mask & ATTR_ATIME)
-		v->atime = a->atime;
-	if (a->mask & ATTR_MTIME)
-		v->mtime = a->mtime;
-	v->ctime = a->ctime;
-	return 0;
-}
-
 err_t vfs_chmod(const struct fs_context *c, const struct path *p, uint32_t mode)
 {
 	struct vnode *v = path_vnode(p);

@@ -249,6 +249,8 @@ err_t vnode_writeback(struct vnode *v, pgidx_t first, pgidx_t end);
 
 /* The time of day, for time stamps. */
 void fs_now(struct timespec64 *out);
+/* If v was written to through a shared window since this was last asked, it was modified and changed now: called by whoever tells or keeps the times, and when such a window ends. May sleep. */
+void vnode_note_mapped_writes(struct vnode *v);
 extern nsec_t (*fs_wall_clock)(void); /* set once at boot: nanoseconds since 1970; NULL: since boot */
 
 /* Attributes that are read without the lock where an old value does no harm (permission checks, relatime). */

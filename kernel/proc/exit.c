@@ -140,6 +140,8 @@ static void orphan_children_locked(struct process *p, struct list *gone)
 		struct process *child = list_entry(it, struct process, sibling_link);
 		if (reaper) {
 			give_child_locked(child, reaper);
+			if (child->state != PROCESS_DEAD)
+				process_rescue_group_locked(child, p);
 			continue;
 		}
 		if (child->state == PROCESS_DEAD) {

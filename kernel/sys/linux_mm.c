@@ -207,9 +207,10 @@ int64_t sys_msync(uaddr_t addr, uint64_t len, int32_t flags)
 		return -EINVAL;
 	if ((addr & (PAGE_SIZE - 1)) || (flags & (MS_ASYNC | MS_SYNC)) == (MS_ASYNC | MS_SYNC))
 		return -EINVAL;
-	uaddr_t end = addr + ALIGN_UP(len, (uint64_t)PAGE_SIZE);
-	if (end < addr)
+	len = (len + PAGE_SIZE - 1) & PAGE_MASK; /* what wraps is nothing, as on Linux */
+	if (addr > UINT64_MAX - len)
 		return -ENOMEM;
+	uaddr_t end = addr + len;
 	while (!err && addr < end) {
 		struct region_view v;
 		bool there = space_view(current_space(), addr, &v);

@@ -9,14 +9,6 @@
 #include "kern/mutex.h"
 #include "vm/region.h"
 
-/* What the memory of a process may come to, in pages (RLIMIT_*); UINT64_MAX: no limit. */
-struct vm_limits {
-	uint64_t all;    /* all regions */
-	uint64_t data;   /* private, writable, not growing down */
-	uint64_t locked; /* locked in memory */
-	uint64_t stack;  /* one region that grows down */
-};
-
 enum { AUX_WORDS = 2 * 24 }; /* of the auxiliary vector, at most */
 
 /* Where the parts of a program are, as /proc tells. */
@@ -28,11 +20,21 @@ struct space_layout {
 	uint64_t aux[AUX_WORDS];
 };
 
+/* What the memory of a process may come to, in pages (RLIMIT_*); UINT64_MAX: no limit. */
+struct vm_limits {
+	uint64_t all;    /* all regions */
+	uint64_t data;   /* private, writable, not growing down */
+	uint64_t locked; /* locked in memory */
+	uint64_t stack;  /* one region that grows down */
+};
+
 struct vm_space {
 	struct rwlock lock;        /* faults read, map operations write */
 	struct region_set regions; /* (S) */
 	uint64_t npages;           /* (S) pages of all regions */
-	unsigned lock_future;      /* (S) of REGION_LOCK_MASK: what new regions get */
+	uaddr_t
+	    mmap_top; /* (S) regions without a place of their own go below it if there is room; 0: no bound. Set by exec, copied by fork */
+	unsigned lock_future; /* (S) of REGION_LOCK_MASK: what new regions get */
 	struct list
 	    graves; /* (S) regions that left the set while it was locked, to be freed without the lock */
 	_Atomic uint64_t serial; /* (A) changes whenever a stack region is removed or changed */
@@ -40,10 +42,8 @@ struct vm_space {
 	struct refcount refs;       /* (A) */
 	struct mutex brk_lock;      /* processes that share the memory share its heap */
 	struct space_layout layout; /* (C) set by exec before anybody else sees the space, copied by fork */
-	uaddr_t
-	    mmap_top; /* (C) likewise: mappings without an address of their own go below it if there is room; 0: the end of user space */
-	uaddr_t brk_start, brk;    /* brk_lock: heap of the brk call: [brk_start, brk) */
-	_Atomic uint32_t barriers; /* (A) membarrier commands that its processes registered for */
+	uaddr_t brk_start, brk;     /* brk_lock: heap of the brk call: [brk_start, brk) */
+	_Atomic uint32_t barriers;  /* (A) membarrier commands that its processes registered for */
 };
 
 enum vm_map_flags {

@@ -116,15 +116,18 @@ static err_t choose_place(struct remap *m)
 	const struct vm_remap_args *a = m->a;
 	const struct region_set *set = &m->s->regions;
 	m->to = 0;
-	if (a->flags & VM_REMAP_FIXED)
+	if (a->flags & VM_REMAP_FIXED) {
 		m->to = a->new_addr;
-	else if (a->new_addr && range_is_valid(m->s, a->new_addr, a->new_len))
+		m->to_end = m->to + a->new_len;
+		if (range_is_valid(m->s, m->to, a->new_len))
+			return 0;
+		return m->to < set->low ? -EPERM : -EINVAL;
+	}
+	if (a->new_addr && range_is_valid(m->s, a->new_addr, a->new_len))
 		m->to = region_find_gap(set, a->new_len, PAGE_SIZE, a->new_addr, a->new_addr + a->new_len);
 	if (!m->to)
 		m->to = place_anywhere(m->s, a->new_len, a->floor, 0);
 	m->to_end = m->to + a->new_len;
-	if (a->flags & VM_REMAP_FIXED && !range_is_valid(m->s, m->to, a->new_len))
-		return m->to < set->low ? -EPERM : -EINVAL;
 	return m->to ? 0 : -ENOMEM;
 }
 

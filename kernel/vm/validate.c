@@ -14,7 +14,7 @@ static bool is_viewer(const struct vm_object *o, const struct region *r)
 	return false;
 }
 
-/* O3: the viewers of a private object are in one space and show no index twice. */
+/* O3: the viewers of a private object are in one space and show no index twice. O6: at one distance. */
 static void validate_private_viewers(struct vm_object *o)
 {
 	list_for_each (it, &o->viewers) {
@@ -24,6 +24,8 @@ static void validate_private_viewers(struct vm_object *o)
 			ASSERT(a->space == b->space);
 			ASSERT(a->offset + region_npages(a) <= b->offset ||
 			       b->offset + region_npages(b) <= a->offset);
+			ASSERT(a->start - (a->offset << PAGE_SHIFT) ==
+			       b->start - (b->offset << PAGE_SHIFT)); /* O6 */
 		}
 	}
 }

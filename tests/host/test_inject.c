@@ -152,6 +152,12 @@ static void setup_flagged(struct state *t)
 	MUST(space_set_flags(t->s, ADDR(AT_BIG + 590), LEN(20), REGION_WIPEONFORK, 0));
 }
 
+static void setup_growing(struct state *t)
+{
+	setup_all(t);
+	map(t, AT_FREE + 310, 2, NULL, VM_MAP_GROWSDOWN);
+}
+
 static void setup_cut(struct state *t)
 {
 	setup_all(t);
@@ -241,6 +247,17 @@ static err_t map_any(struct state *t, unsigned at, unsigned npages, struct vm_ob
 	return space_map(t->s, &args, &t->at);
 }
 
+static err_t remap(struct state *t, unsigned at, unsigned old_n, unsigned new_n, unsigned flags, unsigned to)
+{
+	struct vm_remap_args args = {.addr = ADDR(at),
+	    .old_len = LEN(old_n),
+	    .new_len = LEN(new_n),
+	    .flags = flags,
+	    .new_addr = flags & VM_REMAP_FIXED ? ADDR(to) : 0};
+
+	return space_remap(t->s, &args, &t->at);
+}
+
 static err_t access_word(struct vm_space *s, unsigned at, bool write)
 {
 	uint64_t value = 4242;
@@ -282,6 +299,20 @@ static err_t op_write_file(struct state *t) { return access_word(t->s, AT_FILE +
 static err_t op_read_private(struct state *t) { return access_word(t->s, AT_PRIVATE + 30, false); }
 static err_t op_write_private(struct state *t) { return access_word(t->s, AT_PRIVATE + 30, true); }
 static err_t op_write_trimmed(struct state *t) { return access_word(t->s, AT_PRIVATE + 21, true); }
+static err_t op_remap_whole(struct state *t) { return remap(t, AT_ANON, 20, 40, VM_REMAP_MAYMOVE | VM_REMAP_FIXED, AT_FREE); }
+static err_t op_remap_part(struct state *t) { return remap(t, AT_ANON + 2, 8, 8, VM_REMAP_MAYMOVE | VM_REMAP_FIXED, AT_FREE); }
+static err_t op_remap_onto(struct state *t) { return remap(t, AT_BIG + 590, 20, 20, VM_REMAP_MAYMOVE | VM_REMAP_FIXED, AT_SHARED + 60); }
+static err_t op_remap_within(struct state *t) { return remap(t, AT_BIG + 590, 20, 20, VM_REMAP_MAYMOVE | VM_REMAP_FIXED, AT_BIG + 2); }
+static err_t op_remap_cut(struct state *t) { return remap(t, AT_ANON + 1, 17, 6, VM_REMAP_MAYMOVE | VM_REMAP_FIXED, AT_FREE); }
+static err_t op_remap_keep(struct state *t) { return remap(t, AT_ANON + 2, 8, 8, VM_REMAP_MAYMOVE | VM_REMAP_FIXED | VM_REMAP_DONTUNMAP, AT_FREE); }
+static err_t op_remap_keep_file(struct state *t) { return remap(t, AT_PRIVATE, 30, 30, VM_REMAP_MAYMOVE | VM_REMAP_FIXED | VM_REMAP_DONTUNMAP, AT_FREE); }
+static err_t op_remap_shared_again(struct state *t) { return remap(t, AT_SHARED + 60, 0, 10, VM_REMAP_MAYMOVE | VM_REMAP_FIXED, AT_FREE); }
+static err_t op_remap_shrink(struct state *t) { return remap(t, AT_BIG, 700, 2, 0, 0); }
+static err_t op_remap_grow(struct state *t) { return remap(t, AT_ANON + 30, 20, 30, 0, 0); }
+static err_t op_lock(struct state *t) { return space_lock_range(t->s, ADDR(AT_ANON + 3), LEN(5), REGION_LOCKED, UINT64_MAX); }
+static err_t op_lock_all(struct state *t) { return space_lock_all(t->s, true, REGION_LOCKED, REGION_LOCKED, UINT64_MAX); }
+static err_t op_populate(struct state *t) { return space_populate(t->s, ADDR(AT_ANON), ADDR(AT_ANON + 20), POPULATE_BY_RIGHTS); }
+static err_t op_grow_down(struct state *t) { return access_word(t->s, AT_FREE + 300, true); }
 /* clang-format on */
 
 static err_t op_execute(struct state *t)
@@ -361,6 +392,23 @@ static const struct scenario scenarios[] = {
     {"protect the middle", setup_forked, op_protect_split},
     {"protect shared memory", setup_all, op_protect_many},
     {"set flags in the middle", setup_all, op_flags},
+    {"move a region", setup_all, op_remap_whole},
+    {"move a part", setup_all, op_remap_part},
+    {"move a part of a forked space", setup_forked, op_remap_part},
+    {"move a part, written since the fork", setup_forked_apart, op_remap_part},
+    {"move a part with a page pinned", setup_pinned, op_remap_part},
+    {"move onto shared memory", setup_forked_apart, op_remap_onto},
+    {"move within a region", setup_forked_apart, op_remap_within},
+    {"cut and move", setup_forked_apart, op_remap_cut},
+    {"move and leave the window", setup_forked_apart, op_remap_keep},
+    {"move a private window on a file and leave one", setup_cut, op_remap_keep_file},
+    {"show shared memory twice", setup_all, op_remap_shared_again},
+    {"shrink a window", setup_forked_apart, op_remap_shrink},
+    {"grow a window", setup_all, op_remap_grow},
+    {"lock in the middle", setup_all, op_lock},
+    {"lock everything", setup_forked_apart, op_lock_all},
+    {"bring in", setup_all, op_populate},
+    {"grow down", setup_growing, op_grow_down},
     {"discard", setup_all, op_discard},
     {"discard in a shared leaf", setup_forked, op_discard},
     {"discard across leaves, forked", setup_forked_apart, op_discard_big},

@@ -201,7 +201,8 @@ static struct model_obj *object_for(struct vm_model *m, struct map_try *t)
 
 static void populate(struct vm_model *m, struct map_try *t)
 {
-	unsigned access = t->prot & VM_WRITE ? FAULT_WRITE : FAULT_READ;
+	bool writes = (t->prot & VM_WRITE) && !(t->args.flags & VM_MAP_SHARED);
+	unsigned access = writes ? FAULT_WRITE : FAULT_READ;
 
 	for (unsigned i = t->first; t->prot && i < t->first + t->npages; i++) {
 		struct model_page *p = &t->s->pages[i];

@@ -176,6 +176,19 @@ static void op_discard(struct vm_model *m)
 		model_discard(m, s, first, end);
 }
 
+/* Only anonymous private memory can be wiped; what comes first counts. */
+static err_t wipe_error(struct model_space *s, unsigned first, unsigned end)
+{
+	for (unsigned i = first; i < end; i++) {
+		err_t err = range_error(s, i, i + 1, true, 0);
+		if (err)
+			return err;
+		if (s->pages[i].obj->kind != MODEL_PRIVATE || s->pages[i].obj->backing)
+			return -EINVAL;
+	}
+	return 0;
+}
+
 static void op_set_flags(struct vm_model *m)
 {
 	static const uint8_t settable[] = {
@@ -187,6 +200,8 @@ static void op_set_flags(struct vm_model *m)
 
 	model_pick_range(m, &first, &end);
 	err_t want = range_error(s, first, end, true, 0);
+	if (set & REGION_WIPEONFORK)
+		want = wipe_error(s, first, end);
 	if (want == -EPERM && set == REGION_IMMUTABLE) { /* setting it again is no change: only holes count */
 		want = 0;
 		for (unsigned i = first; i < end; i++)
