@@ -121,7 +121,6 @@ def wrong_options_are_told():
         (["--nonsense", "--", "true"], "--nonsense"),
         (["--persist=yes", "--", "true"], "--persist"),
         (["--log"], "--log"),
-        (["--trace", "--", "true"], "--log"),
         (["--package", "jq", "--", "true"], "--root"),
         (["--"], "no command"),
         ([], "no command"),
@@ -160,6 +159,14 @@ def emulator_is_started_as_asked():
     with open(arguments, encoding="utf-8") as f:
         text = f.read()
     holds("snapshot" not in text and "virtio-blk-pci" in text, text)
+
+
+@host_test
+def trace_is_kept():
+    status, _, errors = run("--trace", "--", "true")
+    equal(status, 0)
+    one_line(errors, "trace", ".log")
+    os.unlink(errors.decode().split()[-1])
 
 
 @host_test
