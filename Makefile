@@ -206,7 +206,8 @@ coverage: build/deps/coverage
 # configurations (.case, see tools/runtest.py) and scripts.
 .PHONY: test bench fuzz
 SECONDS ?= 600
-test: build/deps/test build/deps/lint build/initrd.cpio
+test: build/deps/test build/deps/lint build/deps/image build/initrd.cpio build/run.cpio
+	$Qtools/mkroot.py base > build/root.path
 	$Qfor v in release test debug kasan ubsan; do $(MAKE) CC=gcc VARIANT=$$v kernel || exit; done
 	$Q$(MAKE) CC=clang VARIANT=release kernel && $(MAKE) CC=clang VARIANT=debug kernel
 	$Q$(MAKE) SAN=asan host-programs && $(MAKE) SAN=tsan races && $(MAKE) SAN=fuzz fuzz-programs
