@@ -203,11 +203,10 @@ static void account_locked(struct run_queue *q, nsec_t now)
 static uint64_t user_cycles_of(struct thread *t)
 {
 	for (;;) {
-		uint64_t since = load_acquire(&t->user_since), done = load_acquire(&t->user_cycles);
-		if (load_relaxed(&t->user_since) != since)
+		int64_t count = load_acquire(&t->user_cycles), now = (int64_t)cpu_cycles();
+		if (load_acquire(&t->user_cycles) != count)
 			continue;
-		uint64_t now = cpu_cycles();
-		return since && now > since ? done + now - since : done;
+		return (uint64_t)(count >= 0 ? count : MAX(count + now, 0));
 	}
 }
 

@@ -59,6 +59,7 @@ struct fault {
 
 	struct vm_object *io_object; /* NEED_READ, NEED_WAIT, NEED_ROOM: counted */
 	pgidx_t room;                /* the page that may_dirty was last asked about; UINT64_MAX: none */
+	bool read;                   /* a file was read for it */
 };
 
 /* Each row is written by its own CPU with preemption disabled, and read by anybody: plain loads and stores,
@@ -457,8 +458,7 @@ static err_t satisfy(struct fault *f, err_t need)
 	if (need == NEED_GROW)
 		return space_grow(f->space, f->addr);
 	if (need != NEED_MEMORY) {
-		if (need == NEED_READ)
-			fetch_add_relaxed(&current_thread()->file_reads, 1);
+		f->read |= need == NEED_READ;
 		err = need == NEED_READ ? file_bring_in(o, f->idx) : file_wait(o, f->idx);
 		f->io_object = NULL;
 		object_put(o);
@@ -468,7 +468,7 @@ static err_t satisfy(struct fault *f, err_t need)
 	return err;
 }
 
-static err_t fault_run(struct fault *f)
+static ALWAYS_INLINE err_t fault_run(struct fault *f)
 {
 	err_t err;
 	do {
@@ -495,6 +495,13 @@ static inline void fault_begin(
 	f->leaf = NULL;
 	f->spare = NULL;
 	f->room = UINT64_MAX;
+	f->read = false;
+}
+
+/* Counted by the thread that took it. */
+static inline void count_up(_Atomic uint64_t *count)
+{
+	store_relaxed(count, load_relaxed(count) + 1);
 }
 
 err_t vm_fault(struct vm_space *s, uaddr_t addr, unsigned access)
@@ -553,13 +560,15 @@ err_t upcall_page_fault(uaddr_t addr, unsigned access)
 	struct thread *t = current_thread();
 	if (unlikely(!t->space || (load_relaxed(&t->flags) & THREAD_NOFAULT)))
 		return -EFAULT;
-	uint64_t reads = load_relaxed(&t->file_reads);
-	err_t err = vm_fault(t->space, addr, access);
-	if (!err) {
-		_Atomic uint64_t *count = &t->faults[load_relaxed(&t->file_reads) != reads];
-		store_relaxed(count, load_relaxed(count) + 1);
-	}
-	return err;
+	struct fault f;
+	fault_begin(&f, t->space, addr, access, NULL);
+	err_t err = fault_run(&f);
+	if (unlikely(err))
+		return err;
+	count_up(&t->faults);
+	if (unlikely(f.read))
+		count_up(&t->file_reads);
+	return 0;
 }
 
 void vm_counters(struct vm_counters *out)
