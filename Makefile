@@ -104,7 +104,7 @@ compile_commands.json: tools/compdb.py $(B)/flags $(B)/objects
 	$Qpython3 tools/compdb.py '$(CC) $(CFLAGS)' $(filter %.c,$(SRC)) > $@
 
 # User programs and the initrd that carries them ------------------------------------------------------------------------------
-UTESTS := $(filter-out %/urun %/ubench,$(UPROGS))
+UTESTS := $(filter-out %/urun %/ubench %/uconsole,$(UPROGS))
 UFLAGS := -std=gnu11 $(WARN) -O2 -g -static -no-pie -fno-pie -Iabi -Ibuild/gen -DUTESTS='$(UTESTS:build/initrd%="%",)'
 build/initrd/bin/%: tests/guest/%.c build/user/flags
 	@mkdir -p $(@D) build/user
@@ -134,12 +134,14 @@ build/run.cpio: build/run/init
 	$Qcd build/run && mkdir -p dev newroot && printf '%s\n' dev init newroot | cpio --quiet -o -H newc -R 0:0 --reproducible > ../run.cpio
 
 # Running -------------------------------------------------------------------------------------------------------------------
-.PHONY: run machine debug iso
+.PHONY: run boot machine debug iso
 ARGS ?= init=/bin/ubench
 QEMU_ARGS := $(if $(MACHINE),--machine $(MACHINE)) $(if $(CPUS),--cpus $(CPUS)) $(if $(MEM),--mem $(MEM)) $(if $(ARGS),--append '$(ARGS)')
 machine: build/quire.elf build/run.cpio build/deps/run
 run: machine build/deps/image
 	$Q./quire shell $(if $(CPUS),--cpus $(CPUS)) $(if $(MEM),--memory $(MEM))
+boot: $(B)/quire.elf build/initrd.cpio build/deps/run
+	$Qpython3 tools/qemu.py run --kernel $< --initrd build/initrd.cpio $(QEMU_ARGS)
 .PHONY: image image-full
 image: build/deps/image
 	$Qtools/mkroot.py base
@@ -166,6 +168,7 @@ HCFLAGS := -std=gnu11 $(WARN) -Wno-missing-prototypes -g -D_GNU_SOURCE -DCONFIG_
 	-fno-omit-frame-pointer $(HSAN_$(SAN))
 HSRC := $(filter-out kernel/lib/string.c,$(wildcard kernel/lib/*.c kernel/mm/*.c kernel/vm/*.c)) kernel/kern/spinlock.c \
 	$(wildcard kernel/object/*.c $(addprefix kernel/fs/,uio.c vnode*.c dentry*.c namei*.c mount*.c file*.c flock.c pipe*.c unix*.c tmpfs*.c devfs*.c tty*.c pty*.c ext2/*.c)) \
+	kernel/fs/bdev.c kernel/fs/block_io.c kernel/dev/block.c \
 	$(wildcard kernel/arch/host/*.c tests/model/*.c)
 HOBJ   := $(HSRC:%=$(H)/%.o)
 HTESTS := $(patsubst tests/host/%.c,$(H)/%,$(wildcard tests/host/test_*.c)) \
@@ -203,7 +206,8 @@ coverage: build/deps/coverage
 # configurations (.case, see tools/runtest.py) and scripts.
 .PHONY: test bench fuzz
 SECONDS ?= 600
-test: build/deps/test build/deps/lint build/initrd.cpio
+test: build/deps/test build/deps/lint build/deps/image build/initrd.cpio build/run.cpio
+	$Qtools/mkroot.py base > build/root.path
 	$Qfor v in release test debug kasan ubsan; do $(MAKE) CC=gcc VARIANT=$$v kernel || exit; done
 	$Q$(MAKE) CC=clang VARIANT=release kernel && $(MAKE) CC=clang VARIANT=debug kernel
 	$Q$(MAKE) SAN=asan host-programs && $(MAKE) SAN=tsan races && $(MAKE) SAN=fuzz fuzz-programs
@@ -242,6 +246,7 @@ help:
 #: make run        a shell in a small machine, on this terminal: installs and makes what is missing   CPUS=n MEM=size
 #: make machine    what ./quire needs: the kernel and the first program
 #: make image      the base root file system, of Debian's packages;  make image-full: with every program that the tests run
+#: make boot       the kernel with the archive of tests, log on this terminal   MACHINE=q35|microvm CPUS=n MEM=size ARGS='key=value ...'
 #: make debug      boot it and wait for gdb
 #: make iso        build/quire.iso, for BIOS and UEFI
 #: make test       everything; ends with "N passed, N failed"

@@ -10,7 +10,6 @@ NAME-KEY.dir the tree (made by root only; else there is just the image). Work ha
 complete: what has its final name is whole. The packages come from the Debian sources in this machine's apt configuration; where it has none (it
 is not a Debian 12), from those that mmdebstrap knows. The last line on standard output is the image's path (with --tree: the tree's).
 """
-import argparse
 import contextlib
 import fcntl
 import glob
@@ -301,6 +300,8 @@ def find_tool(name):
 def main():
     if len(sys.argv) == 5 and sys.argv[1] == "--unpack":
         return unpack(*sys.argv[2:])
+    import argparse  # here, as ./quire has no use for it
+
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("name", choices=sorted(IMAGES))
     parser.add_argument("--package", action="append", default=[], metavar="NAME")

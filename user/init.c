@@ -4,7 +4,7 @@
  * It puts the disk under the root, mounts what every Unix program expects, then serves the launcher if there is one (serve.c), else keeps a shell on the
  * console. At the end everything that still runs is killed, everything is written back and unmounted, and the machine is turned off.
  *
- *	init                as PID 1
+ *	init [--port]       as PID 1; with --port there is a launcher, and its port is waited for if need be
  *	init --serve FD     only the conversation, over a descriptor: for tests on any Linux
  */
 #define _GNU_SOURCE
@@ -25,7 +25,10 @@
 
 #define DISK     "/dev/vda"
 #define NEW_ROOT "/newroot"
-enum { REAP_TRIES = 200 }; /* of 5 ms */
+enum {
+	REAP_TRIES = 200,  /* of 5 ms */
+	PORT_TRIES = 5000, /* of 2 ms */
+};
 
 static volatile sig_atomic_t asked_for; /* the signal that asked init to end the machine; 0: none */
 
@@ -72,12 +75,15 @@ static void mount_at(const char *type, const char *where, unsigned long flags, c
 static void change_root(void)
 {
 	struct stat disk, root;
-	if (stat(DISK, &disk) || !S_ISBLK(disk.st_mode) || stat("/", &root) || root.st_dev == disk.st_rdev)
+	if (stat(DISK, &disk) || stat("/", &root) || root.st_dev == disk.st_rdev)
 		return;
 	mkdir(NEW_ROOT, 0755);
-	if (mount(DISK, NEW_ROOT, "ext2", 0, NULL) && mount(DISK, NEW_ROOT, "ext2", MS_RDONLY, NULL)) {
-		say("cannot mount", DISK);
-		return;
+	if (mount(DISK, NEW_ROOT, "ext2", 0, NULL)) {
+		say("cannot mount for writing", DISK);
+		if (mount(DISK, NEW_ROOT, "ext2", MS_RDONLY, NULL)) {
+			say("cannot mount", DISK);
+			return;
+		}
 	}
 	umount2("/dev", MNT_DETACH);
 	if (chdir(NEW_ROOT)) {
@@ -203,6 +209,18 @@ static int way_to_end(void)
 	return asked_for == SIGUSR1 ? RB_HALT_SYSTEM : RB_POWER_OFF;
 }
 
+/* The launcher's port; -1: there is none. Ports are found while the system starts, so one that must come is waited for. */
+static int open_port(bool must_come)
+{
+	struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
+	int port = open(PORT_PATH, O_RDWR | O_CLOEXEC);
+	for (int tries = 0; port < 0 && must_come && tries < PORT_TRIES; tries++) {
+		nanosleep(&pause, NULL);
+		port = open(PORT_PATH, O_RDWR | O_CLOEXEC);
+	}
+	return port;
+}
+
 int main(int argc, char **argv)
 {
 	sigset_t blocked;
@@ -223,10 +241,13 @@ int main(int argc, char **argv)
 	umask(022);
 	mount_all();
 	sethostname("quire", 5);
-	int port = open(PORT_PATH, O_RDWR | O_CLOEXEC);
+	bool has_launcher = argc > 1 && !strcmp(argv[1], "--port");
+	int port = open_port(has_launcher);
 	if (port >= 0) {
 		serve(port);
 		close(port);
+	} else if (has_launcher) {
+		say("cannot open", PORT_PATH);
 	} else {
 		keep_shell();
 	}

@@ -109,11 +109,20 @@ void virtio_line_interrupt(void *device)
 		d->on_queue(d);
 }
 
+/* The drivers, by type. */
+static err_t (*const drivers[])(struct virtio_device *d) = {
+    [VIRTIO_BLOCK] = virtio_blk_probe,
+    [VIRTIO_CONSOLE] = virtio_console_probe,
+};
+
+bool virtio_has_driver(uint32_t type)
+{
+	return type < ARRAY_SIZE(drivers) && drivers[type];
+}
+
 err_t virtio_probe(struct virtio_device *d)
 {
-	err_t err = d->type == VIRTIO_BLOCK     ? virtio_blk_probe(d)
-		    : d->type == VIRTIO_CONSOLE ? virtio_console_probe(d)
-						: -ENODEV;
+	err_t err = virtio_has_driver(d->type) ? drivers[d->type](d) : -ENODEV;
 	if (err && err != -ENODEV)
 		log_err("virtio", "%s, type %u: error %d", d->where, d->type, err);
 	return err;

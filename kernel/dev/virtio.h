@@ -92,6 +92,8 @@ struct virtio_device {
 void virtio_init(void);
 void virtio_pci_init(void);
 void virtio_mmio_init(void);
+/* Is there a driver for devices of this type? */
+bool virtio_has_driver(uint32_t type);
 /* Give a device that a transport has found to its driver. -ENODEV: there is no driver for its type; then, and with any other error, the transport
  * releases it. */
 MUST_CHECK err_t virtio_probe(struct virtio_device *d);

@@ -488,20 +488,25 @@ static void wait_for_work(struct console *c)
 	spin_unlock_irqrestore(&c->lock, state);
 }
 
-static void console_thread(void *arg)
+/* Take in what the host says, and tell the watcher what has become of it. */
+static void do_work(struct console *c)
 {
-	struct console *c = arg;
 	uint8_t bytes[MESSAGE_MAX];
 	uint32_t len;
-	for (;;) {
-		wait_for_work(c);
-		while ((len = next_message(c, bytes))) {
+	do {
+		len = next_message(c, bytes);
+		if (len)
 			take_message(c, bytes, len);
-			for (unsigned i = 0; i < c->nports; i++)
-				announce(&c->ports[i]);
-		}
 		for (unsigned i = 0; i < c->nports; i++)
 			announce(&c->ports[i]);
+	} while (len);
+}
+
+static void console_thread(void *arg)
+{
+	for (;;) {
+		wait_for_work(arg);
+		do_work(arg);
 	}
 }
 
@@ -703,6 +708,7 @@ static void free_queue(struct page *memory)
 static void console_destroy(struct console *c)
 {
 	for (unsigned i = 0; c->ports && i < c->nports; i++) {
+		free_buffers(&c->ports[i]);
 		free_queue(c->ports[i].rx_page);
 		free_queue(c->ports[i].tx_page);
 		kfree(c->ports[i].rx);

@@ -31,6 +31,7 @@ enum common_register {
 	COMMON_DRIVER_SELECT = 0x08,
 	COMMON_DRIVER_FEATURES = 0x0c,
 	COMMON_MSIX_CONFIG = 0x10,
+	COMMON_QUEUES = 0x12,
 	COMMON_STATUS = 0x14,
 	COMMON_GENERATION = 0x15,
 	COMMON_QUEUE_SELECT = 0x16,
@@ -154,14 +155,20 @@ static void on_config_message(void *device)
 	d->on_config(d);
 }
 
-/* The device reads a vector back as "none" where it could not take it. */
+/* All queues that were enabled share a message. The device reads a vector back as "none" where it could not take it. */
 static bool set_vectors(struct virtio_device *d)
 {
 	put16(d, COMMON_MSIX_CONFIG, VECTOR_CONFIG);
-	put16(d, COMMON_QUEUE_SELECT, 0);
-	put16(d, COMMON_QUEUE_VECTOR, VECTOR_QUEUE);
-	return get(d->pci.common + COMMON_MSIX_CONFIG, 2) == VECTOR_CONFIG &&
-	       get(d->pci.common + COMMON_QUEUE_VECTOR, 2) == VECTOR_QUEUE;
+	bool good = get(d->pci.common + COMMON_MSIX_CONFIG, 2) == VECTOR_CONFIG;
+	unsigned nqueues = get(d->pci.common + COMMON_QUEUES, 2);
+	for (unsigned i = 0; i < nqueues && good; i++) {
+		put16(d, COMMON_QUEUE_SELECT, (uint16_t)i);
+		if (!get(d->pci.common + COMMON_QUEUE_ENABLE, 2))
+			continue;
+		put16(d, COMMON_QUEUE_VECTOR, VECTOR_QUEUE);
+		good = get(d->pci.common + COMMON_QUEUE_VECTOR, 2) == VECTOR_QUEUE;
+	}
+	return good;
 }
 
 static err_t connect_messages(struct virtio_device *d)
@@ -338,7 +345,7 @@ static uint32_t type_of(const struct pci_device *p)
 static bool vpci_look(const struct pci_device *p, UNUSED void *arg)
 {
 	uint32_t type = type_of(p);
-	struct virtio_device *d = type == VIRTIO_BLOCK ? kzalloc(sizeof(*d)) : NULL;
+	struct virtio_device *d = virtio_has_driver(type) ? kzalloc(sizeof(*d)) : NULL;
 	if (!d)
 		return true;
 	d->transport = &pci_transport;

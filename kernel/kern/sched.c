@@ -743,6 +743,28 @@ void thread_set_nice(struct thread *t, int nice)
 	spin_unlock_irqrestore(&q->lock, state);
 }
 
+nsec_t sched_idle_time(unsigned cpu)
+{
+	struct run_queue *q = &queues[cpu];
+	uint64_t state = spin_lock_irqsave(&q->lock);
+	nsec_t time = 0, now = clock_now();
+	if (q->idle)
+		time = q->idle->cpu_time;
+	if (q->idle && q->current == q->idle && now > q->idle->run_started)
+		time += now - q->idle->run_started;
+	spin_unlock_irqrestore(&q->lock, state);
+	return time;
+}
+
+unsigned sched_runnable_count(void)
+{
+	uint64_t idle = load_relaxed(&idle_cpus), active = load_relaxed(&active_cpus);
+	unsigned sum = bit_count(active & ~idle);
+	for (uint32_t cpu = 0; cpu < MAX_CPUS; cpu++)
+		sum += load_relaxed(&queues[cpu].nready);
+	return sum;
+}
+
 uint64_t sched_switches(void)
 {
 	uint64_t sum = 0;

@@ -66,7 +66,7 @@ static void find_guardian(struct process *p, void *arg)
 	struct group_search *g = arg;
 	const struct process *parent = p->parent;
 	if (p->pgid == g->pgid && p != g->without && p->state == PROCESS_ALIVE && parent &&
-	    parent->pgid != g->pgid && parent->sid == g->sid)
+	    parent->pid != PID_INIT && parent->pgid != g->pgid && parent->sid == g->sid)
 		g->found = true;
 }
 

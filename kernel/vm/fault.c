@@ -35,7 +35,7 @@
 
 /* What a stage wants done with no lock held before the path starts over; positive, so that they never mix
  * with errors. */
-enum fault_need { NEED_MEMORY = 1, NEED_READ, NEED_WAIT, NEED_PAUSE, NEED_GROW };
+enum fault_need { NEED_MEMORY = 1, NEED_READ, NEED_WAIT, NEED_PAUSE, NEED_GROW, NEED_ROOM };
 
 enum { RECLAIM_BATCH = 32 }; /* frames asked of reclaim when a frame was missing */
 
@@ -57,7 +57,8 @@ struct fault {
 	struct page *spare_src; /* of what */
 	uint64_t spare_generation;
 
-	struct vm_object *io_object; /* NEED_READ, NEED_WAIT: counted */
+	struct vm_object *io_object; /* NEED_READ, NEED_WAIT, NEED_ROOM: counted */
+	pgidx_t room;                /* the page that may_dirty was last asked about; UINT64_MAX: none */
 	bool read;                   /* a file was read for it */
 };
 
@@ -343,10 +344,15 @@ static err_t fault_file(struct fault *f)
 	if (is_write(f) && !dirty) {
 		if (!o->ops->write)
 			return -EACCES;
-		page_tree_set_mark(&o->tree, f->idx, PT_DIRTY);
-		dirty = true;
 		if (f->space && !(o->flags & VM_RESIDENT))
 			store_relaxed(&o->written_by_map, true);
+		if (o->ops->may_dirty && f->space && f->room != f->idx) {
+			object_get(o);
+			f->io_object = o;
+			return NEED_ROOM;
+		}
+		page_tree_set_mark(&o->tree, f->idx, PT_DIRTY);
+		dirty = true;
 	}
 	err = finish(f, o, p, dirty && may_write(f));
 	if (!err && !f->pin && !is_write(f))
@@ -443,6 +449,12 @@ static err_t satisfy(struct fault *f, err_t need)
 		cpu_relax();
 		return 0;
 	}
+	if (need == NEED_ROOM) { /* asked once: the region may show something else by now, but not for long */
+		err = o->ops->may_dirty(o, f->idx);
+		f->room = f->idx;
+		object_put(o);
+		return err == -ENOMEM || err == -EINTR ? err : err ? -EIO : 0;
+	}
 	if (need == NEED_GROW)
 		return space_grow(f->space, f->addr);
 	if (need != NEED_MEMORY) {
@@ -482,6 +494,7 @@ static inline void fault_begin(
 	f->pin = out;
 	f->leaf = NULL;
 	f->spare = NULL;
+	f->room = UINT64_MAX;
 	f->read = false;
 }
 

@@ -813,6 +813,30 @@ static bool test_hung_up(void)
 	return in_session(session_hung_up);
 }
 
+static int session_vhangup(struct term *t)
+{
+	char c;
+	signal(SIGHUP, note_signal);
+	got_signal = 0;
+	if (geteuid()) {
+		NEED(FAILS_WITH(syscall(SYS_vhangup), EPERM));
+		return 0;
+	}
+	NEED(!syscall(SYS_vhangup) && got_signal == SIGHUP);
+	NEED(read(t->slave, &c, 1) == 0 && FAILS_WITH(write(t->slave, "x", 1), EIO));
+	NEED(FAILS_WITH(open("/dev/tty", O_RDWR), ENXIO));
+	close(t->slave);
+	t->slave = open(t->name, O_RDWR); /* the line itself is as good as new */
+	NEED(t->slave >= 0 && tcgetsid(t->slave) == getpid());
+	NEED(write(t->slave, "x", 1) == 1 && reads(t->master, "x"));
+	return 0;
+}
+
+static bool test_vhangup(void)
+{
+	return in_session(session_vhangup);
+}
+
 static int session_exclusive(struct term *t)
 {
 	NEED(!ioctl(t->slave, TIOCEXCL, 0));
@@ -851,6 +875,7 @@ static const struct utest tests[] = {
     {"stopped orphans are hung up", test_stopped_orphan},
     {"the leader ends", test_leader_exits},
     {"the line goes", test_hung_up},
+    {"vhangup", test_vhangup},
     {"TIOCEXCL, TIOCSTI", test_exclusive},
 };
 

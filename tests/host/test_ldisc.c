@@ -10,12 +10,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "arch/usercopy.h"
-#include "fs/tty.h"
-#include "fs_env.h"
-#include "vm_test.h"
+#include "tty_env.h"
 
-#define AT (1ULL << 30)
 enum { OUT_MAX = 16384 };
 enum { GETS2 = 0x802c542a, SETS2 = 0x402c542b, SETLOCK = 0x40045431, GETNUMBER = 0x80045430 };
 
@@ -25,8 +21,6 @@ struct end {
 	struct file *file; /* NULL: there */
 	int fd;
 };
-
-static struct vm_space *user;
 
 static int64_t end_read(struct end *e, void *buf, size_t n)
 {
@@ -52,10 +46,10 @@ static int64_t end_ioctl(struct end *e, uint32_t request, void *arg, size_t n)
 		result = ioctl(e->fd, request, arg);
 		return result < 0 ? -errno : result;
 	}
-	host_use_space(user);
-	MUST(copy_to_user(AT, arg, n));
-	result = file_ioctl(e->file, request, AT);
-	MUST(copy_from_user(arg, AT, n));
+	host_use_space(tty_user);
+	MUST(copy_to_user(TTY_USER_AT, arg, n));
+	result = file_ioctl(e->file, request, TTY_USER_AT);
+	MUST(copy_from_user(arg, TTY_USER_AT, n));
 	host_use_space(NULL);
 	return result;
 }
@@ -262,6 +256,8 @@ static void run_step(struct pair *p, const struct step *s, struct record *r)
 		note(r, "poll", end_poll(&p->slave) & (POLLIN | POLLHUP), NULL);
 		n = end_read(&p->slave, buf, s->n);
 		note(r, "read", n, buf);
+		if (!p->slave.file && patience_us)
+			usleep(patience_us);
 		break;
 	case COUNT_IN:
 		CHECK_EQ(end_ioctl(&p->slave, 0x541b, &count, sizeof(count)), 0);
@@ -293,13 +289,24 @@ static void run_steps(const struct step *steps, bool there, struct record *r)
 /* For whoever looks for the reason of a difference. */
 static void print_steps(const struct step *s)
 {
-	static const char *const kinds[] = {"end", "type", "read", "show", "iflag", "oflag", "lflag", "char", "count", "flush", "see"};
+	static const char *const kinds[] = {
+	    "end", "type", "read", "show", "iflag", "oflag", "lflag", "char", "count", "flush", "see"};
 	for (; s->kind != END; s++) {
 		static struct record r;
 		r.len = 0;
 		note(&r, kinds[s->kind], (int64_t)s->n, s->kind == TYPE || s->kind == SHOW ? s->text : NULL);
-		printf("# %s (%#zo)\n", r.text, s->n);
+		printf("# %.200s (%#zo)\n", r.text, s->n);
 	}
+}
+
+/* What is around the first difference. */
+static void print_difference(const char *name, const char *here, const char *there)
+{
+	size_t at = 0;
+	while (here[at] && here[at] == there[at])
+		at++;
+	at = at > 200 ? at - 200 : 0;
+	printf("# %s\n# here:  %.400s\n# there: %.400s\n", name, here + at, there + at);
 }
 
 static bool agree(const char *name, const struct step *steps, const char *expected)
@@ -321,7 +328,7 @@ static bool agree(const char *name, const struct step *steps, const char *expect
 			patience_us = patience[tries];
 			continue;
 		}
-		printf("# %s\n# here:  %s\n# there: %s\n", name, here.text, there.text);
+		print_difference(name, here.text, there.text);
 		print_steps(steps);
 		same = false;
 	}
@@ -423,31 +430,12 @@ static const struct test_case {
     {"zero bytes", {TYPED(""), SHOWN(""), GET(0), TYPED("a\n"), GET(0), GET(10)}, NULL},
 };
 
-static void begin(void)
-{
-	fs_env_begin();
-	MUST(vfs_mkdir(&fs_me, NULL, "/dev", 0755));
-	MUST(vfs_mount(&fs_me, "none", "/dev", "devtmpfs", 0, ""));
-	MUST(vfs_mount(&fs_me, "none", "/dev/pts", "devpts", 0, ""));
-	user = new_space();
-	map_fixed(user, AT, 1, 0, NULL);
-}
-
-static void end(void)
-{
-	CHECK_EQ(pty_count(), 0);
-	done_with(user);
-	MUST(vfs_umount(&fs_me, "/dev/pts", 0));
-	MUST(vfs_umount(&fs_me, "/dev", 0));
-	fs_env_end();
-}
-
 HOST_TEST(named_cases)
 {
-	begin();
+	tty_env_begin();
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++)
 		CHECK(agree(cases[i].name, cases[i].steps, cases[i].expected));
-	end();
+	tty_env_end();
 }
 
 /* --- more than fits --- */
@@ -458,7 +446,7 @@ HOST_TEST(long_lines)
 	memset(text, 'x', sizeof(text));
 	text[5999] = '\n';
 	static const size_t lengths[] = {4094, 4095, 4096, 4097, 5000};
-	begin();
+	tty_env_begin();
 	for (unsigned i = 0; i < ARRAY_SIZE(lengths); i++) {
 		size_t n = lengths[i];
 		struct step steps[] = {LFLAG(L_STD & ~TL_ECHO), {TYPE, text, n}, COUNTED,
@@ -477,7 +465,7 @@ HOST_TEST(long_lines)
 	struct step echoed[] = {{TYPE, text, 200}, SEEN, {TYPE, text, 3000}, SEEN, {TYPE, text + 5990, 10},
 	    SEEN, GET(6000), {END, NULL, 0}};
 	CHECK(agree("long line with echo", echoed, NULL));
-	end();
+	tty_env_end();
 }
 
 /* --- random ones --- */
@@ -564,7 +552,7 @@ HOST_TEST(random_cases)
 	static struct step steps[RANDOM_STEPS + 1];
 	static char texts[RANDOM_STEPS][16];
 	char name[32];
-	begin();
+	tty_env_begin();
 	for (unsigned i = 0; i < RANDOM_CASES && !host_test_failed; i++) {
 		random_state = i + 1;
 		for (unsigned k = 0; k < RANDOM_STEPS; k++)
@@ -572,18 +560,13 @@ HOST_TEST(random_cases)
 		snprintf(name, sizeof(name), "random %u", i);
 		CHECK(agree(name, steps, NULL));
 	}
-	end();
+	tty_env_end();
 }
 
 int main(int argc, char **argv)
 {
-	fs_env_init(16384);
-	MUST(tty_init_devices());
-	MUST(pty_init());
-	while (dentry_shrink(100))
-		;
+	tty_env_init(16384);
 	int failed = host_test_main_started(argc, argv);
-	pty_fini();
-	devfs_fini();
+	tty_env_fini();
 	return failed;
 }

@@ -95,7 +95,7 @@ class Machine:
         if self.image:
             args += ["-drive", self.drive(), "-device", f"virtio-blk-{bus},drive=root"]
         args += ["-chardev", f"socket,id=run,fd={port},server=off"]
-        args += ["-device", f"virtio-serial-{bus}", "-device", "virtserialport,chardev=run,name=quire.run"]
+        args += ["-device", f"virtio-serial-{bus},max_ports=2", "-device", "virtserialport,chardev=run,name=quire.run"]
         return args
 
     def drive(self):
@@ -104,7 +104,7 @@ class Machine:
 
     def kernel_words(self):
         words = ["trace"] if self.opts.trace else []
-        return " ".join(words + os.environ.get("QUIRE_APPEND", "").split())
+        return " ".join(["run", *words, *os.environ.get("QUIRE_APPEND", "").split(), "--", "--port"])
 
     def start(self, port):
         try:
