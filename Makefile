@@ -168,6 +168,7 @@ HCFLAGS := -std=gnu11 $(WARN) -Wno-missing-prototypes -g -D_GNU_SOURCE -DCONFIG_
 	-fno-omit-frame-pointer $(HSAN_$(SAN))
 HSRC := $(filter-out kernel/lib/string.c,$(wildcard kernel/lib/*.c kernel/mm/*.c kernel/vm/*.c)) kernel/kern/spinlock.c \
 	$(wildcard kernel/object/*.c $(addprefix kernel/fs/,uio.c vnode*.c dentry*.c namei*.c mount*.c file*.c flock.c pipe*.c unix*.c tmpfs*.c devfs*.c tty*.c pty*.c ext2/*.c)) \
+	kernel/fs/bdev.c kernel/fs/block_io.c kernel/dev/block.c \
 	$(wildcard kernel/arch/host/*.c tests/model/*.c)
 HOBJ   := $(HSRC:%=$(H)/%.o)
 HTESTS := $(patsubst tests/host/%.c,$(H)/%,$(wildcard tests/host/test_*.c)) \
@@ -205,7 +206,8 @@ coverage: build/deps/coverage
 # configurations (.case, see tools/runtest.py) and scripts.
 .PHONY: test bench fuzz
 SECONDS ?= 600
-test: build/deps/test build/deps/lint build/initrd.cpio
+test: build/deps/test build/deps/lint build/deps/image build/initrd.cpio build/run.cpio
+	$Qtools/mkroot.py base > build/root.path || echo "make: no root image, so the tests that need one are skipped" >&2
 	$Qfor v in release test debug kasan ubsan; do $(MAKE) CC=gcc VARIANT=$$v kernel || exit; done
 	$Q$(MAKE) CC=clang VARIANT=release kernel && $(MAKE) CC=clang VARIANT=debug kernel
 	$Q$(MAKE) SAN=asan host-programs && $(MAKE) SAN=tsan races && $(MAKE) SAN=fuzz fuzz-programs

@@ -280,7 +280,7 @@ def boot(tap, opts, append, patterns, log_path, scratch):
             tap.point(planned > 0, "the tests ran")
     log_checks(tap, patterns, lines)
     if opts.disk:
-        wrong = scratch_disk.differences(scratch)
+        wrong = scratch_disk.differences(scratch, opts.disk.split(","))
         tap.point(not wrong, "; ".join(["the disk afterwards", *wrong]))
     how, words = ending(status, late)
     tap.point(how == opts.expect, f"{append}: {words}")

@@ -12,6 +12,7 @@
  * mount_lock (a spinlock, before dentry_lock) guards the tree; mounts_mutex makes mounting and unmounting one at a time.
  */
 #include "fs/mount.h"
+#include "fs/bdev.h"
 #include "kern/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
@@ -147,8 +148,9 @@ static err_t sync_vnode(struct vnode *v, void *arg)
 	err_t *first = arg;
 	if (v->fs->read_only)
 		return 0;
+	vnode_note_mapped_writes(v);
 	err_t err = vnode_writeback(v, 0, UINT64_MAX);
-	if (!err && v->ops->sync)
+	if (!err && v->ops->sync && !v->fs->ops->sync) /* else all of it at once, afterwards */
 		err = v->ops->sync(v, false);
 	*first = *first ? *first : err;
 	return 0; /* one bad file does not keep the others from the disk */
@@ -174,7 +176,8 @@ err_t vfs_sync_all(void)
 {
 	err_t first = 0;
 	mount_for_each(sync_mount, &first);
-	return first;
+	err_t err = bdev_sync_all();
+	return first ? first : err;
 }
 
 /* --- mounts --- */
@@ -324,6 +327,38 @@ static void fs_hold(struct fs *fs)
 	spin_lock(&mount_lock);
 	fs->mounts++;
 	spin_unlock(&mount_lock);
+}
+
+/* The next file system at or after `at` that is not ending, with a reference; NULL: none. mount_lock is held. */
+static struct fs *hold_from_locked(struct list *at)
+{
+	for (; at != &fs_all; at = at->next) {
+		struct fs *fs = list_entry(at, struct fs, link);
+		if (fs->mounts && fs->root) {
+			fs->mounts++;
+			return fs;
+		}
+	}
+	return NULL;
+}
+
+void mount_for_each_fs(void (*fn)(struct fs *fs, void *arg), void *arg)
+{
+	mutex_lock(&mounts_mutex);
+	spin_lock(&mount_lock);
+	struct fs *fs = hold_from_locked(fs_all.next);
+	while (fs) {
+		spin_unlock(&mount_lock);
+		fn(fs, arg);
+		spin_lock(&mount_lock);
+		struct fs *next = hold_from_locked(fs->link.next);
+		spin_unlock(&mount_lock);
+		fs_release(fs);
+		spin_lock(&mount_lock);
+		fs = next;
+	}
+	spin_unlock(&mount_lock);
+	mutex_unlock(&mounts_mutex);
 }
 
 static err_t get_fs(

@@ -89,6 +89,8 @@ bool mount_cross_up(struct path *p);
 /* May names or contents be changed here? 0 or -EROFS. */
 MUST_CHECK err_t mount_want_write(const struct mount *m);
 
+/* Call fn on each file system, with a reference held. Nobody mounts or unmounts meanwhile. */
+void mount_for_each_fs(void (*fn)(struct fs *fs, void *arg), void *arg);
 /* sync(2): everything, everywhere. */
 err_t vfs_sync_all(void);
 MUST_CHECK err_t vfs_sync_fs(struct fs *fs);

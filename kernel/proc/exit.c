@@ -195,9 +195,12 @@ static void process_die(struct process *p)
 	process_release_files(p);
 	process_timers_fini(p);
 	process_leave_tty(p);
-	space_put(p->space);
 	spin_lock(&process_tree_lock);
-	p->space = NULL;
+	struct vm_space *space = p->space;
+	p->space = NULL; /* from here on nobody finds it */
+	spin_unlock(&process_tree_lock);
+	space_put(space);
+	spin_lock(&process_tree_lock);
 	p->state = PROCESS_DEAD;
 	process_leave_parents_memory_locked(p);
 	orphan_children_locked(p, &gone);

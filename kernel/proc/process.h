@@ -75,6 +75,8 @@ struct usage {
 struct process {
 	struct refcount refs;
 	uint32_t pid; /* (C) */
+	uint64_t serial;    /* (C) never used again */
+	nsec_t start_time;  /* (C) monotonic */
 	_Atomic uint32_t
 	    ppid; /* (A) written with (T): parent's pid, PID_INIT for an orphan, 0 for the first process */
 	uint32_t pgid, sid; /* (T) process group, session */
@@ -201,6 +203,10 @@ void process_set_program(struct file *f);
 void process_release_files(struct process *p);
 /* Call fn on each process but forgiven ones, tree locked: fn may not sleep. */
 void process_for_each(void (*fn)(struct process *p, void *arg), void *arg);
+/* The number that was given to somebody last. */
+uint32_t process_last_pid(void);
+/* Processes that were ever created. */
+uint64_t process_created_count(void);
 /* Number of processes that are not forgiven, of user threads that are not freed: for tests and statistics. */
 unsigned process_count(void);
 unsigned user_thread_count(void);

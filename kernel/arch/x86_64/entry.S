@@ -24,8 +24,8 @@
 #define MSR_GS_BASE  0xc0000101
 
 /*
- * Time in user mode: from the last instructions before it to the first ones after it, on the cycle counter, which both read on the same CPU. What a thread uses of the CPU otherwise
- * is the kernel's. Both clobber rax, rcx and rdx.
+ * Time in user mode: from the last instructions before it to the first ones after it, on the cycle counter, which both read on the same CPU. Taking the counter off
+ * first and adding it afterwards leaves the difference added, and needs one word for both. What a thread uses of the CPU otherwise is the kernel's. Both clobber rax, rcx and rdx.
  */
 	.macro READ_CYCLES
 	rdtsc
@@ -35,14 +35,12 @@
 	.macro USER_TIME_ENDS
 	READ_CYCLES
 	movq %gs:PERCPU_CURRENT, %rcx
-	subq THREAD_USER_SINCE(%rcx), %rax
-	movq $0, THREAD_USER_SINCE(%rcx)
 	addq %rax, THREAD_USER_CYCLES(%rcx)
 	.endm
 	.macro USER_TIME_BEGINS
 	READ_CYCLES
 	movq %gs:PERCPU_CURRENT, %rcx
-	movq %rax, THREAD_USER_SINCE(%rcx)
+	subq %rax, THREAD_USER_CYCLES(%rcx)
 	.endm
 
 	.section .text.entry, "ax"

@@ -14,7 +14,6 @@
 #include "machine/fpu.h"
 
 _Static_assert(offsetof(struct thread, flags) == THREAD_FLAGS, "entry.S");
-_Static_assert(offsetof(struct thread, user_since) == THREAD_USER_SINCE, "entry.S");
 _Static_assert(offsetof(struct thread, user_cycles) == THREAD_USER_CYCLES, "entry.S");
 _Static_assert(THREAD_EXIT_WORK == THREAD_EXIT_WORK_BITS, "entry.S");
 _Static_assert(offsetof(struct cpu, arch.user_rsp) == PERCPU_USER_RSP, "entry.S");
