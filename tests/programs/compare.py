@@ -70,7 +70,7 @@ class Command:
         self.filters, self.lines = [], []
 
     def add(self, line, where):
-        if not self.lines and line.startswith("~ "):
+        if line.startswith("~ "):
             match = re.fullmatch(r"~ (.*) => (.*) -- (.+)", line)
             if not match:
                 sys.exit(f"{where}: not `~ REGEX => TEXT -- WHY`: {line}")
@@ -100,8 +100,10 @@ def read_list(path):
     return commands
 
 
-def take_results(data):
+def take_results(path):
     """What job.sh printed, as {name: (status, out, err)}; what was cut off is left out."""
+    with open(path, "rb") as f:
+        data = f.read()
     results, at = {}, 0
     while match := HEADER.match(data, at):
         status, nout, nerr = (int(word) for word in match.groups()[1:])
@@ -112,20 +114,25 @@ def take_results(data):
     return results
 
 
-def on_linux(tree, folder, words):
+def collect(command, output, cwd=None):
+    """Run job.sh wherever; what it prints is kept in a file, so that one can look while it runs. Returns its exit status."""
+    with open(output, "wb") as f:
+        return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=f, cwd=cwd, check=False).returncode
+
+
+def on_linux(tree, folder, words, output):
     with tempfile.TemporaryDirectory() as scratch:
         command = ["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--kill-child", "bash", "-c", CHROOT, "chroot", tree, folder]
-        done = subprocess.run([*command, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=scratch, check=False)
-    return take_results(done.stdout)
+        return collect([*command, *words], output, scratch)
 
 
-def in_guest(opts, folder, words):
+def in_guest(opts, folder, words, output):
     command = [os.path.join(ROOT, "quire"), "run", "--cpus", str(opts.cpus), "--memory", opts.memory, "--timeout", str(opts.timeout), "--log", opts.log]
     command += ["--root", opts.image, "--copy", f"{folder}:{JOB}", "--", *words]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
-    if done.returncode:
-        print(f"# the guest ended with status {done.returncode}; its log is {opts.log}")
-    return take_results(done.stdout)
+    status = collect(command, output)
+    if status:
+        print(f"# the guest ended with status {status}; its log is {opts.log}")
+    return status
 
 
 def show(text, name, which, expected, got):
@@ -163,12 +170,15 @@ def arguments():
     parser.add_argument("--image", help="its image")
     parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--memory", default="1G")
-    parser.add_argument("--limit", type=int, default=120, help="seconds for one command")
+    parser.add_argument("--limit", type=int, default=60, help="seconds for one command")
     parser.add_argument("--timeout", type=int, default=3600, help="seconds for the guest")
     parser.add_argument("--lines", type=int, default=12, help="lines of difference shown")
-    parser.add_argument("--log", default=os.path.join(ROOT, "build", "programs.log"))
-    parser.add_argument("--keep", help="directory for all results")
-    return parser.parse_args()
+    parser.add_argument("--keep", default=os.path.join(ROOT, "build", "programs"), help="directory for the results and the kernel's log")
+    parser.add_argument("--again", action="store_true", help="take the results on Linux from the last run")
+    opts = parser.parse_args()
+    os.makedirs(opts.keep, exist_ok=True)
+    opts.log = os.path.join(opts.keep, "log")
+    return opts
 
 
 def choose(opts):
@@ -195,13 +205,6 @@ def find_root(opts):
             setattr(opts, name, made.stdout.splitlines()[-1])
 
 
-def keep(folder, which, results):
-    for name, (status, out, err) in results.items():
-        for what, data in (("status", b"%d\n" % status), ("out", out), ("err", err)):
-            with open(os.path.join(folder, f"{name}.{what}.{which}"), "wb") as f:
-                f.write(data)
-
-
 def main():
     opts = arguments()
     commands = choose(opts)
@@ -215,12 +218,14 @@ def main():
                 f.write("\n".join(command.lines) + "\n")
         shutil.copy(os.path.join(HERE, "job.sh"), folder)
         words = ["bash", f"{JOB}/job.sh", JOB, str(opts.limit), *(command.name for command in commands)]
-        linux = on_linux(os.path.abspath(opts.tree), folder, words)
-        guest = on_linux(os.path.abspath(opts.tree), folder, words) if opts.twice else in_guest(opts, folder, words)
-    if opts.keep:
-        os.makedirs(opts.keep, exist_ok=True)
-        keep(opts.keep, "linux", linux)
-        keep(opts.keep, "guest", guest)
+        outputs = [os.path.join(opts.keep, name) for name in ("linux.out", "guest.out")]
+        if not opts.again:
+            on_linux(os.path.abspath(opts.tree), folder, words, outputs[0])
+        if opts.twice:
+            on_linux(os.path.abspath(opts.tree), folder, words, outputs[1])
+        else:
+            in_guest(opts, folder, words, outputs[1])
+    linux, guest = (take_results(path) for path in outputs)
     print(f"1..{len(commands)}")
     failed = 0
     for number, command in enumerate(commands, 1):
