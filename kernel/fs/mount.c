@@ -317,7 +317,7 @@ void mount_for_each(bool (*fn)(struct mount *m, void *arg), void *arg)
 int64_t mount_point_path(struct mount *m, const struct path *root, char *buf, size_t size)
 {
 	struct path p = {m, m->root};
-	return path_to_text(&p, root, PATH_FD, buf, size);
+	return path_to_text(&p, root, PATH_BELOW, buf, size);
 }
 
 /* --- mounting --- */

@@ -100,7 +100,7 @@ unsigned vfs_shutdown(void);
 
 /* Walk over all mounts, oldest first, with a reference held and no lock; false stops. */
 void mount_for_each(bool (*fn)(struct mount *m, void *arg), void *arg);
-/* The path of the directory that m is on, as seen from root: like d_path. */
+/* The path of the directory that m is on, as seen from root. -ENOENT: it cannot be reached from there. */
 MUST_CHECK int64_t mount_point_path(struct mount *m, const struct path *root, char *buf, size_t size);
 
 /*
