@@ -23,6 +23,7 @@ enum lock_rank {
 	RANK_FS = 11,     /* what a file system knows of a directory; the cache of a disk */
 	RANK_FS_MAP = 12, /* map of one file: write-back and reads that a page fault starts take it */
 	RANK_BLOCK = 13,  /* bitmaps, counters and inodes of a file system */
+	RANK_TRACE = 14,  /* one line of the trace after the other: taken alone */
 
 	/* --- spinlocks --- */
 	RANK_SPIN_FIRST = 16,
