@@ -118,6 +118,7 @@ struct process {
 	struct cred *cred;    /* (L) counted, never NULL */
 	struct file *program; /* (L) what it runs, counted, denies writing; NULL: dead, or not known */
 	_Atomic uint32_t personality;         /* (A) changed by its own threads: enum personality_bits */
+	_Atomic int32_t oom_adjust, oom_adjust_min; /* (A) oom_score_adj, and the least that somebody privileged has set */
 	struct rlimit64 limits[RLIMIT_COUNT]; /* (L) by enum rlimit_resource */
 	uint8_t
 	    exit_signal; /* (T) what its parent gets when it is dead; others than SIGNAL_CHLD hide it from plain waits */
