@@ -5,7 +5,7 @@ compare their standard output, standard error and exit status byte for byte. Pri
   compare.py                 all of them            --group shell,text   only these groups
   compare.py NAME...         only these             --quick              only those not marked slow
 
-The list is made of blocks:
+The list is made of blocks, and of filters before them for all:
 
   === NAME [GROUP] [slow]    what it is called, and the group it belongs to (else that of the block before)
   ~ REGEX => TEXT -- WHY     what cannot be the same in two runs is replaced by TEXT in the output of both, for the reason WHY
@@ -60,21 +60,25 @@ exec chroot . "$@"
 """
 
 
+def parse_filter(line, where):
+    match = re.fullmatch(r"~ (.*) => (.*) -- (.+)", line)
+    if not match:
+        sys.exit(f"{where}: not `~ REGEX => TEXT -- WHY`: {line}")
+    return re.compile(match.group(1).encode(), re.M), match.group(2).encode()
+
+
 class Command:
     """A block of the list."""
 
-    def __init__(self, words, group):
+    def __init__(self, words, group, filters):
         self.name = words[0]
         self.slow = "slow" in words[1:]
         self.group = next((word for word in words[1:] if word != "slow"), group)
-        self.filters, self.lines = [], []
+        self.filters, self.lines = list(filters), []
 
     def add(self, line, where):
         if line.startswith("~ "):
-            match = re.fullmatch(r"~ (.*) => (.*) -- (.+)", line)
-            if not match:
-                sys.exit(f"{where}: not `~ REGEX => TEXT -- WHY`: {line}")
-            self.filters.append((re.compile(match.group(1).encode(), re.M), match.group(2).encode()))
+            self.filters.append(parse_filter(line, where))
         else:
             self.lines.append(line)
 
@@ -85,15 +89,17 @@ class Command:
 
 
 def read_list(path):
-    commands, group = [], "shell"
+    commands, group, filters = [], "shell", []
     with open(path, encoding="utf-8") as f:
         for number, line in enumerate(f, 1):
             line = line.rstrip("\n")
             if line.startswith("=== "):
-                commands.append(Command(line.split()[1:], group))
+                commands.append(Command(line.split()[1:], group, filters))
                 group = commands[-1].group
             elif commands and not line.startswith("#:"):
                 commands[-1].add(line, f"{path}:{number}")
+            elif line.startswith("~ "):
+                filters.append(parse_filter(line, f"{path}:{number}"))
     names = [command.name for command in commands]
     if len(set(names)) != len(names):
         sys.exit(f"{path}: a name is there twice: {sorted(name for name in names if names.count(name) > 1)[0]}")
