@@ -213,6 +213,9 @@ test: build/deps/test build/deps/lint build/deps/image build/initrd.cpio build/r
 	$Q$(MAKE) SAN=asan host-programs && $(MAKE) SAN=tsan races && $(MAKE) SAN=fuzz fuzz-programs
 	$QPERL5LIB=tools/prove prove -j2 --timer --formatter TAP::Formatter::Quire --exec tools/runtest.py \
 		$(HTESTS) $(RACES) $(FUZZERS) $(wildcard tests/run/*.case tests/run/*.sh)
+.PHONY: programs
+programs: machine build/deps/image
+	$Qtests/programs/compare.py
 fuzz: build/deps/test
 	$Q$(MAKE) SAN=fuzz fuzz-programs
 	$Qfor f in $(FUZZERS); do tools/fuzz.sh $$f $(SECONDS) || exit; done
@@ -257,6 +260,7 @@ help:
 #: make iso        build/quire.iso, for BIOS and UEFI
 #: make test       everything; ends with "N passed, N failed"
 #: make host-tests the real sources of lib, mm and vm as host programs   SAN=asan|tsan|plain|cov
+#: make programs   Debian's programs in the guest and on this Linux, compared
 #: make fuzz       the fuzzers, for long                  SECONDS=n for each
 #: make bench      the figures of docs/performance.md, counted in instructions, and those of Debian's Linux
 #: make coverage   lines of mm/ and vm/ that the host tests run

@@ -3,11 +3,11 @@
 compare their standard output, standard error and exit status byte for byte. Prints TAP.
 
   compare.py                 all of them            --group shell,text   only these groups
-  compare.py NAME...         only these             --quick              only those not marked slow
+  compare.py NAME...         only these             --quick              only those marked so
 
 The list is made of blocks, and of filters before them for all:
 
-  === NAME [GROUP] [slow]    what it is called, and the group it belongs to (else that of the block before)
+  === NAME [GROUP] [quick]   what it is called, and the group it belongs to (else that of the block before)
   ~ REGEX => TEXT -- WHY     what cannot be the same in two runs is replaced by TEXT in the output of both, for the reason WHY
   COMMANDS                   run by bash in an empty directory on a tmpfs, standard input being /dev/null
 
@@ -72,8 +72,8 @@ class Command:
 
     def __init__(self, words, group, filters):
         self.name = words[0]
-        self.slow = "slow" in words[1:]
-        self.group = next((word for word in words[1:] if word != "slow"), group)
+        self.quick = "quick" in words[1:]
+        self.group = next((word for word in words[1:] if word != "quick"), group)
         self.filters, self.lines = list(filters), []
 
     def add(self, line, where):
@@ -170,7 +170,7 @@ def arguments():
     parser.add_argument("names", nargs="*")
     parser.add_argument("--list", default=os.path.join(HERE, "list"))
     parser.add_argument("--group", help="only these groups, with commas between")
-    parser.add_argument("--quick", action="store_true", help="leave out what is marked slow")
+    parser.add_argument("--quick", action="store_true", help="only what is marked quick")
     parser.add_argument("--self", action="store_true", dest="twice", help="compare Linux with Linux")
     parser.add_argument("--tree", help="the root directory; else the one that tools/mkroot.py makes")
     parser.add_argument("--image", help="its image")
@@ -196,7 +196,7 @@ def choose(opts):
         commands = [command for command in commands if command.name in opts.names]
     if opts.group:
         commands = [command for command in commands if command.group in opts.group.split(",")]
-    return [command for command in commands if not (opts.quick and command.slow)]
+    return [command for command in commands if command.quick or not opts.quick]
 
 
 def find_root(opts):
