@@ -69,6 +69,7 @@ static err_t start_thread(
 	ut->thread.affinity = self->affinity;
 	inherit_policy(ut, current_user_thread());
 	ut->no_new_privs = current_user_thread()->no_new_privs;
+	ut->io_priority = current_user_thread()->io_priority;
 	ut->timer_slack = ut->timer_slack_default = current_user_thread()->timer_slack;
 	if (p == current_process())
 		signal_clone(ut);

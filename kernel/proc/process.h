@@ -135,6 +135,7 @@ struct user_thread {
 	struct list tid_link; /* (T) in the table of thread ids, until it exits */
 	struct thread_signals signals;
 	int parent_death_signal; /* (T) sent to its process when the thread that made that ends; 0: none */
+	uint16_t io_priority;    /* (T) class and level, as ioprio_set(2) has them */
 	bool no_new_privs;       /* (O) programs that it runs gain no rights; never cleared */
 	uint64_t timer_slack;    /* (O) ns, as prctl tells it: timers are exact */
 	uint64_t timer_slack_default; /* (O) */

@@ -104,7 +104,8 @@ static void expire_limit_locked(struct user_timer *t, nsec_t now)
 	spin_unlock(&p->lock);
 	if (signal)
 		signal_notify_locked(p, &(struct signal_info){.signo = signal, .code = SI_KERNEL});
-	t->expiry = soft < NSEC_NEVER / NSEC_PER_SEC && signal != SIGNAL_KILL ? MAX(soft * NSEC_PER_SEC, 1ULL) : 0;
+	t->expiry =
+	    soft < NSEC_NEVER / NSEC_PER_SEC && signal != SIGNAL_KILL ? MAX(soft * NSEC_PER_SEC, 1ULL) : 0;
 	if (t->expiry)
 		schedule_locked(t, now, 0);
 }

@@ -37,8 +37,8 @@ mkdir -p upper/up upper/work upper/root
 mount -t overlay overlay -o lowerdir="$1",upperdir=upper/up,workdir=upper/work upper/root
 cd upper/root
 mkdir -p dev proc sys tmp run programs
-mount -t tmpfs -o mode=1777 tmpfs tmp
-mount -t tmpfs -o mode=0755 tmpfs run
+mount -t tmpfs -o nosuid,nodev,mode=1777 tmpfs tmp
+mount -t tmpfs -o nosuid,nodev,mode=0755 tmpfs run
 mount -t proc -o nosuid,nodev,noexec proc proc
 mount -t tmpfs -o mode=0755 tmpfs dev
 mkdir -p dev/pts dev/shm
@@ -176,8 +176,8 @@ def arguments():
     parser.add_argument("--image", help="its image")
     parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--memory", default="1G")
-    parser.add_argument("--limit", type=int, default=60, help="seconds for one command")
-    parser.add_argument("--timeout", type=int, default=3600, help="seconds for the guest")
+    parser.add_argument("--limit", type=int, default=180, help="seconds for one command")
+    parser.add_argument("--timeout", type=int, default=7200, help="seconds for the guest")
     parser.add_argument("--lines", type=int, default=12, help="lines of difference shown")
     parser.add_argument("--keep", default=os.path.join(ROOT, "build", "programs"), help="directory for the results and the kernel's log")
     parser.add_argument("--again", action="store_true", help="take the results on Linux from the last run")
