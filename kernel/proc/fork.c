@@ -46,6 +46,7 @@ static void inherit_policy(struct user_thread *child, const struct user_thread *
 {
 	enum { RESET_ON_FORK = 0x40000000 };
 	bool reset = self->sched_policy & RESET_ON_FORK;
+	child->io_priority = self->io_priority;
 	child->sched_policy = reset ? 0 : self->sched_policy;
 	child->thread.nice = reset && self->thread.nice < 0 ? 0 : self->thread.nice;
 }
