@@ -500,4 +500,5 @@ const struct file_ops regular_file_ops = {
     .sync = regular_sync,
     .flush = regular_flush,
     .control = regular_control,
+    .splice = SPLICE_READ | SPLICE_WRITE,
 };

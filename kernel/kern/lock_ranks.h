@@ -47,9 +47,10 @@ enum lock_rank {
 	RANK_IOAPIC = 51,  /* registers of the IOAPICs: under the interrupt tables */
 	RANK_WAIT = 54,    /* predicate of a wait queue that interrupt handlers use too */
 	RANK_THREADS = 56, /* list of all threads */
-	RANK_KOBJECT = 57, /* state of a kernel object and its observers: nested from what is watched to who watches */
-	RANK_WAITQ = 58,   /* waitq.lock itself */
-	RANK_TIMER = 62,   /* per-CPU timer queue */
-	RANK_SCHED = 66,   /* run queue */
-	RANK_UART = 76,    /* serial port output */
+	RANK_KOBJECT =
+	    57, /* state of a kernel object and its observers: nested from what is watched to who watches */
+	RANK_WAITQ = 58, /* waitq.lock itself */
+	RANK_TIMER = 62, /* per-CPU timer queue */
+	RANK_SCHED = 66, /* run queue */
+	RANK_UART = 76,  /* serial port output */
 };
