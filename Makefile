@@ -164,11 +164,12 @@ HSAN_plain  := -O2
 HSAN_cov    := -O0 --coverage
 HSAN_fuzz   := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 HCFLAGS := -std=gnu11 $(WARN) -Wno-missing-prototypes -g -D_GNU_SOURCE -DCONFIG_HOST -DCONFIG_INJECT \
-	$(if $(filter plain,$(SAN)),,-DCONFIG_DEBUG) -Ikernel -Ikernel/arch/host/include -Itests/host -Itests/model \
+	$(if $(filter plain,$(SAN)),,-DCONFIG_DEBUG) -Ikernel -Ikernel/arch/host/include -Itests/host -Itests/model -Ibuild/gen \
 	-fno-omit-frame-pointer $(HSAN_$(SAN))
 HSRC := $(filter-out kernel/lib/string.c,$(wildcard kernel/lib/*.c kernel/mm/*.c kernel/vm/*.c)) kernel/kern/spinlock.c \
 	$(wildcard kernel/object/*.c $(addprefix kernel/fs/,uio.c vnode*.c dentry*.c namei*.c mount*.c file*.c flock.c pipe*.c unix*.c tmpfs*.c devfs*.c tty*.c pty*.c ext2/*.c)) \
 	kernel/fs/bdev.c kernel/fs/block_io.c kernel/dev/block.c \
+	kernel/proc/trace_format.c kernel/proc/trace_names.c kernel/proc/signal_name.c \
 	$(wildcard kernel/arch/host/*.c tests/model/*.c)
 HOBJ   := $(HSRC:%=$(H)/%.o)
 HTESTS := $(patsubst tests/host/%.c,$(H)/%,$(wildcard tests/host/test_*.c)) \
@@ -176,7 +177,7 @@ HTESTS := $(patsubst tests/host/%.c,$(H)/%,$(wildcard tests/host/test_*.c)) \
 FUZZERS := $(patsubst tests/fuzz/%.c,build/host-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .PRECIOUS: $(H)/%.o
-$(H)/%.o: % $(H)/flags
+$(H)/%.o: % $(H)/flags | $(GEN)
 	@mkdir -p $(@D)
 	@echo "HCC   $<"
 	$Q$(HCC) $(HCFLAGS) -MMD -MP -c -o $@ $<
