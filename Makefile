@@ -104,7 +104,8 @@ compile_commands.json: tools/compdb.py $(B)/flags $(B)/objects
 	$Qpython3 tools/compdb.py '$(CC) $(CFLAGS)' $(filter %.c,$(SRC)) > $@
 
 # User programs and the initrd that carries them ------------------------------------------------------------------------------
-UTESTS := $(filter-out %/urun %/ubench %/uconsole,$(UPROGS))
+# What needs a machine of its own has a configuration in tests/run instead of a place here.
+UTESTS := $(filter-out %/urun %/ubench %/uconsole %/uioerr %/ustress,$(UPROGS))
 UFLAGS := -std=gnu11 $(WARN) -O2 -g -static -no-pie -fno-pie -Iabi -Ibuild/gen -DUTESTS='$(UTESTS:build/initrd%="%",)'
 build/initrd/bin/%: tests/guest/%.c build/user/flags
 	@mkdir -p $(@D) build/user
