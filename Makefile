@@ -205,8 +205,9 @@ coverage: build/deps/coverage
 # Everything ------------------------------------------------------------------------------------------------------------------
 # Kernels and programs are made first, two tests run at a time. tests/run holds the tests that are not host programs: the guest's
 # configurations (.case, see tools/runtest.py) and scripts.
-.PHONY: test bench fuzz
+.PHONY: test bench fuzz stress
 SECONDS ?= 600
+SPAWNS  ?= 10000
 test: build/deps/test build/deps/lint build/deps/image build/initrd.cpio build/run.cpio
 	$Qtools/mkroot.py base > build/root.path
 	$Qfor v in release test debug kasan ubsan; do $(MAKE) CC=gcc VARIANT=$$v kernel || exit; done
@@ -214,6 +215,9 @@ test: build/deps/test build/deps/lint build/deps/image build/initrd.cpio build/r
 	$Q$(MAKE) SAN=asan host-programs && $(MAKE) SAN=tsan races && $(MAKE) SAN=fuzz fuzz-programs
 	$QPERL5LIB=tools/prove prove -j2 --timer --formatter TAP::Formatter::Quire --exec tools/runtest.py \
 		$(HTESTS) $(RACES) $(FUZZERS) $(wildcard tests/run/*.case tests/run/*.sh)
+stress: $(B)/quire.elf build/initrd.cpio build/deps/run
+	$Qpython3 tools/qemu.py test --name stress --kernel $< --initrd build/initrd.cpio --cpus 2 --timeout 7200 --silence 3600 \
+		--append 'init=/bin/ustress -- $(SPAWNS)'
 fuzz: build/deps/test
 	$Q$(MAKE) SAN=fuzz fuzz-programs
 	$Qfor f in $(FUZZERS); do tools/fuzz.sh $$f $(SECONDS) || exit; done
@@ -252,6 +256,7 @@ help:
 #: make iso        build/quire.iso, for BIOS and UEFI
 #: make test       everything; ends with "N passed, N failed"
 #: make host-tests the real sources of lib, mm and vm as host programs   SAN=asan|tsan|plain|cov
+#: make stress     thousands of processes, threads and descriptors, and nothing left of them   SPAWNS=n
 #: make fuzz       the fuzzers, for long                  SECONDS=n for each
 #: make bench      the figures of docs/performance.md, counted in instructions
 #: make coverage   lines of mm/ and vm/ that the host tests run
