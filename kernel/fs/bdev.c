@@ -2,8 +2,8 @@
  * bdev.c - disks as files.
  *
  * Each disk has a page cache of its own, a FILE object, which read(2), write(2) and mmap(2) of /dev/vda share. A file system on the disk does not use it: it keeps its metadata by blocks, which pages would mix with data.
- * So while a file system is mounted, what the disk's file shows is what was on the disk when it was opened or flushed (BLKFLSBUF), and writing to it is as unwise as on any system. A mount writes the
- * cache back and forgets it, and each first open looks afresh.
+ * So while a file system is mounted, what the disk's file shows is what the file system has written back: whenever it has, the next read forgets what was read before. Writing to the file meanwhile is as unwise as on any
+ * system. A mount writes the cache back and forgets it, and each first open looks afresh.
  */
 #include "fs/bdev.h"
 #include "arch/usercopy.h"
@@ -41,7 +41,9 @@ struct bdev {
 	struct mutex lock;         /* guards the rest, and opening */
 	unsigned openers;
 	bool claimed;
-	struct list link; /* constant after boot */
+	_Atomic uint32_t stale; /* (A) a file system wrote to the disk since the cache was last forgotten */
+	uint64_t rdev;          /* (C) */
+	struct list link;       /* constant after boot */
 };
 
 static struct list bdevs = LIST_INIT(bdevs);
@@ -91,6 +93,8 @@ static void forget_clean(struct bdev *b)
 {
 	err_t err = object_discard(b->pages, 0, PT_INDEX_MAX + 1);
 	if (err) /* some is dirty */
+		store_relaxed(&b->stale, 1);
+	if (err)
 		log_debug("disk", "%s: its cache is not dropped: error %d", b->disk->name, err);
 }
 
@@ -101,6 +105,8 @@ static int64_t bdev_read(struct file *f, struct uio *u, uint64_t *pos)
 	struct bdev *b = f->priv;
 	size_t before = u->left;
 	err_t err = 0;
+	if (load_relaxed(&b->stale) && exchange_acq_rel(&b->stale, 0))
+		forget_clean(b);
 	while (!err && u->left && *pos < bytes_of(b)) {
 		struct vm_pin pin;
 		size_t in = *pos % PAGE_SIZE, n = MIN(MIN(u->left, PAGE_SIZE - in), bytes_of(b) - *pos),
@@ -256,12 +262,12 @@ static err_t add_disk(struct block_device *disk, unsigned index)
 	if (!b)
 		return -ENOMEM;
 	b->disk = disk;
+	b->rdev = DEV_MAKE(MAJOR_DISK, index * MINORS_EACH);
 	mutex_init(&b->lock, "disk", RANK_FS);
 	err_t err =
 	    object_create_file(&pages_ops, b, DIV_ROUND_UP(bytes_of(b), (uint64_t)PAGE_SIZE), &b->pages);
 	if (!err)
-		err = dev_register(disk->name, MODE_BLOCK | DISK_PERMISSIONS,
-		    DEV_MAKE(MAJOR_DISK, index * MINORS_EACH), bdev_open, b);
+		err = dev_register(disk->name, MODE_BLOCK | DISK_PERMISSIONS, b->rdev, bdev_open, b);
 	if (!err) {
 		list_push_back(&bdevs, &b->link);
 		return 0;
@@ -291,23 +297,55 @@ void bdev_fini(void)
 	}
 }
 
-static struct bdev *find(const char *name)
+static struct bdev *find_number(uint64_t rdev)
 {
 	list_for_each (it, &bdevs) {
 		struct bdev *b = list_entry(it, struct bdev, link);
-		if (!strcmp(b->disk->name, name))
+		if (b->rdev == rdev)
 			return b;
 	}
 	return NULL;
 }
 
-err_t bdev_claim(const char *source, struct block_device **out)
+static struct bdev *find_disk(const struct block_device *disk)
 {
-	if (!source || strncmp(source, "/dev/", 5))
-		return source && *source ? -ENOTBLK : -ENOENT;
-	struct bdev *b = find(source + 5);
+	list_for_each (it, &bdevs) {
+		struct bdev *b = list_entry(it, struct bdev, link);
+		if (b->disk == disk)
+			return b;
+	}
+	return NULL;
+}
+
+err_t bdev_find(const char *name, uint64_t *rdev)
+{
+	struct block_device *disk = strncmp(name, "/dev/", 5) ? NULL : block_find(name + 5);
+	struct bdev *b = disk ? find_disk(disk) : NULL;
 	if (!b)
-		return -ENOENT;
+		return strncmp(name, "/dev/", 5) ? -ENOTBLK : -ENOENT;
+	*rdev = b->rdev;
+	return 0;
+}
+
+struct block_device *bdev_at(unsigned n, uint64_t *rdev)
+{
+	list_for_each (it, &bdevs) {
+		struct bdev *b = list_entry(it, struct bdev, link);
+		if (n-- == 0) {
+			*rdev = b->rdev;
+			return b->disk;
+		}
+	}
+	return NULL;
+}
+
+err_t bdev_claim(uint64_t rdev, bool writable, struct block_device **out)
+{
+	struct bdev *b = find_number(rdev);
+	if (!b)
+		return -ENXIO;
+	if (writable && b->disk->read_only)
+		return -EACCES;
 	mutex_lock(&b->lock);
 	err_t err = b->claimed ? -EBUSY : 0;
 	if (!err)
@@ -327,11 +365,18 @@ err_t bdev_claim(const char *source, struct block_device **out)
 
 void bdev_release(struct block_device *disk)
 {
-	struct bdev *b = find(disk->name);
+	struct bdev *b = find_disk(disk);
 	mutex_lock(&b->lock);
 	b->claimed = false;
 	mutex_unlock(&b->lock);
 	forget_clean(b);
+}
+
+void bdev_note_written(const struct block_device *disk)
+{
+	struct bdev *b = find_disk(disk);
+	if (b && !load_relaxed(&b->stale))
+		store_relaxed(&b->stale, 1);
 }
 
 static err_t sync_bdev(struct bdev *b)

@@ -515,4 +515,5 @@ const struct file_ops regular_file_ops = {
     .mmap = regular_mmap,
     .sync = regular_sync,
     .control = regular_control,
+    .splice = SPLICE_READ | SPLICE_WRITE,
 };

@@ -169,7 +169,7 @@ struct fs_stats {
 
 struct fs_ops {
 	const char *name;
-	/* `source`: what mount(2) names (a block device's path), `options`: its data string, perhaps "". *root gets a reference. */
+	/* `source`: what mount(2) names, `options`: its data string, perhaps "". *root gets a reference. */
 	err_t (*mount)(struct fs *fs, const char *source, const char *options, struct vnode **root);
 	/* Everything is written back already and no vnode but the root is in use; the root is gone when it is called. Frees fs->priv. */
 	void (*unmount)(struct fs *fs);
@@ -189,16 +189,18 @@ struct fs_ops {
 
 struct fs {
 	const struct fs_ops *ops;
-	uint64_t dev;   /* (C) st_dev */
-	bool read_only; /* (N) */
+	uint64_t dev;    /* (C) st_dev */
+	uint64_t device; /* (C) number of the disk it lies on; 0: none */
+	bool read_only;  /* (N) */
 	bool
 	    volatile_names; /* (C) names come and go by themselves (procfs): not kept when unused, absence not cached */
 	uint64_t max_size; /* (C) bytes of the largest file */
 	void *priv;
-	struct dentry *root;       /* (C) counted */
-	struct mount *internal;    /* (C) a mount of it that is in no tree; NULL: none */
-	unsigned mounts;           /* (N) mounts that show it, and 1 for a single one's maker */
-	struct list link;          /* (N) list of all */
+	struct dentry *root;    /* (C) counted */
+	struct mount *internal; /* (C) a mount of it that is in no tree; NULL: none */
+	unsigned mounts;        /* (N) mounts that show it, and 1 for a single one's maker */
+	struct list link;       /* (N) list of all */
+	unsigned leaving;       /* dentry_lock: names that the cache is giving up, which hold vnodes still */
 	struct mutex rename_lock;  /* RANK_RENAME */
 	_Atomic uint64_t vnodes;   /* (A) in memory: exact */
 	struct list vnode_list;    /* (H) by fs_link */

@@ -40,6 +40,7 @@ enum proc_class {
 	CLASS_SYS_RANDOM,
 	CLASS_SYS_VM,
 	CLASS_SYS_FS,
+	CLASS_TTY,
 	PROC_CLASSES = 16
 };
 

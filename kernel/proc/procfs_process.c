@@ -1,4 +1,5 @@
 /* procfs_process.c - what /proc/PID tells of a process and of each of its threads. Forms: proc(5). */
+#include "fs/devfs.h"
 #include "fs/mount.h"
 #include "fs/tty.h"
 #include "lib/printf.h"
@@ -7,6 +8,7 @@
 #include "mm/slab.h"
 #include "proc/cred.h"
 #include "proc/place.h"
+#include "proc/procfs_adjust.h"
 #include "proc/procfs_memory.h"
 #include "proc/procfs_priv.h"
 
@@ -334,8 +336,8 @@ static bool show_mount(struct mount *m, void *arg)
 		return true; /* cannot be reached from this root */
 	if (s->info) {
 		unsigned parent = m->parent ? m->parent->id : m->id;
-		text_printf(s->t, "%u %u %llu:%llu / ", m->id, parent, (unsigned long long)(m->fs->dev >> 8),
-		    (unsigned long long)(m->fs->dev & 0xff));
+		text_printf(s->t, "%u %u %llu:%llu / ", m->id, parent,
+		    (unsigned long long)DEV_MAJOR(m->fs->dev), (unsigned long long)DEV_MINOR(m->fs->dev));
 	} else {
 		text_add_escaped(s->t, mount_source(m), " \t\n\\");
 		text_printf(s->t, " ");
@@ -573,6 +575,10 @@ static const struct proc_dir task_dir = {.class = CLASS_TASK, .find = task_find,
 	{                                                                                                    \
 		.name = #n, .mode = MODE_LINK | 0777, .readlink = link_##n, .follow = follow_##n             \
 	}
+#define ADJUST(n, fn)                                                                                        \
+	{                                                                                                    \
+		.name = n, .mode = MODE_REG | 0644, .text = { adjust_show_##fn, adjust_store_##fn }          \
+	}
 /* What threads have as well. */
 #define COMMON_ENTRIES                                                                                       \
 	SHOW("cgroup", 0444, show_cgroup), SHOW("cmdline", 0444, memory_show_cmdline),                       \
@@ -581,15 +587,19 @@ static const struct proc_dir task_dir = {.class = CLASS_TASK, .find = task_find,
 	    {.name = "fd", .mode = MODE_DIR | 0500, .dir = &fd_dir},                                         \
 	    {.name = "fdinfo", .mode = MODE_DIR | 0555, .dir = &fdinfo_dir},                                 \
 	    SHOW("limits", 0444, show_limits), SHOW("maps", 0444, memory_show_maps),                         \
-	    SHOW("mountinfo", 0444, show_mountinfo), SHOW("mounts", 0444, show_mounts), LINK(root),          \
+	    SHOW("mountinfo", 0444, show_mountinfo), SHOW("mounts", 0444, show_mounts),                      \
+	    ADJUST("oom_adj", oom_old), ADJUST("oom_score_adj", oom),                                        \
+	    SHOW("oom_score", 0444, adjust_show_oom_score),                                                  \
+	    SHOW("personality", 0400, adjust_show_personality), LINK(root),                                  \
 	    SHOW("smaps", 0444, memory_show_smaps), SHOW("smaps_rollup", 0444, memory_show_rollup),          \
 	    SHOW("stat", 0444, show_stat), SHOW("statm", 0444, memory_show_statm),                           \
 	    SHOW("status", 0444, show_status), SHOW("vm", 0444, memory_show_vm),                             \
 	    SHOW("wchan", 0444, show_wchan)
 
 static const struct proc_entry thread_entries[] = {COMMON_ENTRIES};
-static const struct proc_entry process_entries[] = {
-    COMMON_ENTRIES, {.name = "task", .mode = MODE_DIR | 0555, .dir = &task_dir}};
+static const struct proc_entry process_entries[] = {COMMON_ENTRIES,
+    {.name = "timerslack_ns", .mode = MODE_REG | 0666, .text = {adjust_show_slack, adjust_store_slack}},
+    {.name = "task", .mode = MODE_DIR | 0555, .dir = &task_dir}};
 
 static const struct proc_dir thread_dir = {
     .class = CLASS_THREAD, .entries = thread_entries, .count = ARRAY_SIZE(thread_entries)};

@@ -3,6 +3,8 @@
 #include "arch/bootinfo.h"
 #include "arch/clock.h"
 #include "arch/cpu.h"
+#include "fs/bdev.h"
+#include "fs/devfs.h"
 #include "fs/mount.h"
 #include "kern/sched.h"
 #include "kern/uts.h"
@@ -14,6 +16,7 @@
 #include "proc/load.h"
 #include "proc/place.h"
 #include "proc/procfs_priv.h"
+#include "proc/sysfs.h"
 
 enum { TICKS_PER_SEC = 100, KIB_PER_PAGE = PAGE_SIZE / 1024 };
 #define NSEC_PER_SEC 1000000000ULL
@@ -201,6 +204,36 @@ static void show_devices(struct text *t, UNUSED struct vnode *v)
 	    "Character devices:\n  1 mem\n  4 ttyS\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n254 virtblk\n");
 }
 
+static void show_partitions(struct text *t, UNUSED struct vnode *v)
+{
+	const struct block_device *b;
+	uint64_t rdev;
+	text_printf(t, "major minor  #blocks  name\n\n");
+	for (unsigned i = 0; (b = bdev_at(i, &rdev)); i++)
+		text_printf(t, "%4u  %7u %10llu %s\n", DEV_MAJOR(rdev), DEV_MINOR(rdev),
+		    (unsigned long long)(b->nsectors / 2), b->name);
+}
+
+static void show_diskstats(struct text *t, UNUSED struct vnode *v)
+{
+	const struct block_device *b;
+	uint64_t rdev;
+	for (unsigned i = 0; (b = bdev_at(i, &rdev)); i++) {
+		text_printf(t, "%4u %7u %s ", DEV_MAJOR(rdev), DEV_MINOR(rdev), b->name);
+		sysfs_show_disk_stats(t, b);
+	}
+}
+
+static void show_tty_drivers(struct text *t, UNUSED struct vnode *v)
+{
+	text_printf(t, "/dev/tty             /dev/tty        5       0 system:/dev/tty\n"
+		       "/dev/console         /dev/console    5       1 system:console\n"
+		       "/dev/ptmx            /dev/ptmx       5       2 system\n"
+		       "serial               /dev/ttyS       4 64-64 serial\n"
+		       "pty_slave            /dev/pts      136 0-1048575 pty:slave\n"
+		       "pty_master           /dev/ptm      128 0-1048575 pty:master\n");
+}
+
 static void show_swaps(struct text *t, UNUSED struct vnode *v)
 {
 	text_printf(t, "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
@@ -237,6 +270,10 @@ static int64_t link_mounts(UNUSED struct proc_node *n, char *buf, size_t size)
 		.name = n, .mode = MODE_LINK | 0777, .readlink = fn                                          \
 	}
 
+static const struct proc_entry tty_entries[] = {FILE_ENTRY("drivers", show_tty_drivers)};
+static const struct proc_dir tty_dir = {
+    .class = CLASS_TTY, .entries = tty_entries, .count = ARRAY_SIZE(tty_entries)};
+
 const struct proc_entry proc_root_entries[] = {
     LINK_ENTRY("self", link_self),
     LINK_ENTRY("thread-self", link_thread_self),
@@ -244,15 +281,18 @@ const struct proc_entry proc_root_entries[] = {
     FILE_ENTRY("cmdline", show_cmdline),
     FILE_ENTRY("cpuinfo", show_cpuinfo),
     FILE_ENTRY("devices", show_devices),
+    FILE_ENTRY("diskstats", show_diskstats),
     FILE_ENTRY("filesystems", show_filesystems),
     FILE_ENTRY("loadavg", show_loadavg),
     FILE_ENTRY("meminfo", show_meminfo),
     FILE_ENTRY("mm", show_mm),
+    FILE_ENTRY("partitions", show_partitions),
     FILE_ENTRY("stat", show_stat),
     FILE_ENTRY("swaps", show_swaps),
     FILE_ENTRY("uptime", show_uptime),
     FILE_ENTRY("version", show_version),
     FILE_ENTRY("vmstat", show_vmstat),
+    {.name = "tty", .mode = MODE_DIR | 0555, .dir = &tty_dir},
     {.name = "sys", .mode = MODE_DIR | 0555, .dir = &proc_sys_dir},
 };
 const unsigned proc_root_count = ARRAY_SIZE(proc_root_entries);

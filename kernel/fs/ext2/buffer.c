@@ -8,6 +8,7 @@
  * A buffer is changed first and marked dirty after that: a write-back that runs between the two writes it once more. Blocks that become metadata are made here without a read, and blocks that cease to be
  * metadata are forgotten before they are freed, so that the cache never writes to a block that belongs to a file's data.
  */
+#include "fs/bdev.h"
 #include "fs/ext2/ext2_priv.h"
 #include "lib/string.h"
 
@@ -23,7 +24,10 @@ static err_t transfer(struct vm_object *o, enum block_op op, pgidx_t idx, struct
 	block_io_begin(&io, e->disk, op);
 	for (unsigned i = 0; i < n; i++)
 		block_io_add(&io, sector_of(e, idx + i), pages[i], 0, e->block_size);
-	return block_io_end(&io);
+	err_t err = block_io_end(&io);
+	if (op == BLOCK_WRITE)
+		bdev_note_written(e->disk);
+	return err;
 }
 
 static err_t meta_read(struct vm_object *o, pgidx_t idx, struct page **pages, unsigned n)

@@ -10,6 +10,7 @@
  * Write-back takes (M) for looking blocks up only, not while the disk works. A cut waits until the page that it leaves in part is not being written, with the new size known: later write-backs do not touch blocks
  * behind it.
  */
+#include "fs/bdev.h"
 #include "fs/ext2/ext2_priv.h"
 #include "lib/string.h"
 
@@ -272,6 +273,7 @@ static err_t pages_write(struct vm_object *o, pgidx_t idx, struct page **pages, 
 	for (unsigned i = 0; !err && i < n; i++)
 		err = write_page(v, idx + i, pages[i], &io);
 	ended = block_io_end(&io);
+	bdev_note_written(ext2_of(v)->disk);
 	if (ext2_node_of(v)->slot.data)
 		ext2_inode_store(v);
 	return err ? err : ended;

@@ -391,10 +391,10 @@ static err_t create(struct fs *fs, struct block_device *disk)
 }
 
 /* -EROFS: asked for a writable mount of what can only be read; -EINVAL: not ext2, or options; -EUCLEAN: a broken one. */
-static err_t ext2_mount(struct fs *fs, const char *source, const char *options, struct vnode **root)
+static err_t ext2_mount(struct fs *fs, UNUSED const char *source, const char *options, struct vnode **root)
 {
 	struct block_device *disk;
-	err_t err = bdev_claim(source, &disk);
+	err_t err = bdev_claim(fs->device, !fs->read_only, &disk);
 	if (err)
 		return err;
 	err = create(fs, disk);
