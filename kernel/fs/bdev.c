@@ -231,6 +231,7 @@ static void bdev_close(struct file *f)
 }
 
 static const struct file_ops bdev_file_ops = {
+    .splice = SPLICE_READ | SPLICE_WRITE,
     .read = bdev_read,
     .write = bdev_write,
     .seek = bdev_seek,

@@ -47,6 +47,7 @@ static void inherit_policy(struct user_thread *child, const struct user_thread *
 {
 	enum { RESET_ON_FORK = 0x40000000 };
 	bool reset = self->sched_policy & RESET_ON_FORK;
+	child->io_priority = self->io_priority;
 	child->sched_policy = reset ? 0 : self->sched_policy;
 	child->thread.nice = reset && self->thread.nice < 0 ? 0 : self->thread.nice;
 }
@@ -69,7 +70,6 @@ static err_t start_thread(
 	ut->thread.affinity = self->affinity;
 	inherit_policy(ut, current_user_thread());
 	ut->no_new_privs = current_user_thread()->no_new_privs;
-	ut->io_priority = current_user_thread()->io_priority;
 	ut->timer_slack = ut->timer_slack_default = current_user_thread()->timer_slack;
 	if (p == current_process())
 		signal_clone(ut);

@@ -1,86 +1,73 @@
 /*
- * linux_ioprio.c - what threads are worth to disks. Remembered and told, and passed on to children; requests are served in the order in which they come, as on
- * Linux by a disk without an I/O scheduler.
+ * linux_ioprio.c - priorities of input and output.
+ *
+ * A thread has one; programs set and read it. Requests to disks are served in the order they come, as Linux does without a scheduler for the disk, so nothing else looks at it.
  */
 #include "proc/cred.h"
 #include "sys/sys.h"
 
-enum ioprio_which { IOPRIO_WHO_PROCESS = 1, IOPRIO_WHO_PGRP = 2, IOPRIO_WHO_USER = 3 };
-enum ioprio_class { IOPRIO_CLASS_NONE, IOPRIO_CLASS_RT, IOPRIO_CLASS_BE, IOPRIO_CLASS_IDLE };
-enum {
-	IOPRIO_CLASS_SHIFT = 13,
-	IOPRIO_DATA_MASK = (1 << IOPRIO_CLASS_SHIFT) - 1,
-	IOPRIO_LEVELS = 8,
-	IOPRIO_NORMAL = 4
-};
+enum { IOPRIO_WHO_PROCESS = 1, IOPRIO_WHO_PGRP, IOPRIO_WHO_USER }; /* the ABI's */
+enum { CLASS_NONE, CLASS_REAL_TIME, CLASS_BEST_EFFORT, CLASS_IDLE };
+enum { CLASS_SHIFT = 13, CLASS_MASK = 7, LEVELS = 8, SCHED_IDLE = 5, RESET_ON_FORK = 0x40000000 };
 
 struct ioprio_call {
-	int32_t which;
+	int which;
 	uint32_t who;
-	bool set, privileged;
-	uint16_t value; /* to be set; of those found, the best */
+	bool set;
+	uint16_t priority; /* to be set; of those found, the best */
 	uint32_t uid, euid;
 	bool found;
 	err_t err;
 };
 
-static err_t check_value(int32_t value, bool privileged)
+static uint16_t priority_of(unsigned class, unsigned level)
 {
-	int32_t data = value & IOPRIO_DATA_MASK;
-	switch (value >> IOPRIO_CLASS_SHIFT) {
-	case IOPRIO_CLASS_RT:
-		if (!privileged)
-			return -EPERM;
-		return data < IOPRIO_LEVELS ? 0 : -EINVAL;
-	case IOPRIO_CLASS_BE:
-		return data < IOPRIO_LEVELS ? 0 : -EINVAL;
-	case IOPRIO_CLASS_IDLE:
-		return 0;
-	case IOPRIO_CLASS_NONE:
-		return data ? -EINVAL : 0;
-	default:
-		return -EINVAL;
-	}
+	return (uint16_t)(class << CLASS_SHIFT | level);
 }
 
-/* Less is better; none counts as the middle of the ordinary class. */
-static uint16_t better(uint16_t a, uint16_t b)
+/* What counts for a thread that never set one: it follows from its nice level. */
+static uint16_t effective(const struct user_thread *ut)
 {
-	enum { NORMAL = IOPRIO_CLASS_BE << IOPRIO_CLASS_SHIFT | IOPRIO_NORMAL };
-	return MIN(a ? a : NORMAL, b ? b : NORMAL);
+	if (ut->io_priority >> CLASS_SHIFT != CLASS_NONE)
+		return ut->io_priority;
+	bool idle = (ut->sched_policy & ~RESET_ON_FORK) == SCHED_IDLE;
+	return priority_of(idle ? CLASS_IDLE : CLASS_BEST_EFFORT, (unsigned)(ut->thread.nice + 20) / 5);
 }
 
-static void visit_thread(struct ioprio_call *c, struct process *p, struct user_thread *ut)
+static void visit(struct ioprio_call *c, struct process *p, struct user_thread *ut)
 {
-	uint32_t uid = process_uid(p);
-	if (!c->set)
-		c->value = c->found ? better(c->value, ut->io_priority) : ut->io_priority;
-	else if (!c->privileged && uid != c->uid && uid != c->euid)
+	if (c->err)
+		return;
+	if (!c->set) {
+		uint16_t its = c->which == IOPRIO_WHO_PROCESS ? ut->io_priority : effective(ut);
+		c->priority = c->found ? MIN(c->priority, its) : its;
+	} else if (c->euid && process_uid(p) != c->euid && process_uid(p) != c->uid) {
 		c->err = -EPERM;
-	else
-		ut->io_priority = c->value;
+	} else {
+		ut->io_priority = c->priority;
+	}
 	c->found = true;
 }
 
 static void visit_process(struct process *p, void *arg)
 {
 	struct ioprio_call *c = arg;
-	if (c->err || (c->which == IOPRIO_WHO_PGRP ? p->pgid : process_uid(p)) != c->who)
+	if ((c->which == IOPRIO_WHO_PGRP ? p->pgid : process_uid(p)) != c->who)
 		return;
 	list_for_each (it, &p->threads)
-		visit_thread(c, p, list_entry(it, struct user_thread, link));
+		visit(c, p, list_entry(it, struct user_thread, link));
 }
 
-static void visit_one(struct ioprio_call *c)
+static void visit_one(struct ioprio_call *c, int32_t tid)
 {
 	spin_lock(&process_tree_lock);
-	struct user_thread *ut = c->who ? user_thread_find_locked(c->who) : current_user_thread();
+	struct user_thread *ut = tid ? user_thread_find_locked((uint32_t)tid) : current_user_thread();
 	if (ut)
-		visit_thread(c, ut->thread.process, ut);
+		visit(c, ut->thread.process, ut);
 	spin_unlock(&process_tree_lock);
 }
 
-static err_t visit(struct ioprio_call *c, int32_t which, int32_t who)
+static err_t run(struct ioprio_call *c, int32_t which, int32_t who)
 {
 	if (which < IOPRIO_WHO_PROCESS || which > IOPRIO_WHO_USER)
 		return -EINVAL;
@@ -88,28 +75,44 @@ static err_t visit(struct ioprio_call *c, int32_t which, int32_t who)
 	c->who = (uint32_t)who;
 	c->uid = process_uid(current_process());
 	c->euid = process_euid(current_process());
-	c->privileged = current_is_privileged();
-	if (!who && which == IOPRIO_WHO_PGRP)
+	if (which == IOPRIO_WHO_PGRP && who == 0)
 		c->who = (uint32_t)sys_getpgrp();
-	if (!who && which == IOPRIO_WHO_USER)
-		c->who = c->uid;
 	if (which == IOPRIO_WHO_PROCESS)
-		visit_one(c);
+		visit_one(c, who);
 	else
 		process_for_each(visit_process, c);
 	return c->found ? c->err : -ESRCH;
 }
 
-int64_t sys_ioprio_set(int32_t which, int32_t who, int32_t value)
+static err_t check_priority(uint32_t priority)
 {
-	struct ioprio_call c = {.set = true, .value = (uint16_t)value};
-	err_t err = check_value(value, current_is_privileged());
-	return err ? err : visit(&c, which, who);
+	uint32_t level = priority & ((1u << CLASS_SHIFT) - 1);
+	switch (priority >> CLASS_SHIFT & CLASS_MASK) {
+	case CLASS_REAL_TIME:
+		if (!current_is_privileged())
+			return -EPERM;
+		return level >= LEVELS ? -EINVAL : 0;
+	case CLASS_BEST_EFFORT:
+		return level >= LEVELS ? -EINVAL : 0;
+	case CLASS_IDLE:
+		return 0;
+	case CLASS_NONE:
+		return level ? -EINVAL : 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+int64_t sys_ioprio_set(int32_t which, int32_t who, int32_t priority)
+{
+	struct ioprio_call c = {.set = true, .priority = (uint16_t)priority};
+	err_t err = check_priority((uint32_t)priority);
+	return err ? err : run(&c, which, who);
 }
 
 int64_t sys_ioprio_get(int32_t which, int32_t who)
 {
 	struct ioprio_call c = {.set = false};
-	err_t err = visit(&c, which, who);
-	return err ? err : c.value;
+	err_t err = run(&c, which, who);
+	return err ? err : c.priority;
 }
