@@ -24,8 +24,8 @@ static struct list pid_table[PID_BUCKETS]; /* process_tree_lock */
 static struct list tid_table[PID_BUCKETS]; /* process_tree_lock: struct user_thread by tid_link */
 static uint32_t pid_next = PID_INIT;       /* process_tree_lock: where the search for a free number starts */
 static _Atomic uint32_t pid_last;
-static bool pids_wrapped;                  /* process_tree_lock */
-static unsigned nprocesses;                /* process_tree_lock */
+static bool pids_wrapped;   /* process_tree_lock */
+static unsigned nprocesses; /* process_tree_lock */
 static _Atomic uint32_t nuser_threads;
 static _Atomic uint64_t last_serial;
 static struct slab_cache *process_cache, *thread_cache;
