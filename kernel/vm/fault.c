@@ -538,15 +538,18 @@ void vm_unpin(struct vm_pin *p)
 err_t upcall_page_fault(uaddr_t addr, unsigned access)
 {
 	struct thread *t = current_thread();
-	if (unlikely(!t->space || (load_relaxed(&t->flags) & THREAD_NOFAULT)))
+	struct vm_space *s = t->space;
+	if (unlikely(!s || (load_relaxed(&t->flags) & THREAD_NOFAULT)))
 		return -EFAULT;
 	uint64_t reads = load_relaxed(&t->file_reads);
-	err_t err = vm_fault(t->space, addr, access);
-	if (!err) {
-		_Atomic uint64_t *count = &t->faults[load_relaxed(&t->file_reads) != reads];
-		store_relaxed(count, load_relaxed(count) + 1);
-	}
-	return err;
+	err_t err = vm_fault(s, addr, access);
+	if (unlikely(err))
+		return err;
+	if (likely(load_relaxed(&t->file_reads) == reads))
+		store_relaxed(&t->faults[0], load_relaxed(&t->faults[0]) + 1);
+	else
+		store_relaxed(&t->faults[1], load_relaxed(&t->faults[1]) + 1);
+	return 0;
 }
 
 void vm_counters(struct vm_counters *out)

@@ -25,7 +25,7 @@
 
 /*
  * Time in user mode: from the last instructions before it to the first ones after it, on the cycle counter, which both read on the same CPU. What a thread uses of the CPU otherwise
- * is the kernel's. Both clobber rax, rcx and rdx.
+ * is the kernel's. Both clobber rax, rcx and rdx; the second takes the current thread in rcx.
  */
 	.macro READ_CYCLES
 	rdtsc
@@ -41,7 +41,6 @@
 	.endm
 	.macro USER_TIME_BEGINS
 	READ_CYCLES
-	movq %gs:PERCPU_CURRENT, %rcx
 	movq %rax, THREAD_USER_SINCE(%rcx)
 	.endm
 
@@ -63,10 +62,10 @@ trap_entry_user:
 
 FUNCTION return_to_user
 	cli
-	movq %gs:PERCPU_CURRENT, %rax
+	movq %gs:PERCPU_CURRENT, %rcx
 	cmpl $0, %gs:PERCPU_NEED_RESCHED
 	jne 1f
-	testl $THREAD_EXIT_WORK_BITS, THREAD_FLAGS(%rax)
+	testl $THREAD_EXIT_WORK_BITS, THREAD_FLAGS(%rcx)
 	jne 1f
 	movq TRAP_RIP(%rsp), %rax
 	shrq $47, %rax
@@ -161,10 +160,10 @@ FUNCTION system_call
 	call syscall_dispatch
 	movq %rax, TRAP_RAX(%rsp)
 	cli
-	movq %gs:PERCPU_CURRENT, %rax
+	movq %gs:PERCPU_CURRENT, %rcx
 	cmpl $0, %gs:PERCPU_NEED_RESCHED
 	jne return_to_user
-	testl $THREAD_EXIT_WORK_BITS, THREAD_FLAGS(%rax)
+	testl $THREAD_EXIT_WORK_BITS, THREAD_FLAGS(%rcx)
 	jne return_to_user
 	/* SYSRET loads RIP from RCX and the flags from R11: both must say what the frame says, or the frame was changed. It also must not see a return address
 	 * beyond user space, and loads TF and RF in ways of its own. */
