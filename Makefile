@@ -87,11 +87,11 @@ $(B)/vdso.so: $(ARCH)/vdso/vdso.c $(ARCH)/vdso/vdso.ld $(ARCH)/include/machine/v
 $(B)/$(ARCH)/vdso_image.S.o: $(B)/vdso.so
 
 # The system-call tables of abi/ as C.
-GEN := build/gen/syscall_proto.h build/gen/syscall_table.inc build/gen/quire_syscalls.h
+GEN := build/gen/syscall_proto.h build/gen/syscall_table.inc build/gen/syscall_trace.inc build/gen/quire_syscalls.h
 ABI := abi/linux.tbl abi/native.tbl
 build/gen/%: $(ABI) tools/gen_abi.py | build/deps/build
 	@mkdir -p $(@D)
-	$Qpython3 tools/gen_abi.py $(if $(filter syscall_proto.h,$*),proto,$(if $(filter syscall_table.inc,$*),table,numbers)) $(ABI) > $@
+	$Qpython3 tools/gen_abi.py $(if $(filter syscall_proto.h,$*),proto,$(if $(filter syscall_table.inc,$*),table,$(if $(filter syscall_trace.inc,$*),trace,numbers))) $(ABI) > $@
 $(OBJ) $(UPROGS): | $(GEN)
 
 # A file that changes only when its text does: what depends on it is rebuilt when flags or lists of files change.
@@ -126,10 +126,10 @@ build/initrd.cpio: $(UPROGS)
 
 # The guest's first program, alone in the archive that ./quire boots.
 INIT := $(wildcard user/*.c)
-build/run/init: $(INIT) user/init.h Makefile | build/deps/run
+build/run/init: $(INIT) user/init.h build/gen/quire_syscalls.h Makefile | build/deps/run
 	@mkdir -p $(@D)
 	@echo "MUSL  $@"
-	$Qmusl-gcc -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -o $@ $(INIT)
+	$Qmusl-gcc -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Ibuild/gen -o $@ $(INIT)
 build/run.cpio: build/run/init
 	$Qcd build/run && mkdir -p dev newroot && printf '%s\n' dev init newroot | cpio --quiet -o -H newc -R 0:0 --reproducible > ../run.cpio
 
@@ -168,6 +168,7 @@ HCFLAGS := -std=gnu11 $(WARN) -Wno-missing-prototypes -g -D_GNU_SOURCE -DCONFIG_
 	-fno-omit-frame-pointer $(HSAN_$(SAN))
 HSRC := $(filter-out kernel/lib/string.c,$(wildcard kernel/lib/*.c kernel/mm/*.c kernel/vm/*.c)) kernel/kern/spinlock.c \
 	$(wildcard kernel/object/*.c $(addprefix kernel/fs/,uio.c vnode*.c dentry*.c namei*.c mount*.c file*.c flock.c pipe*.c unix*.c tmpfs*.c devfs*.c tty*.c pty*.c ext2/*.c)) \
+	kernel/fs/bdev.c kernel/fs/block_io.c kernel/dev/block.c \
 	$(wildcard kernel/arch/host/*.c tests/model/*.c)
 HOBJ   := $(HSRC:%=$(H)/%.o)
 HTESTS := $(patsubst tests/host/%.c,$(H)/%,$(wildcard tests/host/test_*.c)) \
@@ -205,7 +206,8 @@ coverage: build/deps/coverage
 # configurations (.case, see tools/runtest.py) and scripts.
 .PHONY: test bench fuzz
 SECONDS ?= 600
-test: build/deps/test build/deps/lint build/initrd.cpio
+test: build/deps/test build/deps/lint build/deps/image build/initrd.cpio build/run.cpio
+	$Qtools/mkroot.py base > build/root.path || echo "make: no root image, so the tests that need one are skipped" >&2
 	$Qfor v in release test debug kasan ubsan; do $(MAKE) CC=gcc VARIANT=$$v kernel || exit; done
 	$Q$(MAKE) CC=clang VARIANT=release kernel && $(MAKE) CC=clang VARIANT=debug kernel
 	$Q$(MAKE) SAN=asan host-programs && $(MAKE) SAN=tsan races && $(MAKE) SAN=fuzz fuzz-programs

@@ -1,10 +1,12 @@
 """scratch_disk.py - disks for guest tests: made before a boot, looked at after it. tests/guest/kblk.c knows the same patterns.
 
 Kinds of --disk, as a list with commas: `plain`, or `errors` for a disk whose emulator fails some requests; `lines` without messages, `direct`
-without indirect descriptors, `tiny` with a ring of 8; `two` adds a read-only disk.
+without indirect descriptors, `tiny` with a ring of 8; `two` adds a read-only disk. `ext2` is something else: a volume, which tests/guest/kext2.c fills;
+e2fsck and debugfs look at it afterwards.
 """
 import os
 import struct
+import subprocess
 
 SECTORS, SECTOR_WORDS = 16384, 64
 MASK = 2**64 - 1
@@ -18,6 +20,38 @@ def pattern(first, end, generation):
     mix = generation * 0xD6E8FEB86659FD93 & MASK
     words = ((i + 1) * 0x9E3779B97F4A7C15 & MASK ^ mix for i in range(first * SECTOR_WORDS, end * SECTOR_WORDS))
     return b"".join(map(struct.Struct("<Q").pack, words))
+
+
+VOLUME_BYTES, BIG_BYTES, FAR, NAMES = 32 << 20, 3 << 20, 5 << 30, 1500  # of kext2.c
+
+
+def tool(*words):
+    """Run one of e2fsprogs' programs, which may be where only the superuser looks for programs; returns its status and what it said."""
+    path = os.environ["PATH"] + ":/sbin:/usr/sbin"
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PATH": path}, check=False)
+    return done.returncode, done.stdout
+
+
+def volume_differences(image):
+    """What is wrong with the volume that kext2.c wrote to: a list of texts."""
+    wrong = []
+    status, text = tool("e2fsck", "-fn", image)
+    if status:
+        wrong.append("e2fsck: " + text.decode(errors="replace")[-500:])
+    if b"clean" not in next((line for line in tool("dumpe2fs", "-h", image)[1].splitlines() if b"state" in line), b""):
+        wrong.append("it is not marked clean")
+    big = tool("debugfs", "-R", "cat /names/hard", image)[1]
+    if big != bytes((i * 2654435761 & MASK & 0xFFFFFFFF) >> 13 & 0xFF for i in range(BIG_BYTES)):
+        wrong.append("/names/hard holds something else")
+    listed = tool("debugfs", "-R", "ls -p /names", image)[1].splitlines()
+    names = sum(b"a-name-of-some-length-" in line and not line.startswith(b"/0/") for line in listed)
+    if names != NAMES - (NAMES + 2) // 3:
+        wrong.append(f"/names has {names} names")
+    if f"Size: {FAR + 1}\n".encode() not in tool("debugfs", "-R", "stat /far", image)[1]:
+        wrong.append("/far has another size")
+    if b"many/hard" not in tool("debugfs", "-R", "stat /soft", image)[1] or b"Type: directory" not in tool("debugfs", "-R", "stat /again", image)[1]:
+        wrong.append("/soft or /again is not there")
+    return wrong
 
 
 def write_errors(path):
@@ -43,7 +77,12 @@ def attach(machine, kinds, scratch):
     """Make the images in the folder `scratch`; returns arguments for the emulator."""
     image, args = os.path.join(scratch, "disk.img"), []
     with open(image, "wb") as f:
-        f.write(pattern(0, SECTORS, 1))
+        if "ext2" in kinds:
+            f.truncate(VOLUME_BYTES)
+        else:
+            f.write(pattern(0, SECTORS, 1))
+    if "ext2" in kinds and tool("mke2fs", "-q", "-t", "ext2", "-b", "1024" if "1k" in kinds else "4096", image)[0]:
+        raise RuntimeError("mke2fs failed")
     file = image
     if "errors" in kinds:
         config = os.path.join(scratch, "errors.conf")
@@ -61,8 +100,10 @@ def attach(machine, kinds, scratch):
     return args
 
 
-def differences(scratch):
+def differences(scratch, kinds):
     """What is not on the disk as it should be after the tests: a list of texts."""
+    if "ext2" in kinds:
+        return volume_differences(os.path.join(scratch, "disk.img"))
     with open(os.path.join(scratch, "disk.img"), "rb") as f:
         data = f.read()
     wrong = [] if len(data) == SECTORS * 512 else [f"the image has {len(data)} bytes"]

@@ -211,8 +211,10 @@ static void take_input(struct server *s, const uint8_t *data, size_t n)
 		refuse(s, PROTOCOL_ERROR, "the launcher sends more than it may");
 		return;
 	}
-	for (size_t i = 0; i < n; i++)
-		s->input[(s->in_first + s->nin + i) % WINDOW] = data[i];
+	size_t at = (s->in_first + s->nin) % WINDOW;
+	size_t first = n < WINDOW - at ? n : WINDOW - at;
+	memcpy(s->input + at, data, first);
+	memcpy(s->input, data + first, n - first);
 	s->nin += n;
 }
 

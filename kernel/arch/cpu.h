@@ -19,6 +19,13 @@
 #include "lib/types.h"
 #include "machine/cpu.h"
 
+/* What kind of CPUs these are, for people. */
+struct cpu_description {
+	char vendor[13], name[49];
+	unsigned family, model, stepping, mhz;
+	char flags[512]; /* names of features, as Linux spells them, with a space between two */
+};
+void cpu_describe(struct cpu_description *out);
 /* Other CPUs ask this one for something by a pending bit; called in every spin loop that has interrupts
  * disabled, so that a shootdown is acknowledged even by a CPU that spins. Cheap when nothing is pending. */
 void cpu_poll_requests(void);

@@ -5,6 +5,7 @@
  * write ended. Its submitter sees one end.
  */
 #include "dev/block.h"
+#include "arch/clock.h"
 #include "kern/log.h"
 #include "lib/string.h"
 
@@ -128,18 +129,38 @@ static void give_back(struct block_request *r, err_t error)
 	spin_unlock_irqrestore(&r->lock, state);
 }
 
+static void count_start(struct block_stats *s, struct block_request *r)
+{
+	r->submitted = clock_now();
+	if (fetch_add_relaxed(&s->under_way, 1) == 0)
+		store_relaxed(&s->busy_since, r->submitted);
+}
+
+static void count_end(struct block_stats *s, const struct block_request *r)
+{
+	nsec_t now = clock_now();
+	fetch_add_relaxed(&s->ended[r->op], 1);
+	fetch_add_relaxed(&s->sectors[r->op], r->nsectors);
+	fetch_add_relaxed(&s->time[r->op], now - r->submitted);
+	nsec_t since = load_relaxed(&s->busy_since);
+	if (fetch_sub_relaxed(&s->under_way, 1) == 1)
+		fetch_add_relaxed(&s->busy, now > since ? now - since : 0);
+}
+
 void block_submit(struct block_device *b, struct block_request *r)
 {
 	err_t err = check(b, r);
 	r->device = b;
 	r->flushing = false;
 	r->ended = false;
-	if (err)
+	if (err) {
 		give_back(r, err);
-	else if (r->op == BLOCK_FLUSH && !b->has_cache)
+	} else if (r->op == BLOCK_FLUSH && !b->has_cache) {
 		give_back(r, 0);
-	else
+	} else {
+		count_start(&b->stats, r);
 		b->driver->submit(b, r);
+	}
 }
 
 void block_end(struct block_request *r, err_t error)
@@ -153,6 +174,7 @@ void block_end(struct block_request *r, err_t error)
 		b->driver->submit(b, r);
 		return;
 	}
+	count_end(&b->stats, r);
 	give_back(r, error);
 }
 

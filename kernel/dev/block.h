@@ -49,6 +49,7 @@ struct block_request {
 	struct block_device *device;
 	struct list link;
 	nsec_t started;
+	nsec_t submitted;     /* for the statistics */
 	bool flushing;        /* the write is done, its flush is under way */
 	struct spinlock lock; /* guards `ended` */
 	bool ended;
@@ -59,6 +60,18 @@ struct block_request {
 struct block_driver {
 	/* Take a request that was checked; from any context, interrupts disabled or not. It calls block_end, perhaps before it returns. */
 	void (*submit)(struct block_device *b, struct block_request *r);
+};
+
+enum { BLOCK_OPS = BLOCK_WRITE_ZEROES + 1 };
+
+/* What a disk has done since boot; each of it (A). */
+struct block_stats {
+	_Atomic uint64_t ended[BLOCK_OPS];   /* requests */
+	_Atomic uint64_t sectors[BLOCK_OPS]; /* in them */
+	_Atomic uint64_t time[BLOCK_OPS];    /* ns between submission and end, summed up */
+	_Atomic uint64_t under_way;          /* requests */
+	_Atomic uint64_t busy_since;         /* when the first of those was submitted */
+	_Atomic uint64_t busy; /* ns with a request under way, until the last time there was none */
 };
 
 /* Constant after block_register, but the counters. */
@@ -75,7 +88,8 @@ struct block_device {
 	uint32_t max_discard;    /* sectors of a DISCARD; 0: not supported */
 	uint32_t max_zeroes;     /* the same of WRITE_ZEROES */
 	_Atomic uint64_t errors; /* requests that ended with one */
-	struct list link;        /* guarded by the registry's lock */
+	struct block_stats stats;
+	struct list link; /* guarded by the registry's lock */
 };
 
 /* Make a disk known; its driver has filled in the rest. Disks stay. */

@@ -23,6 +23,7 @@
 enum { TRIM_BATCH = 16 };
 
 struct spinlock dentry_lock = SPINLOCK_INIT("dentries", RANK_DENTRY);
+static struct waitq left; /* dentry_lock is its predicate's: fs.leaving became 0 */
 static struct slab_cache *dentry_cache;
 static struct dentry **table;
 static uint64_t table_size;                      /* a power of two */
@@ -36,6 +37,7 @@ void dentry_init_cache(void)
 	table = kcalloc(table_size, sizeof(struct dentry *));
 	dentry_cache = slab_cache_create("dentry", sizeof(struct dentry), 0);
 	ASSERT(table && dentry_cache);
+	waitq_init(&left);
 }
 
 static uint64_t name_hash(const struct dentry *parent, const char *name, size_t len)
@@ -261,6 +263,14 @@ static bool is_clean(struct dentry *d)
 	return !v || !v->pages || !object_is_dirty(v->pages);
 }
 
+/* d, unused, leaves the cache: free_list ends it. */
+static void take_locked(struct dentry *d, struct list *taken)
+{
+	detach_locked(d);
+	list_push_back(taken, &d->unused_link);
+	d->fs->leaving++;
+}
+
 /* Take the oldest unused names out, looking at a few more than are wanted. */
 static uint64_t take_unused(struct list *taken, uint64_t want, bool (*may_go)(struct dentry *d))
 {
@@ -276,8 +286,7 @@ static uint64_t take_unused(struct list *taken, uint64_t want, bool (*may_go)(st
 			list_remove(&d->unused_link);
 			list_push_back(&unused, &d->unused_link);
 		} else {
-			detach_locked(d);
-			list_push_back(taken, &d->unused_link);
+			take_locked(d, taken);
 			n++;
 		}
 	}
@@ -289,8 +298,13 @@ static void free_list(struct list *taken)
 {
 	while (!list_is_empty(taken)) {
 		struct dentry *d = list_first(taken, struct dentry, unused_link);
+		struct fs *fs = d->fs; /* stays: unmounting waits for what leaves */
 		list_remove(&d->unused_link);
 		dentry_put(free_detached(d));
+		spin_lock(&dentry_lock);
+		if (--fs->leaving == 0)
+			waitq_wake_all(&left);
+		spin_unlock(&dentry_lock);
 	}
 }
 
@@ -310,10 +324,20 @@ static void take_unused_of(struct fs *fs, struct list *taken)
 		struct dentry *d = list_entry(it, struct dentry, unused_link);
 		if (d->fs != fs || load_relaxed(&d->refs) != 0)
 			continue;
-		detach_locked(d);
-		list_push_back(taken, &d->unused_link);
+		take_locked(d, taken);
 	}
 	spin_unlock(&dentry_lock);
+}
+
+/* Others may be giving up names of fs at this moment: sleep until they have put what those names held. True: there were some, and parents may be unused now. */
+static bool wait_leaving(struct fs *fs)
+{
+	spin_lock(&dentry_lock);
+	bool any = fs->leaving;
+	while (fs->leaving)
+		(void)waitq_sleep(&left, &dentry_lock, NSEC_NEVER, 0);
+	spin_unlock(&dentry_lock);
+	return any;
 }
 
 void dentry_shrink_fs(struct fs *fs)
@@ -322,7 +346,7 @@ void dentry_shrink_fs(struct fs *fs)
 	do { /* parents become unused as their children go */
 		free_list(&taken);
 		take_unused_of(fs, &taken);
-	} while (!list_is_empty(&taken));
+	} while (!list_is_empty(&taken) || wait_leaving(fs));
 }
 
 /* Drop the unused children of a directory that is being removed: it is empty, so they say only what does not exist. */
@@ -334,8 +358,7 @@ static void prune_children(struct dentry *dir)
 		struct dentry *d = list_entry(it, struct dentry, sibling);
 		if (load_relaxed(&d->refs) != 0)
 			continue;
-		detach_locked(d);
-		list_push_back(&taken, &d->unused_link);
+		take_locked(d, &taken);
 	}
 	spin_unlock(&dentry_lock);
 	free_list(&taken);

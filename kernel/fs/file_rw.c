@@ -15,6 +15,7 @@
 #include "fs/mount.h"
 #include "fs/pipe.h"
 #include "lib/string.h"
+#include "mm/frame.h"
 #include "vm/fault.h"
 #include "vm/space.h"
 
@@ -224,14 +225,25 @@ static err_t check_seals(const struct vnode *v, uint64_t end)
 	return (seals & SEAL_GROW) && end > v->size ? -EPERM : 0;
 }
 
-/* Make room for [pos, pos + n): blocks, then pages of the object. */
-static err_t prepare_write(struct vnode *v, uint64_t pos, size_t n)
+/* Room that was had behind the end of the file is not needed. */
+static err_t trim(struct vnode *v)
+{
+	err_t err = object_resize(v->pages, pages_of(v->size));
+	return !err && v->ops->reserve ? v->ops->truncate(v, v->size) : err;
+}
+
+/* Make room for [pos, pos + *n), or for a part of it: blocks, then pages of the object. */
+static err_t prepare_write(struct vnode *v, uint64_t pos, size_t *n)
 {
 	err_t err = v->ops->reserve ? v->ops->reserve(v, pos, n) : 0;
-	if (!err && pos > v->size)
+	if (err)
+		return err;
+	if (pos > v->size)
 		err = zero_tail(v, v->size);
-	if (!err && pos + n > v->size)
-		err = object_resize(v->pages, pages_of(pos + n));
+	if (!err && pos + *n > v->size)
+		err = object_resize(v->pages, pages_of(pos + *n));
+	if (err && pos + *n > v->size)
+		(void)trim(v); /* the first error is the one to tell */
 	return err;
 }
 
@@ -271,7 +283,7 @@ static err_t write_locked(struct file *f, struct uio *u, uint64_t *pos)
 	if (!err && !u->keep_suid)
 		err = vnode_drop_suid_locked(v);
 	if (!err)
-		err = prepare_write(v, *pos, n);
+		err = prepare_write(v, *pos, &n);
 	if (err)
 		return err;
 	uint64_t start = *pos;
@@ -282,8 +294,8 @@ static err_t write_locked(struct file *f, struct uio *u, uint64_t *pos)
 		if (v->ops->written)
 			v->ops->written(v);
 	}
-	if (*pos < start + n) { /* it stopped early: no pages beyond the end */
-		err_t cut = object_resize(v->pages, pages_of(v->size));
+	if (*pos < start + n && start + n > v->size) { /* it stopped early: no pages beyond the end */
+		err_t cut = trim(v);
 		err = err ? err : cut;
 	}
 	return err;
@@ -299,6 +311,18 @@ static err_t sync_written(struct file *f, uint32_t more, uint64_t from, uint64_t
 	if (!err && v->ops->sync)
 		err = v->ops->sync(v, (flags & FILE_SYNC) != FILE_SYNC);
 	return err;
+}
+
+/* Memory is not to fill with dirty pages faster than disks take them: whoever has written an eighth of it writes some back. */
+static void throttle(struct vnode *v, uint64_t n)
+{
+	static _Atomic uint64_t dirtied; /* bytes since somebody last did */
+	if (v->pages->flags & VM_RESIDENT)
+		return;
+	if (fetch_add_relaxed(&dirtied, n) + n < frame_total_count() * PAGE_SIZE / 8)
+		return;
+	store_relaxed(&dirtied, 0);
+	(void)vnode_writeback(v, 0, PT_INDEX_MAX + 1); /* its error is noted: fsync and close tell it */
 }
 
 static int64_t regular_write(struct file *f, struct uio *u, uint64_t *pos)
@@ -317,6 +341,7 @@ static int64_t regular_write(struct file *f, struct uio *u, uint64_t *pos)
 	if (!n)
 		return err;
 	*pos = at;
+	throttle(v, (uint64_t)n);
 	err = sync_written(f, u->sync, at - (uint64_t)n, at);
 	return err ? err : n;
 }
@@ -475,4 +500,5 @@ const struct file_ops regular_file_ops = {
     .sync = regular_sync,
     .flush = regular_flush,
     .control = regular_control,
+    .splice = SPLICE_READ | SPLICE_WRITE,
 };

@@ -9,9 +9,13 @@
  * reference of being in the tree is not in use, unless its files are mapped, which the file system's vnodes know. Unmounting takes it out of the tree first, so that nobody can enter, then
  * looks at the vnodes, and puts it back if they are in use. With UMOUNT_DETACH it leaves the tree at once and ends with its last user.
  *
+ * What the kernel does for itself is not use: a walk over the mounts keeps the one it looks at in the tree without a reference, sync and the write-back thread keep mounts as they are while they hold files, and what
+ * the cache of names gives up is waited for. So -EBUSY means that a program uses something.
+ *
  * mount_lock (a spinlock, before dentry_lock) guards the tree; mounts_mutex makes mounting and unmounting one at a time.
  */
 #include "fs/mount.h"
+#include "fs/bdev.h"
 #include "kern/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
@@ -24,8 +28,10 @@ enum { FS_TYPES_MAX = 16 };
 
 struct spinlock mount_lock = SPINLOCK_INIT("mounts", RANK_MOUNT);
 static struct mutex mounts_mutex;
+static struct waitq walkers_gone; /* mount_lock is its predicate's: no walk looks at a mount any more */
 struct list fs_all_mounts = LIST_INIT(fs_all_mounts); /* (N) oldest first */
 struct list fs_all = LIST_INIT(fs_all);               /* (N) */
+static struct waitq fs_gone;                          /* mount_lock is its predicate's: a file system ended */
 static struct mount *root_mount;                      /* (N) */
 static const struct fs_ops *fs_types[FS_TYPES_MAX];   /* constant after boot */
 static _Atomic unsigned nfs_types, last_mount_id, last_dev;
@@ -34,6 +40,8 @@ void vfs_init(nsec_t (*wall_clock)(void))
 {
 	fs_wall_clock = wall_clock;
 	mutex_init(&mounts_mutex, "mounts", RANK_MOUNTS);
+	waitq_init(&walkers_gone);
+	waitq_init(&fs_gone);
 	vnode_init_cache();
 	dentry_init_cache();
 	kobject_start();
@@ -75,19 +83,21 @@ static void fs_free(struct fs *fs)
 		fs->ops->unmount(fs);
 	spin_lock(&mount_lock);
 	list_remove(&fs->link);
+	waitq_wake_all(&fs_gone);
 	spin_unlock(&mount_lock);
 	kfree(fs);
 }
 
-err_t fs_create(
-    const struct fs_ops *ops, const char *source, const char *options, bool read_only, struct fs **out)
+err_t fs_create(const struct fs_ops *ops, uint64_t device, const char *source, const char *options,
+    bool read_only, struct fs **out)
 {
 	struct vnode *root;
 	struct fs *fs = kzalloc(sizeof(*fs));
 	if (!fs)
 		return -ENOMEM;
 	fs->ops = ops;
-	fs->dev = fetch_add_relaxed(&last_dev, 1) + 1;
+	fs->dev = device ? device : fetch_add_relaxed(&last_dev, 1) + 1;
+	fs->device = device;
 	fs->read_only = read_only;
 	fs->max_size = INT64_MAX;
 	fs->mounts = 1;
@@ -147,8 +157,9 @@ static err_t sync_vnode(struct vnode *v, void *arg)
 	err_t *first = arg;
 	if (v->fs->read_only)
 		return 0;
+	vnode_note_mapped_writes(v);
 	err_t err = vnode_writeback(v, 0, UINT64_MAX);
-	if (!err && v->ops->sync)
+	if (!err && v->ops->sync && !v->fs->ops->sync) /* else all of it at once, afterwards */
 		err = v->ops->sync(v, false);
 	*first = *first ? *first : err;
 	return 0; /* one bad file does not keep the others from the disk */
@@ -162,19 +173,19 @@ err_t vfs_sync_fs(struct fs *fs)
 	return first ? first : err;
 }
 
-static bool sync_mount(struct mount *m, void *arg)
+static void sync_one_fs(struct fs *fs, void *arg)
 {
 	err_t *first = arg;
-	err_t err = vfs_sync_fs(m->fs);
+	err_t err = vfs_sync_fs(fs);
 	*first = *first ? *first : err;
-	return true;
 }
 
 err_t vfs_sync_all(void)
 {
 	err_t first = 0;
-	mount_for_each(sync_mount, &first);
-	return first;
+	mount_for_each_fs(sync_one_fs, &first);
+	err_t err = bdev_sync_all();
+	return first ? first : err;
 }
 
 /* --- mounts --- */
@@ -230,10 +241,19 @@ static void attach_locked(struct mount *m, const struct path *p)
 	list_push_back(&fs_all_mounts, &m->link);
 }
 
-/* Take m out of the tree (locked); the references on where it was go to the caller. */
+/* Sleep until no walk looks at m. mount_lock is held, and dropped meanwhile; walks need no mounts_mutex, so they end. */
+static void wait_walkers_locked(struct mount *m)
+{
+	ASSERT_HELD(&mount_lock);
+	while (m->walkers)
+		(void)waitq_sleep(&walkers_gone, &mount_lock, NSEC_NEVER, 0);
+}
+
+/* Take m, which no walk looks at, out of the tree (locked); the references on where it was go to the caller. */
 static struct path detach_locked(struct mount *m)
 {
 	struct path p = {m->parent, m->point};
+	ASSERT(m->walkers == 0);
 	if (m->point)
 		fetch_sub_relaxed(&m->point->mounts, 1);
 	list_remove(&m->sibling);
@@ -288,33 +308,28 @@ bool mount_cross_up(struct path *p)
 	return true;
 }
 
+/* What a walk looks at stays in the tree until the walk goes on: no reference is needed, and nobody is told that the mount is busy. */
 void mount_for_each(bool (*fn)(struct mount *m, void *arg), void *arg)
 {
 	bool go = true;
-	struct mount *m = NULL;
 	spin_lock(&mount_lock);
-	struct list *it = fs_all_mounts.next;
-	while (go && it != &fs_all_mounts) {
-		struct mount *last = m;
-		m = list_entry(it, struct mount, link);
-		mount_get(m);
+	for (struct list *it = fs_all_mounts.next; go && it != &fs_all_mounts;) {
+		struct mount *m = list_entry(it, struct mount, link);
+		m->walkers++;
 		spin_unlock(&mount_lock);
-		if (last)
-			mount_put(last);
 		go = fn(m, arg);
 		spin_lock(&mount_lock);
-		it = m->attached ? m->link.next
-				 : &fs_all_mounts; /* it was taken out meanwhile: the walk ends */
+		it = m->link.next;
+		if (--m->walkers == 0)
+			waitq_wake_all(&walkers_gone);
 	}
 	spin_unlock(&mount_lock);
-	if (m)
-		mount_put(m);
 }
 
 int64_t mount_point_path(struct mount *m, const struct path *root, char *buf, size_t size)
 {
 	struct path p = {m, m->root};
-	return path_to_text(&p, root, PATH_FD, buf, size);
+	return path_to_text(&p, root, PATH_BELOW, buf, size);
 }
 
 /* --- mounting --- */
@@ -326,22 +341,94 @@ static void fs_hold(struct fs *fs)
 	spin_unlock(&mount_lock);
 }
 
-static err_t get_fs(
-    const struct fs_ops *ops, const char *source, const char *options, unsigned flags, struct fs **out)
+/* The next file system at or after `at` that is not ending, with a reference; NULL: none. mount_lock is held. */
+static struct fs *hold_from_locked(struct list *at)
 {
+	for (; at != &fs_all; at = at->next) {
+		struct fs *fs = list_entry(at, struct fs, link);
+		if (fs->mounts && fs->root) {
+			fs->mounts++;
+			return fs;
+		}
+	}
+	return NULL;
+}
+
+void mount_for_each_fs(void (*fn)(struct fs *fs, void *arg), void *arg)
+{
+	mutex_lock(&mounts_mutex);
+	spin_lock(&mount_lock);
+	struct fs *fs = hold_from_locked(fs_all.next);
+	while (fs) {
+		spin_unlock(&mount_lock);
+		fn(fs, arg);
+		spin_lock(&mount_lock);
+		struct fs *next = hold_from_locked(fs->link.next);
+		spin_unlock(&mount_lock);
+		fs_release(fs);
+		spin_lock(&mount_lock);
+		fs = next;
+	}
+	spin_unlock(&mount_lock);
+	mutex_unlock(&mounts_mutex);
+}
+
+static struct fs *on_device_locked(uint64_t device)
+{
+	list_for_each (it, &fs_all) {
+		struct fs *fs = list_entry(it, struct fs, link);
+		if (fs->device == device)
+			return fs;
+	}
+	return NULL;
+}
+
+/* The file system that is on this disk already, with a reference; NULL: none is. One that is ending is waited for: its disk is free then. */
+static struct fs *hold_on_device(uint64_t device)
+{
+	struct fs *fs;
+	spin_lock(&mount_lock);
+	while ((fs = on_device_locked(device)) && !fs->mounts)
+		(void)waitq_sleep(&fs_gone, &mount_lock, NSEC_NEVER, 0);
+	if (fs)
+		fs->mounts++;
+	spin_unlock(&mount_lock);
+	return fs;
+}
+
+/* A disk has one file system, however often it is mounted; all mounts agree on its kind and on whether it can be written to. */
+static err_t get_fs_on_device(const struct fs_ops *ops, uint64_t device, const char *source,
+    const char *options, bool read_only, struct fs **out)
+{
+	struct fs *fs = hold_on_device(device);
+	if (!fs)
+		return fs_create(ops, device, source, options, read_only, out);
+	if (fs->ops != ops || fs->read_only != read_only) {
+		fs_release(fs);
+		return -EBUSY;
+	}
+	*out = fs;
+	return 0;
+}
+
+static err_t get_fs(const struct fs_ops *ops, uint64_t device, const char *source, const char *options,
+    unsigned flags, struct fs **out)
+{
+	if (device)
+		return get_fs_on_device(ops, device, source, options, flags & MOUNT_RDONLY, out);
 	if (!ops->single)
-		return fs_create(ops, source, options, flags & MOUNT_RDONLY, out);
+		return fs_create(ops, 0, source, options, flags & MOUNT_RDONLY, out);
 	*out = ops->single();
 	fs_hold(*out);
 	return 0;
 }
 
 /* A mount with its file system, in no tree. */
-static err_t create_with_fs(
-    const struct fs_ops *type, const char *source, const char *options, unsigned flags, struct mount **out)
+static err_t create_with_fs(const struct fs_ops *type, uint64_t device, const char *source,
+    const char *options, unsigned flags, struct mount **out)
 {
 	struct fs *fs;
-	err_t err = get_fs(type, source, options, flags, &fs);
+	err_t err = get_fs(type, device, source, options, flags, &fs);
 	if (err)
 		return err;
 	err = mount_create(fs, fs->root, source, flags, options, out);
@@ -353,7 +440,7 @@ static err_t create_with_fs(
 err_t mount_create_internal(
     const struct fs_ops *type, const char *source, const char *options, struct mount **out)
 {
-	err_t err = create_with_fs(type, source, options, 0, out);
+	err_t err = create_with_fs(type, 0, source, options, 0, out);
 	if (!err)
 		(*out)->fs->internal = *out;
 	return err;
@@ -362,7 +449,10 @@ err_t mount_create_internal(
 err_t mount_root(const char *source, const struct fs_ops *type, unsigned flags, const char *options)
 {
 	struct mount *m;
-	err_t err = create_with_fs(type, source, options, flags, &m);
+	uint64_t device = 0;
+	err_t err = type->needs_device ? bdev_find(source, &device) : 0;
+	if (!err)
+		err = create_with_fs(type, device, source, options, flags, &m);
 	if (err)
 		return err;
 	spin_lock(&mount_lock);
@@ -410,19 +500,37 @@ static err_t attach(struct mount *m, const struct path *p)
 	return err;
 }
 
-static err_t mount_new(
-    const struct path *p, const char *source, const char *type, unsigned flags, const char *options)
+/* The number of the disk that a mount's source names. -EINVAL: no name, -ENOTBLK: no disk's, -EACCES: it is on a mount where devices do not count. */
+static err_t find_device(const struct fs_context *c, const char *source, uint64_t *device)
+{
+	struct path p;
+	err_t err = source && *source ? vfs_lookup(c, NULL, source, 0, &p) : -EINVAL;
+	if (err)
+		return err;
+	if (!vnode_is(path_vnode(&p), MODE_BLOCK))
+		err = -ENOTBLK;
+	else if (load_relaxed(&p.mount->flags) & MOUNT_NODEV)
+		err = -EACCES;
+	*device = path_vnode(&p)->rdev;
+	path_put(&p);
+	return err;
+}
+
+static err_t mount_new(const struct fs_context *c, const struct path *p, const char *source, const char *type,
+    unsigned flags, const char *options)
 {
 	const struct fs_ops *ops = type ? fs_find_type(type) : NULL;
 	struct mount *m;
 	if (!ops)
 		return type ? -ENODEV : -EINVAL;
-	if (ops->needs_device && !source)
-		return -EINVAL;
-	err_t err = create_with_fs(ops, source ? source : "none", options, flags, &m);
+	uint64_t device = 0;
+	err_t err = ops->needs_device ? find_device(c, source, &device) : 0;
+	if (!err)
+		err = create_with_fs(ops, device, source ? source : "none", options, flags, &m);
 	if (err)
 		return err;
-	err = attach(m, p);
+	bool same = p->mount->fs == m->fs && p->dentry == p->mount->root; /* would hide what shows the same */
+	err = same ? -EBUSY : attach(m, p);
 	if (err)
 		mount_put(m);
 	return err;
@@ -501,6 +609,7 @@ static err_t mount_move(const struct fs_context *c, const char *source, const st
 		return err;
 	err = from.dentry != from.mount->root ? -EINVAL : check_point(p, from.dentry);
 	spin_lock(&mount_lock);
+	wait_walkers_locked(from.mount);
 	if (!err && (!from.mount->parent || !p->mount->attached))
 		err = -EINVAL;
 	if (!err && is_below_locked(p->mount, from.mount))
@@ -546,7 +655,7 @@ err_t vfs_mount(const struct fs_context *c, const char *source, const char *targ
 	} else {
 		err = flags & MOUNT_BIND   ? mount_bind(c, source, &p)
 		      : flags & MOUNT_MOVE ? mount_move(c, source, &p)
-					   : mount_new(&p, source, type, flags, options);
+					   : mount_new(c, &p, source, type, flags, options);
 		kept = err;
 	}
 	mutex_unlock(&mounts_mutex);
@@ -561,6 +670,7 @@ err_t vfs_mount(const struct fs_context *c, const char *source, const char *targ
 static err_t detach_unused(struct mount *m, uint32_t users, struct path *was)
 {
 	spin_lock(&mount_lock);
+	wait_walkers_locked(m);
 	bool busy = load_relaxed(&m->refs) > users + 1 || !list_is_empty(&m->children);
 	if (!busy)
 		*was = detach_locked(m);
@@ -583,6 +693,7 @@ static void detach_tree(struct mount *m)
 		struct mount *leaf = m;
 		while (!list_is_empty(&leaf->children))
 			leaf = list_first(&leaf->children, struct mount, sibling);
+		wait_walkers_locked(leaf);
 		struct path was = detach_locked(leaf);
 		spin_unlock(&mount_lock);
 		if (was.mount)
@@ -661,6 +772,7 @@ static bool shutdown_one(unsigned *busy)
 		log_err("fs", "%s from %s is still in use: %u references", m->fs->ops->name, m->source,
 		    load_relaxed(&m->refs) - 2);
 		spin_lock(&mount_lock);
+		wait_walkers_locked(m);
 		was = detach_locked(m);
 		spin_unlock(&mount_lock);
 		++*busy;

@@ -45,6 +45,7 @@ struct mount {
 	struct list sibling;    /* (N) */
 	struct list link;       /* (N) all mounts in the tree, oldest first */
 	bool attached;          /* (N) */
+	unsigned walkers;       /* (N) mount_for_each looks at it: it stays in the tree meanwhile */
 	uint32_t counted;       /* fs_recount's own */
 	char source[MOUNT_TEXT_MAX], options[MOUNT_TEXT_MAX]; /* (C), (N) */
 };
@@ -62,9 +63,9 @@ void fs_register(const struct fs_ops *ops);
 const struct fs_ops *fs_find_type(const char *name);
 /* The n-th kind, or NULL: /proc/filesystems. */
 const struct fs_ops *fs_type_at(unsigned n);
-/* A file system that is not mounted anywhere yet, with its root; for single ones and memfd. fs->mounts is 1. */
-MUST_CHECK err_t fs_create(
-    const struct fs_ops *ops, const char *source, const char *options, bool read_only, struct fs **out);
+/* A file system that is not mounted anywhere yet, with its root; for single ones and memfd. device: the disk's number, 0: none. fs->mounts is 1. */
+MUST_CHECK err_t fs_create(const struct fs_ops *ops, uint64_t device, const char *source, const char *options,
+    bool read_only, struct fs **out);
 /* Drop that 1; the last ends it: writes back, frees. */
 void fs_release(struct fs *fs);
 
@@ -89,6 +90,8 @@ bool mount_cross_up(struct path *p);
 /* May names or contents be changed here? 0 or -EROFS. */
 MUST_CHECK err_t mount_want_write(const struct mount *m);
 
+/* Call fn on each file system, with a reference held. Nobody mounts or unmounts meanwhile. */
+void mount_for_each_fs(void (*fn)(struct fs *fs, void *arg), void *arg);
 /* sync(2): everything, everywhere. */
 err_t vfs_sync_all(void);
 MUST_CHECK err_t vfs_sync_fs(struct fs *fs);
@@ -96,9 +99,9 @@ MUST_CHECK err_t vfs_sync_fs(struct fs *fs);
  * says which. Checks fs_recount first. */
 unsigned vfs_shutdown(void);
 
-/* Walk over all mounts, oldest first, with a reference held and no lock; false stops. */
+/* Walk over all mounts, oldest first, with no lock held; false stops. The mount stays in the tree while fn looks at it, so fn neither mounts nor unmounts, nor waits for who does. */
 void mount_for_each(bool (*fn)(struct mount *m, void *arg), void *arg);
-/* The path of the directory that m is on, as seen from root: like d_path. */
+/* The path of the directory that m is on, as seen from root. -ENOENT: it cannot be reached from there. */
 MUST_CHECK int64_t mount_point_path(struct mount *m, const struct path *root, char *buf, size_t size);
 
 /*

@@ -8,7 +8,7 @@ enum { TEXT_FIRST = 1024, TEXT_MAX = 64 << 20, STORE_MAX = PAGE_SIZE };
 
 struct text_file {
 	const struct text_ops *ops; /* (C) */
-	struct mutex lock;          /* RANK_CHANNEL */
+	struct mutex lock;          /* RANK_TEXT */
 	struct text text;           /* lock */
 	bool made;                  /* lock */
 };
@@ -137,8 +137,11 @@ static void text_release(struct file *f)
 	kfree(tf);
 }
 
-static const struct file_ops text_file_ops = {
-    .read = text_read, .write = text_write, .seek = text_seek, .release = text_release};
+static const struct file_ops text_file_ops = {.splice = SPLICE_READ,
+    .read = text_read,
+    .write = text_write,
+    .seek = text_seek,
+    .release = text_release};
 
 err_t text_open(struct file *f, const struct text_ops *ops)
 {
@@ -146,7 +149,7 @@ err_t text_open(struct file *f, const struct text_ops *ops)
 	if (!tf)
 		return -ENOMEM;
 	tf->ops = ops;
-	mutex_init(&tf->lock, "text", RANK_CHANNEL);
+	mutex_init(&tf->lock, "text", RANK_TEXT);
 	f->ops = &text_file_ops;
 	f->priv = tf;
 	return 0;

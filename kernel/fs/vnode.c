@@ -30,6 +30,12 @@ static struct list *buckets;
 static uint64_t nbuckets; /* a power of two */
 
 nsec_t (*fs_wall_clock)(void);
+bool (*fs_current_user)(uint32_t uid, uint32_t gid);
+
+bool fs_current_is(uint32_t uid, uint32_t gid)
+{
+	return !fs_current_user || fs_current_user(uid, gid);
+}
 
 void fs_now(struct timespec64 *out)
 {
@@ -182,9 +188,15 @@ static void vnode_destroy(struct vnode *v)
 void vnode_pages_closing(struct vm_object *o)
 {
 	struct vnode *v = o->priv;
-	if (load_relaxed(&v->state) == VNODE_LIVE && v->nlink > 0)
-		(void)vnode_writeback(
-		    v, 0, UINT64_MAX); /* nobody is left to be told but the log of the disk's driver */
+	if (load_relaxed(&v->state) != VNODE_LIVE || !v->nlink)
+		return;
+	if (load_relaxed(&o->written_by_map) && v->ops->written) { /* nobody else has v: no lock is needed */
+		fs_now(&v->mtime);
+		v->ctime = v->mtime;
+		v->ops->written(v);
+	}
+	(void)vnode_writeback(
+	    v, 0, UINT64_MAX); /* nobody is left to be told but the log of the disk's driver */
 }
 
 void vnode_pages_release(struct vm_object *o)

@@ -88,6 +88,7 @@ struct vnode {
 	_Atomic uint32_t seals;  /* (A) written with (V): enum seals */
 	_Atomic uint64_t write_errors; /* (A) write-back errors, see vnode_note_error */
 	uint32_t counted;              /* fs_recount's own */
+	nsec_t dirty_seen;       /* the write-back thread's own: when it first saw dirty pages; 0: none */
 	_Atomic uintptr_t locks; /* (A) set once: its struct lock_list, see flock.c; 0: it never had locks */
 	_Atomic uintptr_t channel; /* (A) of a fifo that is open: its struct pipe, guarded by pipe.c */
 };
@@ -144,9 +145,10 @@ struct vnode_ops {
 	/* Set the size (v->lock held for writing): free or account blocks and make it known on the disk; v->size is `size` already. The page cache beyond is cut by the caller before a
 	 * shrink frees blocks. */
 	err_t (*truncate)(struct vnode *v, uint64_t size);
-	/* Before pages of [pos, pos + len) are written by write(2), v->lock held for writing: have room for them (-ENOSPC, -EDQUOT, -EFBIG). NULL: nothing to do. The size is changed by the
-	 * caller afterwards, and told by `written`. */
-	err_t (*reserve)(struct vnode *v, uint64_t pos, uint64_t len);
+	/* Before pages of [pos, pos + *len) are written by write(2), v->lock held for writing: have room for them. If there is room for a part only, *len becomes that part's; if for nothing, an
+	 * error (-ENOSPC, -EDQUOT, -EFBIG). NULL: nothing to do. The size is changed by the caller afterwards, and told by `written`; if less is written than there is room for behind the end of the file,
+	 * `truncate` is called with the size. */
+	err_t (*reserve)(struct vnode *v, uint64_t pos, uint64_t *len);
 	/* Size and times of v changed by write(2); v->lock held for writing. NULL: nothing to do. */
 	void (*written)(struct vnode *v);
 	/* fallocate; NULL: -EOPNOTSUPP. */
@@ -167,7 +169,7 @@ struct fs_stats {
 
 struct fs_ops {
 	const char *name;
-	/* `source`: what mount(2) names (a block device's path), `options`: its data string, perhaps "". *root gets a reference. */
+	/* `source`: what mount(2) names, `options`: its data string, perhaps "". *root gets a reference. */
 	err_t (*mount)(struct fs *fs, const char *source, const char *options, struct vnode **root);
 	/* Everything is written back already and no vnode but the root is in use; the root is gone when it is called. Frees fs->priv. */
 	void (*unmount)(struct fs *fs);
@@ -187,16 +189,18 @@ struct fs_ops {
 
 struct fs {
 	const struct fs_ops *ops;
-	uint64_t dev;   /* (C) st_dev */
-	bool read_only; /* (N) */
+	uint64_t dev;    /* (C) st_dev */
+	uint64_t device; /* (C) number of the disk it lies on; 0: none */
+	bool read_only;  /* (N) */
 	bool
 	    volatile_names; /* (C) names come and go by themselves (procfs): not kept when unused, absence not cached */
 	uint64_t max_size; /* (C) bytes of the largest file */
 	void *priv;
-	struct dentry *root;       /* (C) counted */
-	struct mount *internal;    /* (C) a mount of it that is in no tree; NULL: none */
-	unsigned mounts;           /* (N) mounts that show it, and 1 for a single one's maker */
-	struct list link;          /* (N) list of all */
+	struct dentry *root;    /* (C) counted */
+	struct mount *internal; /* (C) a mount of it that is in no tree; NULL: none */
+	unsigned mounts;        /* (N) mounts that show it, and 1 for a single one's maker */
+	struct list link;       /* (N) list of all */
+	unsigned leaving;       /* dentry_lock: names that the cache is giving up, which hold vnodes still */
 	struct mutex rename_lock;  /* RANK_RENAME */
 	_Atomic uint64_t vnodes;   /* (A) in memory: exact */
 	struct list vnode_list;    /* (H) by fs_link */
@@ -252,6 +256,11 @@ void fs_now(struct timespec64 *out);
 /* If v was written to through a shared window since this was last asked, it was modified and changed now: called by whoever tells or keeps the times, and when such a window ends. May sleep. */
 void vnode_note_mapped_writes(struct vnode *v);
 extern nsec_t (*fs_wall_clock)(void); /* set once at boot: nanoseconds since 1970; NULL: since boot */
+
+/* Is the current thread's user the superuser, or uid, or in group gid (0: none)? Those may take the last blocks of a disk. */
+bool fs_current_is(uint32_t uid, uint32_t gid);
+extern bool (*fs_current_user)(
+    uint32_t uid, uint32_t gid); /* set once at boot: the answer; NULL: all work is the kernel's */
 
 /* Attributes that are read without the lock where an old value does no harm (permission checks, relatime). */
 static inline uint32_t vnode_mode(const struct vnode *v)

@@ -31,8 +31,12 @@
 #include "mm/kva.h"
 #include "mm/slab.h"
 #include "proc/exec.h"
+#include "proc/load.h"
 #include "proc/power.h"
+#include "proc/procfs.h"
+#include "proc/sysfs.h"
 #include "proc/process.h"
+#include "proc/trace.h"
 #include "sys/sys.h"
 #include "vm/page_tree.h"
 #include "vm/space.h"
@@ -138,8 +142,12 @@ static void main_thread_fn(UNUSED void *arg)
 	random_init(); /* before the first program: its stack protector wants bytes */
 	virtio_init(); /* disks: their interrupts and timers work */
 	proc_init();   /* starts the reaper thread */
+	load_init();   /* load averages */
+	trace_init();
 	syslog_init(); /* what has been read of the log: nobody reads yet */
 	root_init();   /* the first file systems: programs come from there */
+	procfs_init();
+	sysfs_init(); /* after the disks */
 	bool has_init = cmdline_get("init", path, sizeof(path));
 	if (ktest_run && cmdline_get("test", pattern, sizeof(pattern))) {
 		clean = ktest_run(pattern) == 0;

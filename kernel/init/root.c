@@ -9,16 +9,20 @@
 #include "kern/wall.h"
 #include "proc/vdso.h"
 #include "fs/cpio.h"
+#include "fs/bdev.h"
 #include "fs/devfs.h"
+#include "fs/ext2/ext2.h"
 #include "fs/mount.h"
 #include "fs/timerfd.h"
 #include "fs/tmpfs.h"
 #include "fs/tty.h"
 #include "fs/virtport.h"
+#include "fs/writeback.h"
 #include "kern/log.h"
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "object/desc.h"
+#include "proc/cred.h"
 #include "proc/process.h"
 
 static nsec_t wall_clock(void)
@@ -163,6 +167,18 @@ static void must(err_t err, const char *what)
 		panic("cannot set up %s: error %d", what, err);
 }
 
+/* For file systems that keep their last blocks for somebody. */
+static bool current_user_is(uint32_t uid, uint32_t gid)
+{
+	struct process *p = current_thread()->process;
+	if (!p)
+		return true; /* the kernel's own work */
+	struct cred *c = process_cred(p);
+	bool is = c->fsuid == 0 || c->fsuid == uid || (gid && cred_has_group(c, gid));
+	cred_put(c);
+	return is;
+}
+
 void root_init(void)
 {
 	struct fs_context c;
@@ -176,6 +192,10 @@ void root_init(void)
 	must(pty_init(), "ptys");
 	must(console_tty_init(), "the console");
 	virtport_init();
+	must(bdev_init(), "disks");
+	fs_current_user = current_user_is;
+	fs_register(&ext2_fs_ops);
+	writeback_init();
 	must(mount_root("rootfs", &tmpfs_ops, 0, "mode=755"), "the root");
 	context_get(&c);
 	unpack_archive(&c);
@@ -204,10 +224,12 @@ err_t root_open_console(struct process *p)
 
 unsigned root_shutdown(void)
 {
+	writeback_fini();
 	unsigned busy = vfs_shutdown();
 	pty_fini();
 	virtport_fini();
 	devfs_fini();
+	bdev_fini();
 	file_anon_fini();
 	tmpfs_fini();
 	return busy;

@@ -12,15 +12,18 @@ enum lock_rank {
 	/* --- sleeping locks --- */
 	RANK_MOUNTS = 1,  /* one mount or unmount at a time */
 	RANK_FILE = 2,    /* position of an open file */
-	RANK_RENAME = 3,  /* one rename in a file system at a time */
-	RANK_VNODE = 4,   /* a directory before its entries: nested */
-	RANK_CHANNEL = 5, /* buffer of a pipe */
-	RANK_PROC = 6,    /* process tree */
-	RANK_EPOLLS = 7,  /* ends of objects that an epoll watches */
-	RANK_EPOLL = 8,   /* what one epoll watches */
-	RANK_SPACE = 9,   /* space.lock */
-	RANK_FS = 11,     /* maps and bitmaps of a file system: reads that a page fault starts take it */
-	RANK_BLOCK = 13,  /* cache of a file system's metadata blocks */
+	RANK_TEXT = 3,    /* the text of a file that is made when read */
+	RANK_RENAME = 4,  /* one rename in a file system at a time */
+	RANK_VNODE = 5,   /* a directory before its entries: nested */
+	RANK_CHANNEL = 6, /* buffer of a pipe */
+	RANK_PROC = 7,    /* process tree */
+	RANK_EPOLLS = 8,  /* ends of objects that an epoll watches */
+	RANK_EPOLL = 9,   /* what one epoll watches */
+	RANK_SPACE = 10,  /* space.lock */
+	RANK_FS = 11,     /* what a file system knows of a directory; the cache of a disk */
+	RANK_FS_MAP = 12, /* map of one file: write-back and reads that a page fault starts take it */
+	RANK_BLOCK = 13,  /* bitmaps, counters and inodes of a file system */
+	RANK_TRACE = 14,  /* one line of the trace after the other: taken alone */
 
 	/* --- spinlocks --- */
 	RANK_SPIN_FIRST = 16,
@@ -44,9 +47,10 @@ enum lock_rank {
 	RANK_IOAPIC = 51,  /* registers of the IOAPICs: under the interrupt tables */
 	RANK_WAIT = 54,    /* predicate of a wait queue that interrupt handlers use too */
 	RANK_THREADS = 56, /* list of all threads */
-	RANK_KOBJECT = 57, /* state of a kernel object and its observers: nested from what is watched to who watches */
-	RANK_WAITQ = 58,   /* waitq.lock itself */
-	RANK_TIMER = 62,   /* per-CPU timer queue */
-	RANK_SCHED = 66,   /* run queue */
-	RANK_UART = 76,    /* serial port output */
+	RANK_KOBJECT =
+	    57, /* state of a kernel object and its observers: nested from what is watched to who watches */
+	RANK_WAITQ = 58, /* waitq.lock itself */
+	RANK_TIMER = 62, /* per-CPU timer queue */
+	RANK_SCHED = 66, /* run queue */
+	RANK_UART = 76,  /* serial port output */
 };

@@ -203,11 +203,10 @@ static void account_locked(struct run_queue *q, nsec_t now)
 static uint64_t user_cycles_of(struct thread *t)
 {
 	for (;;) {
-		uint64_t since = load_acquire(&t->user_since), done = load_acquire(&t->user_cycles);
-		if (load_relaxed(&t->user_since) != since)
+		int64_t count = load_acquire(&t->user_cycles), now = (int64_t)cpu_cycles();
+		if (load_acquire(&t->user_cycles) != count)
 			continue;
-		uint64_t now = cpu_cycles();
-		return since && now > since ? done + now - since : done;
+		return (uint64_t)(count >= 0 ? count : MAX(count + now, 0));
 	}
 }
 
@@ -742,6 +741,28 @@ void thread_set_nice(struct thread *t, int nice)
 	if (t->queued || q->current == t)
 		load_add(q, weight_of(t));
 	spin_unlock_irqrestore(&q->lock, state);
+}
+
+nsec_t sched_idle_time(unsigned cpu)
+{
+	struct run_queue *q = &queues[cpu];
+	uint64_t state = spin_lock_irqsave(&q->lock);
+	nsec_t time = 0, now = clock_now();
+	if (q->idle)
+		time = q->idle->cpu_time;
+	if (q->idle && q->current == q->idle && now > q->idle->run_started)
+		time += now - q->idle->run_started;
+	spin_unlock_irqrestore(&q->lock, state);
+	return time;
+}
+
+unsigned sched_runnable_count(void)
+{
+	uint64_t idle = load_relaxed(&idle_cpus), active = load_relaxed(&active_cpus);
+	unsigned sum = bit_count(active & ~idle);
+	for (uint32_t cpu = 0; cpu < MAX_CPUS; cpu++)
+		sum += load_relaxed(&queues[cpu].nready);
+	return sum;
 }
 
 uint64_t sched_switches(void)

@@ -23,6 +23,10 @@ void sched_tick(nsec_t now);
 /* t is DEAD and its stack is no longer in use: tell who joins it. Called once, by the thread that runs next
  * on its CPU; t may be freed when it returns. */
 void thread_gone(struct thread *t);
+/* How long a CPU had nothing to run. */
+nsec_t sched_idle_time(unsigned cpu);
+/* Threads that run or are ready to, now. */
+unsigned sched_runnable_count(void);
 /* Sum of context switches, for statistics. */
 uint64_t sched_switches(void);
 /* Check: runnable <=> queued, no double enqueue, queue of the right CPU. */

@@ -15,6 +15,7 @@
 #include "lib/refcount.h"
 
 struct mmu_context;
+struct trap_frame;
 struct vm_space;
 struct process;
 
@@ -35,24 +36,27 @@ enum thread_flags {
 };
 
 struct thread {
-	struct arch_thread arch;     /* saved context; first, so that assembly finds it */
-	_Atomic uint32_t flags;      /* (A) enum thread_flags */
-	_Atomic uint32_t state;      /* (R) enum thread_state; RUNNING -> BLOCKED or DEAD by itself */
-	_Atomic uint64_t user_since; /* (T) cycle counter when it went to user mode; 0: it is in the kernel */
-	_Atomic uint64_t user_cycles; /* (T) spent there before; the port's entry code counts */
-	struct rb_node run_node;      /* (R) in a run queue, while `queued` */
-	bool queued;                  /* (R) exactly while READY */
-	_Atomic uint32_t cpu;         /* (R) CPU whose run queue it is or was on last */
-	uint64_t affinity;            /* (R) CPUs it may run on */
-	int nice;                     /* (R) -20 ... 19 */
+	struct arch_thread arch; /* saved context; first, so that assembly finds it */
+	_Atomic uint32_t flags;  /* (A) enum thread_flags */
+	_Atomic uint32_t state;  /* (R) enum thread_state; RUNNING -> BLOCKED or DEAD by itself */
+	/* (T) cycles in user mode, less the cycle counter when it went there: negative until it comes back. The
+	 * port's entry code counts. */
+	_Atomic int64_t user_cycles;
+	/* (A) user threads: what the port's entry code calls for a system call, instead of looking at a flag */
+	int64_t (*_Atomic system_call)(struct trap_frame *f);
+	struct rb_node run_node; /* (R) in a run queue, while `queued` */
+	bool queued;             /* (R) exactly while READY */
+	_Atomic uint32_t cpu;    /* (R) CPU whose run queue it is or was on last */
+	uint64_t affinity;       /* (R) CPUs it may run on */
+	int nice;                /* (R) -20 ... 19 */
 	uint64_t
 	    vruntime; /* (R) weighted virtual run time, ns; while it is on no CPU: relative to its queue's least */
 	nsec_t run_started; /* (R) when it got the CPU */
 	nsec_t cpu_time;    /* (R) total time run */
 	_Atomic uint64_t
-	    switches[2];            /* (R) given up the CPU: to wait (0), or to others that wait for it (1) */
-	_Atomic uint64_t faults[2]; /* (T) page faults resolved: without (0) and with (1) reading a file */
-	_Atomic uint64_t file_reads; /* (T) times that a fault had a file read */
+	    switches[2];         /* (R) given up the CPU: to wait (0), or to others that wait for it (1) */
+	_Atomic uint64_t faults; /* (T) page faults resolved */
+	_Atomic uint64_t file_reads; /* (T) of these, the ones that had a file read */
 	struct list wait_link;       /* (W) in waitq.sleepers */
 	struct waitq *waiting_on;    /* (W) NULL: nobody has to wake it */
 	unsigned wait_flags;         /* (T) enum wait_flags; read under (R) while BLOCKED */

@@ -19,6 +19,7 @@
 #include "proc/pidfd.h"
 #include "proc/proc_priv.h"
 #include "proc/timers.h"
+#include "proc/trace.h"
 #include "vm/space.h"
 
 enum { END_POLL = 5000000 }; /* ns between two looks while the machine stops */
@@ -195,9 +196,12 @@ static void process_die(struct process *p)
 	process_release_files(p);
 	process_timers_fini(p);
 	process_leave_tty(p);
-	space_put(p->space);
 	spin_lock(&process_tree_lock);
-	p->space = NULL;
+	struct vm_space *space = p->space;
+	p->space = NULL; /* from here on nobody finds it */
+	spin_unlock(&process_tree_lock);
+	space_put(space);
+	spin_lock(&process_tree_lock);
 	p->state = PROCESS_DEAD;
 	process_leave_parents_memory_locked(p);
 	orphan_children_locked(p, &gone);
@@ -223,6 +227,7 @@ void user_thread_exit(int wait_status)
 	struct process *p = ut->thread.process;
 	struct signal_reserve dropped;
 	signal_reserve(&dropped, 0, 0);
+	trace_exit(wait_status);
 	user_thread_release_memory();
 	leave_space();
 	spin_lock(&process_tree_lock);

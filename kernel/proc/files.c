@@ -65,6 +65,8 @@ err_t process_init_files(struct process *p, struct process *parent, unsigned sha
 		p->limits[i] = parent->limits[i];
 	spin_unlock(&parent->lock);
 	store_relaxed(&p->personality, load_relaxed(&parent->personality));
+	store_relaxed(&p->oom_adjust, load_relaxed(&parent->oom_adjust));
+	store_relaxed(&p->oom_adjust_min, load_relaxed(&parent->oom_adjust_min));
 	p->cred = process_cred(parent);
 	err_t err = inherit_program(p, parent);
 	if (err)

@@ -66,6 +66,24 @@ static void place_set(struct place *p, struct path *which, const struct path *pa
 	path_put(&old);
 }
 
+static void place_read(struct place *p, const struct path *which, struct path *out)
+{
+	spin_lock(&p->lock);
+	*out = *which;
+	path_get(out);
+	spin_unlock(&p->lock);
+}
+
+void place_get_cwd(struct place *p, struct path *out)
+{
+	place_read(p, &p->cwd, out);
+}
+
+void place_get_root(struct place *p, struct path *out)
+{
+	place_read(p, &p->root, out);
+}
+
 void place_set_cwd(struct place *p, const struct path *path)
 {
 	place_set(p, &p->cwd, path);

@@ -30,6 +30,8 @@ void place_put(struct place *p);
 /* Change a directory: *path is copied with new references. May sleep. */
 void place_set_cwd(struct place *p, const struct path *path);
 void place_set_root(struct place *p, const struct path *path);
+void place_get_cwd(struct place *p, struct path *out);
+void place_get_root(struct place *p, struct path *out);
 /* Returns the old one. */
 uint32_t place_set_umask(struct place *p, uint32_t umask);
 

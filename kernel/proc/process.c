@@ -7,6 +7,7 @@
  * freed after.
  */
 #include "proc/process.h"
+#include "arch/clock.h"
 #include "lib/string.h"
 #include "mm/kva.h"
 #include "mm/slab.h"
@@ -14,6 +15,7 @@
 #include "proc/futex.h"
 #include "proc/proc_priv.h"
 #include "proc/timers.h"
+#include "proc/trace.h"
 #include "vm/space.h"
 
 enum { PID_BUCKETS = 256, TIMER_SLACK = 50000 };
@@ -22,9 +24,11 @@ struct spinlock process_tree_lock = SPINLOCK_INIT("process tree", RANK_SERVICE);
 static struct list pid_table[PID_BUCKETS]; /* process_tree_lock */
 static struct list tid_table[PID_BUCKETS]; /* process_tree_lock: struct user_thread by tid_link */
 static uint32_t pid_next = PID_INIT;       /* process_tree_lock: where the search for a free number starts */
-static bool pids_wrapped;                  /* process_tree_lock */
-static unsigned nprocesses;                /* process_tree_lock */
+static _Atomic uint32_t pid_last;
+static bool pids_wrapped;   /* process_tree_lock */
+static unsigned nprocesses; /* process_tree_lock */
 static _Atomic uint32_t nuser_threads;
+static _Atomic uint64_t last_serial;
 static struct slab_cache *process_cache, *thread_cache;
 
 void proc_init(void)
@@ -133,6 +137,7 @@ static err_t choose_pid_locked(uint32_t *out)
 		if (!process_find_locked(pid) && !user_thread_find_locked(pid) &&
 		    !pid_names_group_locked(pid)) {
 			*out = pid;
+			store_relaxed(&pid_last, pid);
 			return 0;
 		}
 	}
@@ -186,6 +191,8 @@ err_t process_create(
 	waitq_init(&p->vfork_wait);
 	p->exit_signal = SIGNAL_CHLD;
 	store_relaxed(&p->dumpable, true);
+	p->serial = fetch_add_relaxed(&last_serial, 1) + 1;
+	p->start_time = clock_now();
 	spin_init(&p->lock, "process", RANK_PROCESS);
 	err_t err = process_init_files(p, parent, share);
 	if (!err)
@@ -276,6 +283,7 @@ err_t user_thread_create(struct process *p, const char *name, struct user_thread
 	thread_signals_init(&ut->signals);
 	process_get(p);
 	ut->thread.process = p;
+	store_relaxed(&ut->thread.system_call, syscall_dispatch);
 	ut->timer_slack = ut->timer_slack_default = TIMER_SLACK;
 	fetch_add_relaxed(&nuser_threads, 1);
 	err_t err = choose_tid(p, ut);
@@ -312,6 +320,7 @@ err_t user_thread_launch(struct user_thread *ut)
 	if (!err) {
 		list_push_back(&p->threads, &ut->link);
 		p->nthreads++;
+		trace_inherit_locked(ut);
 		if (p->signals.stop_signal || p->signals.pending.set & ~ut->signals.mask)
 			thread_interrupt(&ut->thread, THREAD_SIGNALLED);
 		thread_start(&ut->thread); /* locked: who ends the threads finds only such as run */
@@ -374,6 +383,16 @@ void process_for_each(void (*fn)(struct process *p, void *arg), void *arg)
 	spin_lock(&process_tree_lock);
 	process_for_each_locked(fn, arg);
 	spin_unlock(&process_tree_lock);
+}
+
+uint32_t process_last_pid(void)
+{
+	return load_relaxed(&pid_last);
+}
+
+uint64_t process_created_count(void)
+{
+	return load_relaxed(&last_serial);
 }
 
 unsigned process_count(void)

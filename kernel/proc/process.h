@@ -74,7 +74,9 @@ struct usage {
 
 struct process {
 	struct refcount refs;
-	uint32_t pid; /* (C) */
+	uint32_t pid;      /* (C) */
+	uint64_t serial;   /* (C) never used again */
+	nsec_t start_time; /* (C) monotonic */
 	_Atomic uint32_t
 	    ppid; /* (A) written with (T): parent's pid, PID_INIT for an orphan, 0 for the first process */
 	uint32_t pgid, sid; /* (T) process group, session */
@@ -116,6 +118,7 @@ struct process {
 	struct cred *cred;    /* (L) counted, never NULL */
 	struct file *program; /* (L) what it runs, counted, denies writing; NULL: dead, or not known */
 	_Atomic uint32_t personality;         /* (A) changed by its own threads: enum personality_bits */
+	_Atomic int32_t oom_adjust, oom_adjust_min; /* (A) oom_score_adj, and the least that somebody privileged has set */
 	struct rlimit64 limits[RLIMIT_COUNT]; /* (L) by enum rlimit_resource */
 	uint8_t
 	    exit_signal; /* (T) what its parent gets when it is dead; others than SIGNAL_CHLD hide it from plain waits */
@@ -201,6 +204,10 @@ void process_set_program(struct file *f);
 void process_release_files(struct process *p);
 /* Call fn on each process but forgiven ones, tree locked: fn may not sleep. */
 void process_for_each(void (*fn)(struct process *p, void *arg), void *arg);
+/* The number that was given to somebody last. */
+uint32_t process_last_pid(void);
+/* Processes that were ever created. */
+uint64_t process_created_count(void);
 /* Number of processes that are not forgiven, of user threads that are not freed: for tests and statistics. */
 unsigned process_count(void);
 unsigned user_thread_count(void);

@@ -12,6 +12,7 @@
 #include "kern/waitq.h"
 #include "lib/bits.h"
 #include "lib/list.h"
+#include "proc/signal_name.h"
 
 struct process;
 struct user_thread;
@@ -149,7 +150,6 @@ static inline bool signal_in(int signal, uint64_t set)
 }
 
 /* signal.c - state and sending */
-const char *signal_name(int signal);
 /* Once at boot. */
 void signal_init(void);
 void process_signals_init(struct process_signals *s);

@@ -9,11 +9,12 @@
 struct usage thread_usage(struct thread *t)
 {
 	struct thread_times times = thread_times(t);
+	uint64_t major = load_relaxed(&t->file_reads), all = load_relaxed(&t->faults);
 	return (struct usage){
 	    .user = times.user,
 	    .system = times.total - times.user,
-	    .minor = load_relaxed(&t->faults[0]),
-	    .major = load_relaxed(&t->faults[1]),
+	    .minor = all - MIN(major, all), /* it may be between the two counts */
+	    .major = major,
 	    .voluntary = load_relaxed(&t->switches[0]),
 	    .involuntary = load_relaxed(&t->switches[1]),
 	};

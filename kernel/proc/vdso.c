@@ -59,10 +59,3 @@ err_t vdso_map(struct vm_space *space, uaddr_t ceiling, bool randomize, uaddr_t 
 	*ehdr = at + PAGE_SIZE;
 	return err;
 }
-
-const char *vdso_name(const struct vm_object *o)
-{
-	if (o == code)
-		return "[vdso]";
-	return o == data ? "[vvar]" : NULL;
-}

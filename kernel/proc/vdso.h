@@ -10,5 +10,3 @@ struct vm_object;
 void vdso_init(void);
 /* Map it below `ceiling` of a space that is being built, at a random place if so wanted. *ehdr: where its ELF header is, for AT_SYSINFO_EHDR. -ENOMEM: the space is to be dropped. */
 MUST_CHECK err_t vdso_map(struct vm_space *space, uaddr_t ceiling, bool randomize, uaddr_t *ehdr);
-/* "[vdso]", "[vvar]", or NULL: the name of a region that shows this object. */
-const char *vdso_name(const struct vm_object *o);

@@ -35,7 +35,7 @@
 
 /* What a stage wants done with no lock held before the path starts over; positive, so that they never mix
  * with errors. */
-enum fault_need { NEED_MEMORY = 1, NEED_READ, NEED_WAIT, NEED_PAUSE, NEED_GROW };
+enum fault_need { NEED_MEMORY = 1, NEED_READ, NEED_WAIT, NEED_PAUSE, NEED_GROW, NEED_ROOM };
 
 enum { RECLAIM_BATCH = 32 }; /* frames asked of reclaim when a frame was missing */
 
@@ -57,7 +57,9 @@ struct fault {
 	struct page *spare_src; /* of what */
 	uint64_t spare_generation;
 
-	struct vm_object *io_object; /* NEED_READ, NEED_WAIT: counted */
+	struct vm_object *io_object; /* NEED_READ, NEED_WAIT, NEED_ROOM: counted */
+	pgidx_t room;                /* the page that may_dirty was last asked about; UINT64_MAX: none */
+	bool read;                   /* a file was read for it */
 };
 
 /* Each row is written by its own CPU with preemption disabled, and read by anybody: plain loads and stores,
@@ -342,10 +344,15 @@ static err_t fault_file(struct fault *f)
 	if (is_write(f) && !dirty) {
 		if (!o->ops->write)
 			return -EACCES;
-		page_tree_set_mark(&o->tree, f->idx, PT_DIRTY);
-		dirty = true;
 		if (f->space && !(o->flags & VM_RESIDENT))
 			store_relaxed(&o->written_by_map, true);
+		if (o->ops->may_dirty && f->space && f->room != f->idx) {
+			object_get(o);
+			f->io_object = o;
+			return NEED_ROOM;
+		}
+		page_tree_set_mark(&o->tree, f->idx, PT_DIRTY);
+		dirty = true;
 	}
 	err = finish(f, o, p, dirty && may_write(f));
 	if (!err && !f->pin && !is_write(f))
@@ -442,11 +449,16 @@ static err_t satisfy(struct fault *f, err_t need)
 		cpu_relax();
 		return 0;
 	}
+	if (need == NEED_ROOM) { /* asked once: the region may show something else by now, but not for long */
+		err = o->ops->may_dirty(o, f->idx);
+		f->room = f->idx;
+		object_put(o);
+		return err == -ENOMEM || err == -EINTR ? err : err ? -EIO : 0;
+	}
 	if (need == NEED_GROW)
 		return space_grow(f->space, f->addr);
 	if (need != NEED_MEMORY) {
-		if (need == NEED_READ)
-			fetch_add_relaxed(&current_thread()->file_reads, 1);
+		f->read |= need == NEED_READ;
 		err = need == NEED_READ ? file_bring_in(o, f->idx) : file_wait(o, f->idx);
 		f->io_object = NULL;
 		object_put(o);
@@ -456,7 +468,7 @@ static err_t satisfy(struct fault *f, err_t need)
 	return err;
 }
 
-static err_t fault_run(struct fault *f)
+static ALWAYS_INLINE err_t fault_run(struct fault *f)
 {
 	err_t err;
 	do {
@@ -482,6 +494,14 @@ static inline void fault_begin(
 	f->pin = out;
 	f->leaf = NULL;
 	f->spare = NULL;
+	f->room = UINT64_MAX;
+	f->read = false;
+}
+
+/* Counted by the thread that took it. */
+static inline void count_up(_Atomic uint64_t *count)
+{
+	store_relaxed(count, load_relaxed(count) + 1);
 }
 
 err_t vm_fault(struct vm_space *s, uaddr_t addr, unsigned access)
@@ -541,14 +561,14 @@ err_t upcall_page_fault(uaddr_t addr, unsigned access)
 	struct vm_space *s = t->space;
 	if (unlikely(!s || (load_relaxed(&t->flags) & THREAD_NOFAULT)))
 		return -EFAULT;
-	uint64_t reads = load_relaxed(&t->file_reads);
-	err_t err = vm_fault(s, addr, access);
+	struct fault f;
+	fault_begin(&f, s, addr, access, NULL);
+	err_t err = fault_run(&f);
 	if (unlikely(err))
 		return err;
-	if (likely(load_relaxed(&t->file_reads) == reads))
-		store_relaxed(&t->faults[0], load_relaxed(&t->faults[0]) + 1);
-	else
-		store_relaxed(&t->faults[1], load_relaxed(&t->faults[1]) + 1);
+	count_up(&t->faults);
+	if (unlikely(f.read))
+		count_up(&t->file_reads);
 	return 0;
 }
 

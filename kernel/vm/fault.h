@@ -22,6 +22,8 @@ uint64_t vm_reclaim(uint64_t npages);
  * may sleep, on locks of rank RANK_FS and above and spinlocks only. Called by vm_reclaim when pages were not enough. */
 void vm_set_shrinker(uint64_t (*shrink)(uint64_t nobjects));
 
+/* Have dirty pages written back when memory is short: `clean` returns true if some may be clean now. It may sleep a moment, whatever sleeping locks are held. */
+void vm_set_cleaner(bool (*clean)(void));
 struct vm_counters { /* events since boot, summed over CPUs */
 	uint64_t faults, zero_maps, zero_fills, copies, reuses, file_reads, around, retries;
 };

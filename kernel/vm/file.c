@@ -224,3 +224,43 @@ err_t object_sync(struct vm_object *o, pgidx_t first, pgidx_t end)
 	spin_unlock(&o->lock);
 	return err;
 }
+
+void object_wait(struct vm_object *o, pgidx_t first, pgidx_t end)
+{
+	spin_lock(&o->lock);
+	file_wait_range_locked(o, first, end);
+	spin_unlock(&o->lock);
+}
+
+void object_forget(struct vm_object *o, pgidx_t first, pgidx_t end)
+{
+	uint64_t freed;
+	ASSERT(o->kind == VM_FILE);
+	spin_lock(&o->lock);
+	file_wait_range_locked(o, first, end);
+	object_unmap_locked(o, first, end);
+	err_t err = page_tree_remove(&o->tree, first, end, NULL, file_drop_page, &freed);
+	ASSERT(!err); /* a file's nodes are never shared: nothing to copy */
+	spin_unlock(&o->lock);
+}
+
+void object_mark_dirty(struct vm_object *o, pgidx_t idx, const struct page *p)
+{
+	spin_lock(&o->lock);
+	if (page_tree_lookup(&o->tree, idx) == p)
+		page_tree_set_mark(&o->tree, idx, PT_DIRTY);
+	spin_unlock(&o->lock);
+}
+
+err_t object_fill_zero(struct vm_object *o, pgidx_t idx)
+{
+	struct page *p;
+	int n = claim_pages(o, idx, &p, 1);
+	if (n == -ENOMEM && vm_reclaim(1))
+		n = claim_pages(o, idx, &p, 1);
+	if (n <= 0)
+		return n;
+	memset(page_to_virt(p), 0, PAGE_SIZE);
+	finish_read(o, idx, &p, 1, 0);
+	return 0;
+}

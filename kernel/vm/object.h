@@ -45,6 +45,9 @@ struct vm_file_ops {
 	err_t (*read)(struct vm_object *o, pgidx_t idx, struct page **pages, unsigned n);
 	/* Write n pages back. NULL: the object is never dirty (a write fault on it is -EACCES). */
 	err_t (*write)(struct vm_object *o, pgidx_t idx, struct page **pages, unsigned n);
+	/* A mapping is about to write to page idx, which is clean: have room on the disk for it (-ENOSPC ...: the access is a bus error). Called with no lock held, the page may leave meanwhile.
+	 * NULL: nothing to do. */
+	err_t (*may_dirty)(struct vm_object *o, pgidx_t idx);
 	/* A page that was there has left (cut, discarded, reclaimed, its read failed), once for each that `read` was asked for.
 	 * Object locked: may not sleep. NULL: nobody counts. */
 	void (*dropped)(struct vm_object *o);
@@ -121,6 +124,15 @@ MUST_CHECK err_t object_resize(struct vm_object *o, pgidx_t npages);
 /* Drop the pages of [first, end) from the object and every translation of them: they read as zeros (ANON), as
  * the backing, or are read again (FILE; dirty ones are kept, -EBUSY). -ENOMEM: nothing changed. May sleep. */
 MUST_CHECK err_t object_discard(struct vm_object *o, pgidx_t first, pgidx_t end);
+
+/* FILE: drop the pages of [first, end) though they are dirty: what they hold is not wanted any more. Waits for I/O on them. Nobody maps or holds them. */
+void object_forget(struct vm_object *o, pgidx_t first, pgidx_t end);
+/* FILE: have a page of zeros at idx without reading it, if there is none. The caller pins it next, and looks whether it is. -ENOMEM, -EIO (beyond the end). May sleep. */
+MUST_CHECK err_t object_fill_zero(struct vm_object *o, pgidx_t idx);
+/* FILE: sleep until no page of [first, end) is being read or written back. */
+void object_wait(struct vm_object *o, pgidx_t first, pgidx_t end);
+/* FILE: page p at idx, which the caller holds pinned, was changed: it has to be written back. */
+void object_mark_dirty(struct vm_object *o, pgidx_t idx, const struct page *p);
 
 /* Purgeable objects (-EINVAL for others). was_purged: anything was taken since it was made volatile. Making a
  * volatile object volatile again moves it to the young end of the purge order. */

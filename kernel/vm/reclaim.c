@@ -15,6 +15,7 @@
 enum { SHRINK_BATCH = 256 }; /* objects asked of the shrinker at a time */
 
 static uint64_t (*_Atomic shrinker)(uint64_t nobjects); /* NULL: none */
+static bool (*_Atomic cleaner)(void);                   /* NULL: none */
 static struct spinlock lru_lock = SPINLOCK_INIT("page cache list", RANK_PURGE);
 
 static uint32_t lru_head, lru_tail; /* guarded by lru_lock: frame numbers, 0 = none; oldest at the head */
@@ -138,10 +139,11 @@ static uint64_t reclaim_objects(void)
 	return shrink && shrink(SHRINK_BATCH) ? slab_shrink_all() : 0;
 }
 
-uint64_t vm_reclaim(uint64_t npages)
+/* Take up to `npages` pages of the page cache. */
+static uint64_t reclaim_pages(uint64_t npages)
 {
 	uint64_t freed = 0, budget;
-	bool empty = false, more = true;
+	bool empty = false;
 	spin_lock(&lru_lock);
 	budget = 2 * lru_count; /* once to clear the used marks, once to take */
 	spin_unlock(&lru_lock);
@@ -153,11 +155,32 @@ uint64_t vm_reclaim(uint64_t npages)
 			object_put(o);
 		}
 	}
+	return freed;
+}
+
+/* Dirty pages become clean ones, if somebody can make them so. */
+static bool clean_pages(void)
+{
+	bool (*clean)(void) = load_acquire(&cleaner);
+	return clean && clean();
+}
+
+uint64_t vm_reclaim(uint64_t npages)
+{
+	uint64_t freed = reclaim_pages(npages);
+	bool more = true;
 	while (freed < npages && more)
 		freed += vm_purge_one(&more);
 	if (freed < npages)
 		freed += reclaim_objects();
+	if (!freed && clean_pages())
+		freed = reclaim_pages(npages);
 	return freed;
+}
+
+void vm_set_cleaner(bool (*clean)(void))
+{
+	store_release(&cleaner, clean);
 }
 
 void vm_set_shrinker(uint64_t (*shrink)(uint64_t nobjects))

@@ -2,42 +2,11 @@
  * test_ext2.c - ext2 images made by mke2fs, mounted as root: contents, names, links, attributes and sizes; indexed directories, sparse files past 4 GiB; refused features; failing
  * allocations and disks; images with wrong bytes.
  */
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "fs/ext2/ext2.h"
-#include "fs_env.h"
+#include "ext2_env.h"
 
 enum { NAMES = 2000, BIG = 700000, SUPER = 1024 };
 
-static uint8_t *image;
-static size_t image_bytes;
-static char work[] = "/tmp/test_ext2.XXXXXX";
-static uint64_t reads, fail_read; /* the n-th read of the disk fails */
 static char buf[BIG + 1];
-
-static err_t image_read(struct ext2_device *d, uint64_t pos, void *to, size_t len)
-{
-	if (++reads == fail_read)
-		return -EIO;
-	ASSERT(pos <= d->bytes && len <= d->bytes - pos);
-	memcpy(to, image + pos, len);
-	return 0;
-}
-
-static void image_close(struct ext2_device *d UNUSED)
-{
-}
-
-static err_t image_open(const char *source UNUSED, struct ext2_device **out)
-{
-	static struct ext2_device device = {.read = image_read, .close = image_close};
-	device.bytes = image_bytes;
-	*out = &device;
-	return 0;
-}
 
 static void run(const char *format, const char *arg)
 {
@@ -78,39 +47,16 @@ static void fill_tree(void)
 	run("cd %s/t && ln big d/hard && mkfifo fifo && cd %s/t && printf hello > d/small%s", "");
 }
 
-static void make_image(const char *options)
+static void make_full_image(const char *options)
 {
-	char name[200];
-	struct stat st;
-	run("rm -f %s/img && mke2fs -q -t ext2 -d %s/t %s >/dev/null 2>&1", options);
-	snprintf(name, sizeof(name), "%s/img", work);
-	if (image)
-		munmap(image, image_bytes);
-	int fd = open(name, O_RDONLY);
-	if (fd < 0 || fstat(fd, &st))
-		panic("no image");
-	image_bytes = (size_t)st.st_size;
-	image = mmap(NULL, image_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-	close(fd);
-}
-
-static char *options_for(const char *more)
-{
-	static char options[300];
-	snprintf(options, sizeof(options), "%s %s/img 24M", more, work);
-	return options;
+	char tree[100];
+	snprintf(tree, sizeof(tree), "%s/t", work);
+	make_image(options, "24M", tree);
 }
 
 static err_t begin(void)
 {
-	err_t err = mount_root("img", &ext2_fs_ops, MOUNT_RDONLY, "");
-	if (err)
-		return err;
-	fs_me = (struct fs_context){.umask = 022};
-	mount_get_root(&fs_me.root);
-	fs_me.cwd = fs_me.root;
-	path_get(&fs_me.cwd);
-	return 0;
+	return ext2_begin(MOUNT_RDONLY, "");
 }
 
 static bool count_entry(void *ctx, const char *name UNUSED, size_t len UNUSED, uint64_t ino UNUSED,
@@ -161,7 +107,7 @@ static err_t use_everything(bool exact)
 static void check_image(const char *options)
 {
 	struct vfs_stat st, other;
-	make_image(options_for(options));
+	make_full_image(options);
 	MUST(begin());
 	CHECK_EQ(use_everything(true), 0);
 	MUST(fs_stat("big", 0, &st));
@@ -195,9 +141,8 @@ HOST_TEST(no_types_in_entries)
 
 HOST_TEST(what_cannot_be_mounted)
 {
-	make_image(options_for("-b 1024"));
-	CHECK_EQ(mount_root("img", &ext2_fs_ops, 0, ""), -EROFS);
-	CHECK_EQ(mount_root("img", &ext2_fs_ops, MOUNT_RDONLY, "nonsense"), -EINVAL);
+	make_full_image("-b 1024");
+	CHECK_EQ(ext2_begin(MOUNT_RDONLY, "nonsense"), -EINVAL);
 	image[SUPER + 96] |= 0x40; /* extents */
 	CHECK_EQ(begin(), -EINVAL);
 	image[SUPER + 96] &= (uint8_t)~0x40;
@@ -221,7 +166,7 @@ static err_t mount_and_use(bool exact)
 HOST_TEST(failing_allocations)
 {
 	bool fired = true;
-	make_image(options_for("-b 1024"));
+	make_full_image("-b 1024");
 	for (uint64_t n = 1; fired && n < 3000; n += 1 + n / 16) {
 		MUST(begin());
 		inject_arm(n);
@@ -236,24 +181,24 @@ HOST_TEST(failing_allocations)
 
 HOST_TEST(failing_disk)
 {
-	make_image(options_for("-b 2048"));
-	fail_read = reads = 0;
+	make_full_image("-b 2048");
+	fail_request = requests = 0;
 	CHECK_EQ(mount_and_use(true), 0);
-	uint64_t all = reads;
+	uint64_t all = requests;
 	for (uint64_t n = 1; n <= all; n += 1 + n / 8) {
-		reads = 0;
-		fail_read = n;
+		requests = 0;
+		fail_request = n;
 		err_t err = mount_and_use(false);
 		CHECK(err == 0 || err == -EIO); /* 0: a short read, or one ahead of what was asked for */
 	}
-	fail_read = 0;
+	fail_request = 0;
 }
 
 HOST_TEST(wrong_bytes)
 {
 	unsigned broken = 0;
 	uint64_t random = 88172645463325252ULL;
-	make_image(options_for("-b 1024"));
+	make_full_image("-b 1024");
 	uint8_t *good = malloc(image_bytes);
 	memcpy(good, image, 4 << 20);
 	for (int round = 0; round < 60; round++) {
@@ -271,13 +216,10 @@ HOST_TEST(wrong_bytes)
 
 int main(int argc, char **argv)
 {
-	if (!mkdtemp(work))
-		return 1;
+	ext2_env_init(65536);
 	make_tree();
 	fill_tree();
-	fs_env_init(65536);
-	ext2_open_device = image_open;
 	int status = host_test_main_started(argc, argv);
-	run("rm -rf %s %s%s", "");
+	ext2_env_fini();
 	return status;
 }

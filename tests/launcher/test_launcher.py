@@ -9,6 +9,7 @@ import hashlib
 import os
 import pty
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -27,12 +28,17 @@ scratch = None
 
 
 def test(fn):
-    TESTS.append((fn, True))
+    TESTS.append((fn, "host guest"))
     return fn
 
 
 def host_test(fn):
-    TESTS.append((fn, False))
+    TESTS.append((fn, "host"))
+    return fn
+
+
+def guest_test(fn):
+    TESTS.append((fn, "guest"))
     return fn
 
 
@@ -48,7 +54,7 @@ def environment(**more):
 def words_of(*words, root=True):
     """A command line of ./quire run. On the host the root image is not used, so any file will do."""
     image = [] if GUEST or not root else ["--root", os.path.join(scratch, "image")]
-    return [QUIRE, "run", *image, *words]
+    return [QUIRE, "run", *([] if "--root" in words else image), *words]
 
 
 def start(*words, root=True, env=None, **how):
@@ -115,7 +121,6 @@ def wrong_options_are_told():
         (["--nonsense", "--", "true"], "--nonsense"),
         (["--persist=yes", "--", "true"], "--persist"),
         (["--log"], "--log"),
-        (["--trace", "--", "true"], "--log"),
         (["--package", "jq", "--", "true"], "--root"),
         (["--"], "no command"),
         ([], "no command"),
@@ -154,6 +159,14 @@ def emulator_is_started_as_asked():
     with open(arguments, encoding="utf-8") as f:
         text = f.read()
     holds("snapshot" not in text and "virtio-blk-pci" in text, text)
+
+
+@host_test
+def trace_is_kept():
+    status, _, errors = run("--trace", "--", "true")
+    equal(status, 0)
+    one_line(errors, "trace", ".log")
+    os.unlink(errors.decode().split()[-1])
 
 
 @host_test
@@ -258,7 +271,8 @@ def environment_is_ours():
 
 @test
 def streams_are_pipes():
-    equal(run("--", "sh", "-c", "for i in 0 1 2; do test -p /proc/self/fd/$i || echo $i; test -t $i && echo tty; done; true")[:2], (0, b""))
+    script = "stat -c %F -; stat -c %F - <&1; stat -c %F - <&2; for i in 0 1 2; do test -t $i && echo tty; done; true"
+    equal(run("--", "sh", "-c", script), (0, b"fifo\nfifo\nfifo\n", b""))
 
 
 @test
@@ -402,6 +416,49 @@ def files_are_copied():
     one_line(errors, "/dev/null/x")
 
 
+@guest_test
+def changes_are_thrown_away_or_kept():
+    image = os.path.join(scratch, "kept.img")
+    made = subprocess.run([os.path.join(ROOT, "tools", "mkroot.py"), "base"], capture_output=True, text=True, check=True).stdout.strip()
+    subprocess.run(["cp", "--sparse=always", made, image], check=True)
+    equal(run("--root", image, "--", "sh", "-c", "echo lost > /root/lost; cat /root/lost")[:2], (0, b"lost\n"))
+    equal(run("--root", image, "--persist", "--", "sh", "-c", "test ! -e /root/lost && echo kept > /root/kept"), (0, b"", b""))
+    check = subprocess.run(["/usr/sbin/e2fsck", "-fn", image], capture_output=True, text=True, check=False)
+    equal(check.returncode, 0, check.stdout)
+    equal(run("--root", image, "--", "cat", "/root/kept"), (0, b"kept\n", b""))
+    status, _, _ = run("--root", image, "--persist", "--timeout", "10", "--", "sh", "-c", "echo late > /root/late; sleep 1000")
+    equal(status, 124)
+    equal(run("--root", image, "--", "cat", "/root/late"), (0, b"late\n", b""))
+
+
+@guest_test
+def directory_is_a_root():
+    tree = os.path.join(scratch, "own-root")
+    os.makedirs(os.path.join(tree, "bin"))
+    shutil.copy(os.path.join(ROOT, "build", "initrd", "bin", "ureboot"), os.path.join(tree, "bin", "probe"))
+    status, output, _ = run("--root", tree, "--", "/bin/probe")
+    equal((status, output[:4]), (0, b"1..3"))
+
+
+@guest_test
+def small_machine_is_enough():
+    equal(run("--memory", "16M", "--", "busybox", "sh", "-c", "echo small"), (0, b"small\n", b""))
+
+
+@guest_test
+def buses_and_processors():
+    equal(run("--cpus", "2", "--", "nproc", env={"QUIRE_MACHINE": "q35"})[:2], (0, b"2\n"))
+    data = os.urandom(1 << 20)
+    equal(run("--", "cat", data=data, env={"QUIRE_MACHINE": "q35"})[1] == data, True)
+
+
+@guest_test
+def figlet_greets():
+    status, output, errors = run("--", "figlet", "Quire")
+    equal((status, errors), (0, b""))
+    holds(output.startswith(b"  ___        _") and output.count(b"\n") == 6, f"{output!r}")
+
+
 # A terminal -----------------------------------------------------------------------------------------------------------------
 
 
@@ -492,7 +549,7 @@ def terminal_ends_input():
 def main():
     global scratch
     os.chdir(ROOT)
-    tests = [fn for fn, everywhere in TESTS if (everywhere or not GUEST) and (not ONLY or fn.__name__ in ONLY)]
+    tests = [fn for fn, where in TESTS if ("guest" if GUEST else "host") in where and (not ONLY or fn.__name__ in ONLY)]
     print(f"1..{len(tests)}", flush=True)
     failed = 0
     with tempfile.TemporaryDirectory(prefix="quire-test-") as scratch:

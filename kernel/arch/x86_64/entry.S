@@ -7,7 +7,8 @@
  *	paranoid        NMI, double fault, machine check, and debug traps taken in the kernel come on stacks of their own, at any instruction, also between SYSCALL and
  *	                SWAPGS. Neither the saved CS nor the value of GS tells whose GS it is: where FSGSBASE is on, user code sets GS to what it likes. So the old base is
  *	                read and kept in a register, the CPU's record is found at the end of the interrupt stack, and the old base is put back at the end
- *	system_call     SYSCALL: no stack yet, no register to spare; two words of the CPU's record help
+ *	system_call     SYSCALL: no stack yet, no register to spare; two words of the CPU's record help. The thread says what is called: syscall_dispatch,
+ *	                or the one that traces, which so costs nothing where it is not wanted
  *
  * return_to_user is the one way out: interrupts off, is there exit work, no, registers, SWAPGS, out. A return address beyond user space never reaches IRET or
  * SYSRET: either would fault in ring 0 with the user's GS.
@@ -24,8 +25,9 @@
 #define MSR_GS_BASE  0xc0000101
 
 /*
- * Time in user mode: from the last instructions before it to the first ones after it, on the cycle counter, which both read on the same CPU. What a thread uses of the CPU otherwise
- * is the kernel's. Both clobber rax, rcx and rdx; the second takes the current thread in rcx.
+ * Time in user mode: from the last instructions before it to the first ones after it, on the cycle counter, which both read on the same CPU. Taking the counter off
+ * first and adding it afterwards leaves the difference added, and needs one word for both. What a thread uses of the CPU otherwise is the kernel's. Both clobber rax, rcx and rdx;
+ * the second takes the current thread in rcx.
  */
 	.macro READ_CYCLES
 	rdtsc
@@ -35,13 +37,11 @@
 	.macro USER_TIME_ENDS
 	READ_CYCLES
 	movq %gs:PERCPU_CURRENT, %rcx
-	subq THREAD_USER_SINCE(%rcx), %rax
-	movq $0, THREAD_USER_SINCE(%rcx)
 	addq %rax, THREAD_USER_CYCLES(%rcx)
 	.endm
 	.macro USER_TIME_BEGINS
 	READ_CYCLES
-	movq %rax, THREAD_USER_SINCE(%rcx)
+	subq %rax, THREAD_USER_CYCLES(%rcx)
 	.endm
 
 	.section .text.entry, "ax"
@@ -157,7 +157,7 @@ FUNCTION system_call
 	sti
 	xorl %ebp, %ebp
 	movq %rsp, %rdi
-	call syscall_dispatch
+	call *THREAD_SYSTEM_CALL(%rcx) /* rcx: PERCPU_CURRENT, from USER_TIME_ENDS */
 	movq %rax, TRAP_RAX(%rsp)
 	cli
 	movq %gs:PERCPU_CURRENT, %rcx

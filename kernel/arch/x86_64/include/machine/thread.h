@@ -10,8 +10,8 @@
 #include "machine/trap.h"
 
 #define THREAD_FLAGS          32  /* offset of struct thread.flags: asserted in thread.c */
-#define THREAD_USER_SINCE     40  /* ... .user_since */
-#define THREAD_USER_CYCLES    48  /* ... .user_cycles */
+#define THREAD_USER_CYCLES    40  /* ... .user_cycles */
+#define THREAD_SYSTEM_CALL    48  /* ... .system_call */
 #define THREAD_EXIT_WORK_BITS 0x3 /* THREAD_EXIT_WORK */
 
 #ifndef __ASSEMBLER__

@@ -1,0 +1,134 @@
+/* procfs_adjust.c - files of /proc/PID that set how a process is treated, and tell it. Forms: proc(5). */
+#include "lib/printf.h"
+#include "lib/string.h"
+#include "mm/frame.h"
+#include "proc/cred.h"
+#include "proc/procfs_adjust.h"
+#include "proc/procfs_memory.h"
+#include "proc/procfs_priv.h"
+
+enum { OOM_ADJ_MIN = -1000, OOM_ADJ_MAX = 1000, OOM_OLD_MAX = 15, OOM_OLD_NEVER = -17 };
+
+/* A decimal number with white space around it, and nothing else. -EINVAL. */
+static err_t parse_signed(const char *s, int64_t *out)
+{
+	bool minus;
+	int64_t n = 0;
+	while (*s == ' ' || *s == '\t' || *s == '\n')
+		s++;
+	minus = *s == '-';
+	s += *s == '-' || *s == '+';
+	if (*s < '0' || *s > '9')
+		return -EINVAL;
+	for (; *s >= '0' && *s <= '9'; s++)
+		if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, *s - '0', &n))
+			return -EINVAL;
+	while (*s == ' ' || *s == '\t' || *s == '\n')
+		s++;
+	*out = minus ? -n : n;
+	return *s ? -EINVAL : 0;
+}
+
+/* --- who goes first when memory is short --- */
+
+void adjust_show_oom(struct text *t, struct vnode *v)
+{
+	text_printf(t, "%d\n", load_relaxed(&proc_node_of(v)->process->oom_adjust));
+}
+
+/* Only a privileged user makes a process less likely to go than such a user has allowed. */
+static int64_t set_oom(struct process *p, int32_t value, size_t n)
+{
+	bool privileged = current_is_privileged();
+	if (value < load_relaxed(&p->oom_adjust_min) && !privileged)
+		return -EACCES;
+	store_relaxed(&p->oom_adjust, value);
+	if (privileged)
+		store_relaxed(&p->oom_adjust_min, value);
+	return (int64_t)n;
+}
+
+int64_t adjust_store_oom(struct vnode *v, char *s, size_t n)
+{
+	int64_t value;
+	if (parse_signed(s, &value) || value < OOM_ADJ_MIN || value > OOM_ADJ_MAX)
+		return -EINVAL;
+	return set_oom(proc_node_of(v)->process, (int32_t)value, n);
+}
+
+/* The same on the scale of old. */
+void adjust_show_oom_old(struct text *t, struct vnode *v)
+{
+	int32_t value = load_relaxed(&proc_node_of(v)->process->oom_adjust);
+	text_printf(t, "%d\n", value == OOM_ADJ_MAX ? OOM_OLD_MAX : value * -OOM_OLD_NEVER / OOM_ADJ_MAX);
+}
+
+int64_t adjust_store_oom_old(struct vnode *v, char *s, size_t n)
+{
+	int64_t value;
+	if (parse_signed(s, &value) || value < OOM_OLD_NEVER || value > OOM_OLD_MAX)
+		return -EINVAL;
+	int32_t scaled = value == OOM_OLD_MAX ? OOM_ADJ_MAX : (int32_t)value * OOM_ADJ_MAX / -OOM_OLD_NEVER;
+	return set_oom(proc_node_of(v)->process, scaled, n);
+}
+
+/* Thousandths of memory that it has, adjusted, on Linux's scale. */
+void adjust_show_oom_score(struct text *t, struct vnode *v)
+{
+	struct process *p = proc_node_of(v)->process;
+	struct memory_summary m;
+	int64_t total = (int64_t)frame_total_count(), adjust = load_relaxed(&p->oom_adjust);
+	memory_summary_take(&m, p);
+	int64_t points = (int64_t)m.resident + adjust * total / OOM_ADJ_MAX;
+	int64_t score = adjust == OOM_ADJ_MIN ? 0 : (1000 + points * 1000 / total) * 2 / 3;
+	text_printf(t, "%lld\n", (long long)MAX(score, (int64_t)0));
+}
+
+/* --- others --- */
+
+void adjust_show_personality(struct text *t, struct vnode *v)
+{
+	struct process *p = proc_node_of(v)->process;
+	if (!current_may_access(p)) {
+		t->err = -EPERM;
+		return;
+	}
+	text_printf(t, "%08x\n", load_relaxed(&p->personality));
+}
+
+static bool may_see_slack(const struct proc_node *n)
+{
+	return n->process == current_process() || current_is_privileged();
+}
+
+void adjust_show_slack(struct text *t, struct vnode *v)
+{
+	const struct proc_node *n = proc_node_of(v);
+	uint64_t slack = 0;
+	if (!may_see_slack(n)) {
+		t->err = -EPERM;
+		return;
+	}
+	spin_lock(&process_tree_lock);
+	struct user_thread *ut = proc_thread_locked(n);
+	if (ut)
+		slack = *(volatile uint64_t *)&ut->timer_slack;
+	spin_unlock(&process_tree_lock);
+	text_printf(t, "%llu\n", (unsigned long long)slack);
+}
+
+int64_t adjust_store_slack(struct vnode *v, char *s, size_t n)
+{
+	const struct proc_node *node = proc_node_of(v);
+	int64_t value;
+	if (parse_signed(s, &value) || value < 0)
+		return -EINVAL;
+	if (!may_see_slack(node))
+		return -EPERM;
+	spin_lock(&process_tree_lock);
+	struct user_thread *ut = proc_thread_locked(node);
+	if (ut)
+		*(volatile uint64_t *)&ut->timer_slack = value ? (uint64_t)value : ut->timer_slack_default;
+	spin_unlock(&process_tree_lock);
+	return ut ? (int64_t)n : -ESRCH;
+}

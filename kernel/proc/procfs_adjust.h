@@ -1,0 +1,14 @@
+#pragma once
+/* procfs_adjust.h - files of /proc/PID that set how a process is treated. */
+#include "fs/text.h"
+
+/* oom_score_adj, and oom_adj on the scale of old; oom_score. */
+void adjust_show_oom(struct text *t, struct vnode *v);
+int64_t adjust_store_oom(struct vnode *v, char *s, size_t n);
+void adjust_show_oom_old(struct text *t, struct vnode *v);
+int64_t adjust_store_oom_old(struct vnode *v, char *s, size_t n);
+void adjust_show_oom_score(struct text *t, struct vnode *v);
+void adjust_show_personality(struct text *t, struct vnode *v);
+/* timerslack_ns */
+void adjust_show_slack(struct text *t, struct vnode *v);
+int64_t adjust_store_slack(struct vnode *v, char *s, size_t n);

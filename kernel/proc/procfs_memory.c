@@ -1,0 +1,319 @@
+/*
+ * procfs_memory.c - the files of /proc/PID that tell of its memory: Linux's maps, smaps, statm, and our own vm.
+ *
+ * A space is walked region by region, by address, without holding its lock in between: a map operation that runs at the same time is seen or not, as on Linux.
+ */
+#include "proc/procfs_memory.h"
+#include "fs/mount.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "proc/procfs_priv.h"
+#include "vm/copy.h"
+#include "vm/space.h"
+
+enum { KIB_PER_PAGE = PAGE_SIZE / 1024, NAME_COLUMN = 73, AUX_SYSINFO_EHDR = 33 };
+
+/* --- names of regions --- */
+
+/* Where the vDSO is, as the auxiliary vector told the program; 0: it has none. */
+static uaddr_t vdso_of(const struct space_layout *l)
+{
+	for (unsigned i = 0; i + 1 < l->aux_count; i += 2)
+		if (l->aux[i] == AUX_SYSINFO_EHDR)
+			return l->aux[i + 1];
+	return 0;
+}
+
+/* What a line of maps says last. `buf` has PATH_LEN_MAX bytes; "": nothing. */
+static const char *region_label(const struct region_view *r, const struct vm_space *s, char *buf)
+{
+	struct file *f = file_of_vm_name(&r->name);
+	struct path root;
+	const struct space_layout *l = &s->layout;
+	if (f) {
+		mount_get_root(&root);
+		int64_t n = file_describe(f, &root, buf, PATH_LEN_MAX);
+		path_put(&root);
+		return n < 0 ? "" : buf;
+	}
+	uaddr_t vdso = vdso_of(l);
+	if (vdso && r->info.start == vdso)
+		return "[vdso]";
+	if (vdso && r->info.end == vdso)
+		return "[vvar]";
+	if (r->info.start <= l->stack_start && l->stack_start < r->info.end)
+		return "[stack]";
+	return r->info.start < s->brk && r->info.end > s->brk_start ? "[heap]" : "";
+}
+
+static void show_head(struct text *t, const struct region_view *r, const char *label)
+{
+	struct file *f = file_of_vm_name(&r->name);
+	struct vfs_stat st = {0};
+	size_t from = t->used;
+	const struct region_info *i = &r->info;
+	if (f)
+		file_stat(f, &st);
+	text_printf(t, "%08llx-%08llx %c%c%c%c %08llx %02x:%02x %llu ", (unsigned long long)i->start,
+	    (unsigned long long)i->end, i->prot & VM_READ ? 'r' : '-', i->prot & VM_WRITE ? 'w' : '-',
+	    i->prot & VM_EXEC ? 'x' : '-', i->flags & REGION_SHARED ? 's' : 'p',
+	    (unsigned long long)(f ? i->offset << PAGE_SHIFT : 0), (unsigned)(st.dev >> 8 & 0xfff),
+	    (unsigned)(st.dev & 0xff), (unsigned long long)st.ino);
+	if (*label) {
+		while (!t->err && t->used - from < NAME_COLUMN)
+			text_add(t, " ", 1);
+		text_add_escaped(t, label, "\n");
+	}
+	text_add(t, "\n", 1);
+}
+
+/* --- walking --- */
+
+struct memory_walk {
+	struct text *t;
+	struct vm_space *space;
+	char *label; /* PATH_LEN_MAX bytes */
+	struct region_sum {
+		uint64_t size, resident, shared, anonymous, swap, locked;
+	} sum;
+};
+
+/* Call fn on each region of v's process. Errors go to the text. */
+static void walk_memory(struct text *t, struct vnode *v,
+    void (*fn)(struct memory_walk *, const struct region_view *), struct memory_walk *w)
+{
+	struct region_view r;
+	*w = (struct memory_walk){.t = t};
+	if (!current_may_access(proc_node_of(v)->process)) {
+		t->err = -EACCES;
+		return;
+	}
+	w->space = process_space(proc_node_of(v)->process);
+	if (!w->space)
+		return;
+	w->label = kmalloc(PATH_LEN_MAX);
+	if (!w->label)
+		t->err = -ENOMEM;
+	for (uaddr_t at = 0; !t->err && space_view(w->space, at, &r); at = r.info.end) {
+		fn(w, &r);
+		region_view_end(&r);
+	}
+	kfree(w->label);
+	space_put(w->space);
+}
+
+static void add_region(struct memory_walk *w, const struct region_view *r)
+{
+	struct region_info i;
+	if (!space_query(w->space, r->info.start, &i) || i.start != r->info.start)
+		return;
+	w->sum.size += (i.end - i.start) >> PAGE_SHIFT;
+	w->sum.resident += i.resident;
+	w->sum.shared += i.shared;
+	w->sum.anonymous += i.kind == VM_ANON ? i.resident : 0;
+	w->sum.locked += i.flags & REGION_LOCKED ? (i.end - i.start) >> PAGE_SHIFT : 0;
+}
+
+/* --- maps, smaps --- */
+
+static void show_map(struct memory_walk *w, const struct region_view *r)
+{
+	show_head(w->t, r, region_label(r, w->space, w->label));
+}
+
+void memory_show_maps(struct text *t, struct vnode *v)
+{
+	struct memory_walk w;
+	walk_memory(t, v, show_map, &w);
+}
+
+static void show_kib(struct text *t, const char *name, uint64_t pages)
+{
+	text_printf(t, "%-16s%8llu kB\n", name, (unsigned long long)(pages * KIB_PER_PAGE));
+}
+
+static void show_sum(struct text *t, const struct region_sum *s)
+{
+	uint64_t private = s->resident - MIN(s->shared, s->resident);
+	show_kib(t, "Rss:", s->resident);
+	show_kib(t, "Pss:", private + s->shared / 2);
+	show_kib(t, "Shared_Clean:", s->shared);
+	show_kib(t, "Shared_Dirty:", 0);
+	show_kib(t, "Private_Clean:", private - MIN(private, s->anonymous));
+	show_kib(t, "Private_Dirty:", MIN(private, s->anonymous));
+	show_kib(t, "Referenced:", s->resident);
+	show_kib(t, "Anonymous:", s->anonymous);
+	show_kib(t, "Swap:", 0);
+	show_kib(t, "SwapPss:", 0);
+	show_kib(t, "Locked:", s->locked);
+}
+
+static void show_smap(struct memory_walk *w, const struct region_view *r)
+{
+	w->sum = (struct region_sum){0};
+	add_region(w, r);
+	show_head(w->t, r, region_label(r, w->space, w->label));
+	show_kib(w->t, "Size:", w->sum.size);
+	show_kib(w->t, "KernelPageSize:", 1);
+	show_kib(w->t, "MMUPageSize:", 1);
+	show_sum(w->t, &w->sum);
+	text_printf(w->t, "THPeligible:    0\nVmFlags:%s%s%s%s\n", r->info.prot & VM_READ ? " rd" : "",
+	    r->info.prot & VM_WRITE ? " wr" : "", r->info.prot & VM_EXEC ? " ex" : "",
+	    r->info.flags & REGION_SHARED ? " sh" : "");
+}
+
+void memory_show_smaps(struct text *t, struct vnode *v)
+{
+	struct memory_walk w;
+	walk_memory(t, v, show_smap, &w);
+}
+
+void memory_show_rollup(struct text *t, struct vnode *v)
+{
+	struct memory_walk w;
+	walk_memory(t, v, add_region, &w);
+	if (t->err)
+		return;
+	text_printf(t, "%08llx-%08llx ---p 00000000 00:00 0                          [rollup]\n",
+	    (unsigned long long)USER_START, (unsigned long long)USER_END);
+	show_sum(t, &w.sum);
+}
+
+/* --- our own: one line a region --- */
+
+static void show_vm_region(struct memory_walk *w, const struct region_view *r)
+{
+	static const char *const kinds[] = {
+	    [VM_ANON] = "anonymous", [VM_FILE] = "file", [VM_PHYS] = "physical"};
+	struct region_info i;
+	if (!space_query(w->space, r->info.start, &i) || i.start != r->info.start)
+		return;
+	const char *state = !i.purgeable ? "-" : i.vol_state == VOLATILE_YES ? "volatile" : "purgeable";
+	text_printf(w->t,
+	    "%016llx-%016llx %c%c%c %s user %s%s resident %llu shared %llu committed %llu %s %s\n",
+	    (unsigned long long)i.start, (unsigned long long)i.end, i.prot & VM_READ ? 'r' : '-',
+	    i.prot & VM_WRITE ? 'w' : '-', i.prot & VM_EXEC ? 'x' : '-',
+	    i.flags & REGION_SHARED ? "shared" : "private", kinds[i.kind], i.has_backing ? "+file" : "",
+	    (unsigned long long)i.resident, (unsigned long long)i.shared,
+	    (unsigned long long)(i.kind == VM_ANON ? i.resident : 0), state,
+	    region_label(r, w->space, w->label));
+}
+
+void memory_show_vm(struct text *t, struct vnode *v)
+{
+	struct memory_walk w;
+	walk_memory(t, v, show_vm_region, &w);
+}
+
+/* --- sums --- */
+
+static void classify(struct memory_summary *m, const struct region_info *i, const struct vm_space *s)
+{
+	uint64_t pages = (i->end - i->start) >> PAGE_SHIFT;
+	bool stack = i->start <= s->layout.stack_start && s->layout.stack_start < i->end;
+	m->size += pages;
+	m->regions++;
+	m->resident += i->resident;
+	m->shared += i->kind == VM_FILE ? i->resident : 0;
+	if (stack)
+		m->stack += pages;
+	else if (i->start < s->layout.code_end && i->end > s->layout.code_start)
+		m->text += pages;
+	else if ((i->prot & VM_WRITE) && !(i->flags & REGION_SHARED))
+		m->data += pages;
+}
+
+void memory_summary_take(struct memory_summary *m, struct process *p)
+{
+	struct region_info i;
+	*m = (struct memory_summary){0};
+	struct vm_space *s = process_space(p);
+	if (!s)
+		return;
+	m->brk_start = s->brk_start;
+	for (uaddr_t at = 0; space_query(s, at, &i); at = i.end)
+		classify(m, &i, s);
+	space_put(s);
+}
+
+void memory_show_statm(struct text *t, struct vnode *v)
+{
+	struct memory_summary m;
+	memory_summary_take(&m, proc_node_of(v)->process);
+	text_printf(t, "%llu %llu %llu %llu 0 %llu 0\n", (unsigned long long)m.size,
+	    (unsigned long long)m.resident, (unsigned long long)m.shared, (unsigned long long)m.text,
+	    (unsigned long long)(m.data + m.stack));
+}
+
+void memory_show_status(struct text *t, struct process *p)
+{
+	struct memory_summary m;
+	memory_summary_take(&m, p);
+	if (!m.regions)
+		return;
+	struct vm_space *s = process_space(p);
+	uint64_t locked = s ? space_locked_pages(s) : 0;
+	if (s)
+		space_put(s);
+	const struct {
+		const char *name;
+		uint64_t pages;
+	} rows[] = {{"VmPeak:", m.size}, {"VmSize:", m.size}, {"VmLck:", locked}, {"VmPin:", 0},
+	    {"VmHWM:", m.resident}, {"VmRSS:", m.resident}, {"RssAnon:", m.resident - m.shared},
+	    {"RssFile:", m.shared}, {"RssShmem:", 0}, {"VmData:", m.data}, {"VmStk:", m.stack},
+	    {"VmExe:", m.text}, {"VmLib:", 0}, {"VmPTE:", 0}, {"VmSwap:", 0}};
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+		text_printf(
+		    t, "%s\t%8llu kB\n", rows[i].name, (unsigned long long)(rows[i].pages * KIB_PER_PAGE));
+}
+
+/* --- what exec left on the stack --- */
+
+/* Copy [start, end) of the process's memory, as far as it is there. */
+static void show_bytes(struct text *t, struct vm_space *s, uaddr_t start, uaddr_t end)
+{
+	char chunk[512];
+	while (start < end && !t->err) {
+		size_t n = MIN(end - start, sizeof(chunk)), done = 0;
+		err_t err = space_read(s, chunk, start, n, &done);
+		text_add(t, chunk, done);
+		if (err)
+			return;
+		start += done;
+	}
+}
+
+void memory_show_cmdline(struct text *t, struct vnode *v)
+{
+	struct vm_space *s = process_space(proc_node_of(v)->process);
+	if (!s)
+		return;
+	show_bytes(t, s, s->layout.arg_start, s->layout.arg_end);
+	space_put(s);
+}
+
+void memory_show_environ(struct text *t, struct vnode *v)
+{
+	struct process *p = proc_node_of(v)->process;
+	struct vm_space *s = process_space(p);
+	if (!s)
+		return;
+	if (current_may_access(p))
+		show_bytes(t, s, s->layout.env_start, s->layout.env_end);
+	else
+		t->err = -EACCES;
+	space_put(s);
+}
+
+void memory_show_auxv(struct text *t, struct vnode *v)
+{
+	struct process *p = proc_node_of(v)->process;
+	struct vm_space *s = process_space(p);
+	if (!s)
+		return;
+	if (current_may_access(p))
+		text_add(t, (const char *)s->layout.aux, s->layout.aux_count * sizeof(s->layout.aux[0]));
+	else
+		t->err = -EACCES;
+	space_put(s);
+}

@@ -1,0 +1,23 @@
+#pragma once
+/* procfs_memory.h - the files of /proc/PID that tell of its memory. */
+#include "fs/text.h"
+
+struct process;
+
+/* In pages, but brk_start. All 0: it has no memory any more. */
+struct memory_summary {
+	uint64_t size, resident, shared, text, data, stack, regions;
+	uaddr_t brk_start;
+};
+void memory_summary_take(struct memory_summary *m, struct process *p);
+/* The lines Vm... of status. */
+void memory_show_status(struct text *t, struct process *p);
+
+void memory_show_maps(struct text *t, struct vnode *v);
+void memory_show_smaps(struct text *t, struct vnode *v);
+void memory_show_rollup(struct text *t, struct vnode *v);
+void memory_show_statm(struct text *t, struct vnode *v);
+void memory_show_vm(struct text *t, struct vnode *v);
+void memory_show_cmdline(struct text *t, struct vnode *v);
+void memory_show_environ(struct text *t, struct vnode *v);
+void memory_show_auxv(struct text *t, struct vnode *v);

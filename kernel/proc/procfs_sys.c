@@ -1,0 +1,163 @@
+/* procfs_sys.c - /proc/sys: what can be asked, and in part set, about how the system works. Names and forms: proc(5). */
+#include "kern/random.h"
+#include "kern/uts.h"
+#include "lib/string.h"
+#include "mm/frame.h"
+#include "object/desc.h"
+#include "fs/file.h"
+#include "fs/pipe.h"
+#include "proc/cred.h"
+#include "proc/procfs_priv.h"
+
+enum { UUID_BYTES = 16 };
+
+static void show_uuid(struct text *t, const uint8_t *id)
+{
+	for (unsigned i = 0; i < UUID_BYTES; i++)
+		text_printf(t, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", id[i]);
+	text_printf(t, "\n");
+}
+
+/* Random, version 4 (RFC 9562). */
+static void make_uuid(uint8_t *id)
+{
+	random_bytes(id, UUID_BYTES);
+	id[6] = (id[6] & 0x0f) | 0x40;
+	id[8] = (id[8] & 0x3f) | 0x80;
+}
+
+static void show_new_uuid(struct text *t, UNUSED struct vnode *v)
+{
+	uint8_t id[UUID_BYTES];
+	make_uuid(id);
+	show_uuid(t, id);
+}
+
+static uint8_t boot_id[UUID_BYTES]; /* made at boot */
+
+static void show_boot_id(struct text *t, UNUSED struct vnode *v)
+{
+	show_uuid(t, boot_id);
+}
+
+void procfs_sys_init(void)
+{
+	make_uuid(boot_id);
+}
+
+static void show_hostname(struct text *t, UNUSED struct vnode *v)
+{
+	struct uts_name u;
+	uts_get(&u);
+	text_printf(t, "%s\n", u.nodename);
+}
+
+static int64_t store_hostname(UNUSED struct vnode *v, char *s, size_t n)
+{
+	size_t len = 0;
+	while (len < n && s[len] && s[len] != '\n')
+		len++;
+	if (!current_is_privileged())
+		return -EPERM;
+	if (len >= UTS_LENGTH)
+		return -EINVAL;
+	uts_set_nodename(s, len);
+	return (int64_t)n;
+}
+
+static void show_domainname(struct text *t, UNUSED struct vnode *v)
+{
+	struct uts_name u;
+	uts_get(&u);
+	text_printf(t, "%s\n", u.domainname);
+}
+
+static void show_ostype(struct text *t, UNUSED struct vnode *v)
+{
+	struct uts_name u;
+	uts_get(&u);
+	text_printf(t, "%s\n", u.sysname);
+}
+
+static void show_osrelease(struct text *t, UNUSED struct vnode *v)
+{
+	struct uts_name u;
+	uts_get(&u);
+	text_printf(t, "%s\n", u.release);
+}
+
+static void show_version(struct text *t, UNUSED struct vnode *v)
+{
+	struct uts_name u;
+	uts_get(&u);
+	text_printf(t, "%s\n", u.version);
+}
+
+static void show_file_nr(struct text *t, UNUSED struct vnode *v)
+{
+	text_printf(t, "%llu\t0\t%llu\n", (unsigned long long)file_count(), (unsigned long long)INT64_MAX);
+}
+
+static void show_threads_max(struct text *t, UNUSED struct vnode *v)
+{
+	text_printf(t, "%u\n", (unsigned)MIN(frame_total_count() / 8, (uint64_t)PID_MAX));
+}
+
+/* Files that say one number that never changes. */
+#define NUMBER(ident, value)                                                                                 \
+	static void show_##ident(struct text *t, UNUSED struct vnode *v)                                     \
+	{                                                                                                    \
+		text_printf(t, "%lld\n", (long long)(value));                                                \
+	}
+NUMBER(pid_max, PID_MAX)
+NUMBER(ngroups_max, CRED_GROUPS_MAX)
+NUMBER(cap_last_cap, 40)
+NUMBER(overflow_id, 65534)
+NUMBER(randomize, 2)
+NUMBER(entropy, 256)
+NUMBER(nr_open, DESC_LIMIT_MAX)
+NUMBER(file_max, INT64_MAX)
+NUMBER(pipe_max, PIPE_MAX_SIZE)
+NUMBER(overcommit, 1)
+NUMBER(map_count, 65530)
+NUMBER(mmap_min, 65536)
+NUMBER(swappiness, 0)
+
+#define SHOW(n, fn)                                                                                          \
+	{                                                                                                    \
+		.name = n, .mode = MODE_REG | 0444, .text = {.show = show_##fn }                             \
+	}
+#define DIR(n, d)                                                                                            \
+	{                                                                                                    \
+		.name = n, .mode = MODE_DIR | 0555, .dir = &d                                                \
+	}
+
+static const struct proc_entry random_entries[] = {SHOW("boot_id", boot_id), SHOW("entropy_avail", entropy),
+    SHOW("poolsize", entropy), SHOW("uuid", new_uuid)};
+static const struct proc_dir random_dir = {
+    .class = CLASS_SYS_RANDOM, .entries = random_entries, .count = ARRAY_SIZE(random_entries)};
+
+static const struct proc_entry kernel_entries[] = {SHOW("cap_last_cap", cap_last_cap),
+    SHOW("domainname", domainname),
+    {.name = "hostname", .mode = MODE_REG | 0644, .text = {show_hostname, store_hostname}},
+    SHOW("ngroups_max", ngroups_max), SHOW("osrelease", osrelease), SHOW("ostype", ostype),
+    SHOW("overflowgid", overflow_id), SHOW("overflowuid", overflow_id), SHOW("pid_max", pid_max),
+    DIR("random", random_dir), SHOW("randomize_va_space", randomize), SHOW("threads-max", threads_max),
+    SHOW("version", version)};
+static const struct proc_dir kernel_dir = {
+    .class = CLASS_SYS_KERNEL, .entries = kernel_entries, .count = ARRAY_SIZE(kernel_entries)};
+
+static const struct proc_entry vm_entries[] = {SHOW("max_map_count", map_count),
+    SHOW("mmap_min_addr", mmap_min), SHOW("overcommit_memory", overcommit), SHOW("swappiness", swappiness)};
+static const struct proc_dir vm_dir = {
+    .class = CLASS_SYS_VM, .entries = vm_entries, .count = ARRAY_SIZE(vm_entries)};
+
+static const struct proc_entry fs_entries[] = {SHOW("file-max", file_max), SHOW("file-nr", file_nr),
+    SHOW("nr_open", nr_open), SHOW("pipe-max-size", pipe_max)};
+static const struct proc_dir fs_dir = {
+    .class = CLASS_SYS_FS, .entries = fs_entries, .count = ARRAY_SIZE(fs_entries)};
+
+static const struct proc_entry sys_entries[] = {
+    DIR("fs", fs_dir), DIR("kernel", kernel_dir), DIR("vm", vm_dir)};
+const struct proc_dir proc_sys_dir = {
+    .class = CLASS_SYS, .entries = sys_entries, .count = ARRAY_SIZE(sys_entries)};

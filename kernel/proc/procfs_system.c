@@ -1,0 +1,295 @@
+/* procfs_system.c - what /proc tells of the system as a whole. Forms: proc(5). */
+#include "arch/bootinfo.h"
+#include "arch/clock.h"
+#include "arch/cpu.h"
+#include "fs/bdev.h"
+#include "fs/devfs.h"
+#include "fs/mount.h"
+#include "kern/sched.h"
+#include "kern/uts.h"
+#include "kern/wall.h"
+#include "lib/printf.h"
+#include "lib/string.h"
+#include "mm/frame.h"
+#include "mm/slab.h"
+#include "proc/load.h"
+#include "proc/place.h"
+#include "proc/procfs_priv.h"
+#include "proc/sysfs.h"
+
+enum { TICKS_PER_SEC = 100, KIB_PER_PAGE = PAGE_SIZE / 1024 };
+#define NSEC_PER_SEC 1000000000ULL
+
+static uint64_t ticks(nsec_t time)
+{
+	return time / (NSEC_PER_SEC / TICKS_PER_SEC);
+}
+
+/* --- time and load --- */
+
+static nsec_t idle_time(void)
+{
+	nsec_t sum = 0;
+	for (unsigned cpu = 0; cpu < cpus_count(); cpu++)
+		sum += sched_idle_time(cpu);
+	return sum;
+}
+
+static void show_uptime(struct text *t, UNUSED struct vnode *v)
+{
+	nsec_t now = clock_now(), idle = idle_time();
+	text_printf(t, "%llu.%02llu %llu.%02llu\n", (unsigned long long)(now / NSEC_PER_SEC),
+	    (unsigned long long)(ticks(now) % TICKS_PER_SEC), (unsigned long long)(idle / NSEC_PER_SEC),
+	    (unsigned long long)(ticks(idle) % TICKS_PER_SEC));
+}
+
+static void show_loadavg(struct text *t, UNUSED struct vnode *v)
+{
+	uint64_t load[3];
+	load_averages(load);
+	for (unsigned i = 0; i < 3; i++) {
+		uint64_t hundredths = (load[i] * 100 + (1 << (LOAD_SHIFT - 1))) >> LOAD_SHIFT;
+		text_printf(t, "%llu.%02llu ", (unsigned long long)(hundredths / 100),
+		    (unsigned long long)(hundredths % 100));
+	}
+	text_printf(t, "%u/%u %u\n", sched_runnable_count(), user_thread_count(), process_last_pid());
+}
+
+static void show_cpu_times(struct text *t, const char *name, nsec_t all, nsec_t idle)
+{
+	nsec_t busy = all > idle ? all - idle : 0;
+	text_printf(t, "%s %llu 0 0 %llu 0 0 0 0 0 0\n", name, (unsigned long long)ticks(busy),
+	    (unsigned long long)ticks(idle));
+}
+
+static unsigned running_count(void)
+{
+	return MAX(sched_runnable_count(), 1u);
+}
+
+static void show_stat(struct text *t, UNUSED struct vnode *v)
+{
+	char name[16];
+	nsec_t now = clock_now();
+	show_cpu_times(t, "cpu ", now * cpus_count(), idle_time());
+	for (unsigned cpu = 0; cpu < cpus_count(); cpu++) {
+		format(name, sizeof(name), "cpu%u", cpu);
+		show_cpu_times(t, name, now, sched_idle_time(cpu));
+	}
+	text_printf(t,
+	    "intr 0\nctxt %llu\nbtime %llu\nprocesses %llu\nprocs_running %u\nprocs_blocked 0\nsoftirq 0\n",
+	    (unsigned long long)sched_switches(), (unsigned long long)(wall_offset() / NSEC_PER_SEC),
+	    (unsigned long long)process_created_count(), running_count());
+}
+
+/* --- memory --- */
+
+static void show_kib(struct text *t, const char *name, uint64_t pages)
+{
+	text_printf(t, "%-15s %8llu kB\n", name, (unsigned long long)(pages * KIB_PER_PAGE));
+}
+
+static void show_meminfo(struct text *t, UNUSED struct vnode *v)
+{
+	uint64_t kinds[PAGE_KINDS], total = frame_total_count(), free = frame_free_count();
+	frame_count_kinds(kinds);
+	uint64_t files = kinds[PAGE_FILE], anon = kinds[PAGE_ANON];
+	show_kib(t, "MemTotal:", total);
+	show_kib(t, "MemFree:", free);
+	show_kib(t, "MemAvailable:", free + files);
+	show_kib(t, "Buffers:", 0);
+	show_kib(t, "Cached:", files);
+	show_kib(t, "SwapCached:", 0);
+	show_kib(t, "Active:", anon);
+	show_kib(t, "Inactive:", files);
+	show_kib(t, "SwapTotal:", 0);
+	show_kib(t, "SwapFree:", 0);
+	show_kib(t, "Dirty:", 0);
+	show_kib(t, "Writeback:", 0);
+	show_kib(t, "AnonPages:", anon);
+	show_kib(t, "Mapped:", files);
+	show_kib(t, "Shmem:", 0);
+	show_kib(t, "KReclaimable:", 0);
+	show_kib(t, "Slab:", kinds[PAGE_SLAB]);
+	show_kib(t, "SReclaimable:", 0);
+	show_kib(t, "SUnreclaim:", kinds[PAGE_SLAB]);
+	show_kib(t, "KernelStack:", kinds[PAGE_KERNEL]);
+	show_kib(t, "PageTables:", kinds[PAGE_TABLE]);
+	show_kib(t, "CommitLimit:", total / 2);
+	show_kib(t, "Committed_AS:", anon);
+	text_printf(
+	    t, "VmallocTotal:   536870912 kB\nVmallocUsed:           0 kB\nVmallocChunk:          0 kB\n");
+}
+
+static void show_vmstat(struct text *t, UNUSED struct vnode *v)
+{
+	uint64_t kinds[PAGE_KINDS];
+	frame_count_kinds(kinds);
+	text_printf(t,
+	    "nr_free_pages %llu\nnr_anon_pages %llu\nnr_file_pages %llu\nnr_slab_unreclaimable %llu\nnr_page_table_pages %llu\n",
+	    (unsigned long long)frame_free_count(), (unsigned long long)kinds[PAGE_ANON],
+	    (unsigned long long)kinds[PAGE_FILE], (unsigned long long)kinds[PAGE_SLAB],
+	    (unsigned long long)kinds[PAGE_TABLE]);
+	text_printf(t, "pgpgin 0\npgpgout 0\npswpin 0\npswpout 0\n");
+}
+
+static void show_one_cache(struct slab_cache *c, void *arg)
+{
+	struct slab_stats s;
+	slab_cache_stats(c, &s);
+	text_printf(arg, "%-24s %8llu objects of %6llu bytes, %8llu frames\n", s.name,
+	    (unsigned long long)s.objects_used, (unsigned long long)s.object_size,
+	    (unsigned long long)s.frames);
+}
+
+/* Our own: zones, kinds of frames, caches. */
+static void show_mm(struct text *t, UNUSED struct vnode *v)
+{
+	static const char *const kind_names[PAGE_KINDS] = {
+	    "virgin", "reserved", "free", "cached", "kernel", "slab", "table", "anonymous", "file"};
+	uint64_t kinds[PAGE_KINDS];
+	for (unsigned i = 0; i < NZONES; i++) {
+		struct zone_stats z;
+		frame_zone_stats(i, &z);
+		if (!z.total)
+			continue;
+		text_printf(t,
+		    "zone %u: %llu frames, %llu free (%llu in caches), watermarks %llu %llu %llu; blocks by order:",
+		    i, (unsigned long long)z.total, (unsigned long long)z.free, (unsigned long long)z.cached,
+		    (unsigned long long)z.min, (unsigned long long)z.low, (unsigned long long)z.high);
+		for (unsigned order = 0; order <= FRAME_MAX_ORDER; order++)
+			text_printf(t, " %llu", (unsigned long long)z.free_by_order[order]);
+		text_printf(t, "\n");
+	}
+	frame_count_kinds(kinds);
+	for (unsigned i = 0; i < PAGE_KINDS; i++)
+		text_printf(t, "%s: %llu frames\n", kind_names[i], (unsigned long long)kinds[i]);
+	text_printf(t, "total: %llu frames, %llu free\n", (unsigned long long)frame_total_count(),
+	    (unsigned long long)frame_free_count());
+	slab_for_each_cache(show_one_cache, t);
+}
+
+/* --- the machine --- */
+
+static void show_cpuinfo(struct text *t, UNUSED struct vnode *v)
+{
+	struct cpu_description d;
+	cpu_describe(&d);
+	for (unsigned cpu = 0; cpu < cpus_count(); cpu++)
+		text_printf(t,
+		    "processor\t: %u\nvendor_id\t: %s\ncpu family\t: %u\nmodel\t\t: %u\nmodel name\t: %s\nstepping\t: %u\n"
+		    "cpu MHz\t\t: %u.000\nphysical id\t: 0\nsiblings\t: %u\ncore id\t\t: %u\ncpu cores\t: %u\nflags\t\t: %s\n\n",
+		    cpu, d.vendor, d.family, d.model, d.name, d.stepping, d.mhz, cpus_count(), cpu,
+		    cpus_count(), d.flags);
+}
+
+static void show_cmdline(struct text *t, UNUSED struct vnode *v)
+{
+	text_printf(t, "%s\n", bootinfo.cmdline);
+}
+
+static void show_filesystems(struct text *t, UNUSED struct vnode *v)
+{
+	const struct fs_ops *ops;
+	for (unsigned n = 0; (ops = fs_type_at(n)); n++)
+		text_printf(t, "%s\t%s\n", ops->needs_device ? "" : "nodev", ops->name);
+}
+
+static void show_devices(struct text *t, UNUSED struct vnode *v)
+{
+	text_printf(t,
+	    "Character devices:\n  1 mem\n  4 ttyS\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n254 virtblk\n");
+}
+
+static void show_partitions(struct text *t, UNUSED struct vnode *v)
+{
+	const struct block_device *b;
+	uint64_t rdev;
+	text_printf(t, "major minor  #blocks  name\n\n");
+	for (unsigned i = 0; (b = bdev_at(i, &rdev)); i++)
+		text_printf(t, "%4u  %7u %10llu %s\n", DEV_MAJOR(rdev), DEV_MINOR(rdev),
+		    (unsigned long long)(b->nsectors / 2), b->name);
+}
+
+static void show_diskstats(struct text *t, UNUSED struct vnode *v)
+{
+	const struct block_device *b;
+	uint64_t rdev;
+	for (unsigned i = 0; (b = bdev_at(i, &rdev)); i++) {
+		text_printf(t, "%4u %7u %s ", DEV_MAJOR(rdev), DEV_MINOR(rdev), b->name);
+		sysfs_show_disk_stats(t, b);
+	}
+}
+
+static void show_tty_drivers(struct text *t, UNUSED struct vnode *v)
+{
+	text_printf(t, "/dev/tty             /dev/tty        5       0 system:/dev/tty\n"
+		       "/dev/console         /dev/console    5       1 system:console\n"
+		       "/dev/ptmx            /dev/ptmx       5       2 system\n"
+		       "serial               /dev/ttyS       4 64-64 serial\n"
+		       "pty_slave            /dev/pts      136 0-1048575 pty:slave\n"
+		       "pty_master           /dev/ptm      128 0-1048575 pty:master\n");
+}
+
+static void show_swaps(struct text *t, UNUSED struct vnode *v)
+{
+	text_printf(t, "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
+}
+
+static void show_version(struct text *t, UNUSED struct vnode *v)
+{
+	struct uts_name u;
+	uts_get(&u);
+	text_printf(t, "%s version %s (quire) %s\n", u.sysname, u.release, u.version);
+}
+
+static int64_t link_self(UNUSED struct proc_node *n, char *buf, size_t size)
+{
+	return format(buf, size, "%u", current_process()->pid);
+}
+
+static int64_t link_thread_self(UNUSED struct proc_node *n, char *buf, size_t size)
+{
+	return format(buf, size, "%u/task/%u", current_process()->pid, current_thread()->tid);
+}
+
+static int64_t link_mounts(UNUSED struct proc_node *n, char *buf, size_t size)
+{
+	return format(buf, size, "self/mounts");
+}
+
+#define FILE_ENTRY(n, fn)                                                                                    \
+	{                                                                                                    \
+		.name = n, .mode = MODE_REG | 0444, .text = {.show = fn }                                    \
+	}
+#define LINK_ENTRY(n, fn)                                                                                    \
+	{                                                                                                    \
+		.name = n, .mode = MODE_LINK | 0777, .readlink = fn                                          \
+	}
+
+static const struct proc_entry tty_entries[] = {FILE_ENTRY("drivers", show_tty_drivers)};
+static const struct proc_dir tty_dir = {
+    .class = CLASS_TTY, .entries = tty_entries, .count = ARRAY_SIZE(tty_entries)};
+
+const struct proc_entry proc_root_entries[] = {
+    LINK_ENTRY("self", link_self),
+    LINK_ENTRY("thread-self", link_thread_self),
+    LINK_ENTRY("mounts", link_mounts),
+    FILE_ENTRY("cmdline", show_cmdline),
+    FILE_ENTRY("cpuinfo", show_cpuinfo),
+    FILE_ENTRY("devices", show_devices),
+    FILE_ENTRY("diskstats", show_diskstats),
+    FILE_ENTRY("filesystems", show_filesystems),
+    FILE_ENTRY("loadavg", show_loadavg),
+    FILE_ENTRY("meminfo", show_meminfo),
+    FILE_ENTRY("mm", show_mm),
+    FILE_ENTRY("partitions", show_partitions),
+    FILE_ENTRY("stat", show_stat),
+    FILE_ENTRY("swaps", show_swaps),
+    FILE_ENTRY("uptime", show_uptime),
+    FILE_ENTRY("version", show_version),
+    FILE_ENTRY("vmstat", show_vmstat),
+    {.name = "tty", .mode = MODE_DIR | 0555, .dir = &tty_dir},
+    {.name = "sys", .mode = MODE_DIR | 0555, .dir = &proc_sys_dir},
+};
+const unsigned proc_root_count = ARRAY_SIZE(proc_root_entries);

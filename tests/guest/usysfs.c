@@ -1,0 +1,205 @@
+/* usysfs.c - /sys, and what /proc tells of disks and terminals: what lscpu, lsblk, vmstat and the C library look up. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+
+#include "utap.h"
+
+static char text[65536];
+
+static char *slurp(const char *path)
+{
+	int fd = open(path, O_RDONLY);
+	size_t used = 0;
+	ssize_t n = -1;
+	while (fd >= 0 && (n = read(fd, text + used, sizeof(text) - 1 - used)) > 0)
+		used += (size_t)n;
+	if (fd >= 0)
+		close(fd);
+	text[used] = 0;
+	return n == 0 ? text : NULL;
+}
+
+static long number(const char *path)
+{
+	char *end;
+	long n = slurp(path) ? strtol(text, &end, 10) : -1;
+	return n >= 0 && end > text && *end == '\n' ? n : -1;
+}
+
+/* The CPUs in a list of ranges; -1: it is not one. */
+static int count_list(const char *path)
+{
+	int count = 0;
+	char *s = slurp(path);
+	while (s && *s && *s != '\n') {
+		long first = strtol(s, &s, 10), last = first;
+		if (*s == '-')
+			last = strtol(s + 1, &s, 10);
+		count += (int)(last - first + 1);
+		if (*s == ',')
+			s++;
+		else if (*s != '\n')
+			return -1;
+	}
+	return s ? count : -1;
+}
+
+static bool cpus(void)
+{
+	char path[128];
+	int online = count_list("/sys/devices/system/cpu/online"), dirs = 0;
+	CHECK(online > 0 && online == sysconf(_SC_NPROCESSORS_ONLN));
+	CHECK(count_list("/sys/devices/system/cpu/possible") >= online);
+	CHECK(count_list("/sys/devices/system/cpu/present") >= online);
+	CHECK(sysconf(_SC_NPROCESSORS_CONF) >= online);
+	DIR *d = opendir("/sys/devices/system/cpu");
+	struct dirent *e;
+	CHECK(d);
+	while ((e = readdir(d))) {
+		unsigned id;
+		char rest;
+		if (sscanf(e->d_name, "cpu%u%c", &id, &rest) != 1)
+			continue;
+		dirs++;
+		CHECK(e->d_type == DT_DIR);
+		snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/topology/core_id", id);
+		CHECK(number(path) >= 0);
+		snprintf(
+		    path, sizeof(path), "/sys/devices/system/cpu/cpu%u/topology/thread_siblings_list", id);
+		CHECK(count_list(path) >= 1);
+	}
+	closedir(d);
+	CHECK(dirs >= online);
+	CHECK(count_list("/sys/devices/system/node/online") >= 1);
+	CHECK(count_list("/sys/devices/system/node/node0/cpulist") == online);
+	CHECK(slurp("/sys/devices/system/node/node0/meminfo") && !strncmp(text, "Node 0 MemTotal: ", 17));
+	return true;
+}
+
+/* Each disk has its numbers everywhere the same. */
+static bool disk(const char *name)
+{
+	char path[PATH_MAX], link[300], real[PATH_MAX];
+	unsigned major, minor;
+	struct stat st;
+	snprintf(path, sizeof(path), "/sys/block/%s/dev", name);
+	CHECK(slurp(path) && sscanf(text, "%u:%u", &major, &minor) == 2);
+	snprintf(path, sizeof(path), "/dev/%s", name);
+	if (stat(path, &st) == 0)
+		CHECK(S_ISBLK(st.st_mode) && st.st_rdev == makedev(major, minor));
+	snprintf(path, sizeof(path), "/sys/block/%s/size", name);
+	long size = number(path);
+	CHECK(size >= 0);
+	snprintf(path, sizeof(path), "/sys/block/%s", name);
+	CHECK(lstat(path, &st) == 0 && S_ISLNK(st.st_mode));
+	CHECK(realpath(path, real));
+	snprintf(link, sizeof(link), "/sys/dev/block/%u:%u", major, minor);
+	CHECK(realpath(link, path) && !strcmp(real, path));
+	snprintf(link, sizeof(link), "/sys/class/block/%s", name);
+	CHECK(realpath(link, path) && !strcmp(real, path));
+	snprintf(path, sizeof(path), "/sys/block/%s/queue/logical_block_size", name);
+	CHECK(number(path) >= 512);
+	snprintf(path, sizeof(path), "/sys/block/%s/ro", name);
+	CHECK(number(path) >= 0);
+	snprintf(path, sizeof(path), "/sys/block/%s/stat", name);
+	CHECK(slurp(path));
+	int fields = 0;
+	for (char *s = strtok(text, " \n"); s; s = strtok(NULL, " \n"))
+		fields++;
+	CHECK(fields == 17);
+	snprintf(path, sizeof(path), "%4u %7u %s ", major, minor, name);
+	CHECK(slurp("/proc/diskstats") && strstr(text, path));
+	snprintf(path, sizeof(path), " %s\n", name);
+	CHECK(slurp("/proc/partitions") && (size == 0 || strstr(text, path)));
+	return true;
+}
+
+static bool disks(void)
+{
+	DIR *d = opendir("/sys/block");
+	struct dirent *e;
+	CHECK(d);
+	while ((e = readdir(d)))
+		if (e->d_name[0] != '.')
+			CHECK(disk(e->d_name));
+	closedir(d);
+	CHECK(slurp("/proc/partitions") && !strncmp(text, "major minor  #blocks  name\n\n", 28));
+	return true;
+}
+
+static bool the_tree(void)
+{
+	struct stat st;
+	struct statfs fs;
+	CHECK(statfs("/sys", &fs) == 0 && fs.f_type == 0x62656572);
+	CHECK(stat("/sys/devices/system/cpu/online", &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 4096);
+	CHECK((st.st_mode & 07777) == 0444);
+	CHECK(stat("/sys/devices/system/cpu", &st) == 0 && (st.st_mode & 07777) == 0755);
+	CHECK(FAILS_WITH(open("/sys/devices/nothing", O_RDONLY), ENOENT));
+	CHECK(FAILS_WITH(mkdir("/sys/devices/made", 0755), EPERM) || errno == EACCES || errno == EROFS);
+	CHECK(FAILS_WITH(open("/sys/devices/made", O_CREAT | O_WRONLY, 0644), EACCES) || errno == EPERM ||
+	      errno == EROFS);
+	CHECK(slurp("/proc/filesystems") && strstr(text, "nodev\tsysfs\n"));
+	CHECK(slurp("/sys/class/tty/tty/dev") && !strcmp(text, "5:0\n"));
+	return true;
+}
+
+static int inherits(void *arg)
+{
+	return number("/proc/self/oom_score_adj") == *(long *)arg ? 0 : 1;
+}
+
+static bool adjustments(void)
+{
+	long want = 321;
+	int fd = open("/proc/self/oom_score_adj", O_RDWR);
+	CHECK(number("/proc/self/oom_score_adj") >= 0);
+	CHECK(fd >= 0 && write(fd, "321\n", 4) == 4);
+	CHECK(number("/proc/self/oom_score_adj") == 321);
+	CHECK(child_exits(inherits, &want, 0));
+	CHECK(FAILS_WITH(write(fd, "1001", 4), EINVAL));
+	CHECK(FAILS_WITH(write(fd, "-1001", 5), EINVAL));
+	CHECK(FAILS_WITH(write(fd, "x", 1), EINVAL));
+	CHECK(FAILS_WITH(write(fd, "5 5", 3), EINVAL));
+	CHECK(write(fd, "1000", 4) == 4 && number("/proc/self/oom_adj") == 15);
+	CHECK(number("/proc/self/oom_score") > 600);
+	close(fd);
+	CHECK(slurp("/proc/self/personality") && strlen(text) == 9);
+	CHECK(number("/proc/self/timerslack_ns") == prctl(PR_GET_TIMERSLACK));
+	fd = open("/proc/self/timerslack_ns", O_WRONLY);
+	CHECK(fd >= 0 && write(fd, "70000", 5) == 5 && prctl(PR_GET_TIMERSLACK) == 70000);
+	CHECK(FAILS_WITH(write(fd, "-1", 2), EINVAL));
+	close(fd);
+	CHECK(slurp("/proc/tty/drivers") && strstr(text, "/dev/tty"));
+	return true;
+}
+
+static const struct utest tests[] = {
+    {"cpus", cpus},
+    {"disks", disks},
+    {"the_tree", the_tree},
+    {"adjustments", adjustments},
+};
+
+int main(void)
+{
+	if (access("/proc/self", F_OK)) {
+		mkdir("/proc", 0755);
+		if (mount("proc", "/proc", "proc", 0, NULL))
+			return 1;
+	}
+	if (access("/sys/devices", F_OK)) {
+		mkdir("/sys", 0755);
+		if (mount("sysfs", "/sys", "sysfs", 0, NULL))
+			return 1;
+	}
+	return UTEST_RUN(tests);
+}
