@@ -473,7 +473,13 @@ static int start_cut(uint64_t size)
 	return truncate(path, (off_t)size) ? -2 : start_path(path, argv);
 }
 
-/* What cannot be a program is refused; what only lacks its end dies when it gets there. The caller goes on in any case. */
+/* It was refused, or died of what it lacks: Linux sees some of this only when there is no way back. */
+static bool did_not_run(int result)
+{
+	return result == -1 || result == 1000 + ENOEXEC;
+}
+
+/* What cannot be a program is refused; what only lacks its end does not get there. The caller goes on in any case. */
 static bool cut_and_huge_files(void)
 {
 	make_image(ET_EXEC, NULL);
@@ -481,16 +487,16 @@ static bool cut_and_huge_files(void)
 		CHECK(start_cut(size) == 1000 + ENOEXEC);
 	image.p[0].p_memsz = image.p[0].p_filesz = 3 * 4096;
 	image.e.e_entry = AT + 2 * 4096;
-	CHECK(start_cut(sizeof(image)) == -1); /* its first instruction is behind the end */
+	CHECK(did_not_run(start_cut(sizeof(image)))); /* its first instruction is behind the end */
 	make_image(ET_EXEC, NULL);
 	CHECK(start_cut(1ULL << 40) == 7);
 	image.p[0].p_memsz = image.p[0].p_filesz = 1ULL << 40;
 	CHECK(start_cut(1ULL << 40) == 7);
 	image.p[0].p_memsz = image.p[0].p_filesz = 1ULL << 47; /* no room, too late to tell */
-	CHECK(start_cut(1ULL << 40) == -1);
+	CHECK(did_not_run(start_cut(1ULL << 40)));
 	make_image(ET_EXEC, NULL);
 	image.p[0].p_memsz = 16; /* less than the file has */
-	CHECK(start_image() == -1);
+	CHECK(did_not_run(start_image()));
 	return true;
 }
 
