@@ -87,11 +87,11 @@ $(B)/vdso.so: $(ARCH)/vdso/vdso.c $(ARCH)/vdso/vdso.ld $(ARCH)/include/machine/v
 $(B)/$(ARCH)/vdso_image.S.o: $(B)/vdso.so
 
 # The system-call tables of abi/ as C.
-GEN := build/gen/syscall_proto.h build/gen/syscall_table.inc build/gen/quire_syscalls.h
+GEN := build/gen/syscall_proto.h build/gen/syscall_table.inc build/gen/syscall_trace.inc build/gen/quire_syscalls.h
 ABI := abi/linux.tbl abi/native.tbl
 build/gen/%: $(ABI) tools/gen_abi.py | build/deps/build
 	@mkdir -p $(@D)
-	$Qpython3 tools/gen_abi.py $(if $(filter syscall_proto.h,$*),proto,$(if $(filter syscall_table.inc,$*),table,numbers)) $(ABI) > $@
+	$Qpython3 tools/gen_abi.py $(if $(filter syscall_proto.h,$*),proto,$(if $(filter syscall_table.inc,$*),table,$(if $(filter syscall_trace.inc,$*),trace,numbers))) $(ABI) > $@
 $(OBJ) $(UPROGS): | $(GEN)
 
 # A file that changes only when its text does: what depends on it is rebuilt when flags or lists of files change.
@@ -104,7 +104,8 @@ compile_commands.json: tools/compdb.py $(B)/flags $(B)/objects
 	$Qpython3 tools/compdb.py '$(CC) $(CFLAGS)' $(filter %.c,$(SRC)) > $@
 
 # User programs and the initrd that carries them ------------------------------------------------------------------------------
-UTESTS := $(filter-out %/urun %/ubench %/uconsole,$(UPROGS))
+# What needs a machine of its own has a configuration in tests/run instead of a place here.
+UTESTS := $(filter-out %/urun %/ubench %/uconsole %/uioerr %/ustress,$(UPROGS))
 UFLAGS := -std=gnu11 $(WARN) -O2 -g -static -no-pie -fno-pie -Iabi -Ibuild/gen -DUTESTS='$(UTESTS:build/initrd%="%",)'
 build/initrd/bin/%: tests/guest/%.c build/user/flags
 	@mkdir -p $(@D) build/user
@@ -126,10 +127,10 @@ build/initrd.cpio: $(UPROGS)
 
 # The guest's first program, alone in the archive that ./quire boots.
 INIT := $(wildcard user/*.c)
-build/run/init: $(INIT) user/init.h Makefile | build/deps/run
+build/run/init: $(INIT) user/init.h build/gen/quire_syscalls.h Makefile | build/deps/run
 	@mkdir -p $(@D)
 	@echo "MUSL  $@"
-	$Qmusl-gcc -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -o $@ $(INIT)
+	$Qmusl-gcc -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Ibuild/gen -o $@ $(INIT)
 build/run.cpio: build/run/init
 	$Qcd build/run && mkdir -p dev newroot && printf '%s\n' dev init newroot | cpio --quiet -o -H newc -R 0:0 --reproducible > ../run.cpio
 
@@ -164,11 +165,12 @@ HSAN_plain  := -O2
 HSAN_cov    := -O0 --coverage
 HSAN_fuzz   := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 HCFLAGS := -std=gnu11 $(WARN) -Wno-missing-prototypes -g -D_GNU_SOURCE -DCONFIG_HOST -DCONFIG_INJECT \
-	$(if $(filter plain,$(SAN)),,-DCONFIG_DEBUG) -Ikernel -Ikernel/arch/host/include -Itests/host -Itests/model \
+	$(if $(filter plain,$(SAN)),,-DCONFIG_DEBUG) -Ikernel -Ikernel/arch/host/include -Itests/host -Itests/model -Ibuild/gen \
 	-fno-omit-frame-pointer $(HSAN_$(SAN))
 HSRC := $(filter-out kernel/lib/string.c,$(wildcard kernel/lib/*.c kernel/mm/*.c kernel/vm/*.c)) kernel/kern/spinlock.c \
 	$(wildcard kernel/object/*.c $(addprefix kernel/fs/,uio.c vnode*.c dentry*.c namei*.c mount*.c file*.c flock.c pipe*.c unix*.c tmpfs*.c devfs*.c tty*.c pty*.c ext2/*.c)) \
 	kernel/fs/bdev.c kernel/fs/block_io.c kernel/dev/block.c \
+	kernel/proc/trace_format.c kernel/proc/trace_names.c kernel/proc/signal_name.c \
 	$(wildcard kernel/arch/host/*.c tests/model/*.c)
 HOBJ   := $(HSRC:%=$(H)/%.o)
 HTESTS := $(patsubst tests/host/%.c,$(H)/%,$(wildcard tests/host/test_*.c)) \
@@ -176,7 +178,7 @@ HTESTS := $(patsubst tests/host/%.c,$(H)/%,$(wildcard tests/host/test_*.c)) \
 FUZZERS := $(patsubst tests/fuzz/%.c,build/host-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .PRECIOUS: $(H)/%.o
-$(H)/%.o: % $(H)/flags
+$(H)/%.o: % $(H)/flags | $(GEN)
 	@mkdir -p $(@D)
 	@echo "HCC   $<"
 	$Q$(HCC) $(HCFLAGS) -MMD -MP -c -o $@ $<
@@ -204,20 +206,33 @@ coverage: build/deps/coverage
 # Everything ------------------------------------------------------------------------------------------------------------------
 # Kernels and programs are made first, two tests run at a time. tests/run holds the tests that are not host programs: the guest's
 # configurations (.case, see tools/runtest.py) and scripts.
-.PHONY: test bench fuzz
+.PHONY: test bench fuzz stress
 SECONDS ?= 600
+SPAWNS  ?= 10000
 test: build/deps/test build/deps/lint build/deps/image build/initrd.cpio build/run.cpio
-	$Qtools/mkroot.py base > build/root.path
+	$Qtools/mkroot.py base > build/root.path || echo "make: no root image, so the tests that need one are skipped" >&2
 	$Qfor v in release test debug kasan ubsan; do $(MAKE) CC=gcc VARIANT=$$v kernel || exit; done
 	$Q$(MAKE) CC=clang VARIANT=release kernel && $(MAKE) CC=clang VARIANT=debug kernel
 	$Q$(MAKE) SAN=asan host-programs && $(MAKE) SAN=tsan races && $(MAKE) SAN=fuzz fuzz-programs
 	$QPERL5LIB=tools/prove prove -j2 --timer --formatter TAP::Formatter::Quire --exec tools/runtest.py \
 		$(HTESTS) $(RACES) $(FUZZERS) $(wildcard tests/run/*.case tests/run/*.sh)
+.PHONY: programs
+programs: machine build/deps/image
+	$Qtests/programs/compare.py
+stress: $(B)/quire.elf build/initrd.cpio build/deps/run
+	$Qpython3 tools/qemu.py test --name stress --kernel $< --initrd build/initrd.cpio --cpus 2 --timeout 7200 --silence 3600 \
+		--append 'init=/bin/ustress -- $(SPAWNS)'
 fuzz: build/deps/test
 	$Q$(MAKE) SAN=fuzz fuzz-programs
 	$Qfor f in $(FUZZERS); do tools/fuzz.sh $$f $(SECONDS) || exit; done
-bench: $(B)/quire.elf build/initrd.cpio build/deps/run
+bench: $(B)/quire.elf build/initrd.cpio build/compare.cpio build/deps/run
 	$Qpython3 bench/bench.py --kernel $< --initrd build/initrd.cpio --write docs/performance.md
+	$Qpython3 bench/compare.py --kernel $< --initrd build/compare.cpio --write docs/performance.md
+build/compare.cpio: bench/compare.c Makefile | build/deps/run
+	@mkdir -p build/compare/dev
+	@echo "MUSL  $<"
+	$Qmusl-gcc -std=gnu11 $(WARN) -O2 -static -no-pie -fno-pie -o build/compare/init $<
+	$Qcd build/compare && printf '%s\n' dev init | cpio --quiet -o -H newc -R 0:0 --reproducible > ../compare.cpio
 
 # Style ------------------------------------------------------------------------------------------------------------------------
 OWN = $(filter-out %/asm.h,$(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null))
@@ -251,8 +266,10 @@ help:
 #: make iso        build/quire.iso, for BIOS and UEFI
 #: make test       everything; ends with "N passed, N failed"
 #: make host-tests the real sources of lib, mm and vm as host programs   SAN=asan|tsan|plain|cov
+#: make programs   Debian's programs in the guest and on this Linux, compared
+#: make stress     thousands of processes, threads and descriptors, and nothing left of them   SPAWNS=n
 #: make fuzz       the fuzzers, for long                  SECONDS=n for each
-#: make bench      the figures of docs/performance.md, counted in instructions
+#: make bench      the figures of docs/performance.md, counted in instructions, and those of Debian's Linux
 #: make coverage   lines of mm/ and vm/ that the host tests run
 #: make format     lay the sources out;  make lint: check layout, layers, sizes, and what cppcheck sees
 #: make docs       docs/abi.md, from the table of system calls

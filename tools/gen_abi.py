@@ -2,7 +2,8 @@
 """Make C from the system-call tables.
 
     gen_abi.py proto TABLE...    prototypes of the functions that serve the calls: sys_NAME(...)
-    gen_abi.py table TABLE...    wrappers, dispatch tables and names, for kernel/sys/dispatch.c
+    gen_abi.py table TABLE...    wrappers and dispatch tables, for kernel/sys/dispatch.c
+    gen_abi.py trace TABLE...    names, and how arguments and results are shown, by kernel/proc/trace_format.c
     gen_abi.py numbers TABLE...  #defines for user programs
     gen_abi.py docs TABLE...     docs/abi.md: which calls there are; what stands behind a # in a line is a note
 
@@ -15,12 +16,20 @@ import sys
 TYPES = {
     "int": "int32_t", "uint": "uint32_t", "long": "int64_t", "size": "uint64_t", "fd": "int32_t", "pid": "int32_t",
     "addr": "uaddr_t", "in": "uaddr_t", "out": "uaddr_t", "inout": "uaddr_t", "str": "uaddr_t",
+    # What follows is one of these, and says how --trace shows it.
+    "hex": "uint64_t", "hexint": "uint32_t", "inbuf": "uaddr_t", "outbuf": "uaddr_t", "argv": "uaddr_t", "envp": "uaddr_t",
+    "dirfd": "int32_t", "open": "int32_t", "fdflags": "int32_t", "omode": "uint32_t", "mode": "uint32_t", "prot": "int32_t", "map": "int32_t",
+    "clone": "uint64_t", "atflags": "int32_t", "access": "int32_t", "signal": "int32_t", "whence": "uint32_t", "how": "int32_t",
+    "fcntl": "uint32_t", "clock": "int32_t", "futex": "int32_t", "advice": "int32_t", "family": "int32_t", "socktype": "int32_t",
+    "wait": "int32_t", "sigset": "uaddr_t", "timespec": "uaddr_t", "outint": "uaddr_t", "outints": "uaddr_t", "exit": "int32_t",
 }
+RESULTS = ("hex", "octal")
 
 
 class Call:
-    def __init__(self, nr, name, args, note):
+    def __init__(self, nr, name, args, result, note):
         self.nr, self.name, self.args, self.note = nr, name, args, note  # args None: known but not offered
+        self.result = result  # one of RESULTS, or None: a number
 
 
 def parse(path):
@@ -34,6 +43,9 @@ def parse(path):
         words = line.split()
         if len(words) < 2 or not re.fullmatch(r"[a-z_][a-z0-9_]*", words[1]):
             sys.exit(f"{where}: expected: number name type:name...")
+        result = words.pop()[1:] if words[-1].startswith("=") else None
+        if result and result not in RESULTS:
+            sys.exit(f"{where}: bad result ={result}")
         nr, name = int(words[0], 0), words[1]
         args = None if words[2:] == ["?"] else [tuple(w.split(":", 1)) for w in words[2:]]
         for arg in args or []:
@@ -44,7 +56,7 @@ def parse(path):
         if {nr, name} & seen:
             sys.exit(f"{where}: number or name given twice")
         seen |= {nr, name}
-        calls.append(Call(nr, name, args, note.strip()))
+        calls.append(Call(nr, name, args, result, note.strip()))
     return calls
 
 
@@ -60,22 +72,35 @@ def proto(tables):
             print(f"int64_t sys_{c.name}({params});")
 
 
+def first_number(family, calls):
+    return 0 if family == "linux" else min(c.nr for c in calls)
+
+
 def table(tables):
     print("/* Made by tools/gen_abi.py: included by dispatch.c only. */")
     params = ", ".join(f"UNUSED uint64_t a{i}" for i in range(6))
     for family, calls in tables.items():
-        first = calls and min(c.nr for c in calls)
         for c in offered(calls):
             args = ", ".join(f"({TYPES[t]})a{i}" for i, (t, _) in enumerate(c.args))
             print(f"static int64_t call_{c.name}({params})\n{{\n\treturn sys_{c.name}({args});\n}}")
-        base = 0 if family == "linux" else first
+        base = first_number(family, calls)
         print(f"enum {{ {family.upper()}_BASE = {base:#x}, {family.upper()}_COUNT = {max(c.nr for c in calls) + 1 - base} }};")
         print(f"static syscall_fn *const {family}_calls[{family.upper()}_COUNT] = {{")
         for c in offered(calls):
             print(f"\t[{c.nr - base}] = call_{c.name},")
-        print(f"}};\nstatic const char *const {family}_names[{family.upper()}_COUNT] = {{")
+        print("};")
+
+
+def trace(tables):
+    print("/* Made by tools/gen_abi.py: every call by its number less the BASE of its table. */")
+    for family, calls in tables.items():
+        print(f"static const struct trace_call {family}_traces[] = {{")
+        base = first_number(family, calls)
         for c in calls:
-            print(f"\t[{c.nr - base}] = \"{c.name}\",")
+            nargs = "TRACE_NOT_OFFERED" if c.args is None else len(c.args)
+            types = ", ".join(f"TRACE_{t.upper()}" for t, _ in c.args or []) or "0"
+            result = f"TRACE_RESULT_{(c.result or 'long').upper()}"
+            print(f"\t[{c.nr - base}] = {{\"{c.name}\", {nargs}, {result}, {{{types}}}}},")
         print("};")
 
 
@@ -99,10 +124,10 @@ def docs(tables):
 
 
 def main():
-    if len(sys.argv) < 3 or sys.argv[1] not in ("proto", "table", "numbers", "docs"):
+    if len(sys.argv) < 3 or sys.argv[1] not in ("proto", "table", "trace", "numbers", "docs"):
         sys.exit(__doc__)
     tables = {re.sub(r".*/|\.tbl$", "", path): parse(path) for path in sys.argv[2:]}
-    {"proto": proto, "table": table, "numbers": numbers, "docs": docs}[sys.argv[1]](tables)
+    {"proto": proto, "table": table, "trace": trace, "numbers": numbers, "docs": docs}[sys.argv[1]](tables)
 
 
 main()

@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 
+import oracle
 import scratch_disk
 
 CLEAN, FAILED, PANIC = 33, 35, 95
@@ -64,6 +65,7 @@ def arguments():
     test.add_argument("--expect", choices=["clean", "fail", "panic", "hang"], default="clean")
     test.add_argument("--expect-log", action=ExpectLog, default=[], metavar="REGEX", help="must match in the log of the boot before it")
     test.add_argument("--disk", default="", help="attach a scratch disk, and check it after the boot: see scratch_disk.py")
+    test.add_argument("--oracle", action="store_true", help="what init=/bin/urun says must be what this Linux says: see oracle.py")
     test.add_argument("--host-mem", type=float, default=0, help="GiB that the host must have free, else the test is skipped")
     return parser.parse_args()
 
@@ -243,6 +245,17 @@ def repeat_points(tap, lines):
     return planned, seen
 
 
+def ask_oracle(tap, lines):
+    """The same programs on this Linux: their points are compared with the guest's."""
+    if os.geteuid():
+        tap.point(True, "Linux agrees", " # SKIP only the superuser can run what the guest runs")
+        return
+    wrong, agree = oracle.differences(lines_before_replay(lines))
+    for text in wrong:
+        tap.note(text)
+    tap.point(not wrong, f"Linux agrees on {agree} points")
+
+
 def log_checks(tap, patterns, lines):
     text = "\n".join(lines)
     for pattern in patterns:
@@ -279,6 +292,8 @@ def boot(tap, opts, append, patterns, log_path, scratch):
         if "test=" in append:
             tap.point(planned > 0, "the tests ran")
     log_checks(tap, patterns, lines)
+    if opts.oracle and append == "init=/bin/urun":
+        ask_oracle(tap, lines)
     if opts.disk:
         wrong = scratch_disk.differences(scratch, opts.disk.split(","))
         tap.point(not wrong, "; ".join(["the disk afterwards", *wrong]))

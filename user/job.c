@@ -1,6 +1,7 @@
 /* job.c - the command: its process, its pipes or its terminal. */
 #define _GNU_SOURCE
 #include "init.h"
+#include "quire_syscalls.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -41,6 +43,20 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Is `trace` among the words on the kernel's command line that are the kernel's? */
+static bool is_trace_wanted(void)
+{
+	char words[1024];
+	int fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, words, sizeof(words) - 1);
+	close(fd);
+	words[n > 0 ? n : 0] = 0;
+	for (char *w = strtok(words, " \n"); w && strcmp(w, "--") != 0; w = strtok(NULL, " \n"))
+		if (!strcmp(w, "trace"))
+			return true;
+	return false;
+}
+
 static int become_user(const struct request *r)
 {
 	if (!r->user)
@@ -61,6 +77,8 @@ static void execute(const struct request *r, const int fds[3])
 	const char *home = variable(r, "HOME"), *path = variable(r, "PATH");
 	if (r->directory ? chdir(r->directory) : chdir(home ? home : "/") && chdir("/"))
 		return;
+	if (is_trace_wanted()) /* while we still may */
+		syscall(SYS_quire_trace, 0, 1);
 	if (become_user(r))
 		return;
 	if (path)

@@ -169,8 +169,9 @@ static bool start(struct disk *k, struct block_request *r)
 	return true;
 }
 
-/* Start what waits, as far as it goes, and tell the device once. */
-static void start_waiting(struct disk *k)
+/* Start what waits, as far as it goes. true: the device is to be told, by notify(), with the lock dropped. An
+ * emulated device does the work within the write that tells it, while the other CPUs would wait for the lock. */
+static MUST_CHECK bool start_waiting(struct disk *k)
 {
 	ASSERT_HELD(&k->lock);
 	while (!list_is_empty(&k->waiting)) {
@@ -179,24 +180,31 @@ static void start_waiting(struct disk *k)
 			break;
 		list_remove(&r->link);
 	}
-	if (virtqueue_wants_notify(&k->queue))
-		k->device->transport->notify(k->device, 0);
 	if (!k->watching && !list_is_empty(&k->busy_slots)) {
 		k->watching = true;
 		timer_set(&k->watch, clock_now() + k->period);
 	}
+	return virtqueue_wants_notify(&k->queue);
+}
+
+/* The device may have been reset since the lock was dropped: then it does not listen. */
+static void notify(struct disk *k)
+{
+	k->device->transport->notify(k->device, 0);
 }
 
 static void disk_submit(struct block_device *b, struct block_request *r)
 {
 	struct disk *k = b->data;
 	uint64_t state = spin_lock_irqsave(&k->lock);
-	bool failed = k->failed;
+	bool failed = k->failed, tell = false;
 	if (!failed) {
 		list_push_back(&k->waiting, &r->link);
-		start_waiting(k);
+		tell = start_waiting(k);
 	}
 	spin_unlock_irqrestore(&k->lock, state);
+	if (tell)
+		notify(k);
 	if (failed)
 		block_end(r, -EIO);
 }
@@ -238,8 +246,8 @@ static void fail(struct disk *k, struct list *ended)
 	list_splice_back(ended, &k->waiting);
 }
 
-/* Take what is done out of the ring. */
-static void collect(struct disk *k, struct list *ended)
+/* Take what is done out of the ring. true: the device is to be told. */
+static MUST_CHECK bool collect(struct disk *k, struct list *ended)
 {
 	struct slot *s;
 	uint32_t len;
@@ -248,10 +256,10 @@ static void collect(struct disk *k, struct list *ended)
 		while ((s = virtqueue_get(&k->queue, &len)))
 			release_slot(k, s, ended, error_of(*(volatile uint8_t *)&s->status));
 	} while (virtqueue_arm(&k->queue));
-	if (k->queue.broken)
-		fail(k, ended);
-	else
-		start_waiting(k);
+	if (!k->queue.broken)
+		return start_waiting(k);
+	fail(k, ended);
+	return false;
 }
 
 static void end_all(struct list *ended)
@@ -268,13 +276,15 @@ static void look(struct disk *k, bool at_device)
 {
 	struct list ended = LIST_INIT(ended);
 	uint64_t state = spin_lock_irqsave(&k->lock);
-	bool was_failed = k->failed;
+	bool was_failed = k->failed, tell = false;
 	if (!was_failed)
-		collect(k, &ended);
+		tell = collect(k, &ended);
 	if (!k->failed && at_device && (k->device->transport->get_status(k->device) & VIRTIO_NEEDS_RESET))
 		fail(k, &ended);
 	bool now_failed = k->failed;
 	spin_unlock_irqrestore(&k->lock, state);
+	if (tell)
+		notify(k);
 	if (now_failed && !was_failed)
 		log_err("virtio", "%s at %s failed: every request to it ends with an error from now on",
 		    k->block.name, k->device->where);

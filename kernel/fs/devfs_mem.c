@@ -230,11 +230,17 @@ static err_t kmsg_open(struct file *f, UNUSED void *data)
 
 /* --- the table --- */
 
-static const struct file_ops null_ops = {.read = null_read, .write = null_write, .seek = seek_nowhere};
-static const struct file_ops zero_ops = {
-    .read = zero_read, .write = null_write, .seek = seek_nowhere, .mmap = zero_mmap};
-static const struct file_ops full_ops = {.read = zero_read, .write = full_write, .seek = seek_nowhere};
-static const struct file_ops random_ops = {.read = random_read, .write = null_write, .seek = seek_nowhere};
+static const struct file_ops null_ops = {
+    .splice = SPLICE_WRITE, .read = null_read, .write = null_write, .seek = seek_nowhere};
+static const struct file_ops zero_ops = {.splice = SPLICE_READ | SPLICE_WRITE,
+    .read = zero_read,
+    .write = null_write,
+    .seek = seek_nowhere,
+    .mmap = zero_mmap};
+static const struct file_ops full_ops = {
+    .splice = SPLICE_READ, .read = zero_read, .write = full_write, .seek = seek_nowhere};
+static const struct file_ops random_ops = {
+    .splice = SPLICE_READ | SPLICE_WRITE, .read = random_read, .write = null_write, .seek = seek_nowhere};
 static const struct file_ops mem_ops = {
     .read = mem_refuse, .write = mem_refuse, .seek = seek_nowhere, .mmap = mem_mmap};
 

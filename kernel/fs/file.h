@@ -39,6 +39,7 @@ enum open_flags { /* the ABI's */
 	FILE_WRITER = 1 << 30,  /* ours: counted in vnode.writers */
 };
 
+enum { SPLICE_READ = 1, SPLICE_WRITE = 2 };
 /* NULL: not possible (-EINVAL, -ESPIPE, -ENOTTY, -ENODEV as the caller knows). Results: bytes or -errno. */
 struct file_ops {
 	/* Bytes at *pos (NULL: the file has no position: pipes, ttys); advances *pos. */
@@ -51,7 +52,7 @@ struct file_ops {
 	err_t (*mmap)(struct file *f, uint64_t offset, uint64_t len, unsigned prot, unsigned map_flags,
 	    struct vm_object **out);
 	err_t (*sync)(struct file *f, bool data_only);
-	/* The last descriptor was closed (by the end of a process, too): errors of write-back are told to close(2). */
+	/* The last descriptor was closed (by the end of a process, too); close(2) returns the error. Files on disks say nothing: fsync(2) is for that. */
 	err_t (*flush)(struct file *f);
 	/* The last reference is gone. */
 	void (*release)(struct file *f);
@@ -59,6 +60,8 @@ struct file_ops {
 	err_t (*reopen)(struct file *from, struct file *f);
 	/* Bring the object signals up to date, poll is about to look at them. May sleep. NULL: they are always. */
 	void (*refresh)(struct file *f);
+	unsigned
+	    splice; /* SPLICE_READ, SPLICE_WRITE: what splice and sendfile may do with it, besides pipes */
 	/* fcntl commands of the type (F_GETPIPE_SZ, F_ADD_SEALS ...). NULL: -EINVAL (-EBADF for pipe sizes of what is no pipe). */
 	int64_t (*control)(struct file *f, int command, uint64_t arg, bool privileged);
 };

@@ -342,7 +342,7 @@ bool mount_is_first(const struct mount *m)
 int64_t mount_point_path(struct mount *m, const struct path *root, char *buf, size_t size)
 {
 	struct path p = {m, m->root};
-	return path_to_text(&p, root, PATH_FD, buf, size);
+	return path_to_text(&p, root, PATH_BELOW, buf, size);
 }
 
 /* --- mounting --- */

@@ -112,6 +112,7 @@ MUST_CHECK err_t vfs_statfs(const struct path *p, struct fs_stats *out);
 MUST_CHECK err_t vfs_may_enter(const struct fs_context *c, const struct path *p);
 
 enum path_style {
+	PATH_BELOW, /* /proc/PID/mounts: -ENOENT for what is outside root */
 	PATH_CWD, /* getcwd(2): -ENOENT if deleted; "(unreachable)/..." outside root */
 	PATH_FD, /* /proc/PID/fd, exe, cwd: " (deleted)" appended; as seen from the root of the tree where root does not reach */
 };

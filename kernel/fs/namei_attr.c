@@ -323,7 +323,7 @@ int64_t path_to_text(
 		prepend(&t, "(unreachable)", 13);
 	spin_unlock(&dentry_lock);
 	spin_unlock(&mount_lock);
-	if (deleted && style == PATH_CWD)
+	if ((deleted && style == PATH_CWD) || (!reached && style == PATH_BELOW))
 		return -ENOENT;
 	return finish_text(&t, size, style);
 }

@@ -12,10 +12,13 @@
  * mutex is dropped: READABLE, and PEER_CLOSED once no writer is left, for a reader; WRITABLE, and ERROR once no reader is left, for a writer. Blocked calls wait for those of their own
  * end and look again. News are signalled even when the level stays, for edge-triggered polls.
  *
+ * A splice moves bytes between a pipe and a file, whose locks come before the mutex. So it holds one side of the pipe without the mutex: while the read side is held nobody else takes
+ * anything out, so the slots at the tail stay; while the write side is held nobody else puts anything in, so the free slots stay free. See splice.c.
+ *
  * Ends are counted by files, not by descriptors: a read that is under way keeps its end open though its descriptor is closed.
  */
 #include "arch/usercopy.h"
-#include "fs/pipe.h"
+#include "fs/pipe_priv.h"
 #include "lib/bits.h"
 #include "mm/frame.h"
 #include "mm/slab.h"
@@ -29,46 +32,18 @@ enum {
 	PIPE_SLOTS_MAX = 1 << 19, /* 2 GiB */
 };
 
-struct slot {
-	struct page *page;
-	uint16_t offset, len;
-	bool packet; /* a read stops at its end */
-};
-
-/* (M) lock */
-struct pipe {
-	struct mutex lock;         /* RANK_CHANNEL */
-	struct slot *ring;         /* (M) nslots, a power of two */
-	unsigned nslots;           /* (M) */
-	unsigned tail, used;       /* (M) */
-	unsigned readers, writers; /* (M) ends */
-	uint64_t writer_opens;     /* (M) so far */
-	struct list ends;          /* (M) */
-	unsigned nends;            /* (M); of a fifo guarded by the vnode's lock as well */
-	struct page *spare;        /* (M) a page that was read empty, for the next write */
-};
-
-struct end {
-	struct list link; /* (M) */
-	struct pipe *pipe;
-	struct file *file;
-	bool reads, writes;
-	uint64_t
-	    opens_seen; /* (M) writer_opens when a reader opened with no writer: no hang-up before one came */
-};
-
 static struct slab_cache *pipe_cache, *end_cache;
 
 void pipe_init(void)
 {
 	pipe_cache = slab_cache_create("pipe", sizeof(struct pipe), 0);
-	end_cache = slab_cache_create("pipe_end", sizeof(struct end), 0);
+	end_cache = slab_cache_create("pipe_end", sizeof(struct pipe_end), 0);
 	ASSERT(pipe_cache && end_cache);
 }
 
 /* --- signals --- */
 
-static uint64_t level_of(const struct pipe *p, const struct end *e)
+static uint64_t level_of(const struct pipe *p, const struct pipe_end *e)
 {
 	uint64_t now = 0;
 	if (e->reads) {
@@ -87,10 +62,10 @@ static uint64_t level_of(const struct pipe *p, const struct end *e)
 enum { LEVELS = SIGNAL_READABLE | SIGNAL_WRITABLE | SIGNAL_PEER_CLOSED | SIGNAL_ERROR };
 
 /* Tell all ends on that side (or both) how things are. */
-static void tell(struct pipe *p, bool readers, bool writers)
+void pipe_tell(struct pipe *p, bool readers, bool writers)
 {
 	list_for_each (it, &p->ends) {
-		struct end *e = list_entry(it, struct end, link);
+		struct pipe_end *e = list_entry(it, struct pipe_end, link);
 		if ((readers && e->reads) || (writers && e->writes)) {
 			uint64_t now = level_of(p, e);
 			kobject_signal(&e->file->object, now, LEVELS & ~now);
@@ -98,12 +73,37 @@ static void tell(struct pipe *p, bool readers, bool writers)
 	}
 }
 
-/* --- slots --- */
+/* --- sides --- */
 
-static struct slot *slot_at(struct pipe *p, unsigned i)
+err_t pipe_lock_side(struct pipe *p, enum pipe_side side)
 {
-	return &p->ring[(p->tail + i) & (p->nslots - 1)];
+	err_t err = 0;
+	const bool *held = side == PIPE_READ_SIDE ? &p->read_held : &p->write_held;
+	mutex_lock(&p->lock);
+	while (unlikely(*held)) {
+		mutex_unlock(&p->lock);
+		spin_lock(&p->hold_lock);
+		while (!err && *held)
+			err = waitq_sleep(&p->unheld, &p->hold_lock, NSEC_NEVER, WAIT_INTERRUPTIBLE);
+		spin_unlock(&p->hold_lock);
+		if (err)
+			return err;
+		mutex_lock(&p->lock);
+	}
+	return 0;
 }
+
+void pipe_hold(struct pipe *p, enum pipe_side side, bool hold)
+{
+	bool *held = side == PIPE_READ_SIDE ? &p->read_held : &p->write_held;
+	spin_lock(&p->hold_lock);
+	*held = hold;
+	if (!hold)
+		waitq_wake_all(&p->unheld);
+	spin_unlock(&p->hold_lock);
+}
+
+/* --- slots --- */
 
 static void drop_page(struct pipe *p, struct page *page)
 {
@@ -113,27 +113,26 @@ static void drop_page(struct pipe *p, struct page *page)
 		p->spare = page;
 }
 
-static struct page *take_page(struct pipe *p)
+struct page *pipe_page_alloc(void)
 {
-	struct page *page = p->spare;
-	p->spare = NULL;
-	if (!page)
-		page = frame_alloc(PAGE_KERNEL, 0);
+	struct page *page = frame_alloc(PAGE_KERNEL, 0);
 	if (!page && vm_reclaim(RECLAIM_FRAMES))
 		page = frame_alloc(PAGE_KERNEL, 0);
 	return page;
 }
 
-static void pop_slot(struct pipe *p)
+static struct page *take_page(struct pipe *p)
 {
-	drop_page(p, slot_at(p, 0)->page);
-	p->tail = (p->tail + 1) & (p->nslots - 1);
-	p->used--;
+	struct page *page = p->spare;
+	p->spare = NULL;
+	return page ? page : pipe_page_alloc();
 }
 
-static void *slot_bytes(const struct slot *s)
+void pipe_pop(struct pipe *p)
 {
-	return (uint8_t *)page_to_virt(s->page) + s->offset;
+	drop_page(p, pipe_slot(p, 0)->page);
+	p->tail = (p->tail + 1) & (p->nslots - 1);
+	p->used--;
 }
 
 /* --- life --- */
@@ -150,6 +149,8 @@ static err_t pipe_alloc(struct pipe **out)
 		return -ENOMEM;
 	}
 	mutex_init(&p->lock, "pipe", RANK_CHANNEL);
+	spin_init(&p->hold_lock, "pipe hold", RANK_SERVICE);
+	waitq_init(&p->unheld);
 	list_init(&p->ends);
 	*out = p;
 	return 0;
@@ -158,7 +159,7 @@ static err_t pipe_alloc(struct pipe **out)
 static void pipe_free(struct pipe *p)
 {
 	while (p->used)
-		pop_slot(p);
+		pipe_pop(p);
 	if (p->spare)
 		frame_free(p->spare);
 	kfree(p->ring);
@@ -166,9 +167,9 @@ static void pipe_free(struct pipe *p)
 }
 
 /* Make f an end of p. e was allocated before. */
-static void join(struct pipe *p, struct end *e, struct file *f)
+static void join(struct pipe *p, struct pipe_end *e, struct file *f)
 {
-	*e = (struct end){.pipe = p, .file = f, .reads = file_may_read(f), .writes = file_may_write(f)};
+	*e = (struct pipe_end){.pipe = p, .file = f, .reads = file_may_read(f), .writes = file_may_write(f)};
 	f->priv = e;
 	fetch_or_acq_rel(&f->flags, FILE_STREAM);
 	mutex_lock(&p->lock);
@@ -179,19 +180,19 @@ static void join(struct pipe *p, struct end *e, struct file *f)
 	p->nends++;
 	list_push_back(&p->ends, &e->link);
 	kobject_signal(&f->object, 0, LEVELS);
-	tell(p, true, true);
+	pipe_tell(p, true, true);
 	mutex_unlock(&p->lock);
 }
 
 /* The end goes; true: it was the last and the pipe is the caller's to free. */
-static bool leave(struct pipe *p, struct end *e)
+static bool leave(struct pipe *p, struct pipe_end *e)
 {
 	mutex_lock(&p->lock);
 	list_remove(&e->link);
 	p->readers -= e->reads;
 	p->writers -= e->writes;
 	bool last = --p->nends == 0;
-	tell(p, e->writes && p->writers == 0, e->reads && p->readers == 0);
+	pipe_tell(p, e->writes && p->writers == 0, e->reads && p->readers == 0);
 	mutex_unlock(&p->lock);
 	slab_free(end_cache, e);
 	return last;
@@ -199,7 +200,7 @@ static bool leave(struct pipe *p, struct end *e)
 
 static void pipe_release(struct file *f)
 {
-	struct end *e = f->priv;
+	struct pipe_end *e = f->priv;
 	struct vnode *v = f->vnode;
 	if (!e)
 		return; /* its open failed before it had joined */
@@ -223,33 +224,35 @@ static err_t take_bytes(struct pipe *p, struct uio *u, size_t *total)
 	err_t err = 0;
 	bool stop = false;
 	while (!err && !stop && u->left && p->used) {
-		struct slot *s = slot_at(p, 0);
+		struct pipe_slot *s = pipe_slot(p, 0);
 		size_t n = MIN(u->left, s->len), done;
-		err = uio_write(u, slot_bytes(s), n, &done);
+		err = uio_write(u, pipe_slot_bytes(s), n, &done);
 		s->offset += (uint16_t)done;
 		s->len -= (uint16_t)done;
 		*total += done;
 		stop = s->packet;
 		if (s->len == 0 || (s->packet && !err)) /* the rest of a packet is lost */
-			pop_slot(p);
+			pipe_pop(p);
 	}
 	return err;
 }
 
 static int64_t pipe_read(struct file *f, struct uio *u, UNUSED uint64_t *pos)
 {
-	struct end *e = f->priv;
+	struct pipe_end *e = f->priv;
 	struct pipe *p = e->pipe;
 	uint64_t seen;
 	if (!u->left)
 		return 0;
 	for (;;) {
 		size_t total = 0;
-		mutex_lock(&p->lock);
+		err_t err = pipe_lock_side(p, PIPE_READ_SIDE);
+		if (err)
+			return err;
 		bool was_full = p->used == p->nslots, no_writer = p->writers == 0;
-		err_t err = take_bytes(p, u, &total);
+		err = take_bytes(p, u, &total);
 		if (total)
-			tell(p, !p->used, was_full && p->used < p->nslots);
+			pipe_tell(p, !p->used, was_full && p->used < p->nslots);
 		mutex_unlock(&p->lock);
 		if (total)
 			return (int64_t)total;
@@ -270,10 +273,10 @@ static int64_t pipe_read(struct file *f, struct uio *u, UNUSED uint64_t *pos)
 static err_t merge_bytes(struct pipe *p, struct uio *u, size_t n, size_t *total)
 {
 	size_t done;
-	struct slot *last = p->used ? slot_at(p, p->used - 1) : NULL;
-	if (!n || !last || last->packet || last->offset + last->len + n > PAGE_SIZE)
+	struct pipe_slot *last = p->used ? pipe_slot(p, p->used - 1) : NULL;
+	if (!n || !last || last->packet || last->closed || last->offset + last->len + n > PAGE_SIZE)
 		return 0;
-	err_t err = uio_read(u, (uint8_t *)slot_bytes(last) + last->len, n, &done);
+	err_t err = uio_read(u, (uint8_t *)pipe_slot_bytes(last) + last->len, n, &done);
 	last->len += (uint16_t)done;
 	*total += done;
 	return err;
@@ -282,7 +285,7 @@ static err_t merge_bytes(struct pipe *p, struct uio *u, size_t n, size_t *total)
 /* Fill one free slot. */
 static err_t fill_slot(struct pipe *p, struct uio *u, bool packet, size_t *total)
 {
-	struct slot *s = slot_at(p, p->used);
+	struct pipe_slot *s = pipe_slot(p, p->used);
 	size_t n = MIN(u->left, (size_t)PAGE_SIZE), done;
 	struct page *page = take_page(p);
 	if (!page)
@@ -292,7 +295,7 @@ static err_t fill_slot(struct pipe *p, struct uio *u, bool packet, size_t *total
 		drop_page(p, page);
 		return err;
 	}
-	*s = (struct slot){.page = page, .len = (uint16_t)done, .packet = packet};
+	*s = (struct pipe_slot){.page = page, .len = (uint16_t)done, .packet = packet};
 	p->used++;
 	*total += done;
 	return err;
@@ -318,17 +321,19 @@ static err_t wait_for_room(struct file *f, const struct uio *u)
 
 static int64_t pipe_write(struct file *f, struct uio *u, UNUSED uint64_t *pos)
 {
-	struct end *e = f->priv;
+	struct pipe_end *e = f->priv;
 	struct pipe *p = e->pipe;
 	bool packet = load_relaxed(&f->flags) & FILE_DIRECT;
 	size_t total = 0;
 	err_t err = 0;
 	for (bool first = true; !err && u->left; first = false) {
 		size_t before = total;
-		mutex_lock(&p->lock);
+		err = pipe_lock_side(p, PIPE_WRITE_SIDE);
+		if (err)
+			break;
 		err = p->readers == 0 ? -EPIPE : put_bytes(p, u, packet, first, &total);
 		if (total > before)
-			tell(p, true, p->used == p->nslots);
+			pipe_tell(p, true, p->used == p->nslots);
 		mutex_unlock(&p->lock);
 		if (!err && u->left)
 			err = wait_for_room(f, u);
@@ -342,7 +347,7 @@ static size_t count_bytes(struct pipe *p)
 {
 	size_t n = 0;
 	for (unsigned i = 0; i < p->used; i++)
-		n += slot_at(p, i)->len;
+		n += pipe_slot(p, i)->len;
 	return n;
 }
 
@@ -352,7 +357,7 @@ int64_t pipe_available(struct file *f)
 {
 	if (f->ops != &pipe_file_ops)
 		return -EINVAL;
-	struct pipe *p = ((struct end *)f->priv)->pipe;
+	struct pipe *p = ((struct pipe_end *)f->priv)->pipe;
 	mutex_lock(&p->lock);
 	size_t n = count_bytes(p);
 	mutex_unlock(&p->lock);
@@ -370,20 +375,20 @@ static int64_t pipe_ioctl(struct file *f, uint32_t request, uint64_t arg)
 /* Move the slots to a ring of another size. */
 static err_t resize(struct pipe *p, unsigned nslots)
 {
-	struct slot *ring = kcalloc(nslots, sizeof(*ring));
+	struct pipe_slot *ring = kcalloc(nslots, sizeof(*ring));
 	if (!ring)
 		return -ENOMEM;
 	mutex_lock(&p->lock);
-	bool fits = p->used <= nslots;
+	bool fits = p->used + p->reserved <= nslots;
 	if (fits) {
 		for (unsigned i = 0; i < p->used; i++)
-			ring[i] = *slot_at(p, i);
-		struct slot *old = p->ring;
+			ring[i] = *pipe_slot(p, i);
+		struct pipe_slot *old = p->ring;
 		p->ring = ring;
 		ring = old;
 		p->tail = 0;
 		p->nslots = nslots;
-		tell(p, false, true);
+		pipe_tell(p, false, true);
 	}
 	mutex_unlock(&p->lock);
 	kfree(ring);
@@ -403,7 +408,7 @@ static int64_t set_size(struct pipe *p, uint64_t size, bool privileged)
 
 static int64_t pipe_control(struct file *f, int command, uint64_t arg, bool privileged)
 {
-	struct pipe *p = ((struct end *)f->priv)->pipe;
+	struct pipe *p = ((struct pipe_end *)f->priv)->pipe;
 	if (command == CONTROL_SETPIPE_SZ)
 		return set_size(p, (uint32_t)arg, privileged);
 	if (command != CONTROL_GETPIPE_SZ)
@@ -416,14 +421,14 @@ static int64_t pipe_control(struct file *f, int command, uint64_t arg, bool priv
 
 static err_t pipe_reopen(struct file *from, struct file *f)
 {
-	struct end *e = slab_alloc(end_cache);
+	struct pipe_end *e = slab_alloc(end_cache);
 	if (!e)
 		return -ENOMEM;
 	f->ops = &pipe_file_ops;
 	f->kind = from->kind;
 	f->anon_mode = from->anon_mode;
 	f->anon_ino = from->anon_ino;
-	join(((struct end *)from->priv)->pipe, e, f); /* `from` keeps it open */
+	join(((struct pipe_end *)from->priv)->pipe, e, f); /* `from` keeps it open */
 	return 0;
 }
 
@@ -440,7 +445,7 @@ const struct file_ops pipe_file_ops = {
 
 static err_t open_end(struct pipe *p, unsigned flags, struct file **out)
 {
-	struct end *e = slab_alloc(end_cache);
+	struct pipe_end *e = slab_alloc(end_cache);
 	if (!e)
 		return -ENOMEM;
 	err_t err = file_create(&pipe_file_ops, flags, out);
@@ -479,7 +484,7 @@ static err_t join_fifo(struct file *f)
 {
 	struct vnode *v = f->vnode;
 	err_t err = 0;
-	struct end *e = slab_alloc(end_cache);
+	struct pipe_end *e = slab_alloc(end_cache);
 	if (!e)
 		return -ENOMEM;
 	rwlock_write(&v->lock);
@@ -504,7 +509,7 @@ static err_t join_fifo(struct file *f)
 /* Nobody reads: an open for writing that may not wait fails. */
 static bool lacks_reader(struct file *f)
 {
-	struct end *e = f->priv;
+	struct pipe_end *e = f->priv;
 	mutex_lock(&e->pipe->lock);
 	bool lacks = e->pipe->readers == 0;
 	mutex_unlock(&e->pipe->lock);

@@ -5,6 +5,7 @@
  * missed between the look and the sleep; then it looks at all again. Whoever sets a signal only raises a flag and wakes.
  */
 #include "fs/poll.h"
+#include "lib/bits.h"
 
 struct poll_set {
 	struct spinlock
@@ -13,34 +14,36 @@ struct poll_set {
 	struct waitq queue; /* predicate `fired` */
 };
 
-static const struct {
-	uint64_t signals;
-	unsigned events;
-} meaning[] = {
-    {SIGNAL_READABLE, POLL_IN | POLL_RDNORM},
-    {SIGNAL_WRITABLE, POLL_OUT | POLL_WRNORM},
-    {SIGNAL_PRIORITY, POLL_PRI},
-    {SIGNAL_READ_CLOSED, POLL_RDHUP},
-    {SIGNAL_PEER_CLOSED, POLL_HUP},
-    {SIGNAL_ERROR, POLL_ERR},
-    {SIGNAL_DEAD, POLL_HUP | POLL_ERR},
+/* What each signal means. */
+static const uint16_t events_of_bit[] = {
+    [0] = POLL_IN | POLL_RDNORM,  /* SIGNAL_READABLE */
+    [1] = POLL_OUT | POLL_WRNORM, /* SIGNAL_WRITABLE */
+    [2] = POLL_HUP,               /* SIGNAL_PEER_CLOSED */
+    [3] = POLL_ERR,               /* SIGNAL_ERROR */
+    [4] = POLL_PRI,               /* SIGNAL_PRIORITY */
+    [5] = POLL_RDHUP,             /* SIGNAL_READ_CLOSED */
+    [15] = POLL_HUP | POLL_ERR,   /* SIGNAL_DEAD */
 };
+#define SIGNALS_POLLED 0x803fULL
+_Static_assert(SIGNAL_READABLE == 1 << 0 && SIGNAL_WRITABLE == 1 << 1 && SIGNAL_PEER_CLOSED == 1 << 2 &&
+		   SIGNAL_ERROR == 1 << 3 && SIGNAL_PRIORITY == 1 << 4 && SIGNAL_READ_CLOSED == 1 << 5 &&
+		   SIGNAL_DEAD == 1 << 15,
+    "the table's order");
 
 unsigned poll_events_of(uint64_t signals)
 {
 	unsigned events = 0;
-	for (unsigned i = 0; i < ARRAY_SIZE(meaning); i++)
-		if (signals & meaning[i].signals)
-			events |= meaning[i].events;
+	for (uint64_t rest = signals & SIGNALS_POLLED; rest; rest &= rest - 1)
+		events |= events_of_bit[bit_lowest(rest)];
 	return events;
 }
 
 uint64_t poll_signals_of(unsigned events)
 {
 	uint64_t signals = 0;
-	for (unsigned i = 0; i < ARRAY_SIZE(meaning); i++)
-		if (events & meaning[i].events)
-			signals |= meaning[i].signals;
+	for (uint64_t rest = SIGNALS_POLLED; rest; rest &= rest - 1)
+		if (events & events_of_bit[bit_lowest(rest)])
+			signals |= rest & -rest;
 	return signals;
 }
 

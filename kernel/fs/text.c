@@ -137,8 +137,11 @@ static void text_release(struct file *f)
 	kfree(tf);
 }
 
-static const struct file_ops text_file_ops = {
-    .read = text_read, .write = text_write, .seek = text_seek, .release = text_release};
+static const struct file_ops text_file_ops = {.splice = SPLICE_READ,
+    .read = text_read,
+    .write = text_write,
+    .seek = text_seek,
+    .release = text_release};
 
 err_t text_open(struct file *f, const struct text_ops *ops)
 {

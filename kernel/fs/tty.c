@@ -609,6 +609,7 @@ void tty_hang_up(struct tty *t, bool ends)
 }
 
 const struct file_ops tty_file_ops = {
+    .splice = SPLICE_READ | SPLICE_WRITE,
     .read = tty_read,
     .write = tty_write,
     .ioctl = tty_ioctl,

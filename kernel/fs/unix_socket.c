@@ -656,6 +656,7 @@ static int64_t socket_write(struct file *f, struct uio *u, UNUSED uint64_t *pos)
 }
 
 const struct file_ops socket_file_ops = {
+    .splice = SPLICE_READ | SPLICE_WRITE,
     .read = socket_read,
     .write = socket_write,
     .ioctl = socket_ioctl,

@@ -145,7 +145,7 @@ static void virtport_release(struct file *f)
 }
 
 static const struct file_ops virtport_ops = {
-    .read = virtport_read, .write = virtport_write, .release = virtport_release};
+    .splice = SPLICE_WRITE, .read = virtport_read, .write = virtport_write, .release = virtport_release};
 
 static err_t virtport_open(struct file *f, void *data)
 {

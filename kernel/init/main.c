@@ -36,6 +36,7 @@
 #include "proc/procfs.h"
 #include "proc/sysfs.h"
 #include "proc/process.h"
+#include "proc/trace.h"
 #include "sys/sys.h"
 #include "vm/page_tree.h"
 #include "vm/space.h"
@@ -142,6 +143,7 @@ static void main_thread_fn(UNUSED void *arg)
 	virtio_init(); /* disks: their interrupts and timers work */
 	proc_init();   /* starts the reaper thread */
 	load_init();   /* load averages */
+	trace_init();
 	syslog_init(); /* what has been read of the log: nobody reads yet */
 	root_init();   /* the first file systems: programs come from there */
 	procfs_init();

@@ -23,6 +23,7 @@ enum lock_rank {
 	RANK_FS = 11,     /* what a file system knows of a directory; the cache of a disk */
 	RANK_FS_MAP = 12, /* map of one file: write-back and reads that a page fault starts take it */
 	RANK_BLOCK = 13,  /* bitmaps, counters and inodes of a file system */
+	RANK_TRACE = 14,  /* one line of the trace after the other: taken alone */
 
 	/* --- spinlocks --- */
 	RANK_SPIN_FIRST = 16,
@@ -46,9 +47,10 @@ enum lock_rank {
 	RANK_IOAPIC = 51,  /* registers of the IOAPICs: under the interrupt tables */
 	RANK_WAIT = 54,    /* predicate of a wait queue that interrupt handlers use too */
 	RANK_THREADS = 56, /* list of all threads */
-	RANK_KOBJECT = 57, /* state of a kernel object and its observers: nested from what is watched to who watches */
-	RANK_WAITQ = 58,   /* waitq.lock itself */
-	RANK_TIMER = 62,   /* per-CPU timer queue */
-	RANK_SCHED = 66,   /* run queue */
-	RANK_UART = 76,    /* serial port output */
+	RANK_KOBJECT =
+	    57, /* state of a kernel object and its observers: nested from what is watched to who watches */
+	RANK_WAITQ = 58, /* waitq.lock itself */
+	RANK_TIMER = 62, /* per-CPU timer queue */
+	RANK_SCHED = 66, /* run queue */
+	RANK_UART = 76,  /* serial port output */
 };

@@ -281,6 +281,18 @@ void log_print(enum log_level level, const char *subsystem, const char *fmt, ...
 	va_end(args);
 }
 
+uint64_t log_end(void)
+{
+	return load_acquire(&ring.next);
+}
+
+bool log_is_shown(uint64_t end)
+{
+	if (load_acquire(&echo.next) < end)
+		echo_run(false);
+	return !load_acquire(&echo.write) || load_acquire(&echo.next) >= end;
+}
+
 enum log_level log_console_level(enum log_level max)
 {
 	return (enum log_level)atomic_exchange_explicit(&echo.max_level, max, memory_order_relaxed);

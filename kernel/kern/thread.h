@@ -15,6 +15,7 @@
 #include "lib/refcount.h"
 
 struct mmu_context;
+struct trap_frame;
 struct vm_space;
 struct process;
 
@@ -41,6 +42,8 @@ struct thread {
 	/* (T) cycles in user mode, less the cycle counter when it went there: negative until it comes back. The
 	 * port's entry code counts. */
 	_Atomic int64_t user_cycles;
+	/* (A) user threads: what the port's entry code calls for a system call, instead of looking at a flag */
+	int64_t (*_Atomic system_call)(struct trap_frame *f);
 	struct rb_node run_node; /* (R) in a run queue, while `queued` */
 	bool queued;             /* (R) exactly while READY */
 	_Atomic uint32_t cpu;    /* (R) CPU whose run queue it is or was on last */

@@ -22,7 +22,7 @@ void kobject_init(struct kobject *o, const struct kobject_ops *ops, uint64_t sig
 	store_relaxed(&o->descs, 0);
 	o->koid = fetch_add_relaxed(&last_koid, 1) + 1;
 	spin_init(&o->lock, ops->name, RANK_KOBJECT);
-	o->signals = signals;
+	store_relaxed(&o->signals, signals);
 	list_init(&o->observers);
 }
 
@@ -48,10 +48,8 @@ static void tell_end(struct kobject *o)
 	mutex_unlock(&kobject_ends);
 }
 
-void kobject_put(struct kobject *o)
+void kobject_end(struct kobject *o)
 {
-	if (!ref_put(&o->refs))
-		return;
 	tell_end(o);
 	ASSERT(load_relaxed(&o->descs) == 0 && list_is_empty(&o->observers));
 	o->ops->destroy(o);
@@ -77,11 +75,12 @@ err_t kobject_desc_put(struct kobject *o)
 void kobject_signal_locked(struct kobject *o, uint64_t set, uint64_t clear)
 {
 	ASSERT_HELD(&o->lock);
-	o->signals = (o->signals & ~clear) | set;
+	uint64_t now = (load_relaxed(&o->signals) & ~clear) | set;
+	store_release(&o->signals, now);
 	list_for_each_safe (it, &o->observers) {
 		struct observer *ob = list_entry(it, struct observer, link);
 		if (ob->mask & set)
-			ob->notify(ob, o->signals);
+			ob->notify(ob, now);
 	}
 }
 
@@ -92,22 +91,14 @@ void kobject_signal(struct kobject *o, uint64_t set, uint64_t clear)
 	spin_unlock_irqrestore(&o->lock, state);
 }
 
-uint64_t kobject_signals(struct kobject *o)
-{
-	uint64_t state = spin_lock_irqsave(&o->lock);
-	uint64_t signals = o->signals;
-	spin_unlock_irqrestore(&o->lock, state);
-	return signals;
-}
-
 void kobject_observe(struct kobject *o, struct observer *ob, uint64_t mask)
 {
 	ob->object = o;
 	ob->mask = mask;
 	uint64_t state = spin_lock_irqsave(&o->lock);
 	list_push_back(&o->observers, &ob->link);
-	if (o->signals & mask)
-		ob->notify(ob, o->signals);
+	if (kobject_signals(o) & mask)
+		ob->notify(ob, kobject_signals(o));
 	spin_unlock_irqrestore(&o->lock, state);
 }
 
@@ -135,9 +126,9 @@ err_t kobject_wait(struct kobject *o, uint64_t mask, nsec_t deadline, unsigned w
 	waitq_init(&w.queue);
 	uint64_t state = spin_lock_irqsave(&o->lock);
 	list_push_back(&o->observers, &w.observer.link);
-	while (!err && !(o->signals & mask))
+	while (!err && !(kobject_signals(o) & mask))
 		err = waitq_sleep_irq(&w.queue, &o->lock, deadline, wait_flags);
-	*seen = o->signals;
+	*seen = kobject_signals(o);
 	list_remove(&w.observer.link);
 	spin_unlock_irqrestore(&o->lock, state);
 	return *seen & mask ? 0 : err;

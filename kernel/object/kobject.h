@@ -74,7 +74,7 @@ struct kobject {
 	_Atomic uint32_t descs;        /* (A) */
 	uint64_t koid;                 /* (C) never reused */
 	struct spinlock lock;          /* rank RANK_KOBJECT, taken with interrupts disabled */
-	uint64_t signals;              /* (K) */
+	_Atomic uint64_t signals;      /* (K) to change; read without */
 	struct list observers;         /* (K) */
 };
 
@@ -97,13 +97,22 @@ static inline void kobject_get(struct kobject *o)
 {
 	ref_get(&o->refs);
 }
-void kobject_put(struct kobject *o);
+/* The last reference is gone. */
+void kobject_end(struct kobject *o);
+static inline void kobject_put(struct kobject *o)
+{
+	if (unlikely(ref_put(&o->refs)))
+		kobject_end(o);
+}
 /* One more / one fewer descriptor names it. The put returns what on_no_descriptors did, or 0. */
 void kobject_desc_get(struct kobject *o);
 err_t kobject_desc_put(struct kobject *o);
 /* Change signals: clear, then set. Any context that may take RANK_KOBJECT. */
 void kobject_signal(struct kobject *o, uint64_t set, uint64_t clear);
-uint64_t kobject_signals(struct kobject *o);
+static inline uint64_t kobject_signals(const struct kobject *o)
+{
+	return load_acquire(&o->signals);
+}
 /* The same for who holds o's lock. */
 void kobject_signal_locked(struct kobject *o, uint64_t set, uint64_t clear);
 /* Add an observer; notify is called at once if a signal of the mask is set. Remove: when it returns, notify neither runs nor will. */

@@ -7,6 +7,7 @@
  */
 #include "proc/proc_priv.h"
 #include "proc/signal.h"
+#include "proc/trace.h"
 
 /* The mask that the thread has when the handlers are done. */
 static uint64_t mask_to_restore(const struct thread_signals *t)
@@ -76,24 +77,21 @@ static void enter_handler(struct trap_frame *f, const struct signal_info *info, 
 	signal_set_mask(t->mask | a->mask | self);
 }
 
-/* The default action. True: the process ends. */
-static bool default_action_locked(struct process *p, const struct signal_info *info)
+/* The default action. */
+static void default_action_locked(struct process *p, const struct signal_info *info)
 {
 	int signal = info->signo;
 	bool spared = p->pid == PID_INIT && info->code <= SI_USER;
 	if (signal_in(signal, SIGNALS_NO_ACTION) || spared)
-		return false;
-	if (!signal_in(signal, SIGNALS_STOP)) {
+		return;
+	if (!signal_in(signal, SIGNALS_STOP))
 		process_begin_exit_locked(p, wait_status_killed(signal));
-		return true;
-	}
-	if (signal == SIGNAL_STOP || !process_group_is_orphaned_locked(p->pgid, p->sid, NULL))
+	else if (signal == SIGNAL_STOP || !process_group_is_orphaned_locked(p->pgid, p->sid, NULL))
 		signal_stop_locked(p, signal);
-	return false;
 }
 
-/* What to do next: a signal whose handler is to run, with its action; 0: nothing is left. Others have taken their default action. */
-static int next_handled(struct signal_info *info, struct signal_action *action, struct signal_reserve *r)
+/* What to do next: a signal whose handler is to run, with its action, or one that has taken its default action (SIGNAL_DEFAULT); 0: nothing is left. */
+static int next_signal(struct signal_info *info, struct signal_action *action, struct signal_reserve *r)
 {
 	struct user_thread *ut = current_user_thread();
 	struct process *p = ut->thread.process;
@@ -108,13 +106,13 @@ static int next_handled(struct signal_info *info, struct signal_action *action, 
 			break;
 		struct signal_action *a = &p->signals.actions[signal - 1];
 		*action = *a;
-		if (a->handler == SIGNAL_DEFAULT) {
-			(void)default_action_locked(p, info);
-		} else if (a->handler != SIGNAL_IGNORE) {
-			if (a->flags & SA_RESETHAND)
-				a->handler = SIGNAL_DEFAULT;
-			return signal;
-		}
+		if (a->handler == SIGNAL_IGNORE)
+			continue;
+		if (a->handler == SIGNAL_DEFAULT)
+			default_action_locked(p, info);
+		else if (a->flags & SA_RESETHAND)
+			a->handler = SIGNAL_DEFAULT;
+		return signal;
 	}
 	/* Nothing to do. Whoever sends from here on sets the flag again. One who is killed has another flag. */
 	atomic_fetch_and_explicit(&ut->thread.flags, ~(uint32_t)THREAD_SIGNALLED, memory_order_relaxed);
@@ -130,12 +128,14 @@ void signal_deliver(struct trap_frame *f)
 	signal_reserve(&used, 0, 0);
 	for (;;) {
 		spin_lock(&process_tree_lock);
-		int signal = next_handled(&info, &action, &used);
+		int signal = next_signal(&info, &action, &used);
 		spin_unlock(&process_tree_lock);
 		signal_reserve_fini(&used);
 		if (!signal)
 			break;
-		enter_handler(f, &info, &action);
+		trace_signal(signal);
+		if (action.handler != SIGNAL_DEFAULT)
+			enter_handler(f, &info, &action);
 	}
 	settle_call_without_handler(f);
 	if (t->restore_mask) {

@@ -23,7 +23,7 @@ enum {
 struct exec_place {
 	bool randomize;
 	uaddr_t stack_top, mmap_top;
-	uint64_t sp_offset;  /* bytes to leave free below the strings */
+	uint64_t sp_offset; /* bytes to leave free below the strings */
 };
 
 /* stack_limit: RLIMIT_STACK. */

@@ -19,6 +19,7 @@
 #include "proc/pidfd.h"
 #include "proc/proc_priv.h"
 #include "proc/timers.h"
+#include "proc/trace.h"
 #include "vm/space.h"
 
 enum { END_POLL = 5000000 }; /* ns between two looks while the machine stops */
@@ -226,6 +227,7 @@ void user_thread_exit(int wait_status)
 	struct process *p = ut->thread.process;
 	struct signal_reserve dropped;
 	signal_reserve(&dropped, 0, 0);
+	trace_exit(wait_status);
 	user_thread_release_memory();
 	leave_space();
 	spin_lock(&process_tree_lock);

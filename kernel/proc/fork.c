@@ -6,6 +6,7 @@
  */
 #include "arch/usercopy.h"
 #include "proc/process.h"
+#include "proc/timers.h"
 #include "vm/copy.h"
 #include "vm/space.h"
 
@@ -123,6 +124,8 @@ static err_t clone_process(const struct clone_request *c, const struct trap_fram
 		process_discard(child);
 		return err;
 	}
+	if (child->limits[RLIMIT_CPU].soft != RLIMIT_INFINITY) /* who sets it meanwhile watches it */
+		process_timers_limit(child);
 	if (c->wait_for_exec)
 		wait_for_exec(child);
 	process_put(child);

@@ -26,7 +26,7 @@ static bool may_signal_locked(struct process *p, int signal)
 }
 
 struct kill_request {
-	int32_t pid;
+	int32_t pid; /* not positive */
 	const struct signal_info *info;
 	const struct process *sender;
 	struct signal_reserve *reserve; /* NULL: count only */
@@ -36,8 +36,6 @@ struct kill_request {
 
 static bool kill_matches(const struct kill_request *k, const struct process *p)
 {
-	if (k->pid > 0)
-		return p->pid == (uint32_t)k->pid;
 	if (k->pid == -1)
 		return p != k->sender && p->pid != PID_INIT;
 	return p->pgid == (k->pid == 0 ? k->sender->pgid : -(uint32_t)k->pid);
@@ -65,27 +63,6 @@ static err_t kill_result(const struct kill_request *k)
 	return k->reached || (k->pid == -1 && k->err == -EPERM) ? 0 : k->err;
 }
 
-err_t process_kill(int32_t pid, int signal)
-{
-	struct process *self = current_process();
-	struct signal_info info = {
-	    .signo = signal, .code = SI_USER, .pid = self->pid, .uid = process_uid(self)};
-	struct kill_request k = {.pid = pid, .info = &info, .sender = self};
-	struct signal_reserve reserve;
-	if (signal < 0 || signal > SIGNAL_MAX)
-		return -EINVAL;
-	if (pid == INT32_MIN)
-		return -ESRCH;
-	if (pid <= 0 && signal >= SIGNAL_RT_MIN)
-		process_for_each(kill_one_locked, &k);
-	signal_reserve(&reserve, signal, pid > 0 ? 1 : k.matched);
-	k.matched = 0;
-	k.reserve = &reserve;
-	process_for_each(kill_one_locked, &k);
-	signal_reserve_fini(&reserve);
-	return kill_result(&k);
-}
-
 err_t process_queue_signal(uint32_t pid, const struct signal_info *info)
 {
 	struct signal_reserve reserve;
@@ -98,6 +75,29 @@ err_t process_queue_signal(uint32_t pid, const struct signal_info *info)
 	spin_unlock(&process_tree_lock);
 	signal_reserve_fini(&reserve);
 	return err;
+}
+
+err_t process_kill(int32_t pid, int signal)
+{
+	struct process *self = current_process();
+	struct signal_info info = {
+	    .signo = signal, .code = SI_USER, .pid = self->pid, .uid = process_uid(self)};
+	struct kill_request k = {.pid = pid, .info = &info, .sender = self};
+	struct signal_reserve reserve;
+	if (signal < 0 || signal > SIGNAL_MAX)
+		return -EINVAL;
+	if (pid == INT32_MIN)
+		return -ESRCH;
+	if (pid > 0)
+		return process_queue_signal((uint32_t)pid, &info);
+	if (signal >= SIGNAL_RT_MIN)
+		process_for_each(kill_one_locked, &k);
+	signal_reserve(&reserve, signal, k.matched);
+	k.matched = 0;
+	k.reserve = &reserve;
+	process_for_each(kill_one_locked, &k);
+	signal_reserve_fini(&reserve);
+	return kill_result(&k);
 }
 
 err_t process_send_signal(struct process *p, const struct signal_info *info)

@@ -15,6 +15,7 @@
 #include "proc/futex.h"
 #include "proc/proc_priv.h"
 #include "proc/timers.h"
+#include "proc/trace.h"
 #include "vm/space.h"
 
 enum { PID_BUCKETS = 256, TIMER_SLACK = 50000 };
@@ -282,6 +283,7 @@ err_t user_thread_create(struct process *p, const char *name, struct user_thread
 	thread_signals_init(&ut->signals);
 	process_get(p);
 	ut->thread.process = p;
+	store_relaxed(&ut->thread.system_call, syscall_dispatch);
 	ut->timer_slack = ut->timer_slack_default = TIMER_SLACK;
 	fetch_add_relaxed(&nuser_threads, 1);
 	err_t err = choose_tid(p, ut);
@@ -318,6 +320,7 @@ err_t user_thread_launch(struct user_thread *ut)
 	if (!err) {
 		list_push_back(&p->threads, &ut->link);
 		p->nthreads++;
+		trace_inherit_locked(ut);
 		if (p->signals.stop_signal || p->signals.pending.set & ~ut->signals.mask)
 			thread_interrupt(&ut->thread, THREAD_SIGNALLED);
 		thread_start(&ut->thread); /* locked: who ends the threads finds only such as run */

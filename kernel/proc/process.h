@@ -74,9 +74,9 @@ struct usage {
 
 struct process {
 	struct refcount refs;
-	uint32_t pid; /* (C) */
-	uint64_t serial;    /* (C) never used again */
-	nsec_t start_time;  /* (C) monotonic */
+	uint32_t pid;      /* (C) */
+	uint64_t serial;   /* (C) never used again */
+	nsec_t start_time; /* (C) monotonic */
 	_Atomic uint32_t
 	    ppid; /* (A) written with (T): parent's pid, PID_INIT for an orphan, 0 for the first process */
 	uint32_t pgid, sid; /* (T) process group, session */

@@ -1,4 +1,5 @@
 /* procfs_system.c - what /proc tells of the system as a whole. Forms: proc(5). */
+#include "arch/mmu.h"
 #include "arch/bootinfo.h"
 #include "arch/clock.h"
 #include "arch/cpu.h"
@@ -179,6 +180,8 @@ static void show_mm(struct text *t, UNUSED struct vnode *v)
 	frame_count_kinds(kinds);
 	for (unsigned i = 0; i < PAGE_KINDS; i++)
 		text_printf(t, "%s: %llu frames\n", kind_names[i], (unsigned long long)kinds[i]);
+	text_printf(t, "of these, tables of the kernel: %llu frames\n",
+	    (unsigned long long)mmu_table_count(&kernel_mmu));
 	text_printf(t, "total: %llu frames, %llu free\n", (unsigned long long)frame_total_count(),
 	    (unsigned long long)frame_free_count());
 	slab_for_each_cache(show_one_cache, t);

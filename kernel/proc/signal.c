@@ -24,28 +24,6 @@
 
 static struct slab_cache *entry_cache;
 
-const char *signal_name(int signal)
-{
-	static const char *const names[] = {[1] = "SIGHUP",
-	    [2] = "SIGINT",
-	    [3] = "SIGQUIT",
-	    [SIGNAL_ILL] = "SIGILL",
-	    [SIGNAL_TRAP] = "SIGTRAP",
-	    [6] = "SIGABRT",
-	    [SIGNAL_BUS] = "SIGBUS",
-	    [SIGNAL_FPE] = "SIGFPE",
-	    [SIGNAL_KILL] = "SIGKILL",
-	    [10] = "SIGUSR1",
-	    [SIGNAL_SEGV] = "SIGSEGV",
-	    [12] = "SIGUSR2",
-	    [13] = "SIGPIPE",
-	    [14] = "SIGALRM",
-	    [15] = "SIGTERM"};
-	if (signal < 0 || (size_t)signal >= ARRAY_SIZE(names) || !names[signal])
-		return "signal";
-	return names[signal];
-}
-
 void signal_init(void)
 {
 	entry_cache = slab_cache_create("signal", sizeof(struct signal_entry), 0);

@@ -12,6 +12,7 @@
 #include "kern/waitq.h"
 #include "lib/bits.h"
 #include "lib/list.h"
+#include "proc/signal_name.h"
 
 struct process;
 struct user_thread;
@@ -34,6 +35,7 @@ enum signal_number { /* the ABI's numbers of those that the kernel names */
 	SIGNAL_TTOU = 22,
 	SIGNAL_URG = 23,
 	SIGNAL_XFSZ = 25,
+	SIGNAL_XCPU = 24,
 	SIGNAL_VTALRM = 26,
 	SIGNAL_PROF = 27,
 	SIGNAL_WINCH = 28,
@@ -149,7 +151,6 @@ static inline bool signal_in(int signal, uint64_t set)
 }
 
 /* signal.c - state and sending */
-const char *signal_name(int signal);
 /* Once at boot. */
 void signal_init(void);
 void process_signals_init(struct process_signals *s);

@@ -10,10 +10,12 @@
 #include "kern/spinlock.h"
 #include "kern/thread.h"
 #include "proc/process.h"
+#include "proc/trace.h"
 #include "sys/sys.h"
 
 typedef int64_t syscall_fn(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
 #include "syscall_table.inc"
+#include "syscall_trace.inc"
 
 enum { UNKNOWN_MAX = 128 };
 
@@ -35,14 +37,21 @@ static bool unknown_is_new(uint64_t nr)
 	return is_new;
 }
 
+/* What is known of a number, offered or not. NULL: nothing. */
+static const struct trace_call *syscall_known(uint64_t nr)
+{
+	const struct trace_call *c = NULL;
+	if (nr < LINUX_COUNT)
+		c = &linux_traces[nr];
+	else if (nr - NATIVE_BASE < NATIVE_COUNT)
+		c = &native_traces[nr - NATIVE_BASE];
+	return c && c->name ? c : NULL;
+}
+
 static const char *syscall_name(uint64_t nr)
 {
-	const char *name = NULL;
-	if (nr < LINUX_COUNT)
-		name = linux_names[nr];
-	else if (nr - NATIVE_BASE < NATIVE_COUNT)
-		name = native_names[nr - NATIVE_BASE];
-	return name ? name : "no such number";
+	const struct trace_call *c = syscall_known(nr);
+	return c ? c->name : "no such number";
 }
 
 static NOINLINE int64_t syscall_unknown(uint64_t nr)
@@ -64,4 +73,27 @@ int64_t syscall_dispatch(struct trap_frame *f)
 	if (unlikely(!fn))
 		return syscall_unknown(nr);
 	return fn(f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9);
+}
+
+int64_t syscall_dispatch_traced(struct trap_frame *f)
+{
+	const uint64_t args[TRACE_ARGS] = {f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9};
+	const struct trace_call *known = syscall_known(f->rax);
+	struct trace_call unknown = {.nargs = TRACE_NOT_OFFERED};
+	struct trace_line line;
+	char number[32];
+	if (!known) {
+		(void)format(number, sizeof(number), "syscall_%#llx", (unsigned long long)f->rax);
+		unknown.name = number;
+		known = &unknown;
+	}
+	trace_format_call(&line, known, args, trace_read_user);
+	if (!trace_call_returns(known)) {
+		trace_format_no_result(&line);
+		trace_emit(&line);
+	}
+	int64_t result = syscall_dispatch(f);
+	trace_format_result(&line, known, args, result);
+	trace_emit(&line);
+	return result;
 }

@@ -78,7 +78,9 @@ static void items_put(struct poll_item *items, unsigned n)
 
 static void item_get(struct poll_item *it, int32_t fd, unsigned events)
 {
-	*it = (struct poll_item){.events = events};
+	it->file = NULL; /* the rest is poll_wait's */
+	it->events = events;
+	it->result = 0;
 	if (fd >= 0 && fd_file(fd, &it->file))
 		it->result = POLL_NVAL;
 }
@@ -96,13 +98,15 @@ static err_t poll_tell(const struct poll_item *items, unsigned n, uaddr_t fds)
 
 static err_t poll_fetch(struct poll_item *items, unsigned n, uaddr_t fds)
 {
+	struct sys_pollfd some[POLL_FEW];
 	for (unsigned i = 0; i < n; i++) {
-		struct sys_pollfd p;
-		if (copy_from_user(&p, fds + i * sizeof(p), sizeof(p))) {
+		unsigned at = i % POLL_FEW;
+		if (at == 0 && copy_from_user(some, fds + i * sizeof(*some),
+				   MIN(n - i, (unsigned)POLL_FEW) * sizeof(*some))) {
 			items_put(items, i);
 			return -EFAULT;
 		}
-		item_get(&items[i], p.fd, p.events | POLL_ALWAYS);
+		item_get(&items[i], some[at].fd, some[at].events | POLL_ALWAYS);
 	}
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* native.c - Quire's own calls. */
 #include "kern/log.h"
 #include "proc/process.h"
+#include "proc/trace.h"
 #include "sys/sys.h"
 
 /* What is longer than a log line is cut; control characters become dots, so that a program cannot forge
@@ -20,4 +21,9 @@ int64_t sys_diag(uaddr_t text)
 			line[i] = '.';
 	log_info("diag", "%s[%u]: %s", current_process()->name, current_process()->pid, line);
 	return 0;
+}
+
+int64_t sys_trace(int32_t pid, uint32_t on)
+{
+	return pid < 0 ? -ESRCH : trace_set((uint32_t)pid, on);
 }

@@ -7,7 +7,8 @@
  *	paranoid        NMI, double fault, machine check, and debug traps taken in the kernel come on stacks of their own, at any instruction, also between SYSCALL and
  *	                SWAPGS. Neither the saved CS nor the value of GS tells whose GS it is: where FSGSBASE is on, user code sets GS to what it likes. So the old base is
  *	                read and kept in a register, the CPU's record is found at the end of the interrupt stack, and the old base is put back at the end
- *	system_call     SYSCALL: no stack yet, no register to spare; two words of the CPU's record help
+ *	system_call     SYSCALL: no stack yet, no register to spare; two words of the CPU's record help. The thread says what is called: syscall_dispatch,
+ *	                or the one that traces, which so costs nothing where it is not wanted
  *
  * return_to_user is the one way out: interrupts off, is there exit work, no, registers, SWAPGS, out. A return address beyond user space never reaches IRET or
  * SYSRET: either would fault in ring 0 with the user's GS.
@@ -156,7 +157,7 @@ FUNCTION system_call
 	sti
 	xorl %ebp, %ebp
 	movq %rsp, %rdi
-	call syscall_dispatch
+	call *THREAD_SYSTEM_CALL(%rcx) /* rcx: PERCPU_CURRENT, from USER_TIME_ENDS */
 	movq %rax, TRAP_RAX(%rsp)
 	cli
 	movq %gs:PERCPU_CURRENT, %rax

@@ -36,6 +36,10 @@ struct fpu_area {
 static uint64_t xcr0; /* components that are on; 0: FXSAVE only */
 static size_t area_size;
 static uint32_t mxcsr_mask; /* bits of MXCSR that exist */
+static const union {
+	struct fpu_area area;
+	uint8_t room[FPU_SIZE_MAX];
+} initial ALIGNED(64) = {.area = {.fcw = FCW_INITIAL, .mxcsr = MXCSR_INITIAL}};
 
 static void set_xcr0(uint64_t v)
 {
@@ -125,6 +129,11 @@ void fpu_load(const struct fpu_area *a)
 				 :
 				 : "m"(*a), "a"((uint32_t)xcr0), "d"((uint32_t)(xcr0 >> 32))
 				 : "memory");
+}
+
+void fpu_load_initial(void)
+{
+	fpu_load(&initial.area);
 }
 
 void fpu_save_all(struct fpu_area *a)

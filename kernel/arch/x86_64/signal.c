@@ -125,17 +125,7 @@ static err_t get_note(uaddr_t from, uint64_t *components, size_t *size)
 	return 0;
 }
 
-static void load_fpu(const void *state)
-{
-	struct fpu_area *area = current_thread()->arch.fpu;
-	uint64_t irq = irq_save();
-
-	memcpy(area, state, fpu_size());
-	fpu_load(area);
-	irq_restore(irq);
-}
-
-/* 0: there is no state, which means a fresh one. */
+/* 0: there is no state, which means a fresh one. The registers are the state that counts: the thread's area follows at the next switch. */
 static err_t get_fpu(uaddr_t from)
 {
 	uint8_t state[FPU_SIZE_MAX] ALIGNED(64);
@@ -143,17 +133,22 @@ static err_t get_fpu(uaddr_t from)
 	uint64_t components;
 	size_t size;
 
-	fpu_reset(area);
-	if (from) {
-		if (get_note(from, &components, &size) || copy_from_user(state, from, size))
-			return -EFAULT;
-		if (size == FXSAVE_SIZE)
-			fpu_select(area, 0, XFEATURES_FPSSE & fpu_components());
-		if (!fpu_is_valid(area))
-			return -EFAULT;
-		fpu_select(area, components, 0);
+	if (!from) {
+		fpu_load_initial();
+		return 0;
 	}
-	load_fpu(state);
+	if (get_note(from, &components, &size))
+		return -EFAULT;
+	if (size < fpu_size())
+		fpu_reset(area);
+	if (copy_from_user(state, from, size))
+		return -EFAULT;
+	if (size == FXSAVE_SIZE)
+		fpu_select(area, 0, XFEATURES_FPSSE & fpu_components());
+	if (!fpu_is_valid(area))
+		return -EFAULT;
+	fpu_select(area, components, 0);
+	fpu_load(area);
 	return 0;
 }
 
@@ -244,9 +239,7 @@ err_t user_signal_push(struct trap_frame *f, const struct user_signal *s)
 	frame.uc.mcontext.fpstate = state;
 	if (put_fpu(state) || copy_to_user(at, &frame, size))
 		return -EFAULT;
-	uint8_t fresh[FPU_SIZE_MAX] ALIGNED(64);
-	fpu_reset((struct fpu_area *)fresh);
-	load_fpu(fresh);
+	fpu_load_initial();
 	f->rdi = (uint64_t)s->info.signo;
 	f->rsi = at + offsetof(struct signal_frame, info);
 	f->rdx = at + offsetof(struct signal_frame, uc);

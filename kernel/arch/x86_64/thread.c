@@ -15,6 +15,7 @@
 
 _Static_assert(offsetof(struct thread, flags) == THREAD_FLAGS, "entry.S");
 _Static_assert(offsetof(struct thread, user_cycles) == THREAD_USER_CYCLES, "entry.S");
+_Static_assert(offsetof(struct thread, system_call) == THREAD_SYSTEM_CALL, "entry.S");
 _Static_assert(THREAD_EXIT_WORK == THREAD_EXIT_WORK_BITS, "entry.S");
 _Static_assert(offsetof(struct cpu, arch.user_rsp) == PERCPU_USER_RSP, "entry.S");
 _Static_assert(offsetof(struct cpu, arch.kernel_rsp) == PERCPU_KERNEL_RSP, "entry.S");

@@ -18,6 +18,8 @@ void fpu_reset(struct fpu_area *a);
 /* Registers to area and back. */
 void fpu_save(struct fpu_area *a);
 void fpu_load(const struct fpu_area *a);
+/* A fresh program's state into the registers. */
+void fpu_load_initial(void);
 /* The most that fpu_size can be: room for a state on the stack. */
 enum { FPU_SIZE_MAX = 2816 };
 /* Registers to area, every component written whether it is in use or not: for signal frames. */

@@ -1,0 +1,12 @@
+/* signal_name.c - the names of signals: the ABI's. */
+#include "proc/signal_name.h"
+#include "lib/types.h"
+
+const char *signal_name(int signal)
+{
+	static const char *const names[] = {"", "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT",
+	    "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1", "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM",
+	    "SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG",
+	    "SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO", "SIGPWR", "SIGSYS"};
+	return signal > 0 && (size_t)signal < ARRAY_SIZE(names) ? names[signal] : "signal";
+}
