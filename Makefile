@@ -104,7 +104,8 @@ compile_commands.json: tools/compdb.py $(B)/flags $(B)/objects
 	$Qpython3 tools/compdb.py '$(CC) $(CFLAGS)' $(filter %.c,$(SRC)) > $@
 
 # User programs and the initrd that carries them ------------------------------------------------------------------------------
-UTESTS := $(filter-out %/urun %/ubench %/uconsole,$(UPROGS))
+# What needs a machine of its own has a configuration in tests/run instead of a place here.
+UTESTS := $(filter-out %/urun %/ubench %/uconsole %/uioerr %/ustress,$(UPROGS))
 UFLAGS := -std=gnu11 $(WARN) -O2 -g -static -no-pie -fno-pie -Iabi -Ibuild/gen -DUTESTS='$(UTESTS:build/initrd%="%",)'
 build/initrd/bin/%: tests/guest/%.c build/user/flags
 	@mkdir -p $(@D) build/user
@@ -164,11 +165,12 @@ HSAN_plain  := -O2
 HSAN_cov    := -O0 --coverage
 HSAN_fuzz   := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 HCFLAGS := -std=gnu11 $(WARN) -Wno-missing-prototypes -g -D_GNU_SOURCE -DCONFIG_HOST -DCONFIG_INJECT \
-	$(if $(filter plain,$(SAN)),,-DCONFIG_DEBUG) -Ikernel -Ikernel/arch/host/include -Itests/host -Itests/model \
+	$(if $(filter plain,$(SAN)),,-DCONFIG_DEBUG) -Ikernel -Ikernel/arch/host/include -Itests/host -Itests/model -Ibuild/gen \
 	-fno-omit-frame-pointer $(HSAN_$(SAN))
 HSRC := $(filter-out kernel/lib/string.c,$(wildcard kernel/lib/*.c kernel/mm/*.c kernel/vm/*.c)) kernel/kern/spinlock.c \
 	$(wildcard kernel/object/*.c $(addprefix kernel/fs/,uio.c vnode*.c dentry*.c namei*.c mount*.c file*.c flock.c pipe*.c unix*.c tmpfs*.c devfs*.c tty*.c pty*.c ext2/*.c)) \
 	kernel/fs/bdev.c kernel/fs/block_io.c kernel/dev/block.c \
+	kernel/proc/trace_format.c kernel/proc/trace_names.c kernel/proc/signal_name.c \
 	$(wildcard kernel/arch/host/*.c tests/model/*.c)
 HOBJ   := $(HSRC:%=$(H)/%.o)
 HTESTS := $(patsubst tests/host/%.c,$(H)/%,$(wildcard tests/host/test_*.c)) \
@@ -176,7 +178,7 @@ HTESTS := $(patsubst tests/host/%.c,$(H)/%,$(wildcard tests/host/test_*.c)) \
 FUZZERS := $(patsubst tests/fuzz/%.c,build/host-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .PRECIOUS: $(H)/%.o
-$(H)/%.o: % $(H)/flags
+$(H)/%.o: % $(H)/flags | $(GEN)
 	@mkdir -p $(@D)
 	@echo "HCC   $<"
 	$Q$(HCC) $(HCFLAGS) -MMD -MP -c -o $@ $<
@@ -204,8 +206,9 @@ coverage: build/deps/coverage
 # Everything ------------------------------------------------------------------------------------------------------------------
 # Kernels and programs are made first, two tests run at a time. tests/run holds the tests that are not host programs: the guest's
 # configurations (.case, see tools/runtest.py) and scripts.
-.PHONY: test bench fuzz
+.PHONY: test bench fuzz stress
 SECONDS ?= 600
+SPAWNS  ?= 10000
 test: build/deps/test build/deps/lint build/deps/image build/initrd.cpio build/run.cpio
 	$Qtools/mkroot.py base > build/root.path || echo "make: no root image, so the tests that need one are skipped" >&2
 	$Qfor v in release test debug kasan ubsan; do $(MAKE) CC=gcc VARIANT=$$v kernel || exit; done
@@ -213,6 +216,12 @@ test: build/deps/test build/deps/lint build/deps/image build/initrd.cpio build/r
 	$Q$(MAKE) SAN=asan host-programs && $(MAKE) SAN=tsan races && $(MAKE) SAN=fuzz fuzz-programs
 	$QPERL5LIB=tools/prove prove -j2 --timer --formatter TAP::Formatter::Quire --exec tools/runtest.py \
 		$(HTESTS) $(RACES) $(FUZZERS) $(wildcard tests/run/*.case tests/run/*.sh)
+.PHONY: programs
+programs: machine build/deps/image
+	$Qtests/programs/compare.py
+stress: $(B)/quire.elf build/initrd.cpio build/deps/run
+	$Qpython3 tools/qemu.py test --name stress --kernel $< --initrd build/initrd.cpio --cpus 2 --timeout 7200 --silence 3600 \
+		--append 'init=/bin/ustress -- $(SPAWNS)'
 fuzz: build/deps/test
 	$Q$(MAKE) SAN=fuzz fuzz-programs
 	$Qfor f in $(FUZZERS); do tools/fuzz.sh $$f $(SECONDS) || exit; done
@@ -257,6 +266,8 @@ help:
 #: make iso        build/quire.iso, for BIOS and UEFI
 #: make test       everything; ends with "N passed, N failed"
 #: make host-tests the real sources of lib, mm and vm as host programs   SAN=asan|tsan|plain|cov
+#: make programs   Debian's programs in the guest and on this Linux, compared
+#: make stress     thousands of processes, threads and descriptors, and nothing left of them   SPAWNS=n
 #: make fuzz       the fuzzers, for long                  SECONDS=n for each
 #: make bench      the figures of docs/performance.md, counted in instructions, and those of Debian's Linux
 #: make coverage   lines of mm/ and vm/ that the host tests run

@@ -2,9 +2,10 @@
 
 Kinds of --disk, as a list with commas: `plain`, or `errors` for a disk whose emulator fails some requests; `lines` without messages, `direct`
 without indirect descriptors, `tiny` with a ring of 8; `two` adds a read-only disk. `ext2` is something else: a volume, which tests/guest/kext2.c fills;
-e2fsck and debugfs look at it afterwards.
+e2fsck and debugfs look at it afterwards. `ioerr` is a volume with files, whose emulator fails requests for some of their blocks: for uioerr.c.
 """
 import os
+import re
 import struct
 import subprocess
 
@@ -54,9 +55,48 @@ def volume_differences(image):
     return wrong
 
 
-def write_errors(path):
+# The volume of uioerr.c: the file, what fails at its block BAD_BLOCK, how often, and what that block holds in the end.
+BLOCK, FILE_BLOCKS, BAD_BLOCK, FILLERS, INODE_SIZE = 4096, 16, 5, 64, 128
+FAILING = [("read", "read", "off", 5), ("partial", "read", "off", 99), ("write", "write", "on", 77), ("msync", "write", "on", 88), ("later", "write", "on", 66)]
+
+
+def debugfs(image, *requests):
+    return tool("debugfs", "-w", "-R", requests[0], image)[1] if len(requests) == 1 else [debugfs(image, r) for r in requests]
+
+
+def make_failing_volume(image, scratch):
+    """A volume with files whose blocks hold their own numbers; returns what fails, as in ERRORS."""
+    if tool("mke2fs", "-q", "-t", "ext2", "-b", str(BLOCK), "-I", str(INODE_SIZE), image)[0]:
+        raise RuntimeError("mke2fs failed")
+    content = os.path.join(scratch, "content")
+    with open(content, "wb") as f:
+        f.write(b"".join(bytes([i]) * BLOCK for i in range(FILE_BLOCKS)))
+    for name in [name for name, *_ in FAILING] + [f"filler-{i}" for i in range(FILLERS)] + ["meta"]:
+        debugfs(image, f"write {content} {name}")
+    errors = [("flush", None, 5, "on")]
+    for name, kind, once, _ in FAILING:
+        block = int(debugfs(image, f"bmap {name} {BAD_BLOCK}"))
+        errors.append((kind, block * BLOCK // 512, 5, once))
+    inode = re.search(rb"block (\d+), offset", debugfs(image, "imap meta"))  # no other file of FAILING has its inode there
+    return [*errors, ("write", int(inode.group(1)) * BLOCK // 512, 5, "off")]
+
+
+def failing_differences(image):
+    """What is wrong with the volume that uioerr.c wrote to: what it was told is on the disk, and nothing is in disorder."""
+    status, text = tool("e2fsck", "-fn", image)
+    wrong = ["e2fsck: " + text.decode(errors="replace")[-500:]] if status else []
+    if b"with errors" not in tool("dumpe2fs", "-h", image)[1]:
+        wrong.append("it is not marked as having errors")
+    for name, _, _, value in FAILING:
+        want = b"".join(bytes([value if i == BAD_BLOCK else i]) * BLOCK for i in range(FILE_BLOCKS))
+        if tool("debugfs", "-R", f"cat {name}", image)[1] != want:
+            wrong.append(f"/{name} holds something else")
+    return wrong
+
+
+def write_errors(path, errors):
     with open(path, "w", encoding="ascii") as f:
-        for kind, sector, errno, once in ERRORS:
+        for kind, sector, errno, once in errors:
             f.write(f'[inject-error]\nevent = "none"\niotype = "{kind}"\nerrno = "{errno}"\nonce = "{once}"\n')
             f.write(f'sector = "{sector}"\n' if sector is not None else "")
 
@@ -77,16 +117,16 @@ def attach(machine, kinds, scratch):
     """Make the images in the folder `scratch`; returns arguments for the emulator."""
     image, args = os.path.join(scratch, "disk.img"), []
     with open(image, "wb") as f:
-        if "ext2" in kinds:
+        if "ext2" in kinds or "ioerr" in kinds:
             f.truncate(VOLUME_BYTES)
         else:
             f.write(pattern(0, SECTORS, 1))
     if "ext2" in kinds and tool("mke2fs", "-q", "-t", "ext2", "-b", "1024" if "1k" in kinds else "4096", image)[0]:
         raise RuntimeError("mke2fs failed")
     file = image
-    if "errors" in kinds:
+    if "errors" in kinds or "ioerr" in kinds:
         config = os.path.join(scratch, "errors.conf")
-        write_errors(config)
+        write_errors(config, make_failing_volume(image, scratch) if "ioerr" in kinds else ERRORS)
         file = f"blkdebug:{config}:{image}"
     if machine == "microvm":
         args += ["-global", "virtio-mmio.force-legacy=false"]
@@ -104,6 +144,8 @@ def differences(scratch, kinds):
     """What is not on the disk as it should be after the tests: a list of texts."""
     if "ext2" in kinds:
         return volume_differences(os.path.join(scratch, "disk.img"))
+    if "ioerr" in kinds:
+        return failing_differences(os.path.join(scratch, "disk.img"))
     with open(os.path.join(scratch, "disk.img"), "rb") as f:
         data = f.read()
     wrong = [] if len(data) == SECTORS * 512 else [f"the image has {len(data)} bytes"]

@@ -231,6 +231,7 @@ static void bdev_close(struct file *f)
 }
 
 static const struct file_ops bdev_file_ops = {
+    .splice = SPLICE_READ | SPLICE_WRITE,
     .read = bdev_read,
     .write = bdev_write,
     .seek = bdev_seek,
@@ -337,6 +338,14 @@ struct block_device *bdev_at(unsigned n, uint64_t *rdev)
 		}
 	}
 	return NULL;
+}
+
+uint64_t bdev_page_count(void)
+{
+	uint64_t n = 0;
+	list_for_each (it, &bdevs)
+		n += object_page_count(list_entry(it, struct bdev, link)->pages);
+	return n;
 }
 
 err_t bdev_claim(uint64_t rdev, bool writable, struct block_device **out)

@@ -57,6 +57,8 @@ static unsigned item_events(const struct epoll_item *it)
 /* What is so now, of what is asked for. */
 static unsigned item_look(const struct epoll_item *it)
 {
+	if (it->file->ops->refresh && it->file->ops != &epoll_file_ops)
+		it->file->ops->refresh(it->file);
 	return poll_events_of(kobject_signals(&it->file->object)) & item_events(it);
 }
 

@@ -52,7 +52,7 @@ struct file_ops {
 	err_t (*mmap)(struct file *f, uint64_t offset, uint64_t len, unsigned prot, unsigned map_flags,
 	    struct vm_object **out);
 	err_t (*sync)(struct file *f, bool data_only);
-	/* The last descriptor was closed (by the end of a process, too): errors of write-back are told to close(2). */
+	/* The last descriptor was closed (by the end of a process, too); close(2) returns the error. Files on disks say nothing: fsync(2) is for that. */
 	err_t (*flush)(struct file *f);
 	/* The last reference is gone. */
 	void (*release)(struct file *f);

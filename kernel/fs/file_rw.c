@@ -16,6 +16,7 @@
 #include "fs/pipe.h"
 #include "lib/string.h"
 #include "mm/frame.h"
+#include "mm/slab.h"
 #include "vm/fault.h"
 #include "vm/space.h"
 
@@ -247,11 +248,35 @@ static err_t prepare_write(struct vnode *v, uint64_t pos, size_t *n)
 	return err;
 }
 
+/* The disk cannot read the page, but all of it is to be written, so nobody asks what it held. The bytes come first: without them the page must not be seen. */
+static err_t replace_page(struct vnode *v, struct uio *u, pgidx_t idx, size_t *done)
+{
+	struct vm_pin pin;
+	uint8_t *bytes = kmalloc(PAGE_SIZE);
+	if (!bytes)
+		return -ENOMEM;
+	err_t err = uio_read(u, bytes, PAGE_SIZE, done);
+	if (!err)
+		err = object_fill_zero(v->pages, idx);
+	if (!err)
+		err = object_pin(v->pages, idx, true, &pin);
+	if (!err) {
+		memcpy(page_to_virt(pin.page), bytes, PAGE_SIZE);
+		vm_unpin(&pin);
+	} else {
+		*done = 0;
+	}
+	kfree(bytes);
+	return err;
+}
+
 /* Copy up to n bytes, within one page, into the cache. */
 static err_t write_page(struct vnode *v, struct uio *u, uint64_t pos, size_t n, size_t *done)
 {
 	struct vm_pin pin;
 	err_t err = object_pin(v->pages, pos / PAGE_SIZE, true, &pin);
+	if (err == -EIO && n == PAGE_SIZE && pos + n <= v->pages->npages << PAGE_SHIFT)
+		return replace_page(v, u, pos / PAGE_SIZE, done);
 	if (err)
 		return err;
 	err = uio_read(u, (uint8_t *)page_to_virt(pin.page) + pos % PAGE_SIZE, n, done);
@@ -322,7 +347,7 @@ static void throttle(struct vnode *v, uint64_t n)
 	if (fetch_add_relaxed(&dirtied, n) + n < frame_total_count() * PAGE_SIZE / 8)
 		return;
 	store_relaxed(&dirtied, 0);
-	(void)vnode_writeback(v, 0, PT_INDEX_MAX + 1); /* its error is noted: fsync and close tell it */
+	(void)vnode_writeback(v, 0, PT_INDEX_MAX + 1); /* its error is noted: fsync tells it */
 }
 
 static int64_t regular_write(struct file *f, struct uio *u, uint64_t *pos)
@@ -400,15 +425,6 @@ static err_t regular_sync(struct file *f, bool data_only)
 	vnode_note_mapped_writes(v);
 	(void)vnode_writeback(v, 0, UINT64_MAX); /* its error is noted, and told by file_sync */
 	return v->ops->sync ? v->ops->sync(v, data_only) : 0;
-}
-
-/* close(2) tells what a write-back met, without waiting for one. */
-static err_t regular_flush(struct file *f)
-{
-	uint64_t seen = load_relaxed(&f->write_error_seen);
-	err_t err = vnode_check_error(f->vnode, &seen);
-	store_relaxed(&f->write_error_seen, seen);
-	return err;
 }
 
 static err_t check_allocate(const struct file *f, int64_t pos, int64_t len)
@@ -498,7 +514,6 @@ const struct file_ops regular_file_ops = {
     .seek = regular_seek,
     .mmap = regular_mmap,
     .sync = regular_sync,
-    .flush = regular_flush,
     .control = regular_control,
     .splice = SPLICE_READ | SPLICE_WRITE,
 };

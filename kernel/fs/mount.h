@@ -96,11 +96,13 @@ void mount_for_each_fs(void (*fn)(struct fs *fs, void *arg), void *arg);
 err_t vfs_sync_all(void);
 MUST_CHECK err_t vfs_sync_fs(struct fs *fs);
 /* The machine stops: nobody uses files any more. Write everything back and unmount all, children first. Returns the number of mounts that were still in use; the log
- * says which. Checks fs_recount first. */
+ * says which. */
 unsigned vfs_shutdown(void);
 
 /* Walk over all mounts, oldest first, with no lock held; false stops. The mount stays in the tree while fn looks at it, so fn neither mounts nor unmounts, nor waits for who does. */
 void mount_for_each(bool (*fn)(struct mount *m, void *arg), void *arg);
+/* Is it the oldest mount of its file system in the tree? */
+bool mount_is_first(const struct mount *m);
 /* The path of the directory that m is on, as seen from root. -ENOENT: it cannot be reached from there. */
 MUST_CHECK int64_t mount_point_path(struct mount *m, const struct path *root, char *buf, size_t size);
 

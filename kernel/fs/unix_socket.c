@@ -631,6 +631,15 @@ void socket_set_options(struct file *f, const struct socket_options *o)
 	spin_unlock(&unix_lock);
 }
 
+void socket_note_error(struct file *f, int error)
+{
+	struct unix_socket *s = socket_of(f);
+	spin_lock(&unix_lock);
+	s->error = error;
+	socket_tell_locked(s);
+	spin_unlock(&unix_lock);
+}
+
 int socket_take_error(struct file *f)
 {
 	struct unix_socket *s = socket_of(f);

@@ -77,5 +77,7 @@ void socket_get_options(struct file *f, struct socket_options *o);
 void socket_set_options(struct file *f, const struct socket_options *o);
 /* SO_ERROR: told once. A positive errno or 0. */
 int socket_take_error(struct file *f);
+/* The next call tells this positive errno. */
+void socket_note_error(struct file *f, int error);
 /* Number of sockets that exist. */
 uint64_t socket_count(void);

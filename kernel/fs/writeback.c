@@ -46,7 +46,7 @@ static err_t look_at_file(struct vnode *v, void *arg)
 	if (!p->all && p->now - v->dirty_seen < AGE_MAX)
 		return 0;
 	v->dirty_seen = 0;
-	(void)vnode_writeback(v, 0, PT_INDEX_MAX + 1); /* its error is noted: fsync and close tell it */
+	(void)vnode_writeback(v, 0, PT_INDEX_MAX + 1); /* its error is noted, and fsync tells it */
 	return 0;
 }
 

@@ -21,6 +21,7 @@
 #include "kern/log.h"
 #include "lib/string.h"
 #include "mm/frame.h"
+#include "mm/slab.h"
 #include "object/desc.h"
 #include "proc/cred.h"
 #include "proc/process.h"
@@ -92,7 +93,7 @@ static err_t make_parents(const struct fs_context *c, const char *name)
 {
 	char path[PATH_LEN_MAX / 8];
 	err_t err = 0;
-	for (size_t i = 0; name[i] && i < sizeof(path) - 1 && !err; i++) {
+	for (size_t i = 0; i < sizeof(path) - 1 && name[i] && !err; i++) {
 		path[i] = name[i];
 		path[i + 1] = 0;
 		if (name[i] != '/' || i == 0)
@@ -222,15 +223,46 @@ err_t root_open_console(struct process *p)
 	return err;
 }
 
+/* No process is left: no file is open, and every reference on what there is comes from a mount. Returns what is wrong, each logged. */
+static unsigned check_references(void)
+{
+	uint64_t files = file_count();
+	unsigned wrong = fs_recount(NULL, NULL);
+	if (files)
+		log_err("root", "%llu files are open, though no process is left", (unsigned long long)files);
+	return wrong + (files != 0);
+}
+
+/* All is unmounted: of what file systems are made of, nothing is left. Adds what is wrong to *arg. */
+static void check_cache(struct slab_cache *c, void *arg)
+{
+	static const char *const of_files[] = {"vnode", "dentry", "file", "pipe", "pipe_end", "socket"};
+	unsigned *wrong = arg;
+	struct slab_stats s;
+	slab_cache_stats(c, &s);
+	for (unsigned i = 0; i < ARRAY_SIZE(of_files); i++) {
+		if (!s.objects_used || strcmp(s.name, of_files[i]))
+			continue;
+		log_err(
+		    "root", "%llu objects '%s' are left behind", (unsigned long long)s.objects_used, s.name);
+		++*wrong;
+	}
+}
+
 unsigned root_shutdown(void)
 {
 	writeback_fini();
-	unsigned busy = vfs_shutdown();
+	unsigned wrong = check_references() + vfs_shutdown();
 	pty_fini();
 	virtport_fini();
 	devfs_fini();
 	bdev_fini();
 	file_anon_fini();
 	tmpfs_fini();
-	return busy;
+	slab_for_each_cache(check_cache, &wrong);
+	if (wrong)
+		log_err("root", "shutdown: %u things are not accounted for", wrong);
+	else
+		log_info("root", "shutdown: all is unmounted, every reference is accounted for");
+	return wrong;
 }

@@ -68,6 +68,7 @@ typedef int err_t;
 #define ENOTCONN     107
 #define ETIMEDOUT    110
 #define ECONNREFUSED 111
+#define ESTALE       116
 #define EUCLEAN      117 /* the structure on a disk needs cleaning */
 #define ECANCELED    125
 #endif

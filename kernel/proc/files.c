@@ -132,6 +132,8 @@ err_t process_limit(
 	else if (new)
 		p->limits[r] = *new;
 	spin_unlock(&p->lock);
+	if (new && !err && r == RLIMIT_CPU)
+		process_timers_limit(p);
 	return err;
 }
 

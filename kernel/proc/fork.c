@@ -6,6 +6,7 @@
  */
 #include "arch/usercopy.h"
 #include "proc/process.h"
+#include "proc/timers.h"
 #include "vm/copy.h"
 #include "vm/space.h"
 
@@ -46,6 +47,7 @@ static void inherit_policy(struct user_thread *child, const struct user_thread *
 {
 	enum { RESET_ON_FORK = 0x40000000 };
 	bool reset = self->sched_policy & RESET_ON_FORK;
+	child->io_priority = self->io_priority;
 	child->sched_policy = reset ? 0 : self->sched_policy;
 	child->thread.nice = reset && self->thread.nice < 0 ? 0 : self->thread.nice;
 }
@@ -123,6 +125,8 @@ static err_t clone_process(const struct clone_request *c, const struct trap_fram
 		process_discard(child);
 		return err;
 	}
+	if (child->limits[RLIMIT_CPU].soft != RLIMIT_INFINITY) /* who sets it meanwhile watches it */
+		process_timers_limit(child);
 	if (c->wait_for_exec)
 		wait_for_exec(child);
 	process_put(child);

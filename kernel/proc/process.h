@@ -117,8 +117,9 @@ struct process {
 	struct place *place;  /* (L) to change, (O) to read; counted; NULL once dead: shared by CLONE_FS */
 	struct cred *cred;    /* (L) counted, never NULL */
 	struct file *program; /* (L) what it runs, counted, denies writing; NULL: dead, or not known */
-	_Atomic uint32_t personality;         /* (A) changed by its own threads: enum personality_bits */
-	_Atomic int32_t oom_adjust, oom_adjust_min; /* (A) oom_score_adj, and the least that somebody privileged has set */
+	_Atomic uint32_t personality; /* (A) changed by its own threads: enum personality_bits */
+	_Atomic int32_t oom_adjust,
+	    oom_adjust_min; /* (A) oom_score_adj, and the least that somebody privileged has set */
 	struct rlimit64 limits[RLIMIT_COUNT]; /* (L) by enum rlimit_resource */
 	uint8_t
 	    exit_signal; /* (T) what its parent gets when it is dead; others than SIGNAL_CHLD hide it from plain waits */
@@ -139,6 +140,7 @@ struct user_thread {
 	uint64_t timer_slack;    /* (O) ns, as prctl tells it: timers are exact */
 	uint64_t timer_slack_default; /* (O) */
 	int32_t sched_policy;         /* (T) as sched_setscheduler tells it */
+	uint16_t io_priority;         /* (T) as ioprio_set tells it; inherited */
 	uaddr_t clear_tid;            /* (O) set_tid_address */
 	uaddr_t robust_list;          /* (O) head; its owner writes, finders read */
 	struct trap_frame start;      /* (O) registers that it starts with */

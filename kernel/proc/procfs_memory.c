@@ -67,6 +67,20 @@ static void show_head(struct text *t, const struct region_view *r, const char *l
 	text_add(t, "\n", 1);
 }
 
+/* --- counting pages --- */
+
+/* Pages of a window that are in memory, as Linux counts them: its own, and those of its file that are mapped. */
+static uint64_t pages_resident(const struct region_info *i)
+{
+	return (i->kind == VM_ANON ? i->resident : 0) + i->file_mapped;
+}
+
+/* Of these, the ones that others may see as well: shared with a clone, or the file's. */
+static uint64_t pages_shared(const struct region_info *i)
+{
+	return (i->kind == VM_ANON ? i->shared : 0) + i->file_mapped;
+}
+
 /* --- walking --- */
 
 struct memory_walk {
@@ -108,8 +122,8 @@ static void add_region(struct memory_walk *w, const struct region_view *r)
 	if (!space_query(w->space, r->info.start, &i) || i.start != r->info.start)
 		return;
 	w->sum.size += (i.end - i.start) >> PAGE_SHIFT;
-	w->sum.resident += i.resident;
-	w->sum.shared += i.shared;
+	w->sum.resident += pages_resident(&i);
+	w->sum.shared += pages_shared(&i);
 	w->sum.anonymous += i.kind == VM_ANON ? i.resident : 0;
 	w->sum.locked += i.flags & REGION_LOCKED ? (i.end - i.start) >> PAGE_SHIFT : 0;
 }
@@ -194,7 +208,7 @@ static void show_vm_region(struct memory_walk *w, const struct region_view *r)
 	    (unsigned long long)i.start, (unsigned long long)i.end, i.prot & VM_READ ? 'r' : '-',
 	    i.prot & VM_WRITE ? 'w' : '-', i.prot & VM_EXEC ? 'x' : '-',
 	    i.flags & REGION_SHARED ? "shared" : "private", kinds[i.kind], i.has_backing ? "+file" : "",
-	    (unsigned long long)i.resident, (unsigned long long)i.shared,
+	    (unsigned long long)pages_resident(&i), (unsigned long long)pages_shared(&i),
 	    (unsigned long long)(i.kind == VM_ANON ? i.resident : 0), state,
 	    region_label(r, w->space, w->label));
 }
@@ -213,8 +227,9 @@ static void classify(struct memory_summary *m, const struct region_info *i, cons
 	bool stack = i->start <= s->layout.stack_start && s->layout.stack_start < i->end;
 	m->size += pages;
 	m->regions++;
-	m->resident += i->resident;
-	m->shared += i->kind == VM_FILE ? i->resident : 0;
+	m->resident += pages_resident(i);
+	m->file += i->file_mapped;
+	m->shmem += i->kind == VM_ANON && (i->flags & REGION_SHARED) ? i->resident : 0;
 	if (stack)
 		m->stack += pages;
 	else if (i->start < s->layout.code_end && i->end > s->layout.code_start)
@@ -241,8 +256,8 @@ void memory_show_statm(struct text *t, struct vnode *v)
 	struct memory_summary m;
 	memory_summary_take(&m, proc_node_of(v)->process);
 	text_printf(t, "%llu %llu %llu %llu 0 %llu 0\n", (unsigned long long)m.size,
-	    (unsigned long long)m.resident, (unsigned long long)m.shared, (unsigned long long)m.text,
-	    (unsigned long long)(m.data + m.stack));
+	    (unsigned long long)m.resident, (unsigned long long)(m.file + m.shmem),
+	    (unsigned long long)m.text, (unsigned long long)(m.data + m.stack));
 }
 
 void memory_show_status(struct text *t, struct process *p)
@@ -259,8 +274,8 @@ void memory_show_status(struct text *t, struct process *p)
 		const char *name;
 		uint64_t pages;
 	} rows[] = {{"VmPeak:", m.size}, {"VmSize:", m.size}, {"VmLck:", locked}, {"VmPin:", 0},
-	    {"VmHWM:", m.resident}, {"VmRSS:", m.resident}, {"RssAnon:", m.resident - m.shared},
-	    {"RssFile:", m.shared}, {"RssShmem:", 0}, {"VmData:", m.data}, {"VmStk:", m.stack},
+	    {"VmHWM:", m.resident}, {"VmRSS:", m.resident}, {"RssAnon:", m.resident - m.file - m.shmem},
+	    {"RssFile:", m.file}, {"RssShmem:", m.shmem}, {"VmData:", m.data}, {"VmStk:", m.stack},
 	    {"VmExe:", m.text}, {"VmLib:", 0}, {"VmPTE:", 0}, {"VmSwap:", 0}};
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
 		text_printf(

@@ -4,9 +4,11 @@
 
 struct process;
 
-/* In pages, but brk_start. All 0: it has no memory any more. */
+/* In pages, but brk_start and regions. All 0: it has no memory any more. */
 struct memory_summary {
-	uint64_t size, resident, shared, text, data, stack, regions;
+	uint64_t size, resident;
+	uint64_t file, shmem; /* of the resident ones: pages of files; of anonymous shared memory */
+	uint64_t text, data, stack, regions;
 	uaddr_t brk_start;
 };
 void memory_summary_take(struct memory_summary *m, struct process *p);

@@ -28,6 +28,7 @@ struct snapshot {
 	uint64_t pending, shared_pending, blocked, ignored, caught;
 	uint64_t affinity;
 	uint32_t cpu;
+	bool no_new_privs;
 };
 
 struct user_thread *proc_thread_locked(const struct proc_node *n)
@@ -96,6 +97,7 @@ static void snapshot_take(struct snapshot *s, const struct proc_node *n)
 	if (ut) {
 		s->nice = ut->thread.nice;
 		s->affinity = ut->thread.affinity;
+		s->no_new_privs = ut->no_new_privs;
 		s->cpu = load_relaxed(&ut->thread.cpu);
 	}
 	if (n->tid && ut)
@@ -224,7 +226,7 @@ static void show_status(struct text *t, struct vnode *v)
 	text_printf(t, "SigBlk:\t%016llx\nSigIgn:\t%016llx\nSigCgt:\t%016llx\n",
 	    (unsigned long long)s.blocked, (unsigned long long)s.ignored, (unsigned long long)s.caught);
 	show_capabilities(t, p);
-	text_printf(t, "NoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n");
+	text_printf(t, "NoNewPrivs:\t%d\nSeccomp:\t0\nSeccomp_filters:\t0\n", s.no_new_privs);
 	uint64_t mask = s.affinity & cpus_online();
 	text_printf(t, "Cpus_allowed:\t%llx\nCpus_allowed_list:\t", (unsigned long long)mask);
 	show_cpu_list(t, mask);

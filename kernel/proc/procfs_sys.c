@@ -3,11 +3,15 @@
 #include "kern/uts.h"
 #include "lib/string.h"
 #include "mm/frame.h"
+#include "mm/kva.h"
+#include "mm/slab.h"
 #include "object/desc.h"
+#include "fs/dentry.h"
 #include "fs/file.h"
 #include "fs/pipe.h"
 #include "proc/cred.h"
 #include "proc/procfs_priv.h"
+#include "vm/fault.h"
 
 enum { UUID_BYTES = 16 };
 
@@ -103,6 +107,39 @@ static void show_threads_max(struct text *t, UNUSED struct vnode *v)
 	text_printf(t, "%u\n", (unsigned)MIN(frame_total_count() / 8, (uint64_t)PID_MAX));
 }
 
+enum { DROP_PAGES = 1, DROP_OBJECTS = 2, DROP_QUIETLY = 4, DENTRIES_AT_ONCE = 1000 };
+
+/* Give back what is only kept because it may be of use again: 1 clean pages of files, 2 names and all that allocators keep, 3 both. */
+static int64_t store_drop_caches(UNUSED struct vnode *v, char *s, size_t n)
+{
+	size_t digit = 0;
+	while (s[digit] == ' ' || s[digit] == '\t')
+		digit++;
+	size_t after = digit + 1;
+	unsigned what = (unsigned)(s[digit] - '0');
+	if (!current_is_privileged())
+		return -EPERM;
+	if (what < DROP_PAGES || what > DROP_QUIETLY || (s[after] && s[after] != '\n' && s[after] != ' '))
+		return -EINVAL;
+	if (what & DROP_OBJECTS)
+		while (dentry_shrink(DENTRIES_AT_ONCE))
+			;
+	if (what & DROP_PAGES)
+		(void)vm_reclaim(frame_total_count());
+	if (what & DROP_OBJECTS) {
+		(void)kva_shrink();
+		frame_drain_all();
+		(void)slab_shrink_all();
+		frame_drain_all();
+	}
+	return (int64_t)n;
+}
+
+static void show_nothing(struct text *t, UNUSED struct vnode *v)
+{
+	t->err = -EACCES; /* the superuser cannot read it either */
+}
+
 /* Files that say one number that never changes. */
 #define NUMBER(ident, value)                                                                                 \
 	static void show_##ident(struct text *t, UNUSED struct vnode *v)                                     \
@@ -147,8 +184,10 @@ static const struct proc_entry kernel_entries[] = {SHOW("cap_last_cap", cap_last
 static const struct proc_dir kernel_dir = {
     .class = CLASS_SYS_KERNEL, .entries = kernel_entries, .count = ARRAY_SIZE(kernel_entries)};
 
-static const struct proc_entry vm_entries[] = {SHOW("max_map_count", map_count),
-    SHOW("mmap_min_addr", mmap_min), SHOW("overcommit_memory", overcommit), SHOW("swappiness", swappiness)};
+static const struct proc_entry vm_entries[] = {
+    {.name = "drop_caches", .mode = MODE_REG | 0200, .text = {show_nothing, store_drop_caches}},
+    SHOW("max_map_count", map_count), SHOW("mmap_min_addr", mmap_min), SHOW("overcommit_memory", overcommit),
+    SHOW("swappiness", swappiness)};
 static const struct proc_dir vm_dir = {
     .class = CLASS_SYS_VM, .entries = vm_entries, .count = ARRAY_SIZE(vm_entries)};
 

@@ -15,6 +15,7 @@
 #include "mm/slab.h"
 #include "proc/cred.h"
 #include "proc/proc_priv.h"
+#include "proc/signalfd.h"
 #include "proc/timers.h"
 
 /* Faults come first, so that the handler's frame shows the instruction. */
@@ -324,8 +325,10 @@ err_t signal_send_locked(
 	}
 	if (!make_pending(p, ut ? &ut->signals.pending : &p->signals.pending, info, r, &news))
 		return -EAGAIN;
-	if (news)
+	if (news) {
+		signalfd_notify_locked(p, info->signo);
 		interrupt_taker(p, ut, info->signo);
+	}
 	return 0;
 }
 
@@ -348,6 +351,7 @@ bool signal_send_entry_locked(struct process *p, struct user_thread *ut, struct 
 	list_push_back(&q->queue, &e->link);
 	p->signals.queued++;
 	q->set |= SIGNAL_BIT(signal);
+	signalfd_notify_locked(p, signal);
 	interrupt_taker(p, ut, signal);
 	return true;
 }

@@ -35,6 +35,7 @@ enum signal_number { /* the ABI's numbers of those that the kernel names */
 	SIGNAL_TTOU = 22,
 	SIGNAL_URG = 23,
 	SIGNAL_XFSZ = 25,
+	SIGNAL_XCPU = 24,
 	SIGNAL_VTALRM = 26,
 	SIGNAL_PROF = 27,
 	SIGNAL_WINCH = 28,

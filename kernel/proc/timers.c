@@ -79,6 +79,37 @@ static void expire_itimer_locked(struct user_timer *t, nsec_t now)
 	schedule_locked(t, now, waits ? clock_now() + PERIOD_MIN : 0);
 }
 
+/* Has a process that used `used` of CPU time reached a limit, in seconds? */
+static bool limit_is_reached(uint64_t limit, nsec_t used)
+{
+	return limit <= used / NSEC_PER_SEC;
+}
+
+/* As on Linux: SIGXCPU at the soft limit, which then grows by a second, SIGKILL at the hard one; without a soft limit there is none. */
+static void expire_limit_locked(struct user_timer *t, nsec_t now)
+{
+	struct process *p = t->process;
+	struct rlimit64 *l = &p->limits[RLIMIT_CPU];
+	int signal = 0;
+	spin_lock(&p->lock);
+	if (l->soft == RLIMIT_INFINITY) {
+		signal = 0;
+	} else if (l->hard != RLIMIT_INFINITY && limit_is_reached(l->hard, now)) {
+		signal = SIGNAL_KILL;
+	} else if (limit_is_reached(l->soft, now)) {
+		signal = SIGNAL_XCPU;
+		l->soft++;
+	}
+	uint64_t soft = l->soft;
+	spin_unlock(&p->lock);
+	if (signal)
+		signal_notify_locked(p, &(struct signal_info){.signo = signal, .code = SI_KERNEL});
+	t->expiry =
+	    soft < NSEC_NEVER / NSEC_PER_SEC && signal != SIGNAL_KILL ? MAX(soft * NSEC_PER_SEC, 1ULL) : 0;
+	if (t->expiry)
+		schedule_locked(t, now, 0);
+}
+
 /* The thread that gets the signal; *gone: there is no such thread any more. */
 static struct user_thread *target_of(const struct user_timer *t, bool *gone)
 {
@@ -140,6 +171,8 @@ static void look_at_locked(struct user_timer *t)
 		t->expiry = 0; /* whose time it was is gone */
 	else if (now < t->expiry)
 		schedule_locked(t, now, 0);
+	else if (t == &t->process->timers.limit)
+		expire_limit_locked(t, now);
 	else if (t->entry)
 		expire_posix_locked(t, now);
 	else
@@ -391,6 +424,19 @@ void process_timers_init(struct process *p)
 	list_init(&p->timers.created);
 	for (unsigned i = 0; i < ITIMERS; i++)
 		p->timers.interval[i] = (struct user_timer){.process = p, .signal = signals[i]};
+	p->timers.limit = (struct user_timer){.process = p};
+}
+
+void process_timers_limit(struct process *p)
+{
+	struct user_timer *t = &p->timers.limit;
+	nsec_t now;
+	spin_lock(&process_tree_lock);
+	dequeue_locked(t);
+	t->clock = clock_of_process(p->pid, CPU_CLOCK_ALL);
+	if (!p->timers.over && !clock_read_locked(&t->clock, &now))
+		expire_limit_locked(t, now);
+	spin_unlock(&process_tree_lock);
 }
 
 void process_timers_exec(struct process *p)
@@ -415,5 +461,7 @@ void process_timers_fini(struct process *p)
 	spin_lock(&process_tree_lock);
 	for (unsigned i = 0; i < ITIMERS; i++)
 		dequeue_locked(&p->timers.interval[i]);
+	dequeue_locked(&p->timers.limit);
+	p->timers.over = true;
 	spin_unlock(&process_tree_lock);
 }

@@ -39,6 +39,8 @@ enum { ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF, ITIMERS };
 /* A process's. */
 struct process_timers {
 	struct user_timer interval[ITIMERS]; /* (T) */
+	struct user_timer limit;             /* (T) looks at RLIMIT_CPU when that may be reached */
+	bool over;                           /* (T) process_timers_fini was here */
 	struct list created;                 /* (T) struct user_timer by link */
 	unsigned count;                      /* (T) */
 	int32_t next_id;                     /* (T) */
@@ -60,6 +62,8 @@ void process_timers_init(struct process *p);
 void process_timers_exec(struct process *p);
 /* p has no threads any more. */
 void process_timers_fini(struct process *p);
+/* p's limit of CPU time was set, or p is new and has its parent's: watch it. */
+void process_timers_limit(struct process *p);
 
 /* The rest is for the current process. */
 void itimer_get(unsigned which, struct timer_value *out);

@@ -24,6 +24,7 @@ enum trace_type {
 	TRACE_EXIT,  /* the call does not return */
 	/* Names: trace_words_of. */
 	TRACE_OPEN,
+	TRACE_FDFLAGS, /* of those of open, such as make descriptors too */
 	TRACE_PROT,
 	TRACE_MAP,
 	TRACE_CLONE,

@@ -71,6 +71,7 @@ static const struct trace_name families[] = {{0, "AF_UNSPEC"}, {1, "AF_UNIX"}, {
 /* By enum trace_type. */
 static const struct trace_words words[TRACE_TYPES] = {
     [TRACE_OPEN] = {VALUES(open_modes, 3), FLAGS(open_flags)},
+    [TRACE_FDFLAGS] = {FLAGS(open_flags), .none = "0"},
     [TRACE_PROT] = {FLAGS(prot_flags), .none = "PROT_NONE"},
     [TRACE_MAP] = {FLAGS(map_flags), .none = "0"},
     [TRACE_CLONE] = {FLAGS(clone_flags), .none = "0", .low_signal = true},

@@ -3,6 +3,8 @@
  *
  * This kernel is as one that was built without merging of equal pages and without huge pages: their advice is not known.
  */
+#include "mm/slab.h"
+#include "proc/pidfd.h"
 #include "sys/files.h"
 #include "sys/memory.h"
 
@@ -147,12 +149,12 @@ static err_t advise_region(const struct advised *a, int32_t advice)
 	}
 }
 
-static err_t advise(uaddr_t at, uaddr_t end, int32_t advice)
+static err_t advise(struct vm_space *space, uaddr_t at, uaddr_t end, int32_t advice)
 {
 	err_t err = 0, hole = 0;
 	while (!err && at < end) {
 		struct region_view v;
-		if (!space_view(current_space(), at, &v))
+		if (!space_view(space, at, &v))
 			return -ENOMEM;
 		if (v.info.start > at)
 			hole = -ENOMEM;
@@ -195,5 +197,64 @@ int64_t sys_madvise(uaddr_t addr, uint64_t len, int32_t advice)
 		return current_is_privileged() ? -EINVAL : -EPERM;
 	if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE)
 		return populate(addr, addr + len, advice == MADV_POPULATE_WRITE);
-	return advise(addr, addr + len, advice);
+	return advise(current_space(), addr, addr + len, advice);
+}
+
+/* --- of another process --- */
+
+/* What one process may advise about another's memory: nothing that changes what it finds there. None of it looks at the current space. */
+static bool is_known_for_others(int32_t advice)
+{
+	return advice == MADV_WILLNEED || advice == MADV_COLD || advice == MADV_PAGEOUT;
+}
+
+/* The memory behind a descriptor of a process, with a reference. -EBADF, -EINVAL (advice), -EPERM, -ESRCH. */
+static err_t find_advised(int32_t fd, int32_t advice, struct vm_space **out)
+{
+	struct file *f;
+	err_t err = fd_file(fd, &f);
+	if (err)
+		return err;
+	struct process *p = pidfd_process(f);
+	if (!p)
+		err = -EBADF;
+	else if (!is_known_for_others(advice))
+		err = -EINVAL;
+	else if (!current_may_access(p) || !current_is_privileged())
+		err = -EPERM;
+	*out = err ? NULL : process_space(p);
+	if (!err && !*out)
+		err = -ESRCH;
+	file_put(f);
+	return err;
+}
+
+static err_t advise_segment(struct vm_space *space, const struct uio_segment *s, int32_t advice)
+{
+	uint64_t len = s->len;
+	err_t err = check_range(s->base, &len, -EINVAL);
+	return err || !len ? err : advise(space, s->base, s->base + len, advice);
+}
+
+int64_t sys_process_madvise(int32_t fd, uaddr_t iov, uint64_t count, int32_t advice, uint32_t flags)
+{
+	struct uio_segment few[UIO_FEW], *segs;
+	struct vm_space *space = NULL;
+	struct uio u;
+	if (flags)
+		return -EINVAL;
+	err_t err = iov_fetch(iov, count, few, &segs, &u);
+	if (err)
+		return err;
+	int64_t done = 0;
+	err = find_advised(fd, advice, &space);
+	for (uint64_t i = 0; !err && i < count; i++) {
+		err = advise_segment(space, &segs[i], advice);
+		done += err ? 0 : (int64_t)segs[i].len;
+	}
+	if (segs != few)
+		kfree(segs);
+	if (space)
+		space_put(space);
+	return done ? done : err;
 }

@@ -14,12 +14,14 @@ enum prctl_options { /* the ABI's */
 	PR_GET_NAME = 16,
 	PR_GET_SECCOMP = 21,
 	PR_CAPBSET_READ = 23,
+	PR_GET_SECUREBITS = 27,
 	PR_SET_TIMERSLACK = 29,
 	PR_GET_TIMERSLACK = 30,
 	PR_SET_CHILD_SUBREAPER = 36,
 	PR_GET_CHILD_SUBREAPER = 37,
 	PR_SET_NO_NEW_PRIVS = 38,
 	PR_GET_NO_NEW_PRIVS = 39,
+	SECBIT_KEEP_CAPS = 1 << 4,
 };
 
 enum { CAP_LAST = 40 }; /* CAP_CHECKPOINT_RESTORE */
@@ -97,6 +99,8 @@ int64_t sys_prctl(int32_t option, uint64_t arg, uint64_t arg3, uint64_t arg4, ui
 		return load_relaxed(&p->keep_caps);
 	case PR_SET_KEEPCAPS:
 		return set_flag(&p->keep_caps, arg);
+	case PR_GET_SECUREBITS:
+		return load_relaxed(&p->keep_caps) ? SECBIT_KEEP_CAPS : 0;
 	case PR_SET_NAME:
 		return set_name(arg);
 	case PR_GET_NAME:

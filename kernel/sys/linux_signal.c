@@ -2,7 +2,8 @@
 #include "arch/clock.h"
 #include "proc/cred.h"
 #include "proc/process.h"
-#include "sys/sys.h"
+#include "proc/signalfd.h"
+#include "sys/files.h"
 
 enum { SET_SIZE = sizeof(uint64_t), INFO_SIZE = 128, ALTSTACK_MIN = 2048 };
 enum sigprocmask_how { SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK };
@@ -162,6 +163,33 @@ int64_t sys_rt_sigtimedwait(uaddr_t set, uaddr_t info_to, uaddr_t timeout, uint6
 	if (result > 0 && info_to && put_info(info_to, &info))
 		return -EFAULT;
 	return result;
+}
+
+int64_t sys_signalfd4(int32_t fd, uaddr_t set, uint64_t setsize, int32_t flags)
+{
+	struct file *f;
+	uint64_t wanted;
+	if (setsize != SET_SIZE)
+		return -EINVAL;
+	if (copy_from_user(&wanted, set, sizeof(wanted)))
+		return -EFAULT;
+	if (flags & ~(FILE_CLOEXEC | FILE_NONBLOCK))
+		return -EINVAL;
+	if (fd == -1) {
+		err_t err = signalfd_create(wanted, (unsigned)flags & FILE_NONBLOCK, &f);
+		return err ? err : fd_install(f, flags & FILE_CLOEXEC);
+	}
+	err_t err = fd_file(fd, &f);
+	if (err)
+		return err;
+	err = signalfd_set(f, wanted);
+	file_put(f);
+	return err ? err : fd;
+}
+
+int64_t sys_signalfd(int32_t fd, uaddr_t set, uint64_t setsize)
+{
+	return sys_signalfd4(fd, set, setsize, 0);
 }
 
 int64_t sys_kill(int32_t pid, int32_t signal)

@@ -1,11 +1,13 @@
 /*
  * linux_socket.c - sockets. The machine has no network: the one family is AF_UNIX.
  */
+#include "arch/clock.h"
 #include "fs/unix_socket.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "proc/cred.h"
 #include "sys/files.h"
+#include "sys/times.h"
 
 enum { /* the ABI's */
 	AF_UNSPEC = 0,
@@ -288,6 +290,9 @@ int64_t sys_getpeername(int32_t fd, uaddr_t at, uaddr_t len)
 
 enum { SOL_SOCKET = 1, SCM_RIGHTS = 1, SCM_CREDENTIALS = 2, CONTROL_MAX = 20480 };
 
+enum { SOCKET_WAITFORONE = 0x10000, SOCKET_CMSG_CLOEXEC = 0x40000000 };
+#define SOCKET_CMSG_COMPAT 0x80000000U
+
 struct sys_message {
 	uaddr_t name;
 	int32_t name_len, pad;
@@ -434,7 +439,8 @@ int64_t sys_sendto(int32_t fd, uaddr_t buf, uint64_t count, uint32_t flags, uadd
 	return done;
 }
 
-static int64_t send_message(struct file *f, const struct sys_message *m, uint32_t flags)
+/* *all: whether nothing was left. */
+static int64_t send_message(struct file *f, const struct sys_message *m, uint32_t flags, bool *all)
 {
 	struct socket_extra e = {.nfiles = 0};
 	struct uio_segment few[UIO_FEW], *segs;
@@ -453,6 +459,7 @@ static int64_t send_message(struct file *f, const struct sys_message *m, uint32_
 		done = send_with(f, &u, &e, flags);
 	else if (e.files)
 		socket_drop_files(e.files, e.nfiles);
+	*all = !u.left;
 	if (segs != few)
 		kfree(segs);
 	return done;
@@ -462,12 +469,54 @@ int64_t sys_sendmsg(int32_t fd, uaddr_t message, uint32_t flags)
 {
 	struct sys_message m;
 	struct file *f;
+	bool all;
 	err_t err = fd_socket(fd, &f);
 	if (err)
 		return err;
-	int64_t done = copy_from_user(&m, message, sizeof(m)) ? -EFAULT : send_message(f, &m, flags);
+	int64_t done = copy_from_user(&m, message, sizeof(m)) ? -EFAULT : send_message(f, &m, flags, &all);
 	file_put(f);
 	return done;
+}
+
+/* struct mmsghdr of the ABI. */
+struct sys_message_of_many {
+	struct sys_message message;
+	uint32_t len, pad;
+};
+
+/* One of many: `at` gets how much was sent. */
+static int64_t send_one_of_many(struct file *f, uaddr_t at, uint32_t flags, bool *all)
+{
+	struct sys_message m;
+	if (copy_from_user(&m, at, sizeof(m)))
+		return -EFAULT;
+	int64_t done = send_message(f, &m, flags, all);
+	uint32_t len = (uint32_t)done;
+	if (done >= 0 && copy_to_user(at + offsetof(struct sys_message_of_many, len), &len, sizeof(len)))
+		return -EFAULT;
+	return done;
+}
+
+int64_t sys_sendmmsg(int32_t fd, uaddr_t messages, uint32_t count, uint32_t flags)
+{
+	struct file *f;
+	uint32_t n = 0;
+	bool all = true;
+	if (flags & SOCKET_CMSG_COMPAT)
+		return -EINVAL;
+	count = MIN(count, (uint32_t)UIO_MAX_SEGMENTS);
+	err_t err = fd_socket(fd, &f);
+	if (err)
+		return err;
+	int64_t done = 0;
+	while (n < count && all) {
+		done = send_one_of_many(f, messages + n * sizeof(struct sys_message_of_many), flags, &all);
+		if (done < 0)
+			break;
+		n++;
+	}
+	file_put(f);
+	return n ? (int64_t)n : done;
 }
 
 int64_t sys_recvfrom(int32_t fd, uaddr_t buf, uint64_t count, uint32_t flags, uaddr_t name, uaddr_t len)
@@ -491,8 +540,6 @@ int64_t sys_recvfrom(int32_t fd, uaddr_t buf, uint64_t count, uint32_t flags, ua
 }
 
 /* --- what comes with a message --- */
-
-enum { SOCKET_CMSG_CLOEXEC = 0x40000000 };
 
 /* One control record; false: there is no room for all of it. */
 static err_t put_control(struct sys_message *m, size_t *used, int type, const void *data, size_t len)
@@ -582,6 +629,70 @@ int64_t sys_recvmsg(int32_t fd, uaddr_t message, uint32_t flags)
 	    copy_from_user(&m, message, sizeof(m)) ? -EFAULT : receive_message(f, message, &m, flags);
 	file_put(f);
 	return done;
+}
+
+static int64_t receive_one_of_many(struct file *f, uaddr_t at, uint32_t flags)
+{
+	struct sys_message m;
+	if (copy_from_user(&m, at, sizeof(m)))
+		return -EFAULT;
+	int64_t done = receive_message(f, at, &m, flags);
+	uint32_t len = (uint32_t)done;
+	if (done >= 0 && copy_to_user(at + offsetof(struct sys_message_of_many, len), &len, sizeof(len)))
+		return -EFAULT;
+	return done;
+}
+
+/* Receive messages until `count`, an error or the deadline, which is looked at between messages only, as on Linux. *n: how many. */
+static int64_t receive_many(
+    struct file *f, uaddr_t messages, uint32_t count, uint32_t flags, nsec_t deadline, uint32_t *n)
+{
+	int64_t done = -socket_take_error(f);
+	*n = 0;
+	while (done >= 0 && *n < count) {
+		done = receive_one_of_many(f, messages + *n * sizeof(struct sys_message_of_many),
+		    flags & ~(uint32_t)SOCKET_WAITFORONE);
+		if (done < 0)
+			break;
+		(*n)++;
+		if (flags & SOCKET_WAITFORONE)
+			flags |= SOCKET_DONTWAIT;
+		if (deadline != NSEC_NEVER && clock_now() >= deadline)
+			break;
+	}
+	if (done < 0 && *n && done != -EAGAIN && done != -ERESTARTSYS)
+		socket_note_error(f, (int)-done);
+	return done;
+}
+
+int64_t sys_recvmmsg(int32_t fd, uaddr_t messages, uint32_t count, uint32_t flags, uaddr_t timeout)
+{
+	struct sys_timespec ts;
+	struct file *f;
+	uint32_t n;
+	nsec_t span, deadline = NSEC_NEVER;
+	if (flags & SOCKET_CMSG_COMPAT)
+		return -EINVAL;
+	if (timeout && copy_from_user(&ts, timeout, sizeof(ts)))
+		return -EFAULT;
+	if (timeout) {
+		err_t bad = timespec_to_time(&ts, &span);
+		if (bad)
+			return bad;
+		nsec_t now = clock_now();
+		deadline = span < NSEC_NEVER - now ? now + span : NSEC_NEVER - 1;
+	}
+	err_t err = fd_socket(fd, &f);
+	if (err)
+		return err;
+	int64_t done = receive_many(f, messages, count, flags, deadline, &n);
+	file_put(f);
+	if (!n)
+		return done;
+	nsec_t now = clock_now();
+	if (timeout && put_timespec(timeout, deadline > now ? deadline - now : 0))
+		return -EFAULT;
+	return n;
 }
 
 /* --- options --- */

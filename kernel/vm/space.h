@@ -121,6 +121,8 @@ struct region_info {
 	bool has_backing, purgeable;
 	enum volatile_state vol_state;
 	uint64_t resident, shared; /* pages of the window in its own object; of these, shared with a clone */
+	uint64_t
+	    file_mapped; /* pages of the file itself, not copies of its own, that the space has translations of */
 };
 bool space_query(struct vm_space *s, uaddr_t addr, struct region_info *out);
 /* The same without counting, with references; false: nothing is at addr or above. */

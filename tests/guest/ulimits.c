@@ -119,11 +119,60 @@ static bool limits_hold(void)
 	return true;
 }
 
+static volatile sig_atomic_t signals_seen;
+
+static void count_signal(int signal)
+{
+	(void)signal;
+	signals_seen++;
+}
+
+static int burn(void *arg)
+{
+	struct limit l = {1, 3}, m;
+	(void)arg;
+	signal(SIGXCPU, count_signal);
+	UCHECK(sc(setrlimit, RLIMIT_CPU, &l) == 0);
+	while (signals_seen < 2)
+		continue;
+	UCHECK(sc(getrlimit, RLIMIT_CPU, &m) == 0 && m.soft == 3 && m.hard == 3);
+	for (;;)
+		continue;
+}
+
+/* Used up at once, and that is inherited. */
+static int burn_nothing(void *arg)
+{
+	struct limit l = {0, RLIM_INFINITY};
+	(void)arg;
+	UCHECK(signal(SIGXCPU, SIG_IGN) == SIG_DFL && sc(setrlimit, RLIMIT_CPU, &l) == 0);
+	usleep(100000);
+	UCHECK(sc(getrlimit, RLIMIT_CPU, &l) == 0);
+	l.soft = 1;
+	UCHECK(sc(setrlimit, RLIMIT_CPU, &l) == 0);
+	pid_t pid = fork();
+	if (!pid) {
+		signal(SIGXCPU, SIG_DFL);
+		for (;;)
+			continue;
+	}
+	int status;
+	UCHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU);
+	return 0;
+}
+
+static bool time_of_the_processor(void)
+{
+	CHECK(child_dies(burn, NULL, SIGKILL) && child_exits(burn_nothing, NULL, 0));
+	return true;
+}
+
 static const struct utest tests[] = {
     {"getrlimit, setrlimit, prlimit64", reading_and_setting},
     {"who may raise limits", rights},
     {"children inherit, others can be given", children_and_others},
     {"descriptors, queued signals", limits_hold},
+    {"CPU time", time_of_the_processor},
 };
 
 int main(void)

@@ -146,10 +146,48 @@ static bool attributes(void)
 	return child_exits(attributes_in_child, NULL, 0);
 }
 
+enum { IO_SELF = 1, IO_GROUP, IO_USER };
+#define IO_VALUE(class, level) ((class) << 13 | (level))
+
+static int io_as_user(void *arg)
+{
+	(void)arg;
+	UCHECK(sc(ioprio_get, IO_SELF, 0) == IO_VALUE(2, 6)); /* inherited */
+	UCHECK(sc(setresuid, 54321, 54321, 54321) == 0);
+	UCHECK(FAILS_WITH(sc(ioprio_set, IO_SELF, 0, IO_VALUE(1, 4)), EPERM));
+	UCHECK(FAILS_WITH(sc(ioprio_set, IO_SELF, getppid(), IO_VALUE(2, 7)), EPERM));
+	UCHECK(
+	    sc(ioprio_set, IO_SELF, 0, IO_VALUE(3, 0)) == 0 && sc(ioprio_get, IO_SELF, 0) == IO_VALUE(3, 0));
+	return 0;
+}
+
+static int io_priorities_in_child(void *arg)
+{
+	(void)arg;
+	UCHECK(setpgid(0, 0) == 0);
+	UCHECK(FAILS_WITH(sc(ioprio_get, 0, 0), EINVAL) && FAILS_WITH(sc(ioprio_get, 4, 0), EINVAL));
+	UCHECK(FAILS_WITH(sc(ioprio_get, IO_SELF, 1 << 22), ESRCH));
+	UCHECK(FAILS_WITH(sc(ioprio_set, IO_SELF, 0, IO_VALUE(0, 1)), EINVAL));
+	UCHECK(FAILS_WITH(sc(ioprio_set, IO_SELF, 0, IO_VALUE(5, 0)), EINVAL));
+	UCHECK(sc(ioprio_set, IO_SELF, 0, IO_VALUE(2, 6)) == 0);
+	UCHECK(sc(ioprio_get, IO_SELF, getpid()) == IO_VALUE(2, 6) &&
+	       sc(ioprio_get, IO_GROUP, 0) == IO_VALUE(2, 6));
+	UCHECK(child_exits(io_as_user, NULL, 0));
+	UCHECK(sc(ioprio_set, IO_GROUP, getpid(), IO_VALUE(2, 1)) == 0 &&
+	       sc(ioprio_get, IO_SELF, 0) == IO_VALUE(2, 1));
+	return 0;
+}
+
+static bool io_priorities(void)
+{
+	return child_exits(io_priorities_in_child, NULL, 0);
+}
+
 static const struct utest tests[] = {
     {"nice levels", nice_levels},
     {"policies", policies},
     {"sched_setattr, sched_getattr", attributes},
+    {"ioprio_set, ioprio_get", io_priorities},
 };
 
 int main(void)

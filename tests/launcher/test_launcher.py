@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -438,6 +439,48 @@ def directory_is_a_root():
     shutil.copy(os.path.join(ROOT, "build", "initrd", "bin", "ureboot"), os.path.join(tree, "bin", "probe"))
     status, output, _ = run("--root", tree, "--", "/bin/probe")
     equal((status, output[:4]), (0, b"1..3"))
+
+
+@guest_test
+def calls_are_traced():
+    log = os.path.join(scratch, "trace.log")
+    words = ("--cpus", "2", "--log", log)
+    status, output, errors = run("--trace", *words, "--", "sh", "-c", "echo hi; (exit 5) & wait; ls /missing; kill -TERM $$; exit 3")
+    equal((status, output), (128 + signal.SIGTERM, b"hi\n"))
+    holds(errors.count(b"\n") == 1 and b"/missing" in errors, f"{errors!r}")
+    with open(log, encoding="utf-8") as f:
+        lines = re.findall(r"^\[ *\d+\.\d+\] trace: \[(\d+)\] (.*)\n", f.read(), re.M)
+    shell, first = lines[0]
+    texts = {pid: [text for who, text in lines if who == pid] for pid, _ in lines}
+    holds(first.startswith('execve("/') and '["sh", "-c", "echo hi; (exit 5) & wait; ls /mi"...]' in first, first)
+    holds(re.search(r'^execve\("/usr/bin/sh", .* vars \*/\) = 0$', "\n".join(texts[shell]), re.M), "exec that succeeds")
+    for text in ('write(1, "hi\\n", 3) = 3', f"kill({shell}, SIGTERM) = 0", "--- SIGTERM ---"):
+        holds(text in texts[shell], f"{text} of {shell}")
+    equal(texts[shell][-1], "+++ killed by SIGTERM +++")
+    equal(len(texts), 3, "processes")
+    ends = sorted(texts[pid][-2:] for pid in texts if pid != shell)
+    equal(ends, [["exit_group(2) = ?", "+++ exited with 2 +++"], ["exit_group(5) = ?", "+++ exited with 5 +++"]])
+    for call in (r"openat\(AT_FDCWD, .*, O_RDONLY\|O_CLOEXEC\) = 3", r'(newfstatat|statx)\(.*"/missing".* = -1 ENOENT', r"clone\(.*\|SIGCHLD, .* = \d+"):
+        holds(any(re.fullmatch(call, text) for _, text in lines), call)
+    for _, text in lines:
+        holds(re.fullmatch(r"[a-z0-9_]+\(.*\) = (-?\d+|0[xX]?[0-9a-f]+|-1 E[A-Z0-9]+|\?( ERESTART\w+)?)|--- SIG\w+ ---|\+\+\+ .* \+\+\+|.* \.\.\.|\.\.\. .*", text), text)
+    equal(run(*words, "--", "sh", "-c", "echo hi; exit 3"), (3, b"hi\n", b""))
+    with open(log, encoding="utf-8") as f:
+        holds("trace: " not in f.read(), "lines of a trace that nobody wanted")
+
+
+@guest_test
+def many_processors_trace_whole_lines():
+    log = os.path.join(scratch, "trace.log")
+    command = "for i in 1 2 3 4; do (for j in 1 2 3 4 5 6 7 8 9; do kill -0 $$; cd /; done) & done; wait"
+    status, _, _ = run("--trace", "--cpus", "4", "--log", log, "--", "sh", "-c", command)
+    equal(status, 0)
+    with open(log, encoding="utf-8") as f:
+        text = f.read()
+    holds("records lost" not in text, "lost records")
+    equal(len(re.findall(r"\] trace: \[\d+\] kill\(\d+, 0\) = 0$", text, re.M)), 36, "calls of kill")
+    equal(len(re.findall(r'\] trace: \[\d+\] chdir\("/"\) = 0$', text, re.M)), 36, "calls of chdir")
+    equal(text.count("+++ exited with 0 +++"), 5, "ends")
 
 
 @guest_test

@@ -3,11 +3,11 @@
 compare their standard output, standard error and exit status byte for byte. Prints TAP.
 
   compare.py                 all of them            --group shell,text   only these groups
-  compare.py NAME...         only these             --quick              only those not marked slow
+  compare.py NAME...         only these             --quick              only those marked so
 
-The list is made of blocks:
+The list is made of blocks, and of filters before them for all:
 
-  === NAME [GROUP] [slow]    what it is called, and the group it belongs to (else that of the block before)
+  === NAME [GROUP] [quick]   what it is called, and the group it belongs to (else that of the block before)
   ~ REGEX => TEXT -- WHY     what cannot be the same in two runs is replaced by TEXT in the output of both, for the reason WHY
   COMMANDS                   run by bash in an empty directory on a tmpfs, standard input being /dev/null
 
@@ -37,8 +37,8 @@ mkdir -p upper/up upper/work upper/root
 mount -t overlay overlay -o lowerdir="$1",upperdir=upper/up,workdir=upper/work upper/root
 cd upper/root
 mkdir -p dev proc sys tmp run programs
-mount -t tmpfs -o mode=1777 tmpfs tmp
-mount -t tmpfs -o mode=0755 tmpfs run
+mount -t tmpfs -o nosuid,nodev,mode=1777 tmpfs tmp
+mount -t tmpfs -o nosuid,nodev,mode=0755 tmpfs run
 mount -t proc -o nosuid,nodev,noexec proc proc
 mount -t tmpfs -o mode=0755 tmpfs dev
 mkdir -p dev/pts dev/shm
@@ -60,21 +60,25 @@ exec chroot . "$@"
 """
 
 
+def parse_filter(line, where):
+    match = re.fullmatch(r"~ (.*) => (.*) -- (.+)", line)
+    if not match:
+        sys.exit(f"{where}: not `~ REGEX => TEXT -- WHY`: {line}")
+    return re.compile(match.group(1).encode(), re.M), match.group(2).encode()
+
+
 class Command:
     """A block of the list."""
 
-    def __init__(self, words, group):
+    def __init__(self, words, group, filters):
         self.name = words[0]
-        self.slow = "slow" in words[1:]
-        self.group = next((word for word in words[1:] if word != "slow"), group)
-        self.filters, self.lines = [], []
+        self.quick = "quick" in words[1:]
+        self.group = next((word for word in words[1:] if word != "quick"), group)
+        self.filters, self.lines = list(filters), []
 
     def add(self, line, where):
-        if not self.lines and line.startswith("~ "):
-            match = re.fullmatch(r"~ (.*) => (.*) -- (.+)", line)
-            if not match:
-                sys.exit(f"{where}: not `~ REGEX => TEXT -- WHY`: {line}")
-            self.filters.append((re.compile(match.group(1).encode(), re.M), match.group(2).encode()))
+        if line.startswith("~ "):
+            self.filters.append(parse_filter(line, where))
         else:
             self.lines.append(line)
 
@@ -85,23 +89,27 @@ class Command:
 
 
 def read_list(path):
-    commands, group = [], "shell"
+    commands, group, filters = [], "shell", []
     with open(path, encoding="utf-8") as f:
         for number, line in enumerate(f, 1):
             line = line.rstrip("\n")
             if line.startswith("=== "):
-                commands.append(Command(line.split()[1:], group))
+                commands.append(Command(line.split()[1:], group, filters))
                 group = commands[-1].group
             elif commands and not line.startswith("#:"):
                 commands[-1].add(line, f"{path}:{number}")
+            elif line.startswith("~ "):
+                filters.append(parse_filter(line, f"{path}:{number}"))
     names = [command.name for command in commands]
     if len(set(names)) != len(names):
         sys.exit(f"{path}: a name is there twice: {sorted(name for name in names if names.count(name) > 1)[0]}")
     return commands
 
 
-def take_results(data):
+def take_results(path):
     """What job.sh printed, as {name: (status, out, err)}; what was cut off is left out."""
+    with open(path, "rb") as f:
+        data = f.read()
     results, at = {}, 0
     while match := HEADER.match(data, at):
         status, nout, nerr = (int(word) for word in match.groups()[1:])
@@ -112,20 +120,25 @@ def take_results(data):
     return results
 
 
-def on_linux(tree, folder, words):
+def collect(command, output, cwd=None):
+    """Run job.sh wherever; what it prints is kept in a file, so that one can look while it runs. Returns its exit status."""
+    with open(output, "wb") as f:
+        return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=f, cwd=cwd, check=False).returncode
+
+
+def on_linux(tree, folder, words, output):
     with tempfile.TemporaryDirectory() as scratch:
         command = ["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--kill-child", "bash", "-c", CHROOT, "chroot", tree, folder]
-        done = subprocess.run([*command, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=scratch, check=False)
-    return take_results(done.stdout)
+        return collect([*command, *words], output, scratch)
 
 
-def in_guest(opts, folder, words):
+def in_guest(opts, folder, words, output):
     command = [os.path.join(ROOT, "quire"), "run", "--cpus", str(opts.cpus), "--memory", opts.memory, "--timeout", str(opts.timeout), "--log", opts.log]
     command += ["--root", opts.image, "--copy", f"{folder}:{JOB}", "--", *words]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
-    if done.returncode:
-        print(f"# the guest ended with status {done.returncode}; its log is {opts.log}")
-    return take_results(done.stdout)
+    status = collect(command, output)
+    if status:
+        print(f"# the guest ended with status {status}; its log is {opts.log}")
+    return status
 
 
 def show(text, name, which, expected, got):
@@ -157,18 +170,21 @@ def arguments():
     parser.add_argument("names", nargs="*")
     parser.add_argument("--list", default=os.path.join(HERE, "list"))
     parser.add_argument("--group", help="only these groups, with commas between")
-    parser.add_argument("--quick", action="store_true", help="leave out what is marked slow")
+    parser.add_argument("--quick", action="store_true", help="only what is marked quick")
     parser.add_argument("--self", action="store_true", dest="twice", help="compare Linux with Linux")
     parser.add_argument("--tree", help="the root directory; else the one that tools/mkroot.py makes")
     parser.add_argument("--image", help="its image")
     parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--memory", default="1G")
-    parser.add_argument("--limit", type=int, default=120, help="seconds for one command")
-    parser.add_argument("--timeout", type=int, default=3600, help="seconds for the guest")
+    parser.add_argument("--limit", type=int, default=180, help="seconds for one command")
+    parser.add_argument("--timeout", type=int, default=7200, help="seconds for the guest")
     parser.add_argument("--lines", type=int, default=12, help="lines of difference shown")
-    parser.add_argument("--log", default=os.path.join(ROOT, "build", "programs.log"))
-    parser.add_argument("--keep", help="directory for all results")
-    return parser.parse_args()
+    parser.add_argument("--keep", default=os.path.join(ROOT, "build", "programs"), help="directory for the results and the kernel's log")
+    parser.add_argument("--again", action="store_true", help="take the results on Linux from the last run")
+    opts = parser.parse_args()
+    os.makedirs(opts.keep, exist_ok=True)
+    opts.log = os.path.join(opts.keep, "log")
+    return opts
 
 
 def choose(opts):
@@ -180,7 +196,7 @@ def choose(opts):
         commands = [command for command in commands if command.name in opts.names]
     if opts.group:
         commands = [command for command in commands if command.group in opts.group.split(",")]
-    return [command for command in commands if not (opts.quick and command.slow)]
+    return [command for command in commands if command.quick or not opts.quick]
 
 
 def find_root(opts):
@@ -193,13 +209,6 @@ def find_root(opts):
                 print(f"1..0 # SKIP no root file system: {shlex.join([tool, 'full', *flags])} failed")
                 sys.exit(0)
             setattr(opts, name, made.stdout.splitlines()[-1])
-
-
-def keep(folder, which, results):
-    for name, (status, out, err) in results.items():
-        for what, data in (("status", b"%d\n" % status), ("out", out), ("err", err)):
-            with open(os.path.join(folder, f"{name}.{what}.{which}"), "wb") as f:
-                f.write(data)
 
 
 def main():
@@ -215,12 +224,14 @@ def main():
                 f.write("\n".join(command.lines) + "\n")
         shutil.copy(os.path.join(HERE, "job.sh"), folder)
         words = ["bash", f"{JOB}/job.sh", JOB, str(opts.limit), *(command.name for command in commands)]
-        linux = on_linux(os.path.abspath(opts.tree), folder, words)
-        guest = on_linux(os.path.abspath(opts.tree), folder, words) if opts.twice else in_guest(opts, folder, words)
-    if opts.keep:
-        os.makedirs(opts.keep, exist_ok=True)
-        keep(opts.keep, "linux", linux)
-        keep(opts.keep, "guest", guest)
+        outputs = [os.path.join(opts.keep, name) for name in ("linux.out", "guest.out")]
+        if not opts.again:
+            on_linux(os.path.abspath(opts.tree), folder, words, outputs[0])
+        if opts.twice:
+            on_linux(os.path.abspath(opts.tree), folder, words, outputs[1])
+        else:
+            in_guest(opts, folder, words, outputs[1])
+    linux, guest = (take_results(path) for path in outputs)
     print(f"1..{len(commands)}")
     failed = 0
     for number, command in enumerate(commands, 1):

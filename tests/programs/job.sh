@@ -4,7 +4,8 @@
 directory=$1 limit=$2
 shift 2
 umask 022
-ulimit -S -c 0 -n 1024 -s 8192
+ulimit -S -c 0 -s 8192
+ulimit -n 1024
 exec 3>&1 </dev/null
 for name; do
 	work=/tmp/work/$name results=/tmp/results

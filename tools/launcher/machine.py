@@ -146,6 +146,10 @@ class Machine:
     def crashed(self):
         return self.process.poll() == PANIC
 
+    def left_something(self):
+        """The guest has ended, and found that something was not accounted for."""
+        return self.process.poll() == FAILED
+
     def kept_log(self):
         self.keep_log = True
         return self.log

@@ -44,8 +44,8 @@ OPTIONS
     --log FILE
         Where the kernel's log goes. If not given it is kept only when the kernel fails.
     --trace
-        Let the kernel log every system call of COMMAND and its children, with arguments and results. Without --log the log is
-        kept in a file whose name is told on standard error in the end.
+        Let the kernel log every system call of COMMAND and its children, with arguments and results, and the signals that they get and
+        how they end. Without --log the log is kept in a file whose name is told on standard error in the end.
     -h, --help
         This text.
 
