@@ -340,6 +340,14 @@ struct block_device *bdev_at(unsigned n, uint64_t *rdev)
 	return NULL;
 }
 
+uint64_t bdev_page_count(void)
+{
+	uint64_t n = 0;
+	list_for_each (it, &bdevs)
+		n += object_page_count(list_entry(it, struct bdev, link)->pages);
+	return n;
+}
+
 err_t bdev_claim(uint64_t rdev, bool writable, struct block_device **out)
 {
 	struct bdev *b = find_number(rdev);

@@ -16,6 +16,8 @@ err_t bdev_sync_all(void);
 MUST_CHECK err_t bdev_find(const char *name, uint64_t *rdev);
 /* The n-th disk and its device number, or NULL. */
 struct block_device *bdev_at(unsigned n, uint64_t *rdev);
+/* Pages in the caches of all disks. */
+uint64_t bdev_page_count(void);
 /* The disk with this number, for a file system of its own until bdev_release: what the disk's file had to write is written, and what it had read is forgotten. -ENXIO: no such disk, -EACCES: it cannot be written to,
  * -EBUSY: it has a file system on it already. May sleep. */
 MUST_CHECK err_t bdev_claim(uint64_t rdev, bool writable, struct block_device **out);

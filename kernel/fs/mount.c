@@ -326,6 +326,19 @@ void mount_for_each(bool (*fn)(struct mount *m, void *arg), void *arg)
 	spin_unlock(&mount_lock);
 }
 
+bool mount_is_first(const struct mount *m)
+{
+	const struct mount *first = NULL;
+	spin_lock(&mount_lock);
+	list_for_each (it, &fs_all_mounts) {
+		const struct mount *other = list_entry(it, struct mount, link);
+		if (!first && other->fs == m->fs)
+			first = other;
+	}
+	spin_unlock(&mount_lock);
+	return first == m;
+}
+
 int64_t mount_point_path(struct mount *m, const struct path *root, char *buf, size_t size)
 {
 	struct path p = {m, m->root};

@@ -101,6 +101,8 @@ unsigned vfs_shutdown(void);
 
 /* Walk over all mounts, oldest first, with no lock held; false stops. The mount stays in the tree while fn looks at it, so fn neither mounts nor unmounts, nor waits for who does. */
 void mount_for_each(bool (*fn)(struct mount *m, void *arg), void *arg);
+/* Is it the oldest mount of its file system in the tree? */
+bool mount_is_first(const struct mount *m);
 /* The path of the directory that m is on, as seen from root. -ENOENT: it cannot be reached from there. */
 MUST_CHECK int64_t mount_point_path(struct mount *m, const struct path *root, char *buf, size_t size);
 

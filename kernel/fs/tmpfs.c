@@ -65,6 +65,13 @@ static bool charge(_Atomic uint64_t *used, uint64_t max, uint64_t n)
 
 /* --- pages --- */
 
+static _Atomic uint64_t all_pages; /* of all such file systems */
+
+uint64_t tmpfs_page_count(void)
+{
+	return load_relaxed(&all_pages);
+}
+
 static err_t pages_read(struct vm_object *o, UNUSED pgidx_t idx, struct page **pages, unsigned n)
 {
 	struct vnode *v = vnode_of_pages(o);
@@ -72,6 +79,7 @@ static err_t pages_read(struct vm_object *o, UNUSED pgidx_t idx, struct page **p
 	for (unsigned i = 0; i < n; i++)
 		memset(page_to_virt(pages[i]), 0, PAGE_SIZE);
 	fetch_add_relaxed(&node->pages, n);
+	fetch_add_relaxed(&all_pages, n);
 	return charge(&tmpfs_of(v)->pages, tmpfs_of(v)->max_pages, n)
 		   ? 0
 		   : -ENOSPC; /* too many: `dropped` counts them back */
@@ -89,6 +97,7 @@ static void pages_dropped(struct vm_object *o)
 	struct node *node = v->priv;
 	fetch_sub_relaxed(&node->pages, 1);
 	fetch_sub_relaxed(&tmpfs_of(v)->pages, 1);
+	fetch_sub_relaxed(&all_pages, 1);
 }
 
 static const struct vm_file_ops pages_ops = {

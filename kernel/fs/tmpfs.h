@@ -21,3 +21,5 @@ MUST_CHECK err_t tmpfs_statfs(struct fs *fs, struct fs_stats *out);
 
 /* memfd_create(2): an open file without a name. sealable: MFD_ALLOW_SEALING. Shown as "/memfd:NAME (deleted)". -EINVAL: name longer than 249. */
 MUST_CHECK err_t memfd_create_file(const char *name, bool sealable, unsigned flags, struct file **out);
+/* Pages of all tmpfs files, memfd's and those of shared memory too. */
+uint64_t tmpfs_page_count(void);

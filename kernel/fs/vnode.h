@@ -184,6 +184,8 @@ struct fs_ops {
 	err_t (*remount)(struct fs *fs, bool read_only, const char *options);
 	/* There is one only, shown by every mount (devfs): it is made at boot and found here. NULL: each mount makes one. */
 	struct fs *(*single)(void);
+	/* The cache of its own blocks, which no vnode has; NULL: it has none. No reference: it stays as long as the file system. */
+	struct vm_object *(*metadata)(struct fs *fs);
 	bool needs_device;
 };
 

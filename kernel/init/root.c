@@ -93,7 +93,7 @@ static err_t make_parents(const struct fs_context *c, const char *name)
 {
 	char path[PATH_LEN_MAX / 8];
 	err_t err = 0;
-	for (size_t i = 0; name[i] && i < sizeof(path) - 1 && !err; i++) {
+	for (size_t i = 0; i < sizeof(path) - 1 && name[i] && !err; i++) {
 		path[i] = name[i];
 		path[i + 1] = 0;
 		if (name[i] != '/' || i == 0)

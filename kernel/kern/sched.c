@@ -267,10 +267,15 @@ static void arrive_locked(struct run_queue *q, struct thread *t)
 	enqueue_locked(q, t);
 }
 
-/* Make the CPU of q run its scheduler. */
+/* The CPU of q is to run its scheduler. true: it is another one, and has to be interrupted for that. */
+static MUST_CHECK bool need_resched_locked(struct run_queue *q)
+{
+	return exchange_acq_rel(&cpus[q->cpu].need_resched, 1) == 0 && q != this_queue();
+}
+
 static void kick_locked(struct run_queue *q)
 {
-	if (exchange_acq_rel(&cpus[q->cpu].need_resched, 1) == 0 && q != this_queue())
+	if (need_resched_locked(q))
 		cpu_send_resched(q->cpu);
 }
 
@@ -286,24 +291,25 @@ static void slice_time_locked(struct run_queue *q, nsec_t now)
 	timer_set_slice(now + MAX(SLICE_PERIOD / (nready + 1), (uint32_t)SLICE_LEAST));
 }
 
-/* t has just been queued on q: should it run at once? If not, should the slice be timed now? */
-static void check_preempt_locked(struct run_queue *q, struct thread *t)
+/* t has just been queued on q: should it run at once? If not, should the slice be timed now? true: the CPU of q is to be
+ * interrupted, with q unlocked, or it would come only to wait for the lock. */
+static MUST_CHECK bool check_preempt_locked(struct run_queue *q, struct thread *t)
 {
 	nsec_t now = clock_now();
 
 	if (!q->current) /* not up yet */
-		return;
+		return false;
 	if (q->current != q->idle) {
 		account_locked(q, now);
 		if (!is_before(t->vruntime + WAKE_MARGIN, q->current->vruntime)) {
 			if (q == this_queue())
 				slice_time_locked(q, now);
-			else if (!q->slice_timed)
-				cpu_send_resched(q->cpu); /* upcall_resched times it there */
-			return;
+			else
+				return !q->slice_timed; /* upcall_resched times it there */
+			return false;
 		}
 	}
-	kick_locked(q);
+	return need_resched_locked(q);
 }
 
 /* ---------------------------------------------------------------- making ready */
@@ -384,8 +390,12 @@ static bool make_ready(struct thread *t, uint32_t flags, uint32_t wish)
 		spin_unlock_irqrestore(&q->lock, state);
 	}
 	arrive_locked(q, t);
-	check_preempt_locked(q, t);
+	bool send = check_preempt_locked(q, t);
+	preempt_disable();
 	spin_unlock_irqrestore(&q->lock, state);
+	if (send)
+		cpu_send_resched(q->cpu);
+	preempt_enable();
 	return true;
 }
 

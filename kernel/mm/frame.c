@@ -55,27 +55,28 @@ static inline void check_poison(struct page *p)
 #endif
 
 /* May a frame in this state be given back? In use by a kind that the allocator hands out, nobody counts on
- * it, not a block: with kind and flags rotated to the bottom that is one comparison. */
-static ALWAYS_INLINE bool is_freeable(uint64_t state)
+ * it, not a block: with kind and flags rotated to the bottom that is one comparison. They are told from PAGE_KERNEL on. */
+static ALWAYS_INLINE bool is_freeable(uint64_t state, uint64_t *kind_flags)
 {
-	uint64_t kind_flags = state << (64 - PAGE_FLAG_SHIFT) | state >> PAGE_FLAG_SHIFT;
-	return kind_flags - (PAGE_KERNEL << 4) < (PAGE_KINDS - PAGE_KERNEL) << 4;
+	*kind_flags =
+	    (state << (64 - PAGE_FLAG_SHIFT) | state >> PAGE_FLAG_SHIFT) - (PAGE_KERNEL << PAGE_FLAG_BITS);
+	return *kind_flags < USED_KINDS << PAGE_FLAG_BITS;
 }
 
 /* An owner's frame becomes CACHED; false, and nothing changed, if it must not. Of two threads that free
  * the same frame, debug kernels catch the second. */
-static ALWAYS_INLINE bool mark_free(struct page *p)
+static ALWAYS_INLINE bool mark_free(struct page *p, uint64_t *kind_flags)
 {
 #ifdef CONFIG_DEBUG
 	uint64_t old = load_relaxed(&p->state);
-	if (!is_freeable(old) || !cas_acq_rel(&p->state, &old, frame_state(PAGE_CACHED, 0)))
+	if (!is_freeable(old, kind_flags) || !cas_acq_rel(&p->state, &old, frame_state(PAGE_CACHED, 0)))
 		return false;
 #ifdef CONFIG_HOST
 	mock_frame_freed(p, 1);
 #endif
 	poison(p);
 #else
-	if (unlikely(!is_freeable(load_relaxed(&p->state))))
+	if (unlikely(!is_freeable(load_relaxed(&p->state), kind_flags)))
 		return false;
 	store_relaxed(&p->state, frame_state(PAGE_CACHED, 0));
 	poison(p);
@@ -83,8 +84,17 @@ static ALWAYS_INLINE bool mark_free(struct page *p)
 	return true;
 }
 
+/* n frames of this kind are in use from now on. */
+static void count_taken(enum page_kind kind, uint64_t n)
+{
+	preempt_disable();
+	pcp_normal[cpu_id()].taken[kind - PAGE_KERNEL] += n;
+	preempt_enable();
+}
+
 static void mark_used(struct page *p, uint64_t n, enum page_kind kind, unsigned flags)
 {
+	count_taken(kind, n);
 	for (uint64_t i = 0; i < n; i++) {
 		check_poison(&p[i]);
 		page_set_kind(&p[i], kind, 0);
@@ -105,6 +115,8 @@ static ALWAYS_INLINE struct page *hand_out(uint32_t pfn, enum page_kind kind)
 static NOINLINE struct page *alloc_slow(enum page_kind kind, unsigned flags)
 {
 	uint32_t pfn = pcp_alloc_slow(flags);
+	if (pfn)
+		count_taken(kind, 1);
 	preempt_enable();
 	return pfn ? hand_out(pfn, kind) : NULL;
 }
@@ -119,9 +131,11 @@ static NOINLINE struct page *resched_and_return(struct page *p)
 static ALWAYS_INLINE struct page *alloc_from(struct pcp *caches, enum page_kind kind, unsigned flags)
 {
 	preempt_disable();
-	uint32_t pfn = pcp_pop(&caches[cpu_id()]);
+	struct pcp *c = &caches[cpu_id()];
+	uint32_t pfn = pcp_pop(c);
 	if (unlikely(!pfn))
 		return alloc_slow(kind, flags);
+	c->taken[kind - PAGE_KERNEL]++;
 	struct page *p = hand_out(pfn, kind);
 	compiler_barrier();
 	preempt_count_add(-1);
@@ -157,13 +171,16 @@ static NOINLINE void free_slow(struct page *p)
 /* A leaf function, like frame_alloc. */
 void frame_free(struct page *p)
 {
-	if (unlikely(!mark_free(p))) {
+	uint64_t kind_flags;
+	if (unlikely(!mark_free(p, &kind_flags))) {
 		frame_bad_free(p);
 		return;
 	}
 	uint64_t pfn = page_to_pfn(p);
 	preempt_disable();
-	if (unlikely(pfn < pcp_normal_first || !pcp_try_push(&pcp_normal[cpu_id()], (uint32_t)pfn)))
+	struct pcp *c = &pcp_normal[cpu_id()];
+	c->given[kind_flags]++;
+	if (unlikely(pfn < pcp_normal_first || !pcp_try_push(c, (uint32_t)pfn)))
 		free_slow(p);
 	else
 		preempt_enable();
@@ -226,12 +243,22 @@ struct page *frame_alloc_contiguous(
 	return alloc_run(kind, npages, align >> PAGE_SHIFT, end, flags);
 }
 
+static void count_given(uint64_t kind_flags)
+{
+	preempt_disable();
+	pcp_normal[cpu_id()].given[kind_flags]++;
+	preempt_enable();
+}
+
 void frame_free_range(struct page *p, uint64_t npages)
 {
 	uint64_t pfn = page_to_pfn(p);
 	struct zone *z = &zones[zone_of(pfn)];
+	uint64_t kind_flags;
 	for (uint64_t i = 0; i < npages; i++)
-		if (!mark_free(&p[i]))
+		if (mark_free(&p[i], &kind_flags))
+			count_given(kind_flags);
+		else
 			frame_bad_free(&p[i]);
 	spin_lock(&z->lock);
 	zone_give_locked(z, pfn, npages);
@@ -275,6 +302,7 @@ void frame_init(const struct bootinfo *info)
 	zero_page = frame_alloc(PAGE_KERNEL, FRAME_ZERO);
 	ASSERT(zero_page); /* a machine without a single usable frame */
 	page_set_kind(zero_page, PAGE_RESERVED, 0);
+	count_taken(PAGE_KERNEL, -1ULL);
 }
 
 void frame_zone_stats(unsigned zone, struct zone_stats *out)
@@ -313,6 +341,28 @@ void frame_count_kinds(uint64_t counts[PAGE_KINDS])
 		spin_lock(&zones[i].lock);
 		counts[PAGE_VIRGIN] += zone_each_record_locked(&zones[i], count_kind, counts);
 		spin_unlock(&zones[i].lock);
+	}
+}
+
+static uint64_t given_of(const struct pcp *c, unsigned kind)
+{
+	uint64_t n = 0;
+	for (unsigned flags = 0; flags < 1u << PAGE_FLAG_BITS; flags++)
+		n += *(const volatile uint64_t *)&c->given[kind << PAGE_FLAG_BITS | flags];
+	return n;
+}
+
+void frame_count_used(uint64_t counts[PAGE_KINDS])
+{
+	memset(counts, 0, PAGE_KINDS * sizeof(counts[0]));
+	for (unsigned kind = 0; kind < USED_KINDS; kind++) {
+		int64_t n = 0; /* a frame may be given back by another CPU than took it */
+		for (unsigned i = 0; i < NZONES * MAX_CPUS; i++) {
+			const struct pcp *c = &pcps[i / MAX_CPUS][i % MAX_CPUS];
+			n += (int64_t)(*(const volatile uint64_t *)&c->taken[kind] - given_of(c, kind));
+		}
+		counts[PAGE_KERNEL + kind] =
+		    n > 0 ? (uint64_t)n : 0; /* counts of several moments may not fit */
 	}
 }
 

@@ -60,6 +60,8 @@ void frame_zone_stats(unsigned zone, struct zone_stats *out);
 /* Frames free in all zones, caches included. Exact when nothing allocates. */
 uint64_t frame_free_count(void);
 uint64_t frame_total_count(void);
+/* Frames in use of the kinds from PAGE_KERNEL on, by counters: quick, and exact when nobody allocates meanwhile. */
+void frame_count_used(uint64_t counts[PAGE_KINDS]);
 /* Frames of each kind in use now, by counting records: for /proc/mm and tests. Slow. */
 void frame_count_kinds(uint64_t counts[PAGE_KINDS]);
 /* Return every cached frame of this CPU to its zone, so that blocks coalesce. */

@@ -39,6 +39,8 @@ struct zone {
 	struct frame_run runs[ZONE_MAX_RUNS]; /* (Z) sorted, not overlapping, not adjacent */
 };
 
+enum { USED_KINDS = PAGE_KINDS - PAGE_KERNEL, PAGE_FLAG_BITS = PAGE_KIND_SHIFT - PAGE_FLAG_SHIFT };
+
 /*
  * A per-CPU cache: a stack of frame numbers. Only its own CPU pushes and pops, with preemption disabled;
  * anyone may take a frame out of any slot by exchanging it with 0 (that is how another CPU drains it). Slots
@@ -48,8 +50,12 @@ struct pcp {
 	uint32_t count; /* own CPU */
 	uint32_t limit; /* own CPU; 0 until its first use */
 	_Atomic uint32_t slot[PCP_SLOTS];
-} ALIGNED(CACHE_LINE);
-_Static_assert(sizeof(struct pcp) == 256, "indexed by a shift");
+	/* Frames that this CPU took into use and gave back, ever: of all CPUs together the difference is what is in use. Own CPU, read by anyone. Those taken are counted by kind from PAGE_KERNEL on, those given back
+	 * by kind and flags as is_freeable has them at hand, so that each costs one instruction. */
+	uint64_t taken[USED_KINDS];
+	uint64_t given[USED_KINDS << PAGE_FLAG_BITS];
+} ALIGNED(1024);
+_Static_assert(sizeof(struct pcp) == 1024, "indexed by a shift");
 
 extern struct zone zones[NZONES];
 extern struct pcp pcps[NZONES][MAX_CPUS];

@@ -20,6 +20,7 @@
  * The watermark `min` is kept on the zone's own free count: frames in caches come on top.
  */
 #include "mm/frame_priv.h"
+#include "lib/string.h"
 
 struct pcp pcps[NZONES][MAX_CPUS];
 unsigned zone_normal = ZONE_LOW;
@@ -169,6 +170,8 @@ void pcp_reset(void)
 		for (unsigned zone = 0; zone < NZONES; zone++) {
 			struct pcp *c = &pcps[zone][cpu];
 			c->count = c->limit = 0;
+			memset(c->taken, 0, sizeof(c->taken));
+			memset(c->given, 0, sizeof(c->given));
 			for (unsigned i = 0; i < PCP_SLOTS; i++)
 				store_relaxed(&c->slot[i], 0);
 		}

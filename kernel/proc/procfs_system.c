@@ -17,6 +17,7 @@
 #include "proc/place.h"
 #include "proc/procfs_priv.h"
 #include "proc/sysfs.h"
+#include "proc/totals.h"
 
 enum { TICKS_PER_SEC = 100, KIB_PER_PAGE = PAGE_SIZE / 1024 };
 #define NSEC_PER_SEC 1000000000ULL
@@ -92,46 +93,60 @@ static void show_kib(struct text *t, const char *name, uint64_t pages)
 
 static void show_meminfo(struct text *t, UNUSED struct vnode *v)
 {
-	uint64_t kinds[PAGE_KINDS], total = frame_total_count(), free = frame_free_count();
-	frame_count_kinds(kinds);
-	uint64_t files = kinds[PAGE_FILE], anon = kinds[PAGE_ANON];
-	show_kib(t, "MemTotal:", total);
-	show_kib(t, "MemFree:", free);
-	show_kib(t, "MemAvailable:", free + files);
-	show_kib(t, "Buffers:", 0);
-	show_kib(t, "Cached:", files);
+	struct memory_totals m;
+	memory_totals_take(&m);
+	show_kib(t, "MemTotal:", m.total);
+	show_kib(t, "MemFree:", m.free);
+	show_kib(t, "MemAvailable:", m.available);
+	show_kib(t, "Buffers:", m.buffers);
+	show_kib(t, "Cached:", m.cached);
 	show_kib(t, "SwapCached:", 0);
-	show_kib(t, "Active:", anon);
-	show_kib(t, "Inactive:", files);
+	show_kib(t, "Active:", m.anon);
+	show_kib(t, "Inactive:", m.cached - m.shmem + m.buffers);
 	show_kib(t, "SwapTotal:", 0);
 	show_kib(t, "SwapFree:", 0);
-	show_kib(t, "Dirty:", 0);
-	show_kib(t, "Writeback:", 0);
-	show_kib(t, "AnonPages:", anon);
-	show_kib(t, "Mapped:", files);
-	show_kib(t, "Shmem:", 0);
-	show_kib(t, "KReclaimable:", 0);
-	show_kib(t, "Slab:", kinds[PAGE_SLAB]);
-	show_kib(t, "SReclaimable:", 0);
-	show_kib(t, "SUnreclaim:", kinds[PAGE_SLAB]);
-	show_kib(t, "KernelStack:", kinds[PAGE_KERNEL]);
-	show_kib(t, "PageTables:", kinds[PAGE_TABLE]);
-	show_kib(t, "CommitLimit:", total / 2);
-	show_kib(t, "Committed_AS:", anon);
+	show_kib(t, "Dirty:", m.dirty);
+	show_kib(t, "Writeback:", m.writeback);
+	show_kib(t, "AnonPages:", m.anon);
+	show_kib(t, "Mapped:", m.mapped);
+	show_kib(t, "Shmem:", m.shmem);
+	show_kib(t, "KReclaimable:", m.reclaimable);
+	show_kib(t, "Slab:", m.slab);
+	show_kib(t, "SReclaimable:", m.reclaimable);
+	show_kib(t, "SUnreclaim:", m.slab - m.reclaimable);
+	show_kib(t, "KernelStack:", m.stacks);
+	show_kib(t, "PageTables:", m.tables);
+	show_kib(t, "CommitLimit:", m.total / 2);
+	show_kib(t, "Committed_AS:", memory_committed(&m));
 	text_printf(
 	    t, "VmallocTotal:   536870912 kB\nVmallocUsed:           0 kB\nVmallocChunk:          0 kB\n");
 }
 
+/* Sectors that disks have read or written. */
+static uint64_t disk_sectors(enum block_op op)
+{
+	const struct block_device *b;
+	uint64_t sum = 0, rdev;
+	for (unsigned i = 0; (b = bdev_at(i, &rdev)); i++)
+		sum += load_relaxed(&b->stats.sectors[op]);
+	return sum;
+}
+
 static void show_vmstat(struct text *t, UNUSED struct vnode *v)
 {
-	uint64_t kinds[PAGE_KINDS];
-	frame_count_kinds(kinds);
-	text_printf(t,
-	    "nr_free_pages %llu\nnr_anon_pages %llu\nnr_file_pages %llu\nnr_slab_unreclaimable %llu\nnr_page_table_pages %llu\n",
-	    (unsigned long long)frame_free_count(), (unsigned long long)kinds[PAGE_ANON],
-	    (unsigned long long)kinds[PAGE_FILE], (unsigned long long)kinds[PAGE_SLAB],
-	    (unsigned long long)kinds[PAGE_TABLE]);
-	text_printf(t, "pgpgin 0\npgpgout 0\npswpin 0\npswpout 0\n");
+	struct memory_totals m;
+	memory_totals_take(&m);
+	const struct {
+		const char *name;
+		uint64_t value;
+	} rows[] = {{"nr_free_pages", m.free}, {"nr_anon_pages", m.anon}, {"nr_mapped", m.mapped},
+	    {"nr_file_pages", m.cached + m.buffers}, {"nr_dirty", m.dirty}, {"nr_writeback", m.writeback},
+	    {"nr_shmem", m.shmem}, {"nr_slab_reclaimable", m.reclaimable},
+	    {"nr_slab_unreclaimable", m.slab - m.reclaimable}, {"nr_page_table_pages", m.tables},
+	    {"nr_kernel_stack", m.stacks * KIB_PER_PAGE}, {"pgpgin", disk_sectors(BLOCK_READ) / 2},
+	    {"pgpgout", disk_sectors(BLOCK_WRITE) / 2}, {"pswpin", 0}, {"pswpout", 0}};
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+		text_printf(t, "%s %llu\n", rows[i].name, (unsigned long long)rows[i].value);
 }
 
 static void show_one_cache(struct slab_cache *c, void *arg)

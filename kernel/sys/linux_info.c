@@ -6,6 +6,8 @@
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "proc/cred.h"
+#include "proc/load.h"
+#include "proc/totals.h"
 #include "sys/sys.h"
 
 /* --- names --- */
@@ -46,6 +48,8 @@ int64_t sys_setdomainname(uaddr_t from, int32_t len)
 
 /* --- memory --- */
 
+enum { LOADS_SHIFT = 16 }; /* loads of sysinfo: 1.0 is 1 << 16 */
+
 /* struct sysinfo of the ABI. */
 struct sys_sysinfo {
 	int64_t uptime;
@@ -56,16 +60,24 @@ struct sys_sysinfo {
 };
 _Static_assert(sizeof(struct sys_sysinfo) == 112, "sysinfo");
 
-/* There is no swap and no memory that needs mapping; how busy the machine was is not recorded. */
+/* There is no swap and no memory that needs mapping. */
 int64_t sys_sysinfo(uaddr_t to)
 {
+	struct memory_totals m;
+	uint64_t loads[3];
+	memory_totals_take(&m);
+	load_averages(loads);
 	struct sys_sysinfo s = {
 	    .uptime = (int64_t)(clock_now() / 1000000000),
-	    .total_ram = frame_total_count() * PAGE_SIZE,
-	    .free_ram = frame_free_count() * PAGE_SIZE,
+	    .total_ram = m.total * PAGE_SIZE,
+	    .free_ram = m.free * PAGE_SIZE,
+	    .shared_ram = m.shmem * PAGE_SIZE,
+	    .buffer_ram = m.buffers * PAGE_SIZE,
 	    .threads = (uint16_t)MIN(user_thread_count(), (unsigned)UINT16_MAX),
 	    .unit = 1,
 	};
+	for (unsigned i = 0; i < 3; i++)
+		s.loads[i] = loads[i] << (LOADS_SHIFT - LOAD_SHIFT);
 	return copy_to_user(to, &s, sizeof(s));
 }
 

@@ -558,10 +558,11 @@ void vm_unpin(struct vm_pin *p)
 err_t upcall_page_fault(uaddr_t addr, unsigned access)
 {
 	struct thread *t = current_thread();
-	if (unlikely(!t->space || (load_relaxed(&t->flags) & THREAD_NOFAULT)))
+	struct vm_space *s = t->space;
+	if (unlikely(!s || (load_relaxed(&t->flags) & THREAD_NOFAULT)))
 		return -EFAULT;
 	struct fault f;
-	fault_begin(&f, t->space, addr, access, NULL);
+	fault_begin(&f, s, addr, access, NULL);
 	err_t err = fault_run(&f);
 	if (unlikely(err))
 		return err;

@@ -400,6 +400,37 @@ bool object_is_absent(struct vm_object *o, pgidx_t idx)
 	return absent;
 }
 
+uint64_t object_page_count(struct vm_object *o)
+{
+	spin_lock(&o->lock);
+	uint64_t n = page_tree_count(&o->tree, 0, PT_INDEX_MAX + 1, NULL);
+	spin_unlock(&o->lock);
+	return n;
+}
+
+static uint64_t count_marked_locked(struct vm_object *o, enum page_mark mark)
+{
+	uint64_t n = 0;
+	if (!page_tree_has_mark(&o->tree, mark))
+		return 0;
+	for (pgidx_t at = 0; page_tree_next_marked(&o->tree, mark, at, PT_INDEX_MAX + 1, &at); at++)
+		n++;
+	return n;
+}
+
+void object_count(struct vm_object *o, struct object_counts *out)
+{
+	*out = (struct object_counts){0};
+	spin_lock(&o->lock);
+	if (!(o->flags & VM_RESIDENT)) {
+		out->dirty = count_marked_locked(o, PT_DIRTY);
+		out->writeback = count_marked_locked(o, PT_WRITEBACK);
+	}
+	if (!list_is_empty(&o->viewers) || !list_is_empty(&o->backed))
+		out->mapped = page_tree_count(&o->tree, 0, PT_INDEX_MAX + 1, NULL);
+	spin_unlock(&o->lock);
+}
+
 bool object_is_dirty(struct vm_object *o)
 {
 	pgidx_t at;

@@ -152,6 +152,13 @@ MUST_CHECK err_t object_sync(struct vm_object *o, pgidx_t first, pgidx_t end);
  * sleep. */
 MUST_CHECK err_t object_pin(struct vm_object *o, pgidx_t idx, bool write, struct vm_pin *pin);
 
+/* FILE: how many pages it has. */
+uint64_t object_page_count(struct vm_object *o);
+struct object_counts {
+	uint64_t dirty, writeback; /* 0 for VM_RESIDENT */
+	uint64_t mapped;           /* all its pages, if anybody maps it */
+};
+void object_count(struct vm_object *o, struct object_counts *out);
 /* Is there no page at idx? Of a VM_RESIDENT file that is a hole, to be read as zeros without making a page. */
 bool object_is_absent(struct vm_object *o, pgidx_t idx);
 /* Are there dirty pages, or pages being written back? */

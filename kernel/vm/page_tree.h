@@ -141,7 +141,7 @@ static inline struct page *page_slot_get(struct page_slot s)
 /* Put a page into an empty slot; the tree takes a share of its own. */
 static inline void page_slot_fill(struct page_slot s, struct page *p)
 {
-	ASSERT(s.leaf->level == 0 && load_relaxed(&s.leaf->refs) == 1);
+	DEBUG_ASSERT(s.leaf->level == 0 && load_relaxed(&s.leaf->refs) == 1);
 	ASSERT(!s.leaf->slots[s.i].page);
 	page_share(p);
 	s.leaf->slots[s.i].page = p;

@@ -43,15 +43,17 @@ void region_set_init(struct region_set *s, uaddr_t low, uaddr_t high)
 struct region *region_find(const struct region_set *s, uaddr_t addr)
 {
 	const struct rb_node *n = s->tree.root;
-	while (n) {
+	if (unlikely(!n))
+		return NULL;
+	do {
 		struct region *r = from_node(n);
-		if (addr < r->start)
-			n = n->left;
-		else if (addr >= r->end)
+		if (addr >= r->end)
 			n = n->right;
+		else if (addr < r->start)
+			n = n->left;
 		else
 			return r;
-	}
+	} while (n);
 	return NULL;
 }
 

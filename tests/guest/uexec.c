@@ -465,6 +465,41 @@ static bool bad_headers(void)
 	return true;
 }
 
+/* The image, but only `size` bytes of it are there; more than it has are a hole. */
+static int start_cut(uint64_t size)
+{
+	char *argv[] = {"image", NULL};
+	const char *path = make_file("image", &image, sizeof(image), 0755);
+	return truncate(path, (off_t)size) ? -2 : start_path(path, argv);
+}
+
+/* It was refused, or died of what it lacks: Linux sees some of this only when there is no way back. */
+static bool did_not_run(int result)
+{
+	return result == -1 || result == 1000 + ENOEXEC;
+}
+
+/* What cannot be a program is refused; what only lacks its end does not get there. The caller goes on in any case. */
+static bool cut_and_huge_files(void)
+{
+	make_image(ET_EXEC, NULL);
+	for (uint64_t size = 0; size < offsetof(struct image, p) + sizeof(Elf64_Phdr); size += 8)
+		CHECK(start_cut(size) == 1000 + ENOEXEC);
+	image.p[0].p_memsz = image.p[0].p_filesz = 3 * 4096;
+	image.e.e_entry = AT + 2 * 4096;
+	CHECK(did_not_run(start_cut(sizeof(image)))); /* its first instruction is behind the end */
+	make_image(ET_EXEC, NULL);
+	CHECK(start_cut(1ULL << 40) == 7);
+	image.p[0].p_memsz = image.p[0].p_filesz = 1ULL << 40;
+	CHECK(start_cut(1ULL << 40) == 7);
+	image.p[0].p_memsz = image.p[0].p_filesz = 1ULL << 47; /* no room, too late to tell */
+	CHECK(did_not_run(start_cut(1ULL << 40)));
+	make_image(ET_EXEC, NULL);
+	image.p[0].p_memsz = 16; /* less than the file has */
+	CHECK(did_not_run(start_image()));
+	return true;
+}
+
 static bool bad_interpreters(void)
 {
 	char path[128];
@@ -741,6 +776,7 @@ int main(int argc, char **argv)
 	    {"strings that are too long", long_strings},
 	    {"programs made by hand", hand_made},
 	    {"bad headers", bad_headers},
+	    {"cut and huge files", cut_and_huge_files},
 	    {"bad interpreters", bad_interpreters},
 	    {"interpreters", interpreters},
 	    {"programs that run cannot be written", busy_text},

@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
@@ -182,11 +184,65 @@ static bool adjustments(void)
 	return true;
 }
 
+/* kB of this line of /proc/meminfo, or -1. */
+static long meminfo(const char *name)
+{
+	char *at = slurp("/proc/meminfo") ? strstr(text, name) : NULL;
+	return at && (at == text || at[-1] == '\n') ? strtol(at + strlen(name), NULL, 10) : -1;
+}
+
+static bool memory_once(void)
+{
+	enum { BYTES = 64 << 20, SLACK = 16 << 10 };
+	long total = meminfo("MemTotal:"), parts = 0;
+	static const char *const names[] = {
+	    "MemFree:", "Buffers:", "Cached:", "AnonPages:", "Slab:", "PageTables:"};
+	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		long n = meminfo(names[i]);
+		CHECK(n >= 0 && n <= total);
+		parts += n;
+	}
+	CHECK(parts <= total + total / 20); /* they are asked one after the other */
+	CHECK(meminfo("Shmem:") >= 0 && meminfo("Mapped:") >= 0 && meminfo("Dirty:") >= 0);
+	long before = meminfo("Committed_AS:"), anon = meminfo("AnonPages:");
+	char *p = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(p != MAP_FAILED);
+	CHECK(meminfo("Committed_AS:") > before + (BYTES >> 10) - SLACK);
+	memset(p, 1, BYTES / 2);
+	CHECK(meminfo("AnonPages:") > anon + (BYTES >> 11) - SLACK);
+	CHECK(munmap(p, BYTES) == 0);
+	long shared = meminfo("Shmem:");
+	int fd = memfd_create("memory", 0);
+	CHECK(fd >= 0 && ftruncate(fd, BYTES) == 0);
+	p = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(p != MAP_FAILED);
+	memset(p, 1, BYTES / 2);
+	CHECK(meminfo("Shmem:") > shared + (BYTES >> 11) - SLACK);
+	struct sysinfo info;
+	CHECK(sysinfo(&info) == 0 && info.mem_unit > 0);
+	CHECK(info.sharedram * info.mem_unit >> 10 >= (BYTES >> 11) && info.freeram < info.totalram);
+	CHECK(info.totalram * info.mem_unit >> 10 == (unsigned long)total);
+	close(fd);
+	CHECK(munmap(p, BYTES) == 0);
+	CHECK(slurp("/proc/vmstat") && strstr(text, "nr_dirty ") && strstr(text, "pgpgin "));
+	return true;
+}
+
+/* Others may give back more at the same moment than is taken here. */
+static bool memory(void)
+{
+	for (int tries = 0; tries < 20; tries++)
+		if (memory_once())
+			return true;
+	return false;
+}
+
 static const struct utest tests[] = {
     {"cpus", cpus},
     {"disks", disks},
     {"the_tree", the_tree},
     {"adjustments", adjustments},
+    {"memory", memory},
 };
 
 int main(void)

@@ -848,6 +848,48 @@ static void bug_wrong_frame_beyond_16_mib(void **state UNUSED)
 	assert_coalesced();
 }
 
+/* The counters say what the records say, whichever way frames come and go. */
+static void assert_counts(void)
+{
+	uint64_t walked[PAGE_KINDS], counted[PAGE_KINDS];
+	frame_count_kinds(walked);
+	frame_count_used(counted);
+	for (unsigned kind = PAGE_KERNEL; kind < PAGE_KINDS; kind++)
+		assert_int_equal(counted[kind], walked[kind]);
+	uint64_t all = frame_free_count();
+	for (unsigned kind = PAGE_KERNEL; kind < PAGE_KINDS; kind++)
+		all += counted[kind];
+	assert_int_equal(all + 1, frame_total_count()); /* and the zero page */
+}
+
+static void counters_match_the_records(UNUSED void **state)
+{
+	enum { N = 200 };
+	struct page *one[N];
+	start(&maps[1]);
+	assert_counts();
+	for (unsigned i = 0; i < N; i++) {
+		one[i] = frame_alloc(PAGE_KERNEL + i % USED_KINDS, i % 7 ? 0 : FRAME_ZERO | FRAME_LOW);
+		assert_non_null(one[i]);
+		if (i % 3 == 0)
+			page_set_flag(one[i], PAGE_REFERENCED);
+	}
+	struct page *block = frame_alloc_order(PAGE_SLAB, 4, 0);
+	struct page *run = frame_alloc_contiguous(PAGE_TABLE, 37, PAGE_SIZE, 0, 0);
+	assert_true(block && run);
+	assert_counts();
+	host_cpu_enter(1); /* given back by another CPU */
+	for (unsigned i = 0; i < N; i += 2)
+		frame_free(one[i]);
+	host_cpu_enter(0);
+	assert_counts();
+	for (unsigned i = 1; i < N; i += 2)
+		frame_free(one[i]);
+	frame_free_order(block, 4);
+	frame_free_range(run, 37);
+	assert_counts();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -860,6 +902,7 @@ int main(void)
 	    cmocka_unit_test(low_requests_stay_below_4g),
 	    cmocka_unit_test(frames_cached_elsewhere_are_found),
 	    cmocka_unit_test(injected_failures_leave_nothing),
+	    cmocka_unit_test(counters_match_the_records),
 	    cmocka_unit_test(two_cpus_end_with_the_same_lists),
 	    cmocka_unit_test(shares_and_pins_keep_a_frame),
 	    cmocka_unit_test(misuse_panics),

@@ -212,5 +212,5 @@ HOST_TEST(every_call_can_be_shown)
 
 int main(int argc, char **argv)
 {
-	return host_test_main(argc, argv, 64);
+	return host_test_main(argc, argv, 4096);
 }

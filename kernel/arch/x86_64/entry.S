@@ -26,7 +26,8 @@
 
 /*
  * Time in user mode: from the last instructions before it to the first ones after it, on the cycle counter, which both read on the same CPU. Taking the counter off
- * first and adding it afterwards leaves the difference added, and needs one word for both. What a thread uses of the CPU otherwise is the kernel's. Both clobber rax, rcx and rdx.
+ * first and adding it afterwards leaves the difference added, and needs one word for both. What a thread uses of the CPU otherwise is the kernel's. Both clobber rax and rdx; the first leaves the current
+ * thread in rcx, the second takes it there.
  */
 	.macro READ_CYCLES
 	rdtsc
@@ -40,7 +41,6 @@
 	.endm
 	.macro USER_TIME_BEGINS
 	READ_CYCLES
-	movq %gs:PERCPU_CURRENT, %rcx
 	subq %rax, THREAD_USER_CYCLES(%rcx)
 	.endm
 
@@ -62,10 +62,10 @@ trap_entry_user:
 
 FUNCTION return_to_user
 	cli
-	movq %gs:PERCPU_CURRENT, %rax
+	movq %gs:PERCPU_CURRENT, %rcx
 	cmpl $0, %gs:PERCPU_NEED_RESCHED
 	jne 1f
-	testl $THREAD_EXIT_WORK_BITS, THREAD_FLAGS(%rax)
+	testl $THREAD_EXIT_WORK_BITS, THREAD_FLAGS(%rcx)
 	jne 1f
 	movq TRAP_RIP(%rsp), %rax
 	shrq $47, %rax
@@ -160,10 +160,10 @@ FUNCTION system_call
 	call *THREAD_SYSTEM_CALL(%rcx) /* rcx: PERCPU_CURRENT, from USER_TIME_ENDS */
 	movq %rax, TRAP_RAX(%rsp)
 	cli
-	movq %gs:PERCPU_CURRENT, %rax
+	movq %gs:PERCPU_CURRENT, %rcx
 	cmpl $0, %gs:PERCPU_NEED_RESCHED
 	jne return_to_user
-	testl $THREAD_EXIT_WORK_BITS, THREAD_FLAGS(%rax)
+	testl $THREAD_EXIT_WORK_BITS, THREAD_FLAGS(%rcx)
 	jne return_to_user
 	/* SYSRET loads RIP from RCX and the flags from R11: both must say what the frame says, or the frame was changed. It also must not see a return address
 	 * beyond user space, and loads TF and RF in ways of its own. */

@@ -471,6 +471,12 @@ static err_t ext2_statfs(struct fs *fs, struct fs_stats *out)
 	return 0;
 }
 
+static struct vm_object *metadata(struct fs *fs)
+{
+	struct ext2 *e = fs->priv;
+	return e->meta;
+}
+
 const struct fs_ops ext2_fs_ops = {
     .name = "ext2",
     .mount = ext2_mount,
@@ -478,5 +484,6 @@ const struct fs_ops ext2_fs_ops = {
     .sync = sync_fs,
     .remount = ext2_remount,
     .statfs = ext2_statfs,
+    .metadata = metadata,
     .needs_device = true,
 };

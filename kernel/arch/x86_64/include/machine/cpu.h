@@ -138,9 +138,11 @@ static inline struct thread *current_thread(void)
 }
 static inline uint32_t cpu_id(void)
 {
-	uint32_t id;
-	__asm__ volatile("movl %%gs:12, %0" : "=r"(id));
-	return id;
+	uint64_t id; /* wide, so that an index made of it needs no extension: the upper half is 0 */
+	__asm__ volatile("movl %%gs:12, %k0" : "=r"(id));
+	if (id > UINT32_MAX)
+		__builtin_unreachable();
+	return (uint32_t)id;
 }
 static inline void preempt_count_add(int n)
 {

@@ -1,0 +1,107 @@
+/* totals.c - see totals.h. Kinds of frames are counted as they are handed out (mm/frame.c); what a frame of a file is used for only the files know. */
+#include "proc/totals.h"
+#include "fs/bdev.h"
+#include "fs/mount.h"
+#include "fs/tmpfs.h"
+#include "lib/string.h"
+#include "mm/frame.h"
+#include "mm/kva.h"
+#include "mm/slab.h"
+#include "proc/process.h"
+#include "proc/procfs_memory.h"
+
+static void add_object(struct memory_totals *m, struct vm_object *o)
+{
+	struct object_counts c;
+	object_count(o, &c);
+	m->dirty += c.dirty;
+	m->writeback += c.writeback;
+	m->mapped += c.mapped;
+}
+
+static err_t add_vnode(struct vnode *v, void *arg)
+{
+	if (v->pages)
+		add_object(arg, v->pages);
+	return 0;
+}
+
+static bool add_mount(struct mount *mount, void *arg)
+{
+	struct memory_totals *m = arg;
+	struct fs *fs = mount->fs;
+	if (!mount_is_first(mount))
+		return true;
+	err_t err = vnode_for_each(fs, add_vnode, m);
+	ASSERT(!err); /* add_vnode goes on whatever happens */
+	struct vm_object *own = fs->ops->metadata ? fs->ops->metadata(fs) : NULL;
+	if (own) {
+		add_object(m, own);
+		m->buffers += object_page_count(own);
+	}
+	return true;
+}
+
+/* Caches of what is read again when it is needed. */
+static void add_cache(struct slab_cache *c, void *arg)
+{
+	static const char *const names[] = {"dentry", "vnode", "ext2 node"};
+	struct memory_totals *m = arg;
+	struct slab_stats s;
+	slab_cache_stats(c, &s);
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(s.name, names[i]))
+			m->reclaimable += s.frames;
+}
+
+void memory_totals_take(struct memory_totals *m)
+{
+	uint64_t kinds[PAGE_KINDS];
+	*m = (struct memory_totals){.total = frame_total_count(), .buffers = bdev_page_count()};
+	mount_for_each(add_mount, m);
+	slab_for_each_cache(add_cache, m);
+	frame_count_used(kinds);
+	m->free = frame_free_count();
+	m->anon = kinds[PAGE_ANON];
+	m->buffers = MIN(m->buffers, kinds[PAGE_FILE]);
+	m->cached = kinds[PAGE_FILE] - m->buffers;
+	m->shmem = MIN(tmpfs_page_count(), m->cached);
+	m->mapped = MIN(m->mapped, m->cached);
+	m->slab = kinds[PAGE_SLAB];
+	m->reclaimable = MIN(m->reclaimable, m->slab);
+	m->tables = kinds[PAGE_TABLE];
+	m->kernel = kinds[PAGE_KERNEL];
+	m->stacks = MIN((uint64_t)user_thread_count() * KSTACK_PAGES, m->kernel);
+	m->available = m->free + m->buffers + m->cached - m->shmem + m->reclaimable / 2;
+}
+
+struct process_search {
+	uint64_t from;
+	int64_t found;
+};
+
+static void search(struct process *p, void *arg)
+{
+	struct process_search *s = arg;
+	if (p->pid >= s->from && (s->found < 0 || p->pid < s->found))
+		s->found = p->pid;
+}
+
+uint64_t memory_committed(const struct memory_totals *m)
+{
+	uint64_t sum = m->shmem;
+	for (uint64_t from = 0;;) {
+		struct process_search s = {from, -1};
+		struct process *p;
+		process_for_each(search, &s);
+		if (s.found < 0)
+			return sum;
+		from = (uint64_t)s.found + 1;
+		if (process_find((uint32_t)s.found, &p))
+			continue; /* gone meanwhile */
+		struct memory_summary memory;
+		memory_summary_take(&memory, p);
+		sum += memory.data + memory.stack;
+		process_put(p);
+	}
+}
