@@ -143,10 +143,10 @@ static err_t shrink(struct vnode *v, uint64_t size)
 		err = object_resize(v->pages, pages_of(size));
 	if (err)
 		return err;
-	v->size = size;
+	vnode_store_size(v, size);
 	err = v->ops->truncate ? v->ops->truncate(v, size) : 0;
 	if (err) {
-		v->size = old;
+		vnode_store_size(v, old);
 		err_t again = object_resize(v->pages, pages_of(old)); /* growing allocates nothing */
 		ASSERT(!again);
 	}
@@ -159,12 +159,12 @@ static err_t grow(struct vnode *v, uint64_t size)
 	err_t err = zero_tail(v, old);
 	if (err)
 		return err;
-	v->size = size;
+	vnode_store_size(v, size);
 	err = v->ops->truncate ? v->ops->truncate(v, size) : 0;
 	if (!err)
 		err = object_resize(v->pages, pages_of(size));
 	if (err)
-		v->size = old;
+		vnode_store_size(v, old);
 	return err;
 }
 
@@ -314,7 +314,7 @@ static err_t write_locked(struct file *f, struct uio *u, uint64_t *pos)
 	uint64_t start = *pos;
 	err = write_pages(v, u, pos, n);
 	if (*pos > start) {
-		v->size = MAX(v->size, *pos);
+		vnode_store_size(v, MAX(v->size, *pos));
 		touch_change(v);
 		if (v->ops->written)
 			v->ops->written(v);

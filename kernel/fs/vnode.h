@@ -269,6 +269,11 @@ static inline uint32_t vnode_mode(const struct vnode *v)
 {
 	return __atomic_load_n(&v->mode, __ATOMIC_RELAXED);
 }
+/* Page cache input and output read the size without the lock: an old value does them no harm, a torn one would. */
+static inline void vnode_store_size(struct vnode *v, uint64_t size)
+{
+	__atomic_store_n(&v->size, size, __ATOMIC_RELAXED);
+}
 static inline bool vnode_is(const struct vnode *v, unsigned type)
 {
 	return (vnode_mode(v) & MODE_TYPE) == type;

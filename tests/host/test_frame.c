@@ -862,13 +862,22 @@ static void assert_counts(void)
 	assert_int_equal(all + 1, frame_total_count()); /* and the zero page */
 }
 
+enum { COUNTED = 200 };
+
+/* Every other one is given back by another CPU than took it. */
+static void free_half(void *arg, UNUSED unsigned i)
+{
+	struct page **one = arg;
+	for (unsigned k = 0; k < COUNTED; k += 2)
+		frame_free(one[k]);
+}
+
 static void counters_match_the_records(UNUSED void **state)
 {
-	enum { N = 200 };
-	struct page *one[N];
+	struct page *one[COUNTED];
 	start(&maps[1]);
 	assert_counts();
-	for (unsigned i = 0; i < N; i++) {
+	for (unsigned i = 0; i < COUNTED; i++) {
 		one[i] = frame_alloc(PAGE_KERNEL + i % USED_KINDS, i % 7 ? 0 : FRAME_ZERO | FRAME_LOW);
 		assert_non_null(one[i]);
 		if (i % 3 == 0)
@@ -878,12 +887,9 @@ static void counters_match_the_records(UNUSED void **state)
 	struct page *run = frame_alloc_contiguous(PAGE_TABLE, 37, PAGE_SIZE, 0, 0);
 	assert_true(block && run);
 	assert_counts();
-	host_cpu_enter(1); /* given back by another CPU */
-	for (unsigned i = 0; i < N; i += 2)
-		frame_free(one[i]);
-	host_cpu_enter(0);
+	host_run_cpus(1, free_half, one);
 	assert_counts();
-	for (unsigned i = 1; i < N; i += 2)
+	for (unsigned i = 1; i < COUNTED; i += 2)
 		frame_free(one[i]);
 	frame_free_order(block, 4);
 	frame_free_range(run, 37);

@@ -86,7 +86,10 @@ static bool look_at(struct mount *m, void *arg)
 	char buf[256];
 	struct path *root = arg;
 	CHECK(mount_point_path(m, root, buf, sizeof(buf)) > 0);
-	CHECK(m->attached && m->fs->mounts > 0);
+	spin_lock(&mount_lock);
+	bool there = m->attached && m->fs->mounts > 0;
+	spin_unlock(&mount_lock);
+	CHECK(there);
 	return true;
 }
 
