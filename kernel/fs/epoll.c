@@ -82,7 +82,8 @@ static void ready_changed_locked(struct epoll *ep)
 	if (list_is_empty(&ep->ready))
 		kobject_signal_locked(&ep->file->object, 0, SIGNAL_READABLE);
 	else
-		waitq_wake_one(&ep->queue); /* it may have looked while all was on somebody's list, and gone back to sleep */
+		waitq_wake_one(
+		    &ep->queue); /* it may have looked while all was on somebody's list, and gone back to sleep */
 }
 
 static struct epoll_item *pop(struct epoll *ep, struct list *from)

@@ -113,7 +113,7 @@ MUST_CHECK err_t vfs_may_enter(const struct fs_context *c, const struct path *p)
 
 enum path_style {
 	PATH_BELOW, /* /proc/PID/mounts: -ENOENT for what is outside root */
-	PATH_CWD, /* getcwd(2): -ENOENT if deleted; "(unreachable)/..." outside root */
+	PATH_CWD,   /* getcwd(2): -ENOENT if deleted; "(unreachable)/..." outside root */
 	PATH_FD, /* /proc/PID/fd, exe, cwd: " (deleted)" appended; as seen from the root of the tree where root does not reach */
 };
 /* The path of p as seen from `root`, terminated. Returns its length without the terminator, or -ENAMETOOLONG (-ERANGE for PATH_CWD), -ENOENT. */

@@ -8,5 +8,6 @@ const char *signal_name(int signal)
 	    "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1", "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM",
 	    "SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG",
 	    "SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO", "SIGPWR", "SIGSYS"};
-	return signal > 0 && (size_t)signal < ARRAY_SIZE(names) ? names[signal] : "signal";
+	unsigned n = (unsigned)signal;
+	return n > 0 && n < ARRAY_SIZE(names) ? names[n] : "signal";
 }

@@ -9,9 +9,9 @@ enum {
 	MFD_CLOEXEC = 1,
 	MFD_ALLOW_SEALING = 2,
 	MFD_HUGETLB = 4,
-	MFD_HUGE_SIZES = 0x3f << 26, /* log2 of the page size, with MFD_HUGETLB */
 	MFD_NAME_MAX = 249,
 };
+#define MFD_HUGE_SIZES (0x3fu << 26) /* log2 of the page size, with MFD_HUGETLB */
 
 /* A descriptor that the program was not told of. That it is gone already, closed by another thread that guessed it, does no harm. */
 static void close_again(int fd)
