@@ -176,8 +176,9 @@ class Session:
                 done = self.port.send(self.to_guest[0])
             except BlockingIOError:
                 return
-            except OSError:
-                self.port_closed = True
+            except OSError:  # nobody takes it any more; what the guest said before can still be read, and the end after it
+                self.to_guest.clear()
+                self.sending = None
                 return
             if done < len(self.to_guest[0]):
                 self.to_guest[0] = self.to_guest[0][done:]
