@@ -5,6 +5,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* names of the registers */
 #endif
+#include <fcntl.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -22,9 +23,13 @@ static volatile sig_atomic_t hits, last, order[64], norder;
 static siginfo_t seen;
 static sigjmp_buf jump;
 
+/* How many signals were handled in all; shared, so that a sender sees that its signal arrived. */
+static volatile int *handled;
+
 static void count(int s)
 {
 	hits++;
+	++*handled;
 	last = s;
 	if (norder < 64)
 		order[norder++] = s;
@@ -67,6 +72,21 @@ static void nap(long ms)
 {
 	struct timespec t = {ms / 1000, ms % 1000 * 1000000};
 	nanosleep(&t, NULL);
+}
+
+/* Wait, up to 10 s, for something that another process or a handler makes true. */
+#define UNTIL(cond)                                                                                          \
+	for (int ms_left = 10000; !(cond) && ms_left > 0; ms_left--)                                         \
+	nap(1)
+
+/* waitpid, not to be interrupted. */
+static pid_t reap(pid_t pid, int *status, int flags)
+{
+	pid_t got;
+	do
+		got = waitpid(pid, status, flags);
+	while (got < 0 && errno == EINTR);
+	return got;
 }
 
 static bool simple_handler(void)
@@ -476,16 +496,43 @@ static bool default_actions(void)
 	return true;
 }
 
-/* A child that sends us `s` after a while. */
+/* Does the process sleep, as /proc tells? Without /proc a while has to do. */
+static bool sleeps(pid_t pid)
+{
+	char path[32], text[128];
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	int fd = open(path, O_RDONLY);
+	if (fd < 0) {
+		nap(60);
+		return true;
+	}
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = 0;
+	char *name_end = strrchr(text, ')');
+	return name_end && name_end[1] == ' ' && name_end[2] == 'S';
+}
+
+/*
+ * A child that sends us `s` when we sleep, in the call that the test is about: seen twice, since fork may
+ * sleep as well. It exits with 9 once a handler ran; `ms` milliseconds later if none is to.
+ */
 static pid_t sender(int s, long ms)
 {
 	pid_t parent = getpid(), pid;
+	int before = *handled;
 	fflush(stdout);
 	pid = fork();
 	if (pid == 0) {
-		nap(ms);
+		for (int i = 0; i < 2; i++) {
+			nap(5);
+			UNTIL(sleeps(parent));
+		}
 		kill(parent, s);
-		nap(ms);
+		if (ms)
+			nap(ms);
+		else
+			UNTIL(*handled > before);
 		_exit(9);
 	}
 	return pid;
@@ -496,16 +543,16 @@ static bool interrupted_calls(void)
 	int status;
 	fresh();
 	handle(SIGUSR1, count, 0);
-	pid_t pid = sender(SIGUSR1, 60);
+	pid_t pid = sender(SIGUSR1, 0);
 	CHECK(FAILS_WITH(wait4(pid, &status, 0, NULL), EINTR) && hits == 1);
 	CHECK(wait4(pid, &status, 0, NULL) == pid && WEXITSTATUS(status) == 9);
 	handle(SIGUSR1, count, SA_RESTART);
-	pid = sender(SIGUSR1, 60);
+	pid = sender(SIGUSR1, 0);
 	CHECK(wait4(pid, &status, 0, NULL) == pid && WEXITSTATUS(status) == 9 && hits == 2);
-	pid = sender(SIGUSR1, 60);
+	pid = sender(SIGUSR1, 0);
 	CHECK(FAILS_WITH(nanosleep(&t, &left), EINTR) && hits == 3); /* in spite of SA_RESTART */
 	CHECK(left.tv_sec == 4 || (left.tv_sec == 5 && left.tv_nsec == 0));
-	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK(reap(pid, &status, 0) == pid);
 	handle(SIGUSR1, SIG_IGN, 0); /* no handler: nothing is interrupted */
 	pid = sender(SIGUSR1, 40);
 	CHECK(wait4(pid, &status, 0, NULL) == pid);
@@ -521,15 +568,15 @@ static bool suspend_and_pause(void)
 	sigemptyset(&none);
 	handle(SIGUSR1, count, SA_RESTART);
 	mask(SIG_BLOCK, SIGUSR1);
-	pid_t pid = sender(SIGUSR1, 30);
+	pid_t pid = sender(SIGUSR1, 0);
 	CHECK(FAILS_WITH(sigsuspend(&none), EINTR) && hits == 1);
 	sigprocmask(SIG_BLOCK, NULL, &now);
-	CHECK(sigismember(&now, SIGUSR1) == 1 && waitpid(pid, &status, 0) == pid);
+	CHECK(sigismember(&now, SIGUSR1) == 1 && reap(pid, &status, 0) == pid);
 	kill(getpid(), SIGUSR1); /* pending already */
 	CHECK(hits == 1 && FAILS_WITH(sigsuspend(&none), EINTR) && hits == 2);
 	fresh();
-	pid = sender(SIGUSR1, 60);
-	CHECK(FAILS_WITH(pause(), EINTR) && hits == 1 && waitpid(pid, &status, 0) == pid);
+	pid = sender(SIGUSR1, 0);
+	CHECK(FAILS_WITH(pause(), EINTR) && hits == 1 && reap(pid, &status, 0) == pid);
 	CHECK(FAILS_WITH(syscall(SYS_rt_sigsuspend, &none, 4), EINVAL));
 	return true;
 }
@@ -555,49 +602,52 @@ static bool timed_wait(void)
 	CHECK(sigtimedwait(&set, &info, &zero) == 35 && info.si_value.sival_int == 7 &&
 	      info.si_code == SI_QUEUE);
 	CHECK(sigwaitinfo(&set, &info) == 35 && info.si_value.sival_int == 8 && info.si_pid == getpid());
-	pid_t pid = sender(SIGUSR1, 30);
+	pid_t pid = sender(SIGUSR1, 20); /* taken, not handled */
 	CHECK(sigtimedwait(&set, &info, &lot) == SIGUSR1 && info.si_pid == pid && info.si_code == SI_USER);
-	CHECK(waitpid(pid, &status, 0) == pid);
-	pid = sender(SIGUSR2, 30); /* another one interrupts */
+	CHECK(reap(pid, &status, 0) == pid);
+	pid = sender(SIGUSR2, 0); /* another one interrupts */
 	/* Not through libc, whose sigtimedwait may try again. */
 	CHECK(FAILS_WITH(syscall(SYS_rt_sigtimedwait, &set, &info, &lot, 8), EINTR) && hits == 1);
-	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK(reap(pid, &status, 0) == pid);
 	return true;
 }
 
-static bool stop_and_continue(void)
+static pid_t sleeper(void)
 {
-	int status;
-	fresh();
-	handle_info(SIGCHLD, keep_info, 0);
 	fflush(stdout);
 	pid_t pid = fork();
 	if (pid == 0)
 		for (;;)
 			pause();
-	CHECK(kill(pid, SIGSTOP) == 0);
-	while (waitpid(pid, &status, WUNTRACED) < 0 && errno == EINTR)
-		;
-	CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
-	nap(20);
-	CHECK(seen.si_code == CLD_STOPPED && seen.si_pid == pid && seen.si_status == SIGSTOP);
+	return pid;
+}
+static bool told(pid_t pid, int code, int status)
+{
+	UNTIL(seen.si_pid == pid && seen.si_code == code);
+	return seen.si_signo == SIGCHLD && seen.si_code == code && seen.si_pid == pid &&
+	       seen.si_status == status;
+}
+static bool stop_and_continue(void)
+{
+	int status;
+	fresh();
+	handle_info(SIGCHLD, keep_info, 0);
+	pid_t pid = sleeper();
+	CHECK(kill(pid, SIGSTOP) == 0 && reap(pid, &status, WUNTRACED) == pid);
+	CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP && told(pid, CLD_STOPPED, SIGSTOP));
 	CHECK(waitpid(pid, &status, WNOHANG | WUNTRACED) == 0); /* told once */
-	CHECK(kill(pid, SIGCONT) == 0);
-	while (waitpid(pid, &status, WCONTINUED) < 0 && errno == EINTR)
-		;
-	nap(20); /* the status may come before the signal */
-	CHECK(WIFCONTINUED(status) && seen.si_code == CLD_CONTINUED && seen.si_status == SIGCONT);
-	CHECK(kill(pid, SIGSTOP) == 0 && waitpid(pid, &status, WUNTRACED) != 0);
+	CHECK(kill(pid, SIGCONT) == 0 && reap(pid, &status, WCONTINUED) == pid);
+	CHECK(WIFCONTINUED(status) && told(pid, CLD_CONTINUED, SIGCONT));
+	CHECK(kill(pid, SIGSTOP) == 0 && reap(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
 	CHECK(kill(pid, SIGTERM) == 0);
 	nap(20);
 	CHECK(
 	    waitpid(pid, &status, WNOHANG) == 0); /* stopped processes take nothing but SIGKILL and SIGCONT */
-	CHECK(kill(pid, SIGCONT) == 0);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
-	nap(20);
-	CHECK(seen.si_code == CLD_KILLED && seen.si_status == SIGTERM);
+	CHECK(kill(pid, SIGCONT) == 0 && reap(pid, &status, 0) == pid);
+	CHECK(WIFSIGNALED(status) &&
+	      WTERMSIG(status) == SIGTERM); /* its SIGCHLD may be merged with SIGCONT's */
+	pid = sleeper();
+	CHECK(kill(pid, SIGTERM) == 0 && told(pid, CLD_KILLED, SIGTERM) && reap(pid, &status, 0) == pid);
 	handle(SIGCHLD, SIG_DFL, 0);
 	return true;
 }
@@ -708,16 +758,9 @@ static bool groups(void)
 	int status;
 	fresh();
 	handle(SIGUSR1, SIG_DFL, 0);
-	fflush(stdout);
-	pid_t a = fork();
-	if (a == 0)
-		for (;;)
-			pause();
+	pid_t a = sleeper();
 	CHECK(setpgid(a, a) == 0 && getpgid(a) == a);
-	pid_t b = fork();
-	if (b == 0)
-		for (;;)
-			pause();
+	pid_t b = sleeper();
 	CHECK(setpgid(b, a) == 0 && getpgid(b) == a && getsid(b) == getsid(0));
 	CHECK(FAILS_WITH(setpgid(b, 1 << 20), EPERM) && FAILS_WITH(setpgid(1 << 20, 0), ESRCH));
 	CHECK(FAILS_WITH(setpgid(b, -1), EINVAL) && FAILS_WITH(getpgid(1 << 20), ESRCH));
@@ -853,6 +896,9 @@ int main(int argc, char **argv)
 	    {"exec resets", exec_resets}, {"process groups and sessions", groups},
 	    {"frames that lie", hostile_frames}, {"2,000 signals between two processes", many}};
 	self = argv[0];
+	handled = mmap(NULL, sizeof(*handled), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (handled == MAP_FAILED)
+		return 1;
 	if (argc > 1 && strcmp(argv[1], "after-exec") == 0)
 		return after_exec();
 	return UTEST_RUN(tests);
