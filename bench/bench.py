@@ -11,6 +11,8 @@ import re
 import subprocess
 import sys
 
+import page
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FIGURE = re.compile(r"\bbench:? (.+?) (?:= )?(\d+)$", re.M)
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
@@ -83,16 +85,6 @@ def table(rows):
     return "\n".join(text)
 
 
-def write(path, text):
-    with open(path, encoding="utf-8") as f:
-        old = f.read()
-    head, rest = old.split(BEGIN)
-    new = f"{head}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}"
-    if new != old:
-        with open(path, "w", encoding="utf-8") as f:
-            f.write(new)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--kernel", required=True)
@@ -110,7 +102,7 @@ def main():
         return 0
     print(table(rows))
     if opts.write:
-        write(opts.write, table(rows))
+        page.write(opts.write, BEGIN, END, table(rows))
     return 0 if clean and all(row[3] for row in rows) else 1
 
 

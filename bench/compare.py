@@ -12,6 +12,8 @@ import re
 import subprocess
 import sys
 
+import page
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CACHE = os.path.join(ROOT, "build", "linux")
 LOGS = os.path.join(ROOT, "build", "log")
@@ -71,16 +73,6 @@ def table(quire, linux, release):
     return "\n".join(lines)
 
 
-def write(path, text):
-    with open(path, encoding="utf-8") as f:
-        old = f.read()
-    head, rest = old.split(BEGIN)
-    new = f"{head}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}"
-    if new != old:
-        with open(path, "w", encoding="utf-8") as f:
-            f.write(new)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--kernel", required=True)
@@ -93,7 +85,7 @@ def main():
     text = table(quire, count("linux", path, opts.initrd, LINUX, opts.only), release)
     print(text)
     if opts.write:
-        write(opts.write, text)
+        page.write(opts.write, BEGIN, END, text)
     return 0
 
 
