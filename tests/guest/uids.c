@@ -9,18 +9,6 @@
 #include <time.h>
 #include "utap.h"
 
-#define BAD           ((void *)-1L)
-#define sc(name, ...) syscall(SYS_##name, ##__VA_ARGS__)
-/* In a child: leave with the line. */
-#define UCHECK(cond)                                                                                         \
-	do {                                                                                                 \
-		if (!(cond)) {                                                                               \
-			printf("# %s:%d: failed: %s (errno %d)\n", __FILE__, __LINE__, #cond, errno);        \
-			fflush(stdout);                                                                      \
-			return 1;                                                                            \
-		}                                                                                            \
-	} while (0)
-
 static bool uids_are(uid_t r, uid_t e, uid_t s)
 {
 	uid_t got[3];

@@ -5,17 +5,6 @@
 #include <sys/utsname.h>
 #include "utap.h"
 
-#define BAD           ((void *)-1L)
-#define sc(name, ...) syscall(SYS_##name, ##__VA_ARGS__)
-#define UCHECK(cond)                                                                                         \
-	do {                                                                                                 \
-		if (!(cond)) {                                                                               \
-			printf("# %s:%d: failed: %s (errno %d)\n", __FILE__, __LINE__, #cond, errno);        \
-			fflush(stdout);                                                                      \
-			return 1;                                                                            \
-		}                                                                                            \
-	} while (0)
-
 static int ordinary_user(void *arg)
 {
 	char buf[64];

@@ -12,7 +12,7 @@
 
 #include "utap.h"
 
-enum { BLOCK = 4096, BLOCKS = 16, BAD = 5, SIZE = BLOCK * BLOCKS };
+enum { BLOCK = 4096, BLOCKS = 16, BAD_BLOCK = 5, SIZE = BLOCK * BLOCKS };
 
 static unsigned char buf[SIZE];
 
@@ -41,13 +41,13 @@ static bool reads(void)
 	int fd = open("/mnt/read", O_RDONLY);
 	CHECK(fd >= 0);
 	for (int times = 0; times < 2; times++) {
-		CHECK(pread(fd, buf, SIZE, 0) == BAD * BLOCK);
-		for (int i = 0; i < BAD; i++)
+		CHECK(pread(fd, buf, SIZE, 0) == BAD_BLOCK * BLOCK);
+		for (int i = 0; i < BAD_BLOCK; i++)
 			CHECK(block_is(buf + i * BLOCK, i));
-		CHECK(FAILS_WITH(pread(fd, buf, SIZE, BAD * BLOCK), EIO));
-		CHECK(FAILS_WITH(pread(fd, buf, 1, BAD * BLOCK + 100), EIO));
-		CHECK(pread(fd, buf, SIZE, (BAD + 1) * BLOCK) == SIZE - (BAD + 1) * BLOCK);
-		CHECK(block_is(buf, BAD + 1));
+		CHECK(FAILS_WITH(pread(fd, buf, SIZE, BAD_BLOCK * BLOCK), EIO));
+		CHECK(FAILS_WITH(pread(fd, buf, 1, BAD_BLOCK * BLOCK + 100), EIO));
+		CHECK(pread(fd, buf, SIZE, (BAD_BLOCK + 1) * BLOCK) == SIZE - (BAD_BLOCK + 1) * BLOCK);
+		CHECK(block_is(buf, BAD_BLOCK + 1));
 	}
 	return close(fd) == 0;
 }
@@ -58,9 +58,9 @@ static bool partial_writes(void)
 	int fd = open("/mnt/partial", O_RDWR);
 	CHECK(fd >= 0);
 	memset(buf, 99, BLOCK);
-	CHECK(FAILS_WITH(pwrite(fd, buf, 100, BAD * BLOCK + 10), EIO));
-	CHECK(pwrite(fd, buf, BLOCK, BAD * BLOCK) == BLOCK);
-	CHECK(pread(fd, buf, BLOCK, BAD * BLOCK) == BLOCK && block_is(buf, 99));
+	CHECK(FAILS_WITH(pwrite(fd, buf, 100, BAD_BLOCK * BLOCK + 10), EIO));
+	CHECK(pwrite(fd, buf, BLOCK, BAD_BLOCK * BLOCK) == BLOCK);
+	CHECK(pread(fd, buf, BLOCK, BAD_BLOCK * BLOCK) == BLOCK && block_is(buf, 99));
 	CHECK(fsync(fd) == 0);
 	return close(fd) == 0;
 }
@@ -83,12 +83,13 @@ static bool mappings(void)
 {
 	for (int i = 0; i < BLOCKS; i++) {
 		struct touch t = {"/mnt/read", i};
-		CHECK(i == BAD ? child_dies(touch, &t, SIGBUS) : child_exits(touch, &t, i));
+		CHECK(i == BAD_BLOCK ? child_dies(touch, &t, SIGBUS) : child_exits(touch, &t, i));
 	}
 	int fd = open("/mnt/read", O_RDONLY), null = open("/dev/null", O_WRONLY), fds[2];
 	void *p = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, fd, 0);
 	CHECK(p != MAP_FAILED && null >= 0 && pipe(fds) == 0);
-	CHECK(FAILS_WITH(write(fds[1], (char *)p + BAD * BLOCK, 1), EFAULT)); /* the kernel's own access */
+	CHECK(FAILS_WITH(
+	    write(fds[1], (char *)p + BAD_BLOCK * BLOCK, 1), EFAULT)); /* the kernel's own access */
 	close(fd), close(null), close(fds[0]), close(fds[1]);
 	return munmap(p, SIZE) == 0;
 }
@@ -99,9 +100,9 @@ static bool writes(void)
 	int a = open("/mnt/write", O_RDWR), b = open("/mnt/write", O_RDWR);
 	CHECK(a >= 0 && b >= 0);
 	memset(buf, 77, BLOCK);
-	CHECK(pwrite(a, buf, BLOCK, BAD * BLOCK) == BLOCK);
+	CHECK(pwrite(a, buf, BLOCK, BAD_BLOCK * BLOCK) == BLOCK);
 	CHECK(FAILS_WITH(fsync(a), EIO));
-	CHECK(pread(b, buf, BLOCK, BAD * BLOCK) == BLOCK && block_is(buf, 77));
+	CHECK(pread(b, buf, BLOCK, BAD_BLOCK * BLOCK) == BLOCK && block_is(buf, 77));
 	CHECK(fsync(a) == 0);
 	CHECK(FAILS_WITH(fdatasync(b), EIO));
 	CHECK(fdatasync(b) == 0);
@@ -115,9 +116,9 @@ static bool mapped_writes(void)
 	int fd = open("/mnt/msync", O_RDWR), other = open("/mnt/msync", O_RDONLY);
 	unsigned char *p = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	CHECK(p != MAP_FAILED && other >= 0);
-	memset(p + BAD * BLOCK, 88, BLOCK);
+	memset(p + BAD_BLOCK * BLOCK, 88, BLOCK);
 	CHECK(FAILS_WITH(msync(p, SIZE, MS_SYNC), EIO));
-	CHECK(block_is(p + BAD * BLOCK, 88));
+	CHECK(block_is(p + BAD_BLOCK * BLOCK, 88));
 	CHECK(msync(p, SIZE, MS_SYNC) == 0);
 	CHECK(FAILS_WITH(fsync(other), EIO));
 	CHECK(fsync(other) == 0);
@@ -130,7 +131,7 @@ static bool unasked(void)
 	int fd = open("/mnt/later", O_RDWR), again;
 	CHECK(fd >= 0);
 	memset(buf, 66, BLOCK);
-	CHECK(pwrite(fd, buf, BLOCK, BAD * BLOCK) == BLOCK);
+	CHECK(pwrite(fd, buf, BLOCK, BAD_BLOCK * BLOCK) == BLOCK);
 	sync();
 	CHECK(close(fd) == 0);
 	again = open("/mnt/later", O_RDONLY); /* opened after the error, of which nobody was told yet */

@@ -6,17 +6,6 @@
 #include <sys/syscall.h>
 #include "utap.h"
 
-#define BAD           ((void *)-1L)
-#define sc(name, ...) syscall(SYS_##name, ##__VA_ARGS__)
-#define UCHECK(cond)                                                                                         \
-	do {                                                                                                 \
-		if (!(cond)) {                                                                               \
-			printf("# %s:%d: failed: %s (errno %d)\n", __FILE__, __LINE__, #cond, errno);        \
-			fflush(stdout);                                                                      \
-			return 1;                                                                            \
-		}                                                                                            \
-	} while (0)
-
 struct limit {
 	unsigned long soft, hard;
 };

@@ -19,8 +19,6 @@
 #include "utap.h"
 
 enum { RENAME_NOREPLACE = 1, RENAME_EXCHANGE = 2 }; /* musl 1.2.3 has no names for them */
-#define BAD           ((void *)-1L)
-#define sc(name, ...) syscall(SYS_##name, ##__VA_ARGS__)
 
 static char base[64], long_name[300], long_path[PATH_MAX + 8];
 
@@ -45,15 +43,6 @@ static bool user_succeeds(int (*fn)(void))
 	unprivileged_fn = fn;
 	return child_exits(as_user, NULL, 0);
 }
-/* In such a child: leave with the line. */
-#define UCHECK(cond)                                                                                         \
-	do {                                                                                                 \
-		if (!(cond)) {                                                                               \
-			printf("# %s:%d: failed: %s (errno %d)\n", __FILE__, __LINE__, #cond, errno);        \
-			fflush(stdout);                                                                      \
-			return 1;                                                                            \
-		}                                                                                            \
-	} while (0)
 
 static bool directories(void)
 {

@@ -13,21 +13,7 @@
 #include <sys/vfs.h>
 
 #include "utap.h"
-
-static char text[65536];
-
-static char *slurp(const char *path)
-{
-	int fd = open(path, O_RDONLY);
-	size_t used = 0;
-	ssize_t n = -1;
-	while (fd >= 0 && (n = read(fd, text + used, sizeof(text) - 1 - used)) > 0)
-		used += (size_t)n;
-	if (fd >= 0)
-		close(fd);
-	text[used] = 0;
-	return n == 0 ? text : NULL;
-}
+#include "utext.h"
 
 static long number(const char *path)
 {

@@ -30,6 +30,20 @@ struct utest {
 		}                                                                                            \
 	} while (0)
 
+/* In a child: leave with status 1, and say the place, if a check fails. */
+#define UCHECK(cond)                                                                                         \
+	do {                                                                                                 \
+		if (!(cond)) {                                                                               \
+			printf("# %s:%d: failed: %s (errno %d)\n", __FILE__, __LINE__, #cond, errno);        \
+			fflush(stdout);                                                                      \
+			return 1;                                                                            \
+		}                                                                                            \
+	} while (0)
+
+/* The call itself, past what the C library makes of it; an address where nothing is. */
+#define sc(name, ...) syscall(SYS_##name, ##__VA_ARGS__)
+#define BAD           ((void *)-1L)
+
 /* The call returned -1 with this errno. */
 #define FAILS_WITH(call, err) (errno = 0, (long)(call) == -1 && errno == (err))
 

@@ -8,8 +8,6 @@
 #include <sys/syscall.h>
 #include "utap.h"
 
-#define BAD           ((void *)-1L)
-#define sc(name, ...) syscall(SYS_##name, ##__VA_ARGS__)
 enum { MY_P_PIDFD = 3 };
 
 static int call(int which, pid_t id, siginfo_t *info, int options)
