@@ -25,18 +25,12 @@
 struct spinlock unix_lock = SPINLOCK_INIT("sockets", RANK_SERVICE);
 static struct list names = LIST_INIT(names); /* (U) */
 static struct slab_cache *socket_cache;
-static _Atomic uint64_t nsockets;
 static uint32_t next_free_name; /* (U) */
 
 void socket_init(void)
 {
 	socket_cache = slab_cache_create("socket", sizeof(struct unix_socket), 0);
 	ASSERT(socket_cache);
-}
-
-uint64_t socket_count(void)
-{
-	return load_relaxed(&nsockets);
 }
 
 /* --- signals --- */
@@ -113,7 +107,6 @@ static struct unix_socket *alloc_socket(enum socket_type type, const struct sock
 	list_init(&s->embryos);
 	list_init(&s->name_link);
 	mutex_init(&s->iolock, "socket", RANK_CHANNEL);
-	fetch_add_relaxed(&nsockets, 1);
 	return s;
 }
 
@@ -123,7 +116,6 @@ void socket_put(struct unix_socket *s)
 		return;
 	ASSERT(list_is_empty(&s->queue) && list_is_empty(&s->embryos) && !s->peer);
 	slab_free(socket_cache, s);
-	fetch_sub_relaxed(&nsockets, 1);
 }
 
 /* Give s its file. */

@@ -79,5 +79,3 @@ void socket_set_options(struct file *f, const struct socket_options *o);
 int socket_take_error(struct file *f);
 /* The next call tells this positive errno. */
 void socket_note_error(struct file *f, int error);
-/* Number of sockets that exist. */
-uint64_t socket_count(void);

@@ -156,16 +156,6 @@ void vnode_publish(struct vnode *v)
 	spin_unlock(&vnode_lock);
 }
 
-struct vnode *vnode_find(struct fs *fs, uint64_t ino)
-{
-	spin_lock(&vnode_lock);
-	struct vnode *v = find_locked(fs, ino);
-	if (v && !(load_relaxed(&v->state) == VNODE_LIVE && hold_locked(v)))
-		v = NULL;
-	spin_unlock(&vnode_lock);
-	return v;
-}
-
 /* --- the end --- */
 
 /* Nobody finds or holds v any more. */

@@ -230,8 +230,6 @@ static inline struct vnode *vnode_of_pages(const struct vm_object *o)
 void vnode_publish(struct vnode *v);
 /* v, fresh, could not be filled in: it goes, without `release`, and v->priv is the caller's. Drops the reference. */
 void vnode_abandon(struct vnode *v);
-/* The vnode with this number if anybody holds it, with a reference; else NULL. */
-struct vnode *vnode_find(struct fs *fs, uint64_t ino);
 static inline void vnode_get(struct vnode *v)
 {
 	uint32_t old = fetch_add_relaxed(&v->refs, 1);

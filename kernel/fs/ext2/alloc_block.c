@@ -125,14 +125,6 @@ static uint64_t available_locked(const struct ext2 *e)
 	return e->free_blocks > kept ? e->free_blocks - kept : 0;
 }
 
-uint64_t ext2_blocks_available(struct ext2 *e)
-{
-	mutex_lock(&e->lock);
-	uint64_t n = available_locked(e);
-	mutex_unlock(&e->lock);
-	return n;
-}
-
 static err_t alloc_locked(struct ext2 *e, uint32_t goal, uint32_t want, uint32_t *start, uint32_t *got)
 {
 	uint64_t left = available_locked(e);

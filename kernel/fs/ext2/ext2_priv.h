@@ -196,7 +196,6 @@ MUST_CHECK err_t ext2_blocks_alloc(
     struct ext2 *e, uint32_t goal, uint32_t want, uint32_t *start, uint32_t *got);
 /* Give [start, start + count) back. -EUCLEAN: they are not what can be freed. Nobody uses them any more. */
 err_t ext2_blocks_free(struct ext2 *e, uint32_t start, uint32_t count);
-uint64_t ext2_blocks_available(struct ext2 *e);
 /* Does metadata of the volume lie in [start, start + count), all in one group? */
 bool ext2_is_system(const struct ext2 *e, uint32_t start, uint32_t count);
 
