@@ -100,24 +100,32 @@ static void forget_clean(struct bdev *b)
 
 /* --- files --- */
 
-static int64_t bdev_read(struct file *f, struct uio *u, uint64_t *pos)
+/* Move bytes between the cache and u, from *pos on, to the end of either. */
+static err_t bdev_move(struct bdev *b, struct uio *u, uint64_t *pos, bool write)
 {
-	struct bdev *b = f->priv;
-	size_t before = u->left;
 	err_t err = 0;
-	if (load_relaxed(&b->stale) && exchange_acq_rel(&b->stale, 0))
-		forget_clean(b);
 	while (!err && u->left && *pos < bytes_of(b)) {
 		struct vm_pin pin;
 		size_t in = *pos % PAGE_SIZE, n = MIN(MIN(u->left, PAGE_SIZE - in), bytes_of(b) - *pos),
 		       done = 0;
-		err = object_pin(b->pages, *pos / PAGE_SIZE, false, &pin);
+		err = object_pin(b->pages, *pos / PAGE_SIZE, write, &pin);
 		if (err)
 			break;
-		err = uio_write(u, (char *)page_to_virt(pin.page) + in, n, &done);
+		char *bytes = (char *)page_to_virt(pin.page) + in;
+		err = write ? uio_read(u, bytes, n, &done) : uio_write(u, bytes, n, &done);
 		vm_unpin(&pin);
 		*pos += done;
 	}
+	return err;
+}
+
+static int64_t bdev_read(struct file *f, struct uio *u, uint64_t *pos)
+{
+	struct bdev *b = f->priv;
+	size_t before = u->left;
+	if (load_relaxed(&b->stale) && exchange_acq_rel(&b->stale, 0))
+		forget_clean(b);
+	err_t err = bdev_move(b, u, pos, false);
 	return before > u->left ? (int64_t)(before - u->left) : err;
 }
 
@@ -125,19 +133,8 @@ static int64_t bdev_write(struct file *f, struct uio *u, uint64_t *pos)
 {
 	struct bdev *b = f->priv;
 	size_t before = u->left;
-	err_t err = u->left && *pos >= bytes_of(b) ? -ENOSPC : 0;
 	uint64_t first = *pos / PAGE_SIZE;
-	while (!err && u->left && *pos < bytes_of(b)) {
-		struct vm_pin pin;
-		size_t in = *pos % PAGE_SIZE, n = MIN(MIN(u->left, PAGE_SIZE - in), bytes_of(b) - *pos),
-		       done = 0;
-		err = object_pin(b->pages, *pos / PAGE_SIZE, true, &pin);
-		if (err)
-			break;
-		err = uio_read(u, (char *)page_to_virt(pin.page) + in, n, &done);
-		vm_unpin(&pin);
-		*pos += done;
-	}
+	err_t err = u->left && *pos >= bytes_of(b) ? -ENOSPC : bdev_move(b, u, pos, true);
 	if (before == u->left)
 		return err;
 	if (load_relaxed(&f->flags) & FILE_DSYNC) {
