@@ -191,6 +191,8 @@ MUST_CHECK err_t process_become_single(struct process *p);
 void process_replace_space(struct process *p, struct vm_space *space, const char *name);
 /* Soft limit of the current process. */
 uint64_t current_limit(enum rlimit_resource r);
+/* What counts for a write: RLIMIT_FSIZE of the current process, and whether it is privileged. */
+void current_write_rights(uint64_t *limit, bool *privileged);
 /* Read a limit of p, and set it if `new` is given. -EPERM: who is not privileged only lowers hard limits. */
 MUST_CHECK err_t process_limit(
     struct process *p, enum rlimit_resource r, const struct rlimit64 *new, struct rlimit64 *old);
@@ -204,6 +206,10 @@ void process_set_place(struct place *place);
 void process_set_program(struct file *f);
 /* p, which is dying, lets all its files go. May sleep. */
 void process_release_files(struct process *p);
+/* who.c: call fn on each thread that `who` names, tree locked: fn may not sleep. 0: the current thread, its process's group; user 0 is user 0. Kinds in the order in which the ABI numbers them. */
+enum who_kind { WHO_THREAD, WHO_GROUP, WHO_USER };
+typedef void user_thread_visit(struct process *p, struct user_thread *ut, void *arg);
+void user_threads_visit(enum who_kind kind, uint32_t who, user_thread_visit *fn, void *arg);
 /* Call fn on each process but forgiven ones, tree locked: fn may not sleep. */
 void process_for_each(void (*fn)(struct process *p, void *arg), void *arg);
 /* The number that was given to somebody last. */

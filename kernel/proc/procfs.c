@@ -225,10 +225,24 @@ static err_t proc_open(struct vnode *v, struct file *f)
 	return e->text.show || e->text.store ? text_open(f, &e->text) : -ENXIO;
 }
 
+/* What a link to something that is found by no name says: where that is. */
+static int64_t describe_target(struct proc_node *n, char *buf, size_t size)
+{
+	struct path to, root;
+	err_t err = n->entry->follow(n, &to);
+	if (err)
+		return err;
+	mount_get_root(&root);
+	int64_t len = path_to_text(&to, &root, PATH_FD, buf, size);
+	path_put(&root);
+	path_put(&to);
+	return len;
+}
+
 static err_t proc_readlink(struct vnode *v, char *buf, size_t size, size_t *len)
 {
 	struct proc_node *n = proc_node_of(v);
-	int64_t got = n->entry->readlink(n, buf, size);
+	int64_t got = n->entry->readlink ? n->entry->readlink(n, buf, size) : describe_target(n, buf, size);
 	*len = got > 0 ? (size_t)got : 0;
 	return got < 0 ? (err_t)got : 0;
 }

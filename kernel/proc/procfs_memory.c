@@ -92,17 +92,23 @@ struct memory_walk {
 	} sum;
 };
 
+/* The space of v's process, if the reader may see what is in it, with a reference; NULL: none, or the error is in the text. */
+static struct vm_space *space_to_read(struct text *t, const struct vnode *v)
+{
+	struct process *p = proc_node_of(v)->process;
+	if (current_may_access(p))
+		return process_space(p);
+	t->err = -EACCES;
+	return NULL;
+}
+
 /* Call fn on each region of v's process. Errors go to the text. */
 static void walk_memory(struct text *t, struct vnode *v,
     void (*fn)(struct memory_walk *, const struct region_view *), struct memory_walk *w)
 {
 	struct region_view r;
 	*w = (struct memory_walk){.t = t};
-	if (!current_may_access(proc_node_of(v)->process)) {
-		t->err = -EACCES;
-		return;
-	}
-	w->space = process_space(proc_node_of(v)->process);
+	w->space = space_to_read(t, v);
 	if (!w->space)
 		return;
 	w->label = kmalloc(PATH_LEN_MAX);
@@ -309,26 +315,18 @@ void memory_show_cmdline(struct text *t, struct vnode *v)
 
 void memory_show_environ(struct text *t, struct vnode *v)
 {
-	struct process *p = proc_node_of(v)->process;
-	struct vm_space *s = process_space(p);
+	struct vm_space *s = space_to_read(t, v);
 	if (!s)
 		return;
-	if (current_may_access(p))
-		show_bytes(t, s, s->layout.env_start, s->layout.env_end);
-	else
-		t->err = -EACCES;
+	show_bytes(t, s, s->layout.env_start, s->layout.env_end);
 	space_put(s);
 }
 
 void memory_show_auxv(struct text *t, struct vnode *v)
 {
-	struct process *p = proc_node_of(v)->process;
-	struct vm_space *s = process_space(p);
+	struct vm_space *s = space_to_read(t, v);
 	if (!s)
 		return;
-	if (current_may_access(p))
-		text_add(t, (const char *)s->layout.aux, s->layout.aux_count * sizeof(s->layout.aux[0]));
-	else
-		t->err = -EACCES;
+	text_add(t, (const char *)s->layout.aux, s->layout.aux_count * sizeof(s->layout.aux[0]));
 	space_put(s);
 }

@@ -12,7 +12,7 @@ struct proc_entry {
 	uint32_t mode;    /* type and permissions */
 	struct text_ops text;
 	const struct proc_dir *dir;
-	/* Symbolic links: the text (bytes written to buf or an error), and where it really leads if that is not by name. */
+	/* Symbolic links: where it leads if that is not by name, and the text (bytes written to buf or an error); NULL: the path of that. */
 	int64_t (*readlink)(struct proc_node *n, char *buf, size_t size);
 	err_t (*follow)(struct proc_node *n, struct path *out);
 };

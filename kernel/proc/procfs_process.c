@@ -90,7 +90,7 @@ static void snapshot_take(struct snapshot *s, const struct proc_node *n)
 	s->sid = p->sid;
 	s->nthreads = p->nthreads;
 	s->children = p->children_usage;
-	s->usage = process_usage_locked(p);
+	s->usage = n->tid && ut ? thread_usage(&ut->thread) : process_usage_locked(p);
 	s->start_time = p->start_time;
 	s->exit_signal = p->exit_signal;
 	s->wait_status = p->state == PROCESS_DEAD ? p->wait_status : 0;
@@ -100,8 +100,6 @@ static void snapshot_take(struct snapshot *s, const struct proc_node *n)
 		s->no_new_privs = ut->no_new_privs;
 		s->cpu = load_relaxed(&ut->thread.cpu);
 	}
-	if (n->tid && ut)
-		s->usage = thread_usage(&ut->thread);
 	if (p->tty) {
 		s->tty = p->tty->rdev;
 		s->tty_group = p->tty->group ? (int64_t)p->tty->group : -1;
@@ -385,15 +383,6 @@ static void show_mountinfo(struct text *t, struct vnode *v)
 
 /* --- links: exe, cwd, root, fd --- */
 
-static int64_t describe_path(const struct path *p, char *buf, size_t size)
-{
-	struct path root;
-	mount_get_root(&root);
-	int64_t n = path_to_text(p, &root, PATH_FD, buf, size);
-	path_put(&root);
-	return n;
-}
-
 static err_t follow_cwd(struct proc_node *n, struct path *out)
 {
 	struct place *place = process_place(n->process);
@@ -422,31 +411,6 @@ static err_t follow_exe(struct proc_node *n, struct path *out)
 	err_t err = file_get_path(f, out);
 	file_put(f);
 	return err;
-}
-
-static int64_t describe_follow(
-    struct proc_node *n, err_t (*follow)(struct proc_node *, struct path *), char *buf, size_t size)
-{
-	struct path p;
-	err_t err = follow(n, &p);
-	if (err)
-		return err;
-	int64_t len = describe_path(&p, buf, size);
-	path_put(&p);
-	return len;
-}
-
-static int64_t link_cwd(struct proc_node *n, char *buf, size_t size)
-{
-	return describe_follow(n, follow_cwd, buf, size);
-}
-static int64_t link_root(struct proc_node *n, char *buf, size_t size)
-{
-	return describe_follow(n, follow_root, buf, size);
-}
-static int64_t link_exe(struct proc_node *n, char *buf, size_t size)
-{
-	return describe_follow(n, follow_exe, buf, size);
 }
 
 static err_t node_file(const struct proc_node *n, struct file **out)
@@ -575,7 +539,7 @@ static const struct proc_dir task_dir = {.class = CLASS_TASK, .find = task_find,
 	}
 #define LINK(n)                                                                                              \
 	{                                                                                                    \
-		.name = #n, .mode = MODE_LINK | 0777, .readlink = link_##n, .follow = follow_##n             \
+		.name = #n, .mode = MODE_LINK | 0777, .follow = follow_##n                                   \
 	}
 #define ADJUST(n, fn)                                                                                        \
 	{                                                                                                    \

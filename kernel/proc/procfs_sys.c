@@ -49,12 +49,19 @@ void procfs_sys_init(void)
 	make_uuid(boot_id);
 }
 
-static void show_hostname(struct text *t, UNUSED struct vnode *v)
-{
-	struct uts_name u;
-	uts_get(&u);
-	text_printf(t, "%s\n", u.nodename);
-}
+/* Files that say one part of the system's name. */
+#define UTS(ident, part)                                                                                     \
+	static void show_##ident(struct text *t, UNUSED struct vnode *v)                                     \
+	{                                                                                                    \
+		struct uts_name u;                                                                           \
+		uts_get(&u);                                                                                 \
+		text_printf(t, "%s\n", u.part);                                                              \
+	}
+UTS(hostname, nodename)
+UTS(domainname, domainname)
+UTS(ostype, sysname)
+UTS(osrelease, release)
+UTS(version, version)
 
 static int64_t store_hostname(UNUSED struct vnode *v, char *s, size_t n)
 {
@@ -67,34 +74,6 @@ static int64_t store_hostname(UNUSED struct vnode *v, char *s, size_t n)
 		return -EINVAL;
 	uts_set_nodename(s, len);
 	return (int64_t)n;
-}
-
-static void show_domainname(struct text *t, UNUSED struct vnode *v)
-{
-	struct uts_name u;
-	uts_get(&u);
-	text_printf(t, "%s\n", u.domainname);
-}
-
-static void show_ostype(struct text *t, UNUSED struct vnode *v)
-{
-	struct uts_name u;
-	uts_get(&u);
-	text_printf(t, "%s\n", u.sysname);
-}
-
-static void show_osrelease(struct text *t, UNUSED struct vnode *v)
-{
-	struct uts_name u;
-	uts_get(&u);
-	text_printf(t, "%s\n", u.release);
-}
-
-static void show_version(struct text *t, UNUSED struct vnode *v)
-{
-	struct uts_name u;
-	uts_get(&u);
-	text_printf(t, "%s\n", u.version);
 }
 
 static void show_file_nr(struct text *t, UNUSED struct vnode *v)

@@ -20,7 +20,6 @@
 #include "proc/totals.h"
 
 enum { TICKS_PER_SEC = 100, KIB_PER_PAGE = PAGE_SIZE / 1024 };
-#define NSEC_PER_SEC 1000000000ULL
 
 static uint64_t ticks(nsec_t time)
 {

@@ -12,7 +12,6 @@ enum { CLASS_SHIFT = 13, CLASS_MASK = 7, LEVELS = 8, SCHED_IDLE = 5, RESET_ON_FO
 
 struct ioprio_call {
 	int which;
-	uint32_t who;
 	bool set;
 	uint16_t priority; /* to be set; of those found, the best */
 	uint32_t uid, euid;
@@ -34,8 +33,9 @@ static uint16_t effective(const struct user_thread *ut)
 	return priority_of(idle ? CLASS_IDLE : CLASS_BEST_EFFORT, (unsigned)(ut->thread.nice + 20) / 5);
 }
 
-static void visit(struct ioprio_call *c, struct process *p, struct user_thread *ut)
+static void visit(struct process *p, struct user_thread *ut, void *arg)
 {
+	struct ioprio_call *c = arg;
 	if (c->err)
 		return;
 	if (!c->set) {
@@ -49,38 +49,14 @@ static void visit(struct ioprio_call *c, struct process *p, struct user_thread *
 	c->found = true;
 }
 
-static void visit_process(struct process *p, void *arg)
-{
-	struct ioprio_call *c = arg;
-	if ((c->which == IOPRIO_WHO_PGRP ? p->pgid : process_uid(p)) != c->who)
-		return;
-	list_for_each (it, &p->threads)
-		visit(c, p, list_entry(it, struct user_thread, link));
-}
-
-static void visit_one(struct ioprio_call *c, int32_t tid)
-{
-	spin_lock(&process_tree_lock);
-	struct user_thread *ut = tid ? user_thread_find_locked((uint32_t)tid) : current_user_thread();
-	if (ut)
-		visit(c, ut->thread.process, ut);
-	spin_unlock(&process_tree_lock);
-}
-
 static err_t run(struct ioprio_call *c, int32_t which, int32_t who)
 {
 	if (which < IOPRIO_WHO_PROCESS || which > IOPRIO_WHO_USER)
 		return -EINVAL;
 	c->which = which;
-	c->who = (uint32_t)who;
 	c->uid = process_uid(current_process());
 	c->euid = process_euid(current_process());
-	if (which == IOPRIO_WHO_PGRP && who == 0)
-		c->who = (uint32_t)sys_getpgrp();
-	if (which == IOPRIO_WHO_PROCESS)
-		visit_one(c, who);
-	else
-		process_for_each(visit_process, c);
+	user_threads_visit(WHO_THREAD + (unsigned)(which - IOPRIO_WHO_PROCESS), (uint32_t)who, visit, c);
 	return c->found ? c->err : -ESRCH;
 }
 

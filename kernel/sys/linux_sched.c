@@ -24,8 +24,6 @@ enum { RT_PRIORITY_MAX = 99, SLICE_NS = 3000000 };
 /* --- nice levels --- */
 
 struct priority_call {
-	int which;
-	uint32_t who;
 	bool set;
 	int nice; /* to be set; of those found, the least */
 	uint32_t uid, euid;
@@ -33,11 +31,6 @@ struct priority_call {
 	bool found;
 	err_t err;
 };
-
-static bool is_meant(const struct priority_call *c, struct process *p)
-{
-	return c->which == PRIO_PGRP ? p->pgid == c->who : process_uid(p) == c->who;
-}
 
 /* May the caller give ut this level? Its own user's threads; what is better than they have only with privilege or as the limit says. */
 static err_t check_nice(const struct priority_call *c, struct process *p, const struct user_thread *ut)
@@ -51,8 +44,9 @@ static err_t check_nice(const struct priority_call *c, struct process *p, const 
 	return better && (uint64_t)(NICE_BASE - c->nice) > c->limit ? -EACCES : 0;
 }
 
-static void nice_thread(struct priority_call *c, struct process *p, struct user_thread *ut)
+static void nice_thread(struct process *p, struct user_thread *ut, void *arg)
 {
+	struct priority_call *c = arg;
 	int nice = ut->thread.nice;
 	if (!c->set) {
 		c->nice = c->found ? MIN(c->nice, nice) : nice;
@@ -66,41 +60,15 @@ static void nice_thread(struct priority_call *c, struct process *p, struct user_
 	c->found = true;
 }
 
-static void nice_process(struct process *p, void *arg)
-{
-	struct priority_call *c = arg;
-	if (!is_meant(c, p))
-		return;
-	list_for_each (it, &p->threads)
-		nice_thread(c, p, list_entry(it, struct user_thread, link));
-}
-
-static void nice_one(struct priority_call *c, int32_t tid)
-{
-	spin_lock(&process_tree_lock);
-	struct user_thread *ut = tid ? user_thread_find_locked((uint32_t)tid) : current_user_thread();
-	if (ut)
-		nice_thread(c, ut->thread.process, ut);
-	spin_unlock(&process_tree_lock);
-}
-
 static err_t do_priority(struct priority_call *c, int32_t which, int32_t who)
 {
 	if (which < PRIO_PROCESS || which > PRIO_USER)
 		return -EINVAL;
-	c->which = which;
-	c->who = (uint32_t)who;
 	c->uid = process_uid(current_process());
 	c->euid = process_euid(current_process());
 	c->limit = current_limit(RLIMIT_NICE);
-	if (which == PRIO_USER && who == 0)
-		c->who = c->uid;
-	if (which == PRIO_PGRP && who == 0)
-		c->who = (uint32_t)sys_getpgrp();
-	if (which == PRIO_PROCESS)
-		nice_one(c, who);
-	else
-		process_for_each(nice_process, c);
+	uint32_t named = which == PRIO_USER && who == 0 ? c->uid : (uint32_t)who;
+	user_threads_visit(WHO_THREAD + (unsigned)(which - PRIO_PROCESS), named, nice_thread, c);
 	return c->found ? c->err : -ESRCH;
 }
 
