@@ -137,6 +137,15 @@ err_t process_limit(
 	return err;
 }
 
+void current_write_rights(uint64_t *limit, bool *privileged)
+{
+	struct process *p = current_process();
+	spin_lock(&p->lock);
+	*limit = p->limits[RLIMIT_FSIZE].soft;
+	*privileged = p->cred->euid == 0;
+	spin_unlock(&p->lock);
+}
+
 struct desc_table *process_descs(struct process *p)
 {
 	spin_lock(&p->lock);

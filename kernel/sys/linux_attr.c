@@ -222,5 +222,5 @@ int64_t sys_truncate(uaddr_t name, int64_t size)
 	at_end_path(&a, &p);
 	if (err == -EFBIG && (uint64_t)size > limit)
 		signal_raise(SIGNAL_XFSZ);
-	return err == -EINTR ? -ERESTARTSYS : err;
+	return restartable(err);
 }

@@ -225,8 +225,7 @@ err_t iov_fetch(
 
 void io_prepare_write(struct uio *u)
 {
-	u->limit = current_limit(RLIMIT_FSIZE);
-	u->keep_suid = current_is_privileged();
+	current_write_rights(&u->limit, &u->keep_suid);
 }
 
 int64_t io_finish(struct uio *u, int64_t done)
@@ -235,5 +234,5 @@ int64_t io_finish(struct uio *u, int64_t done)
 		signal_raise(SIGNAL_PIPE);
 	else if (done == -EFBIG && u->limit_hit)
 		signal_raise(SIGNAL_XFSZ);
-	return done == -EINTR ? -ERESTARTSYS : done;
+	return restartable(done);
 }

@@ -228,7 +228,7 @@ int64_t sys_ioctl(int32_t fd, uint32_t request, uaddr_t arg)
 		return err;
 	int64_t result = ioctl_file(fd, f, request, arg);
 	file_put(f);
-	return result == -EINTR ? -ERESTARTSYS : result;
+	return restartable(result);
 }
 
 /* --- positions --- */

@@ -152,7 +152,7 @@ static int64_t set_lock(int fd, struct file *f, uint32_t command, uaddr_t arg)
 	err = lock_range(f, &want, wait);
 	if (!err && want.type != LOCK_NONE && !want.of_file)
 		err = undo_if_closed(fd, f, &want);
-	return err == -EINTR ? -ERESTARTSYS : err;
+	return restartable(err);
 }
 
 int64_t fcntl_lock(int fd, struct file *f, uint32_t command, uaddr_t arg)
@@ -184,7 +184,7 @@ static int64_t flock_file(int fd, enum lock_type type, bool wait)
 	else
 		err = lock_whole(f, type, wait);
 	file_put(f);
-	return err == -EINTR ? -ERESTARTSYS : err;
+	return restartable(err);
 }
 
 int64_t sys_flock(int32_t fd, uint32_t operation)

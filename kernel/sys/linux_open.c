@@ -11,7 +11,7 @@ int64_t sys_openat(int32_t dirfd, uaddr_t name, int32_t flags, uint32_t mode)
 	err = vfs_open(a.c, a.base, a.name, (unsigned)flags | FILE_LARGEFILE, mode, &f);
 	at_end(&a);
 	if (err)
-		return err == -EINTR ? -ERESTARTSYS : err;
+		return restartable(err);
 	return fd_install(f, flags & FILE_CLOEXEC);
 }
 

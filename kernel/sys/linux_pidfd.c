@@ -64,24 +64,12 @@ int64_t sys_pidfd_send_signal(int32_t fd, int32_t signal, uaddr_t from, uint32_t
 	return err;
 }
 
-/* A descriptor of another process's becomes one of ours too: for those who could trace it. */
-static bool may_trace(struct process *p)
-{
-	if (p == current_process() || current_is_privileged())
-		return true;
-	struct cred *mine = process_cred(current_process()), *its = process_cred(p);
-	bool same = mine->uid == its->uid && mine->uid == its->euid && mine->uid == its->suid &&
-		    mine->gid == its->gid && mine->gid == its->egid && mine->gid == its->sgid;
-	cred_put(its);
-	cred_put(mine);
-	return same;
-}
-
+/* A descriptor of another process's becomes one of ours too: for those who may look into it. */
 static int64_t copy_descriptor(struct process *p, int32_t fd)
 {
 	struct kobject *o;
 	uint32_t rights;
-	if (!may_trace(p))
+	if (!current_may_access(p))
 		return -EPERM;
 	struct desc_table *t = process_descs(p);
 	if (!t)

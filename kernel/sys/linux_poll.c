@@ -5,12 +5,13 @@
  */
 #include "arch/clock.h"
 #include "fs/epoll.h"
+#include "kern/wall.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "sys/files.h"
+#include "sys/times.h"
 
 enum { POLL_FEW = 16, SELECT_MAX = 1 << 20, WORD_BITS = 64 };
-#define NSEC_PER_SEC  1000000000ULL
 #define NSEC_PER_MSEC 1000000ULL
 #define NSEC_PER_USEC 1000ULL
 
@@ -49,11 +50,11 @@ static err_t get_deadline(uaddr_t from, uint64_t unit, nsec_t *out)
 		ts.sec += ts.nsec / 1000000;
 		ts.nsec = ts.nsec % 1000000 * 1000;
 	}
-	if (ts.sec < 0 || ts.nsec < 0 || (uint64_t)ts.nsec >= NSEC_PER_SEC)
-		return -EINVAL;
-	if ((uint64_t)ts.sec < INT64_MAX / NSEC_PER_SEC - 1)
-		*out = deadline_after((nsec_t)ts.sec * NSEC_PER_SEC + (nsec_t)ts.nsec);
-	return 0;
+	nsec_t time;
+	err = timespec_to_time(&ts, &time);
+	if (!err)
+		*out = deadline_after(time);
+	return err;
 }
 
 /* Tell what is left of the time. That it cannot be told is no failure. */

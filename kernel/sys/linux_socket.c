@@ -41,11 +41,6 @@ static err_t fd_socket(int fd, struct file **out)
 	return -ENOTSOCK;
 }
 
-static int64_t restartable(int64_t result)
-{
-	return result == -EINTR ? -ERESTARTSYS : result;
-}
-
 /* --- names --- */
 
 /* What the program gave as a name. *family: AF_UNSPEC (connect: nobody) is no error. len 2: no name. */

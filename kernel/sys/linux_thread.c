@@ -15,6 +15,7 @@
 #include "proc/place.h"
 #include "proc/process.h"
 #include "sys/sys.h"
+#include "sys/times.h"
 #include "vm/space.h"
 
 /* --- clone --- */
@@ -228,18 +229,11 @@ enum futex_commands {
 /* The monotonic time when the wait ends. A duration for FUTEX_WAIT, else a point in time. */
 static err_t get_deadline(uaddr_t timeout, int32_t cmd, bool realtime, nsec_t *out)
 {
-	struct sys_timespec ts;
+	nsec_t time;
 	*out = NSEC_NEVER;
-	if (!timeout)
-		return 0;
-	err_t err = copy_from_user(&ts, timeout, sizeof(ts));
-	if (err)
+	err_t err = timeout ? get_timespec(timeout, &time) : 0;
+	if (!timeout || err || time == NSEC_NEVER)
 		return err;
-	if (ts.sec < 0 || (uint64_t)ts.nsec >= NSEC_PER_SEC)
-		return -EINVAL;
-	if ((uint64_t)ts.sec > INT64_MAX / NSEC_PER_SEC - 1)
-		return 0;
-	nsec_t time = (nsec_t)ts.sec * NSEC_PER_SEC + (nsec_t)ts.nsec;
 	if (cmd == FUTEX_WAIT)
 		*out = clock_now() + time;
 	else if (realtime)

@@ -94,5 +94,5 @@ int64_t sys_waitid(int32_t which, int32_t id, uaddr_t info, int32_t options, uad
 		return -EFAULT;
 	if (info && put_wait_info(info, &r))
 		return -EFAULT;
-	return err == -EINTR ? -ERESTARTSYS : err;
+	return restartable(err);
 }

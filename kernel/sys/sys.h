@@ -16,6 +16,12 @@ struct sys_timespec {
 	int64_t sec, nsec;
 };
 
+/* The result of a call that starts again when it was interrupted, unless a handler without SA_RESTART runs: -EINTR as -ERESTARTSYS. */
+static inline int64_t restartable(int64_t result)
+{
+	return result == -EINTR ? -ERESTARTSYS : result;
+}
+
 /* A signal mask for the time of one call (ppoll and the like). */
 struct call_mask {
 	bool set;
