@@ -1,9 +1,16 @@
 /*
- * spinlock.c - the slow halves of ticket spinlocks, and the rank checker of debug kernels.
+ * spinlock.c - the slow halves of spinlocks, and the rank checker of debug kernels.
  *
- * A ticket lock serves its waiters in the order in which they came: nobody starves, which matters most in an
- * emulator whose CPUs run in turns. A waiter answers the requests of other CPUs while it spins, because the
- * holder may be waiting for just that answer (a TLB shootdown under a lock).
+ * Whoever finds the lock free takes it. An order of arrival would be fair, and ruinous in a virtual machine:
+ * the host takes CPUs away, and each that is next in such an order and does not run stops all behind it,
+ * however short the sections are. But a waiter that has been passed over for long reserves the lock: nobody
+ * else takes it then, so no waiter starves, and only a lock that is fought over for long has an order at all.
+ *
+ *	free (0) --take--> held --release--> free
+ *	                   held --reserve--> held, reserved --release--> reserved --its waiter takes--> held
+ *
+ * A waiter answers the requests of other CPUs while it spins, because the holder may be waiting for just that
+ * answer (a TLB shootdown under a lock).
  *
  * The rank checker. Every lock has a rank, and a CPU may only wait for a lock whose rank is above those of
  * all locks it holds. Then no cycle of waiting CPUs can close, whatever the timing was: the check fails in
@@ -16,19 +23,38 @@
  */
 #include "kern/spinlock.h"
 
-void spin_wait(struct spinlock *l, uint16_t ticket)
+/* How many looks at the lock a waiter takes before it reserves it: some ten times the longest section. */
+enum { PATIENCE = 4096 };
+
+static void look_away(void)
 {
-	while ((uint16_t)load_acquire(&l->tickets) != ticket) {
-		cpu_poll_requests();
-		cpu_relax();
+	cpu_poll_requests();
+	cpu_relax();
+}
+
+/* The word of a held lock says that the caller is next. */
+static bool reserve(struct spinlock *l)
+{
+	uint32_t held = SPIN_HELD;
+	return cas_acquire(&l->word, &held, SPIN_HELD | SPIN_RESERVED);
+}
+
+void spin_wait(struct spinlock *l)
+{
+	for (uint64_t looks = 0; looks < PATIENCE || !reserve(l); looks++) {
+		if (load_relaxed(&l->word) == 0 && spin_take_free(l))
+			return;
+		look_away();
 	}
+	while (load_acquire(&l->word) & SPIN_HELD)
+		look_away();
+	store_relaxed(&l->word, SPIN_HELD); /* free and reserved: nobody but its waiter writes it */
 }
 
 bool spin_trylock(struct spinlock *l)
 {
 	preempt_disable();
-	uint32_t old = load_relaxed(&l->tickets);
-	if ((uint16_t)old == (uint16_t)(old >> 16) && cas_acquire(&l->tickets, &old, old + (1u << 16))) {
+	if (load_relaxed(&l->word) == 0 && spin_take_free(l)) {
 #ifdef CONFIG_DEBUG
 		spin_debug_acquired(l);
 #endif

@@ -1,6 +1,6 @@
 #pragma once
 /*
- * spinlock.h - ticket spinlocks with a rank each.
+ * spinlock.h - spinlocks with a rank each.
  *
  * spin_lock disables preemption; the irqsave form also disables interrupts and is for locks that interrupt
  * handlers take. A waiter with interrupts disabled answers other CPUs' requests while it spins
@@ -15,8 +15,15 @@
 #include "lib/assert.h"
 #include "lib/atomic.h"
 
+/* Bytes of a lock's word; each is 0 or 1. */
+enum spin_bits {
+	SPIN_HELD = 1, /* written by the holder alone once it holds it */
+	SPIN_RESERVED =
+	    1 << 8 /* the next holder is chosen: one waiter that has been passed over long enough */
+};
+
 struct spinlock {
-	_Atomic uint32_t tickets; /* low half: now served; high half: next to give out */
+	_Atomic uint32_t word; /* of enum spin_bits; 0 = free, and for anybody to take */
 #ifdef CONFIG_DEBUG
 	int rank;
 	const char *name;
@@ -43,8 +50,8 @@ static inline void spin_init(struct spinlock *l, const char *name, enum lock_ran
 	(void)rank;
 }
 
-/* Wait until `ticket` is served; the slow half of spin_lock. */
-void spin_wait(struct spinlock *l, uint16_t ticket);
+/* Wait for the lock and take it; the slow half of spin_lock. */
+void spin_wait(struct spinlock *l);
 /* Rank bookkeeping of debug kernels. nested: an equal rank is allowed. */
 void spin_debug_acquire(struct spinlock *l, bool nested);
 void spin_debug_acquired(struct spinlock *l);
@@ -70,6 +77,12 @@ static inline void preempt_enable(void)
 		preempt_check();
 }
 
+/* Take the lock if it is free and promised to nobody. */
+static ALWAYS_INLINE bool spin_take_free(struct spinlock *l)
+{
+	uint32_t free = 0;
+	return cas_acquire(&l->word, &free, SPIN_HELD);
+}
 static ALWAYS_INLINE void spin_acquire(struct spinlock *l, bool nested)
 {
 #ifdef CONFIG_DEBUG
@@ -77,9 +90,8 @@ static ALWAYS_INLINE void spin_acquire(struct spinlock *l, bool nested)
 #else
 	(void)nested;
 #endif
-	uint32_t old = atomic_fetch_add_explicit(&l->tickets, 1u << 16, memory_order_acquire);
-	if (unlikely((uint16_t)old != (uint16_t)(old >> 16)))
-		spin_wait(l, (uint16_t)(old >> 16));
+	if (unlikely(!spin_take_free(l)))
+		spin_wait(l);
 #ifdef CONFIG_DEBUG
 	spin_debug_acquired(l);
 #endif
@@ -89,9 +101,8 @@ static ALWAYS_INLINE void spin_release(struct spinlock *l)
 #ifdef CONFIG_DEBUG
 	spin_debug_release(l);
 #endif
-	/* Only the holder writes the low half; a 16-bit store keeps a carry out of the high half. */
-	atomic_store_explicit((_Atomic uint16_t *)&l->tickets,
-	    (uint16_t)((uint16_t)load_relaxed(&l->tickets) + 1), memory_order_release);
+	/* Only the holder writes the low byte; a reservation in the next one stays. */
+	store_release((_Atomic uint8_t *)&l->word, 0);
 }
 
 static inline void spin_lock(struct spinlock *l)
@@ -135,8 +146,7 @@ static inline bool spin_is_held(struct spinlock *l)
 #ifdef CONFIG_DEBUG
 	return load_relaxed(&l->owner) == cpu_id() + 1;
 #else
-	uint32_t t = load_relaxed(&l->tickets);
-	return (uint16_t)t != (uint16_t)(t >> 16);
+	return load_relaxed(&l->word) & SPIN_HELD;
 #endif
 }
 #define ASSERT_HELD(l) DEBUG_ASSERT(spin_is_held(l))

@@ -1,6 +1,5 @@
 /*
- * test_spinlock.c - spinlocks over the host port's CPUs: exclusion, order of service, tries, and the rank
- * checker.
+ * test_spinlock.c - spinlocks over the host port's CPUs: exclusion, patience, tries, and the rank checker.
  *
  * Run under ThreadSanitizer as well: the counters below are plain variables, so a lock that does not order
  * memory shows.
@@ -40,18 +39,6 @@ static void exclusion(void **state)
 	host_run_cpus(CPUS, add, NULL);
 	assert_int_equal(counter, CPUS * ROUNDS);
 	assert_int_equal(preempt_count(), 0);
-}
-
-/* The ticket counters are 16 bits each: pass their end with waiters about. */
-static void tickets_wrap(void **state)
-{
-	(void)state;
-	store_relaxed(&lock.tickets, 0xfff0fff0);
-	counter = 0;
-	host_run_cpus(CPUS, add, NULL);
-	assert_int_equal(counter, CPUS * ROUNDS);
-	assert_int_equal(load_relaxed(&lock.tickets) >> 16, load_relaxed(&lock.tickets) & 0xffff);
-	assert_int_equal(load_relaxed(&lock.tickets) & 0xffff, (0xfff0 + CPUS * ROUNDS) & 0xffff);
 }
 
 static void add_or_not(void *arg, unsigned i)
@@ -106,53 +93,49 @@ static void interrupt_state(void **state)
 	assert_int_equal(preempt_count(), 0);
 }
 
-/* Waiters are served in the order in which they took their tickets. */
-static unsigned order[CPUS], served;
-static _Atomic unsigned queued;
+/* A waiter that has lost patience is next, however fast the holder comes back for the lock. */
 static _Atomic bool held;
+static _Atomic unsigned served;
 
-static void queue_up(void *arg, unsigned i)
+static void hold_or_wait(void *arg, unsigned i)
 {
 	(void)arg;
-	while (load_acquire(&queued) != i)
-		cpu_relax();
-	preempt_disable();
-	uint32_t old = atomic_fetch_add_explicit(&lock.tickets, 1u << 16, memory_order_acquire);
-	store_release(&queued, i + 1);
-	spin_wait(&lock, (uint16_t)(old >> 16));
-#ifdef CONFIG_DEBUG
-	spin_debug_acquired(&lock);
-#endif
-	order[served++] = i;
-	spin_unlock(&lock);
-}
-
-/* CPU i takes the i-th ticket while the lock is held by the last CPU, which lets go when all have theirs. */
-static void queue_or_hold(void *arg, unsigned i)
-{
-	if (i < CPUS) {
+	if (i > 0) {
 		while (!load_acquire(&held))
 			cpu_relax();
-		queue_up(arg, i);
+		spin_lock(&lock);
+		fetch_add_relaxed(&served, 1);
+		spin_unlock(&lock);
 		return;
 	}
 	spin_lock(&lock);
 	store_release(&held, true);
-	while (load_acquire(&queued) != CPUS)
+	while (!(load_relaxed(&lock.word) & SPIN_RESERVED))
 		cpu_relax();
+	spin_unlock(&lock);
+	spin_lock(&lock);
+	assert_int_not_equal(load_relaxed(&served), 0);
 	spin_unlock(&lock);
 }
 
-static void first_come_first_served(void **state)
+static void patience_ends(void **state)
 {
 	(void)state;
-	served = 0;
-	store_relaxed(&queued, 0);
+	store_relaxed(&served, 0);
 	store_relaxed(&held, false);
-	host_run_cpus(CPUS + 1, queue_or_hold, NULL);
-	assert_int_equal(served, CPUS);
-	for (unsigned i = 0; i < CPUS; i++)
-		assert_int_equal(order[i], i);
+	host_run_cpus(CPUS, hold_or_wait, NULL);
+	assert_int_equal(load_relaxed(&served), CPUS - 1);
+	assert_int_equal(load_relaxed(&lock.word), 0);
+}
+
+/* A free lock that is promised to a waiter is not free. */
+static void reserved_is_not_free(void **state)
+{
+	(void)state;
+	store_relaxed(&lock.word, SPIN_RESERVED);
+	assert_false(spin_trylock(&lock));
+	assert_int_equal(preempt_count(), 0);
+	store_relaxed(&lock.word, 0);
 }
 
 #ifdef CONFIG_DEBUG
@@ -240,10 +223,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(exclusion),
-	    cmocka_unit_test(tickets_wrap),
 	    cmocka_unit_test(tries),
 	    cmocka_unit_test(interrupt_state),
-	    cmocka_unit_test(first_come_first_served),
+	    cmocka_unit_test(patience_ends),
+	    cmocka_unit_test(reserved_is_not_free),
 #ifdef CONFIG_DEBUG
 	    cmocka_unit_test(checker_panics),
 	    cmocka_unit_test(checker_answers),
