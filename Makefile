@@ -225,14 +225,15 @@ stress: $(B)/quire.elf build/initrd.cpio build/deps/run
 fuzz: build/deps/test
 	$Q$(MAKE) SAN=fuzz fuzz-programs
 	$Qfor f in $(FUZZERS); do tools/fuzz.sh $$f $(SECONDS) || exit; done
-bench: $(B)/quire.elf build/initrd.cpio build/compare.cpio build/deps/run
+bench: $(B)/quire.elf build/initrd.cpio build/compare.cpio build/curve.cpio build/deps/run
 	$Qpython3 bench/bench.py --kernel $< --initrd build/initrd.cpio --write docs/performance.md
 	$Qpython3 bench/compare.py --kernel $< --initrd build/compare.cpio --write docs/performance.md
-build/compare.cpio: bench/compare.c Makefile | build/deps/run
-	@mkdir -p build/compare/dev
+	$Qpython3 bench/curve.py --kernel $< --initrd build/curve.cpio --write docs/performance.md
+build/%.cpio: bench/%.c Makefile | build/deps/run
+	@mkdir -p build/$*/dev
 	@echo "MUSL  $<"
-	$Qmusl-gcc -std=gnu11 $(WARN) -O2 -static -no-pie -fno-pie -o build/compare/init $<
-	$Qcd build/compare && printf '%s\n' dev init | cpio --quiet -o -H newc -R 0:0 --reproducible > ../compare.cpio
+	$Qmusl-gcc -std=gnu11 $(WARN) -O2 -static -no-pie -fno-pie -o build/$*/init $<
+	$Qcd build/$* && printf '%s\n' dev init | cpio --quiet -o -H newc -R 0:0 --reproducible > ../$*.cpio
 
 # Style ------------------------------------------------------------------------------------------------------------------------
 OWN = $(filter-out %/asm.h,$(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null))

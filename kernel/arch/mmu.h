@@ -15,8 +15,8 @@
  * then (if wanted) mmu_enter. Rights may be widened in place, which costs at worst a spurious fault
  * elsewhere; the fault path answers those by entering the same translation again.
  *
- * Others' changes: when mmu_unmap, mmu_protect or mmu_write_protect finds that there is nothing to change,
- * another thread may have changed it and not have flushed yet. The three functions note the whole range in
+ * Others' changes: when mmu_unmap, mmu_protect, mmu_write_protect or its wide kind finds that there is nothing to change,
+ * another thread may have changed it and not have flushed yet. These functions note the whole range in
  * that case (while any other gather of the context waits), so that after the caller's own mmu_gather_flush no
  * CPU holds what the caller asked to be gone, whoever removed it.
  */
@@ -90,6 +90,9 @@ void mmu_protect(struct mmu_context *ctx, vaddr_t start, vaddr_t end, unsigned f
 /* Take write access away from [start, end) by clearing W in the highest entries that lie wholly in the range
  * (one store for 1 GiB), and in lower ones at its edges. */
 void mmu_write_protect(struct mmu_context *ctx, vaddr_t start, vaddr_t end, struct mmu_gather *g);
+/* Take write access away from [start, end) and from all else that the same entries of the root span: one store for 512 GiB, whatever is there. What was not meant gets its own back
+ * by faults, one for each table and leaf. */
+void mmu_write_protect_wide(struct mmu_context *ctx, vaddr_t start, vaddr_t end, struct mmu_gather *g);
 /* Tell what is translated at va. False: nothing present. */
 bool mmu_query(struct mmu_context *ctx, vaddr_t va, struct mmu_translation *out);
 /* Test and clear the accessed bit of the translation at va (no flush: an approximation is enough). */

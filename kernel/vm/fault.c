@@ -146,7 +146,7 @@ static void leaf_window(const struct fault *f, unsigned *lo, unsigned *hi)
 }
 
 /* Enter the pages of `leaf` around the faulting one. writable: write access for pages of which we own the
- * only share, the leaf's path being exclusive; else all read-only. `cover` (or NULL) is the leaf of the
+ * only share, the leaf's path being exclusive (of a file: those that are dirty); else all read-only. `cover` (or NULL) is the leaf of the
  * object in front: where it has a page, `leaf` is not what the region shows. */
 static void enter_around(
     struct fault *f, const struct pt_node *leaf, const struct pt_node *cover, bool writable)
@@ -155,6 +155,8 @@ static void enter_around(
 	unsigned lo, hi;
 	leaf_window(f, &lo, &hi);
 	uint64_t set = leaf->present & bit_range(lo, hi) & ~(cover ? cover->present : 0);
+	if (writable && f->object->kind == VM_FILE)
+		set &= leaf->marks[PT_DIRTY];
 	if (!(set & (set - 1)))
 		return; /* just the page itself */
 	for (unsigned i = lo; i <= hi; i++) {
@@ -355,8 +357,8 @@ static err_t fault_file(struct fault *f)
 		dirty = true;
 	}
 	err = finish(f, o, p, dirty && may_write(f));
-	if (!err && !f->pin && !is_write(f))
-		enter_around(f, page_tree_leaf(&o->tree, f->idx, &exclusive), NULL, false);
+	if (!err && !f->pin && (!is_write(f) || (f->access & FAULT_PRESENT)))
+		enter_around(f, page_tree_leaf(&o->tree, f->idx, &exclusive), NULL, is_write(f));
 	return err;
 }
 

@@ -70,19 +70,23 @@ KTEST(kmmu_write_protect)
 {
 	run_case(4);
 }
-KTEST(kmmu_enter_around)
+KTEST(kmmu_write_protect_wide)
 {
 	run_case(5);
 }
-KTEST(kmmu_harvest)
+KTEST(kmmu_enter_around)
 {
 	run_case(6);
 }
-KTEST(kmmu_no_memory)
+KTEST(kmmu_harvest)
 {
 	run_case(7);
 }
-_Static_assert(ARRAY_SIZE(mc_cases) == 8, "a test for each case");
+KTEST(kmmu_no_memory)
+{
+	run_case(8);
+}
+_Static_assert(ARRAY_SIZE(mc_cases) == 9, "a test for each case");
 
 /* What is written through a translation arrives in its frame; so the tables are the ones in use, not just
  * consistent. */

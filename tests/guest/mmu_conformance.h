@@ -70,7 +70,7 @@ static bool mc_translates(struct mc *t, vaddr_t va, paddr_t pa)
 	return mmu_query(&t->ctx, va, &q) && q.paddr == pa;
 }
 
-enum mc_change { MC_UNMAP, MC_PROTECT, MC_WRITE_PROTECT };
+enum mc_change { MC_UNMAP, MC_PROTECT, MC_WRITE_PROTECT, MC_WRITE_PROTECT_WIDE };
 
 /* One change with its flush. */
 static void mc_change(struct mc *t, enum mc_change what, vaddr_t start, vaddr_t end, unsigned flags)
@@ -81,8 +81,10 @@ static void mc_change(struct mc *t, enum mc_change what, vaddr_t start, vaddr_t 
 		mmu_unmap(&t->ctx, start, end, &g);
 	else if (what == MC_PROTECT)
 		mmu_protect(&t->ctx, start, end, flags, &g);
-	else
+	else if (what == MC_WRITE_PROTECT)
 		mmu_write_protect(&t->ctx, start, end, &g);
+	else
+		mmu_write_protect_wide(&t->ctx, start, end, &g);
 	mmu_gather_flush(&g);
 	MC_CHECK(mmu_gather_is_empty(&g));
 }
@@ -205,6 +207,25 @@ static void mc_write_protect(struct mc *t)
 	mc_write_protect_range(t, USER_START, USER_END);
 }
 
+/* Takes write access from at least the range; one page gets it back alone, and loses it again. */
+static void mc_write_protect_wide(struct mc *t)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(mc_spread); i++)
+		MC_CHECK(mmu_enter(&t->ctx, mc_spread[i], mc_pa(t, i), MC_RW) == 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(mc_spread); i++) {
+		mc_change(t, MC_WRITE_PROTECT_WIDE, mc_spread[i], mc_spread[i] + PAGE_SIZE, 0);
+		MC_CHECK(!mc_can(&t->ctx, mc_spread[i], MMU_WRITE) && mc_can(&t->ctx, mc_spread[i], MMU_READ));
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(mc_spread); i++) {
+		MC_CHECK(mmu_enter(&t->ctx, mc_spread[i], mc_pa(t, i), MC_RW) == 0);
+		for (unsigned j = 0; j < ARRAY_SIZE(mc_spread); j++)
+			MC_CHECK(mc_can(&t->ctx, mc_spread[j], MMU_WRITE) == (i == j));
+		mc_change(t, MC_WRITE_PROTECT_WIDE, mc_spread[i], mc_spread[i] + PAGE_SIZE, 0);
+	}
+	mc_change(t, MC_WRITE_PROTECT_WIDE, USER_START, USER_END, 0);
+	mmu_validate(&t->ctx);
+}
+
 static void mc_around(struct mc *t)
 {
 	struct page *pages[16];
@@ -266,6 +287,7 @@ static const struct mc_case {
     {"edges", mc_edges},
     {"protect", mc_protect},
     {"write protect", mc_write_protect},
+    {"write protect wide", mc_write_protect_wide},
     {"enter around", mc_around},
     {"harvest", mc_harvest},
     {"no memory", mc_no_memory},

@@ -448,6 +448,24 @@ void mmu_write_protect(struct mmu_context *ctx, vaddr_t start, vaddr_t end, stru
 	spin_unlock(&ctx->lock);
 }
 
+void mmu_write_protect_wide(struct mmu_context *ctx, vaddr_t start, vaddr_t end, struct mmu_gather *g)
+{
+	ASSERT(g->ctx == ctx && IS_ALIGNED(start, PAGE_SIZE) && IS_ALIGNED(end, PAGE_SIZE));
+	if (start >= end)
+		return;
+	spin_lock(&ctx->lock);
+	note_others(g, start, end);
+	for (unsigned i = slot_of(start, TOP); i <= slot_of(end - 1, TOP); i++) {
+		entry_t *slot = &entries_of(ctx->root)[i];
+		if ((load_relaxed(slot) & (E_PRESENT | E_WRITE)) != (E_PRESENT | E_WRITE))
+			continue;
+		note(g, i * span_of(TOP), (i + 1) * span_of(TOP));
+		fetch_and_acq_rel(slot, ~(uint64_t)E_WRITE);
+		MOCK_COUNT(protect_stores);
+	}
+	spin_unlock(&ctx->lock);
+}
+
 void mmu_gather_flush(struct mmu_gather *g)
 {
 	struct mmu_context *ctx = g->ctx;

@@ -124,6 +124,14 @@ void mmu_write_protect(struct mmu_context *ctx, vaddr_t start, vaddr_t end, stru
 	spin_unlock(&ctx->lock);
 }
 
+void mmu_write_protect_wide(struct mmu_context *ctx, vaddr_t start, vaddr_t end, struct mmu_gather *g)
+{
+	ASSERT(g->ctx == ctx && ctx != &kernel_mmu && range_is_valid(ctx, start, end));
+	spin_lock(&ctx->lock);
+	tables_write_protect_wide(&ctx->tables, start, end, g);
+	spin_unlock(&ctx->lock);
+}
+
 bool mmu_query(struct mmu_context *ctx, vaddr_t va, struct mmu_translation *out)
 {
 	spin_lock(&ctx->lock);

@@ -12,7 +12,7 @@
  *
  * Rights. Effective write access is the AND of W over the path, user access the AND of U, no-execute the OR
  * of NX. Entries that name tables start with all rights that their half may have (W, and U in the user half),
- * so that the leaf decides; only mmu_write_protect takes W from them. Then the W bits below are void, not
+ * so that the leaf decides; only write protection takes W from them. Then the W bits below are void, not
  * wrong: nothing reads them until somebody enters a writable page again, and push_down makes them true first,
  * level by level: clear W in every entry of the child, then set W in the parent. In that order a walker never
  * sees a path with more rights than the context has. No flush is needed: what another CPU cached under the
@@ -336,17 +336,18 @@ static err_t reach(struct page_tables *pt, vaddr_t va, unsigned level, pte_t **o
 	return 0;
 }
 
-/* Clear W in all entries of a table. */
-static void strip_write(pte_t *table)
+/* Clear W in all entries of a table. Those in use mostly lie together, so the search for them begins at the end that is nearer to entry `near`. */
+static void strip_write(pte_t *table, unsigned near)
 {
-	unsigned left = entries_used(table);
-	for (unsigned i = 0; i < PT_ENTRIES && left > 0; i++) {
-		uint64_t e = load_relaxed(&table[i]);
+	unsigned left = entries_used(table), flip = near < PT_ENTRIES / 2 ? 0 : PT_ENTRIES - 1;
+	for (unsigned n = 0; n < PT_ENTRIES && left > 0; n++) {
+		pte_t *slot = &table[n ^ flip];
+		uint64_t e = load_relaxed(slot);
 		if (!(e & PTE_P))
 			continue;
 		left--;
 		if (e & PTE_W)
-			fetch_and_acq_rel(&table[i], ~PTE_W);
+			fetch_and_acq_rel(slot, ~PTE_W);
 	}
 }
 
@@ -362,7 +363,7 @@ static void push_down(struct page_tables *pt, vaddr_t va, const pte_t *slot)
 		table = pte_table(load_relaxed(e));
 		if (load_relaxed(e) & PTE_W)
 			continue;
-		strip_write(table);
+		strip_write(table, pt_index(va, l - 1));
 		fetch_or_acq_rel(e, PTE_W);
 	}
 }
@@ -691,6 +692,18 @@ void tables_write_protect(struct page_tables *pt, vaddr_t start, vaddr_t end, st
 	note_if_others_wait(pt, g, start, end);
 	if (start < end)
 		write_protect_level(&c, pt->root, PT_LEVELS - 1, start, end);
+}
+
+void tables_write_protect_wide(struct page_tables *pt, vaddr_t start, vaddr_t end, struct mmu_gather *g)
+{
+	const unsigned level = PT_LEVELS - 1;
+	note_if_others_wait(pt, g, start, end);
+	for (unsigned i = pt_index(start, level); start < end && i <= last_index(end, level); i++) {
+		if ((load_relaxed(&pt->root[i]) & (PTE_P | PTE_W)) != (PTE_P | PTE_W))
+			continue;
+		fetch_and_acq_rel(&pt->root[i], ~PTE_W);
+		tables_note(pt, g, i * pt_span(level), (i + 1) * pt_span(level));
+	}
 }
 
 /* -- asking

@@ -81,6 +81,7 @@ void tables_enter_around(
 void tables_unmap(struct page_tables *pt, vaddr_t start, vaddr_t end, struct mmu_gather *g);
 void tables_protect(struct page_tables *pt, vaddr_t start, vaddr_t end, unsigned flags, struct mmu_gather *g);
 void tables_write_protect(struct page_tables *pt, vaddr_t start, vaddr_t end, struct mmu_gather *g);
+void tables_write_protect_wide(struct page_tables *pt, vaddr_t start, vaddr_t end, struct mmu_gather *g);
 bool tables_query(const struct page_tables *pt, vaddr_t va, struct mmu_translation *out);
 bool tables_harvest(struct page_tables *pt, vaddr_t va);
 /* One leaf of the largest size that va, pa and len allow and where no table is in the way; *size gets its
