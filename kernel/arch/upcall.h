@@ -11,6 +11,8 @@ enum fault_access {
 	FAULT_EXEC = 1 << 2,
 	FAULT_USER = 1 << 3,    /* the access was made in user mode */
 	FAULT_PRESENT = 1 << 4, /* a translation was there, rights were missing */
+	FAULT_FORCE =
+	    1 << 5, /* by a debugger: what the program could give itself the right to counts as allowed */
 };
 
 /* A page fault on a user address, in user mode or inside usercopy. Called with interrupts enabled, no

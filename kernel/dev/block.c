@@ -7,6 +7,7 @@
 #include "dev/block.h"
 #include "arch/clock.h"
 #include "kern/log.h"
+#include "kern/thread.h"
 #include "lib/string.h"
 
 static struct spinlock registry_lock = SPINLOCK_INIT("block devices", RANK_IRQ);
@@ -131,6 +132,8 @@ static void give_back(struct block_request *r, err_t error)
 
 static void count_start(struct block_stats *s, struct block_request *r)
 {
+	if (r->op == BLOCK_READ)
+		thread_count_io(IO_READ, r->nsectors << SECTOR_SHIFT);
 	r->submitted = clock_now();
 	if (fetch_add_relaxed(&s->under_way, 1) == 0)
 		store_relaxed(&s->busy_since, r->submitted);

@@ -4,6 +4,7 @@
 #include "arch/usercopy.h"
 #include "fs/flock.h"
 #include "fs/mount.h"
+#include "kern/thread.h"
 #include "lib/printf.h"
 #include "lib/string.h"
 #include "mm/slab.h"
@@ -149,6 +150,26 @@ static err_t check_write(const struct file *f)
 	return f->ops->write ? 0 : -EINVAL;
 }
 
+static void count_read(int64_t done)
+{
+	thread_count_io(IO_CALLS_READ, 1);
+	if (done > 0)
+		thread_count_io(IO_CHARS_READ, (uint64_t)done);
+}
+
+static void count_write(int64_t done)
+{
+	thread_count_io(IO_CALLS_WRITE, 1);
+	if (done > 0)
+		thread_count_io(IO_CHARS_WRITTEN, (uint64_t)done);
+}
+
+void file_count_copy(int64_t done)
+{
+	count_read(done);
+	count_write(done);
+}
+
 static int64_t at_position(
     struct file *f, struct uio *u, int64_t (*op)(struct file *, struct uio *, uint64_t *))
 {
@@ -163,13 +184,21 @@ static int64_t at_position(
 int64_t file_read(struct file *f, struct uio *u)
 {
 	err_t err = check_read(f);
-	return err ? err : at_position(f, u, f->ops->read);
+	if (err)
+		return err;
+	int64_t done = at_position(f, u, f->ops->read);
+	count_read(done);
+	return done;
 }
 
 int64_t file_write(struct file *f, struct uio *u)
 {
 	err_t err = check_write(f);
-	return err ? err : at_position(f, u, f->ops->write);
+	if (err)
+		return err;
+	int64_t done = at_position(f, u, f->ops->write);
+	count_write(done);
+	return done;
 }
 
 static err_t check_offset(const struct file *f, int64_t pos)
@@ -185,7 +214,11 @@ int64_t file_pread(struct file *f, struct uio *u, int64_t pos)
 	err_t err = check_offset(f, pos);
 	if (!err)
 		err = check_read(f);
-	return err ? err : f->ops->read(f, u, &at);
+	if (err)
+		return err;
+	int64_t done = f->ops->read(f, u, &at);
+	count_read(done);
+	return done;
 }
 
 int64_t file_pwrite(struct file *f, struct uio *u, int64_t pos)
@@ -194,7 +227,11 @@ int64_t file_pwrite(struct file *f, struct uio *u, int64_t pos)
 	err_t err = check_offset(f, pos);
 	if (!err)
 		err = check_write(f);
-	return err ? err : f->ops->write(f, u, &at);
+	if (err)
+		return err;
+	int64_t done = f->ops->write(f, u, &at);
+	count_write(done);
+	return done;
 }
 
 err_t file_read_all(struct file *f, void *buf, size_t len, uint64_t pos)

@@ -144,6 +144,8 @@ MUST_CHECK int64_t file_write(struct file *f, struct uio *u);
 /* pread(2), pwrite(2). -EINVAL for pos < 0, -ESPIPE. An O_APPEND file appends, as on Linux. */
 MUST_CHECK int64_t file_pread(struct file *f, struct uio *u, int64_t pos);
 MUST_CHECK int64_t file_pwrite(struct file *f, struct uio *u, int64_t pos);
+/* A call that copies between files has moved `done` bytes (or failed): as much was read and written. */
+void file_count_copy(int64_t done);
 /* Read all of [pos, pos + len) into kernel memory or fail: for exec. -EIO if the file ends before. */
 MUST_CHECK err_t file_read_all(struct file *f, void *buf, size_t len, uint64_t pos);
 enum { FILE_SEEK_SET, FILE_SEEK_CUR, FILE_SEEK_END, FILE_SEEK_DATA, FILE_SEEK_HOLE };

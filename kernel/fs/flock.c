@@ -25,19 +25,24 @@ struct file_lock {
 };
 
 struct lock_list {
+	struct list link;           /* (L) in `lists` */
 	struct list ranges, wholes; /* (L) */
 	struct waitq wait;          /* predicate under (L) */
+	uint64_t dev, ino;          /* (C) of the file */
 };
 
+/* (C) while it waits */
 struct lock_waiter {
-	struct list link;       /* (L) in `waiters` */
-	struct lock_list *at;   /* (T) */
-	const void *owner;      /* (T) */
-	const void *in_the_way; /* (L) owner of the lock that it waits for; NULL: it was woken */
+	struct list link;              /* (L) in `waiters` */
+	const struct list *locks;      /* (C) among which the one that it waits for is */
+	const struct lock_list *at;    /* (C) the file's */
+	const struct lock_range *want; /* (C) */
+	const void *in_the_way;        /* (L) owner of the lock that it waits for; NULL: it was woken */
 };
 
 static struct spinlock locks_lock = SPINLOCK_INIT("file locks", RANK_SERVICE); /* (L) */
-static struct list waiters = LIST_INIT(waiters);                               /* (L) for ranges, by tables */
+static struct list lists = LIST_INIT(lists);     /* (L) of all files that have one */
+static struct list waiters = LIST_INIT(waiters); /* (L) */
 static _Atomic uint64_t nlocks;
 
 /* --- lists --- */
@@ -65,7 +70,14 @@ static struct lock_list *need_list(struct file *f)
 	list_init(&l->ranges);
 	list_init(&l->wholes);
 	waitq_init(&l->wait);
-	if (cas_acq_rel(place_of(f), &none, (uintptr_t)l))
+	l->dev = f->vnode ? f->vnode->fs->dev : 0;
+	l->ino = f->vnode ? f->vnode->ino : f->anon_ino;
+	spin_lock(&locks_lock);
+	bool mine = cas_acq_rel(place_of(f), &none, (uintptr_t)l);
+	if (mine)
+		list_push_back(&lists, &l->link);
+	spin_unlock(&locks_lock);
+	if (mine)
 		return l;
 	kfree(l); /* another thread was faster */
 	return (struct lock_list *)none;
@@ -77,6 +89,9 @@ void lock_free_list(_Atomic uintptr_t *place)
 	if (!l)
 		return;
 	ASSERT(list_is_empty(&l->ranges) && list_is_empty(&l->wholes) && waitq_is_empty(&l->wait));
+	spin_lock(&locks_lock);
+	list_remove(&l->link);
+	spin_unlock(&locks_lock);
 	kfree(l);
 	store_relaxed(place, 0);
 }
@@ -220,7 +235,7 @@ static const void *waits_for(const void *owner)
 {
 	list_for_each (it, &waiters) {
 		const struct lock_waiter *w = list_entry(it, struct lock_waiter, link);
-		if (w->owner == owner && w->in_the_way)
+		if (w->want->owner == owner && w->in_the_way && !w->want->of_file)
 			return w->in_the_way;
 	}
 	return NULL;
@@ -237,12 +252,11 @@ static bool would_deadlock(const struct lock_range *want, const struct file_lock
 	return false;
 }
 
-/* Sleep once because of a lock. Locked, but not while asleep. */
-static err_t wait_for(struct lock_list *l, const struct lock_range *want, const struct file_lock *in_the_way)
+/* Sleep once because of a lock among `locks`. Locked, but not while asleep. */
+static err_t wait_for(struct lock_list *l, const struct list *locks, const struct lock_range *want,
+    const struct file_lock *in_the_way)
 {
-	struct lock_waiter w = {.at = l, .owner = want->owner, .in_the_way = in_the_way->range.owner};
-	if (want->of_file)
-		return waitq_sleep(&l->wait, &locks_lock, NSEC_NEVER, WAIT_INTERRUPTIBLE);
+	struct lock_waiter w = {.locks = locks, .at = l, .want = want, .in_the_way = in_the_way->range.owner};
 	list_push_back(&waiters, &w.link);
 	err_t err = waitq_sleep(&l->wait, &locks_lock, NSEC_NEVER, WAIT_INTERRUPTIBLE);
 	list_remove(&w.link);
@@ -260,7 +274,7 @@ static err_t make_way(struct lock_list *l, struct list *locks, const struct lock
 		else if (would_deadlock(want, other))
 			err = -EDEADLK;
 		else
-			err = wait_for(l, want, other);
+			err = wait_for(l, locks, want, other);
 	}
 	return err;
 }
@@ -334,10 +348,10 @@ static bool take_whole(struct lock_list *l, const struct file *f, enum lock_type
 	return false;
 }
 
-err_t lock_whole(struct file *f, enum lock_type type, bool wait)
+err_t lock_whole(struct file *f, enum lock_type type, uint32_t pid, bool wait)
 {
 	struct list spares = LIST_INIT(spares);
-	struct lock_range want = {.type = type, .last = INT64_MAX, .owner = f, .of_file = true};
+	struct lock_range want = {.type = type, .last = INT64_MAX, .owner = f, .of_file = true, .pid = pid};
 	struct lock_list *l = type == LOCK_NONE ? list_of(f) : need_list(f);
 	if (!l)
 		return type == LOCK_NONE ? 0 : -ENOLCK;
@@ -373,4 +387,49 @@ void lock_release_file(struct file *f)
 	spin_unlock(&locks_lock);
 	drop_spares(&spares);
 	lock_free_list(&f->locks);
+}
+
+/* --- what there is --- */
+
+struct snapshot {
+	struct lock_view *out;
+	size_t room, count;
+};
+
+static void note(struct snapshot *s, const struct lock_view *v)
+{
+	if (s->count++ < s->room)
+		s->out[s->count - 1] = *v;
+}
+
+/* The locks of one of a file's lists, each followed by those who wait for it. Locked. */
+static void note_locks(struct snapshot *s, const struct lock_list *l, struct list *locks)
+{
+	struct lock_view v = {.whole = locks == &l->wholes, .dev = l->dev, .ino = l->ino};
+	list_for_each (it, locks) {
+		v.range = lock_of(it)->range;
+		v.waits = false;
+		note(s, &v);
+		list_for_each (at, &waiters) {
+			const struct lock_waiter *w = list_entry(at, struct lock_waiter, link);
+			if (w->locks != locks || find_conflict_locked(locks, w->want) != lock_of(it))
+				continue;
+			v.range = *w->want;
+			v.waits = true;
+			note(s, &v);
+		}
+	}
+}
+
+size_t lock_snapshot(struct lock_view *out, size_t room)
+{
+	struct snapshot s = {out, room, 0};
+	spin_lock(&locks_lock);
+	list_for_each (it, &lists) {
+		struct lock_list *l = list_entry(it, struct lock_list, link);
+		note_locks(&s, l, &l->ranges);
+		note_locks(&s, l, &l->wholes);
+	}
+	spin_unlock(&locks_lock);
+	return s.count;
 }

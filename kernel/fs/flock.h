@@ -21,8 +21,8 @@ struct lock_range {
 MUST_CHECK err_t lock_range(struct file *f, const struct lock_range *want, bool wait);
 /* Who would be in the way of *want? false: nobody; else *found. */
 bool lock_find_conflict(struct file *f, const struct lock_range *want, struct lock_range *found);
-/* flock(2) by f. -EAGAIN, -ENOLCK, -EINTR. A lock of the other type is let go before the new one is waited for. */
-MUST_CHECK err_t lock_whole(struct file *f, enum lock_type type, bool wait);
+/* flock(2) by f, for a process. -EAGAIN, -ENOLCK, -EINTR. A lock of the other type is let go before the new one is waited for. */
+MUST_CHECK err_t lock_whole(struct file *f, enum lock_type type, uint32_t pid, bool wait);
 /* A descriptor of f was closed in this table: the table's locks on the file are gone. */
 void lock_close_owner(struct file *f, const struct desc_table *owner);
 /* f's last reference is gone: its own locks are. */
@@ -31,3 +31,13 @@ void lock_release_file(struct file *f);
 void lock_free_list(_Atomic uintptr_t *place);
 /* Number of locks that exist. */
 uint64_t lock_count(void);
+
+/* A lock, or one that somebody waits for. */
+struct lock_view {
+	struct lock_range range;
+	bool whole;        /* flock's */
+	bool waits;        /* for the last one before it that does not wait */
+	uint64_t dev, ino; /* of the file */
+};
+/* The locks of all files: as many as there is room for. Returns how many there are. */
+size_t lock_snapshot(struct lock_view *out, size_t room);

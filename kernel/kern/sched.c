@@ -119,6 +119,7 @@ struct run_queue {
 	_Atomic uint32_t nready;   /* (A) */
 	_Atomic uint64_t load;     /* (A) sum of the weights of all READY threads and current */
 	_Atomic uint64_t switches; /* (A) */
+	struct cpu_times times;    /* (Q) but `idle`, which is the idle thread's */
 	uint32_t cpu;              /* constant */
 } ALIGNED(CACHE_LINE);
 
@@ -185,6 +186,27 @@ static void floor_advance_locked(struct run_queue *q)
 		q->floor = least->vruntime;
 }
 
+/* Time in user mode. The thread may go there or come from there while another CPU reads: then it reads again. */
+static uint64_t user_cycles_of(struct thread *t)
+{
+	for (;;) {
+		int64_t count = load_acquire(&t->user_cycles), now = (int64_t)cpu_cycles();
+		if (load_acquire(&t->user_cycles) != count)
+			continue;
+		return (uint64_t)(count >= 0 ? count : MAX(count + now, 0));
+	}
+}
+
+/* Part what the current thread ran for by what it was in. */
+static void account_cpu_locked(struct run_queue *q, struct thread *t, nsec_t ran)
+{
+	nsec_t user = clock_cycles_to_ns(user_cycles_of(t));
+	user = MIN(user > t->user_charged ? user - t->user_charged : 0, ran);
+	t->user_charged += user;
+	*(t->nice > 0 ? &q->times.nice : &q->times.user) += user;
+	q->times.system += ran - user;
+}
+
 /* Charge the current thread for the time since it got the CPU or was last charged. */
 static void account_locked(struct run_queue *q, nsec_t now)
 {
@@ -195,19 +217,9 @@ static void account_locked(struct run_queue *q, nsec_t now)
 	t->cpu_time += ran;
 	if (t == q->idle)
 		return;
+	account_cpu_locked(q, t, ran);
 	t->vruntime += ran * WEIGHT_NORMAL / weight_of(t);
 	floor_advance_locked(q);
-}
-
-/* Time in user mode. The thread may go there or come from there while another CPU reads: then it reads again. */
-static uint64_t user_cycles_of(struct thread *t)
-{
-	for (;;) {
-		int64_t count = load_acquire(&t->user_cycles), now = (int64_t)cpu_cycles();
-		if (load_acquire(&t->user_cycles) != count)
-			continue;
-		return (uint64_t)(count >= 0 ? count : MAX(count + now, 0));
-	}
 }
 
 struct thread_times thread_times(struct thread *t)
@@ -753,17 +765,16 @@ void thread_set_nice(struct thread *t, int nice)
 	spin_unlock_irqrestore(&q->lock, state);
 }
 
-nsec_t sched_idle_time(unsigned cpu)
+void sched_cpu_times(unsigned cpu, struct cpu_times *out)
 {
 	struct run_queue *q = &queues[cpu];
 	uint64_t state = spin_lock_irqsave(&q->lock);
-	nsec_t time = 0, now = clock_now();
+	if (q->current)
+		account_locked(q, clock_now());
+	*out = q->times;
 	if (q->idle)
-		time = q->idle->cpu_time;
-	if (q->idle && q->current == q->idle && now > q->idle->run_started)
-		time += now - q->idle->run_started;
+		out->idle = q->idle->cpu_time;
 	spin_unlock_irqrestore(&q->lock, state);
-	return time;
 }
 
 unsigned sched_runnable_count(void)

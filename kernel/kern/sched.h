@@ -23,8 +23,11 @@ void sched_tick(nsec_t now);
 /* t is DEAD and its stack is no longer in use: tell who joins it. Called once, by the thread that runs next
  * on its CPU; t may be freed when it returns. */
 void thread_gone(struct thread *t);
-/* How long a CPU had nothing to run. */
-nsec_t sched_idle_time(unsigned cpu);
+/* What a CPU's time went to, since it was started: threads in user mode, those of them that are nicer than usual, the kernel, and nothing. */
+struct cpu_times {
+	nsec_t user, nice, system, idle;
+};
+void sched_cpu_times(unsigned cpu, struct cpu_times *out);
 /* Threads that run or are ready to, now. */
 unsigned sched_runnable_count(void);
 /* Sum of context switches, for statistics. */

@@ -28,6 +28,19 @@ enum {
 	THREAD_LOCKS_MAX = 8,
 };
 
+/* What a thread has had files do, in Linux's terms: bytes that its calls moved, the calls, bytes that devices had to read, bytes of files that it made dirty, and of these, the ones that were dropped
+ * before they were written. */
+enum thread_io {
+	IO_CHARS_READ,
+	IO_CHARS_WRITTEN,
+	IO_CALLS_READ,
+	IO_CALLS_WRITE,
+	IO_READ,
+	IO_DIRTIED,
+	IO_CANCELLED,
+	IO_KINDS
+};
+
 enum thread_flags {
 	THREAD_KILLED = 1 << 0,    /* die at the next return to user space */
 	THREAD_SIGNALLED = 1 << 1, /* exit work: a signal is pending */
@@ -51,20 +64,22 @@ struct thread {
 	int nice;                /* (R) -20 ... 19 */
 	uint64_t
 	    vruntime; /* (R) weighted virtual run time, ns; while it is on no CPU: relative to its queue's least */
-	nsec_t run_started; /* (R) when it got the CPU */
-	nsec_t cpu_time;    /* (R) total time run */
+	nsec_t run_started;  /* (R) when it got the CPU */
+	nsec_t cpu_time;     /* (R) total time run */
+	nsec_t user_charged; /* (R) of that in user mode, what its CPUs' times have */
 	_Atomic uint64_t
 	    switches[2];         /* (R) given up the CPU: to wait (0), or to others that wait for it (1) */
 	_Atomic uint64_t faults; /* (T) page faults resolved */
-	_Atomic uint64_t file_reads; /* (T) of these, the ones that had a file read */
-	struct list wait_link;       /* (W) in waitq.sleepers */
-	struct waitq *waiting_on;    /* (W) NULL: nobody has to wake it */
-	unsigned wait_flags;         /* (T) enum wait_flags; read under (R) while BLOCKED */
-	struct mmu_context *mmu;     /* (T) address space to run on; NULL: kernel thread, borrows */
-	struct vm_space *space;      /* (T) space that usercopy goes to; NULL for kernel threads */
-	struct process *process;     /* (C) NULL for kernel threads */
-	vaddr_t stack, stack_end;    /* (C) kernel stack [stack, stack_end) */
-	void (*fn)(void *arg);       /* (C) kernel threads: what it runs */
+	_Atomic uint64_t file_reads;   /* (T) of these, the ones that had a file read */
+	_Atomic uint64_t io[IO_KINDS]; /* (T) by enum thread_io */
+	struct list wait_link;         /* (W) in waitq.sleepers */
+	struct waitq *waiting_on;      /* (W) NULL: nobody has to wake it */
+	unsigned wait_flags;           /* (T) enum wait_flags; read under (R) while BLOCKED */
+	struct mmu_context *mmu;       /* (T) address space to run on; NULL: kernel thread, borrows */
+	struct vm_space *space;        /* (T) space that usercopy goes to; NULL for kernel threads */
+	struct process *process;       /* (C) NULL for kernel threads */
+	vaddr_t stack, stack_end;      /* (C) kernel stack [stack, stack_end) */
+	void (*fn)(void *arg);         /* (C) kernel threads: what it runs */
 	void *arg;
 	char name[THREAD_NAME_MAX]; /* (T) a user thread may rename itself; others may see a mixture */
 	uint32_t
@@ -95,6 +110,12 @@ struct thread_times {
 	nsec_t total, user;
 };
 struct thread_times thread_times(struct thread *t);
+/* Of the current thread. */
+static inline void thread_count_io(enum thread_io kind, uint64_t n)
+{
+	_Atomic uint64_t *count = &current_thread()->io[kind];
+	store_relaxed(count, load_relaxed(count) + n);
+}
 /* Make a NEW thread READY. */
 void thread_start(struct thread *t);
 /* Allow it on the CPUs of mask only (at least one online). Takes effect at its next switch at the latest. */

@@ -36,6 +36,8 @@ static void limits_init(struct process *p)
 static err_t init_first(struct process *p)
 {
 	limits_init(p);
+	store_relaxed(&p->login_uid, LOGIN_UNSET);
+	store_relaxed(&p->login_session, LOGIN_UNSET);
 	err_t err = cred_create_root(&p->cred);
 	if (!err)
 		err = place_create(&p->place);
@@ -65,6 +67,8 @@ err_t process_init_files(struct process *p, struct process *parent, unsigned sha
 		p->limits[i] = parent->limits[i];
 	spin_unlock(&parent->lock);
 	store_relaxed(&p->personality, load_relaxed(&parent->personality));
+	store_relaxed(&p->login_uid, load_relaxed(&parent->login_uid));
+	store_relaxed(&p->login_session, load_relaxed(&parent->login_session));
 	store_relaxed(&p->oom_adjust, load_relaxed(&parent->oom_adjust));
 	store_relaxed(&p->oom_adjust_min, load_relaxed(&parent->oom_adjust_min));
 	p->cred = process_cred(parent);

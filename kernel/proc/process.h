@@ -66,10 +66,12 @@ struct rlimit64 {
 };
 
 /* What threads have used. */
+#define LOGIN_UNSET UINT32_MAX
 struct usage {
 	nsec_t user, system;             /* CPU time */
 	uint64_t minor, major;           /* page faults without and with reading a file */
 	uint64_t voluntary, involuntary; /* switches to other threads: to wait, and because others waited */
+	uint64_t io[IO_KINDS];           /* by enum thread_io */
 };
 
 struct process {
@@ -120,6 +122,8 @@ struct process {
 	_Atomic uint32_t personality; /* (A) changed by its own threads: enum personality_bits */
 	_Atomic int32_t oom_adjust,
 	    oom_adjust_min; /* (A) oom_score_adj, and the least that somebody privileged has set */
+	_Atomic uint32_t login_uid,
+	    login_session; /* (A) set by its own threads, inherited: who logged in, which time; LOGIN_UNSET: nobody */
 	struct rlimit64 limits[RLIMIT_COUNT]; /* (L) by enum rlimit_resource */
 	uint8_t
 	    exit_signal; /* (T) what its parent gets when it is dead; others than SIGNAL_CHLD hide it from plain waits */

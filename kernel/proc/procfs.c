@@ -222,6 +222,8 @@ static err_t proc_open(struct vnode *v, struct file *f)
 		f->ops = &directory_file_ops;
 		return 0;
 	}
+	if (e->open)
+		return e->open(proc_node_of(v), f);
 	return e->text.show || e->text.store ? text_open(f, &e->text) : -ENXIO;
 }
 

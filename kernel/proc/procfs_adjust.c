@@ -84,6 +84,55 @@ void adjust_show_oom_score(struct text *t, struct vnode *v)
 	text_printf(t, "%lld\n", (long long)MAX(score, (int64_t)0));
 }
 
+/* --- who logged in --- */
+
+void adjust_show_login(struct text *t, struct vnode *v)
+{
+	text_printf(t, "%u", load_relaxed(&proc_node_of(v)->process->login_uid));
+}
+
+void adjust_show_session(struct text *t, struct vnode *v)
+{
+	text_printf(t, "%u", load_relaxed(&proc_node_of(v)->process->login_session));
+}
+
+/* Who is logged in already needs privilege to be somebody else. Each login is a session of its own. */
+int64_t adjust_store_login(struct vnode *v, char *s, size_t n)
+{
+	static _Atomic uint32_t sessions;
+	struct process *p = proc_node_of(v)->process;
+	int64_t uid;
+	if (p != current_process())
+		return -EPERM;
+	if (parse_signed(s, &uid) || uid < 0)
+		return -EINVAL;
+	if (uid > UINT32_MAX)
+		return -ERANGE;
+	if (load_relaxed(&p->login_uid) != LOGIN_UNSET && !current_is_privileged())
+		return -EPERM;
+	store_relaxed(
+	    &p->login_session, uid == LOGIN_UNSET ? LOGIN_UNSET : fetch_add_relaxed(&sessions, 1) + 1);
+	store_relaxed(&p->login_uid, (uint32_t)uid);
+	return (int64_t)n;
+}
+
+/* --- the user namespace, of which there is one --- */
+
+void adjust_show_id_map(struct text *t, UNUSED struct vnode *v)
+{
+	text_printf(t, "%10u %10u %10u\n", 0u, 0u, UINT32_MAX);
+}
+
+void adjust_show_setgroups(struct text *t, UNUSED struct vnode *v)
+{
+	text_printf(t, "allow\n");
+}
+
+int64_t adjust_store_namespace(UNUSED struct vnode *v, UNUSED char *s, UNUSED size_t n)
+{
+	return -EPERM; /* it is settled for the first namespace */
+}
+
 /* --- others --- */
 
 void adjust_show_personality(struct text *t, struct vnode *v)

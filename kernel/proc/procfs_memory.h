@@ -3,6 +3,7 @@
 #include "fs/text.h"
 
 struct process;
+struct proc_node;
 
 /* In pages, but brk_start and regions. All 0: it has no memory any more. */
 struct memory_summary {
@@ -22,4 +23,6 @@ void memory_show_statm(struct text *t, struct vnode *v);
 void memory_show_vm(struct text *t, struct vnode *v);
 void memory_show_cmdline(struct text *t, struct vnode *v);
 void memory_show_environ(struct text *t, struct vnode *v);
+/* `mem`: gives f, which is being opened, its operations. -EACCES, -ESRCH. See procfs_mem.c. */
+MUST_CHECK err_t memory_open(const struct proc_node *n, struct file *f);
 void memory_show_auxv(struct text *t, struct vnode *v);

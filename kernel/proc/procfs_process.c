@@ -26,6 +26,7 @@ struct snapshot {
 	uint64_t tty;
 	int64_t tty_group;
 	uint64_t pending, shared_pending, blocked, ignored, caught;
+	uint64_t queued, queue_limit; /* signals of the whole user */
 	uint64_t affinity;
 	uint32_t cpu;
 	bool no_new_privs;
@@ -60,9 +61,10 @@ static char thread_state(const struct process *p, const struct user_thread *ut)
 	}
 }
 
-static void snapshot_signals(struct snapshot *s, const struct process *p, const struct user_thread *ut)
+static void snapshot_signals(struct snapshot *s, struct process *p, const struct user_thread *ut)
 {
 	s->shared_pending = p->signals.pending.set;
+	s->queued = signals_queued_locked(p, &s->queue_limit);
 	for (int i = 0; i < SIGNAL_MAX; i++) {
 		uaddr_t handler = p->signals.actions[i].handler;
 		s->ignored |= handler == SIGNAL_IGNORE ? SIGNAL_BIT(i + 1) : 0;
@@ -219,8 +221,9 @@ static void show_status(struct text *t, struct vnode *v)
 	show_ids(t, p);
 	text_printf(t, "NStgid:\t%u\nNSpid:\t%u\nNSpgid:\t%u\nNSsid:\t%u\n", s.pid, s.tid, s.pgid, s.sid);
 	memory_show_status(t, p);
-	text_printf(t, "Threads:\t%u\nSigQ:\t0/0\nSigPnd:\t%016llx\nShdPnd:\t%016llx\n", s.nthreads,
-	    (unsigned long long)s.pending, (unsigned long long)s.shared_pending);
+	text_printf(t, "Threads:\t%u\nSigQ:\t%llu/%llu\nSigPnd:\t%016llx\nShdPnd:\t%016llx\n", s.nthreads,
+	    (unsigned long long)s.queued, (unsigned long long)s.queue_limit, (unsigned long long)s.pending,
+	    (unsigned long long)s.shared_pending);
 	text_printf(t, "SigBlk:\t%016llx\nSigIgn:\t%016llx\nSigCgt:\t%016llx\n",
 	    (unsigned long long)s.blocked, (unsigned long long)s.ignored, (unsigned long long)s.caught);
 	show_capabilities(t, p);
@@ -287,6 +290,23 @@ static void show_limits(struct text *t, struct vnode *v)
 		show_limit(t, limits[i].hard);
 		text_printf(t, "%-10s\n", rows[i].unit);
 	}
+}
+
+static void show_io(struct text *t, struct vnode *v)
+{
+	static const char *const names[IO_KINDS] = {
+	    "rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes", "cancelled_write_bytes"};
+	const struct proc_node *n = proc_node_of(v);
+	struct snapshot s;
+	if (!current_may_access(n->process)) {
+		t->err = -EACCES;
+		return;
+	}
+	snapshot_take(&s, n);
+	if (!n->tid)
+		usage_add(&s.usage, &s.children);
+	for (unsigned i = 0; i < IO_KINDS; i++)
+		text_printf(t, "%s: %llu\n", names[i], (unsigned long long)s.usage.io[i]);
 }
 
 static void show_wchan(struct text *t, UNUSED struct vnode *v)
@@ -545,22 +565,29 @@ static const struct proc_dir task_dir = {.class = CLASS_TASK, .find = task_find,
 	{                                                                                                    \
 		.name = n, .mode = MODE_REG | 0644, .text = { adjust_show_##fn, adjust_store_##fn }          \
 	}
+#define NAMESPACE(n, fn)                                                                                     \
+	{                                                                                                    \
+		.name = n, .mode = MODE_REG | 0644, .text = { adjust_show_##fn, adjust_store_namespace }     \
+	}
 /* What threads have as well. */
 #define COMMON_ENTRIES                                                                                       \
 	SHOW("cgroup", 0444, show_cgroup), SHOW("cmdline", 0444, memory_show_cmdline),                       \
 	    {.name = "comm", .mode = MODE_REG | 0644, .text = {show_comm, store_comm}}, LINK(cwd),           \
 	    SHOW("environ", 0400, memory_show_environ), SHOW("auxv", 0400, memory_show_auxv), LINK(exe),     \
 	    {.name = "fd", .mode = MODE_DIR | 0500, .dir = &fd_dir},                                         \
-	    {.name = "fdinfo", .mode = MODE_DIR | 0555, .dir = &fdinfo_dir},                                 \
-	    SHOW("limits", 0444, show_limits), SHOW("maps", 0444, memory_show_maps),                         \
+	    {.name = "fdinfo", .mode = MODE_DIR | 0555, .dir = &fdinfo_dir}, NAMESPACE("gid_map", id_map),   \
+	    SHOW("io", 0400, show_io), SHOW("limits", 0444, show_limits), ADJUST("loginuid", login),         \
+	    SHOW("maps", 0444, memory_show_maps),                                                            \
+	    {.name = "mem", .mode = MODE_REG | 0600, .open = memory_open},                                   \
 	    SHOW("mountinfo", 0444, show_mountinfo), SHOW("mounts", 0444, show_mounts),                      \
 	    ADJUST("oom_adj", oom_old), ADJUST("oom_score_adj", oom),                                        \
 	    SHOW("oom_score", 0444, adjust_show_oom_score),                                                  \
 	    SHOW("personality", 0400, adjust_show_personality), LINK(root),                                  \
+	    SHOW("sessionid", 0444, adjust_show_session), NAMESPACE("setgroups", setgroups),                 \
 	    SHOW("smaps", 0444, memory_show_smaps), SHOW("smaps_rollup", 0444, memory_show_rollup),          \
 	    SHOW("stat", 0444, show_stat), SHOW("statm", 0444, memory_show_statm),                           \
-	    SHOW("status", 0444, show_status), SHOW("vm", 0444, memory_show_vm),                             \
-	    SHOW("wchan", 0444, show_wchan)
+	    SHOW("status", 0444, show_status), NAMESPACE("uid_map", id_map),                                 \
+	    SHOW("vm", 0444, memory_show_vm), SHOW("wchan", 0444, show_wchan)
 
 static const struct proc_entry thread_entries[] = {COMMON_ENTRIES};
 static const struct proc_entry process_entries[] = {COMMON_ENTRIES,

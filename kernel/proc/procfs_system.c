@@ -5,6 +5,7 @@
 #include "arch/cpu.h"
 #include "fs/bdev.h"
 #include "fs/devfs.h"
+#include "fs/flock.h"
 #include "fs/mount.h"
 #include "kern/sched.h"
 #include "kern/uts.h"
@@ -31,8 +32,11 @@ static uint64_t ticks(nsec_t time)
 static nsec_t idle_time(void)
 {
 	nsec_t sum = 0;
-	for (unsigned cpu = 0; cpu < cpus_count(); cpu++)
-		sum += sched_idle_time(cpu);
+	struct cpu_times times;
+	for (unsigned cpu = 0; cpu < cpus_count(); cpu++) {
+		sched_cpu_times(cpu, &times);
+		sum += times.idle;
+	}
 	return sum;
 }
 
@@ -56,11 +60,31 @@ static void show_loadavg(struct text *t, UNUSED struct vnode *v)
 	text_printf(t, "%u/%u %u\n", sched_runnable_count(), user_thread_count(), process_last_pid());
 }
 
-static void show_cpu_times(struct text *t, const char *name, nsec_t all, nsec_t idle)
+static void show_cpu_times(struct text *t, const char *name, const struct cpu_times *times)
 {
-	nsec_t busy = all > idle ? all - idle : 0;
-	text_printf(t, "%s %llu 0 0 %llu 0 0 0 0 0 0\n", name, (unsigned long long)ticks(busy),
-	    (unsigned long long)ticks(idle));
+	text_printf(t, "%s %llu %llu %llu %llu 0 0 0 0 0 0\n", name, (unsigned long long)ticks(times->user),
+	    (unsigned long long)ticks(times->nice), (unsigned long long)ticks(times->system),
+	    (unsigned long long)ticks(times->idle));
+}
+
+/* Of all CPUs, and of each. */
+static void show_all_cpu_times(struct text *t)
+{
+	struct cpu_times one, sum = {0};
+	char name[16];
+	for (unsigned cpu = 0; cpu < cpus_count(); cpu++) {
+		sched_cpu_times(cpu, &one);
+		sum.user += one.user;
+		sum.nice += one.nice;
+		sum.system += one.system;
+		sum.idle += one.idle;
+	}
+	show_cpu_times(t, "cpu ", &sum);
+	for (unsigned cpu = 0; cpu < cpus_count(); cpu++) {
+		format(name, sizeof(name), "cpu%u", cpu);
+		sched_cpu_times(cpu, &one);
+		show_cpu_times(t, name, &one);
+	}
 }
 
 static unsigned running_count(void)
@@ -70,13 +94,7 @@ static unsigned running_count(void)
 
 static void show_stat(struct text *t, UNUSED struct vnode *v)
 {
-	char name[16];
-	nsec_t now = clock_now();
-	show_cpu_times(t, "cpu ", now * cpus_count(), idle_time());
-	for (unsigned cpu = 0; cpu < cpus_count(); cpu++) {
-		format(name, sizeof(name), "cpu%u", cpu);
-		show_cpu_times(t, name, now, sched_idle_time(cpu));
-	}
+	show_all_cpu_times(t);
 	text_printf(t,
 	    "intr 0\nctxt %llu\nbtime %llu\nprocesses %llu\nprocs_running %u\nprocs_blocked 0\nsoftirq 0\n",
 	    (unsigned long long)sched_switches(), (unsigned long long)(wall_offset() / NSEC_PER_SEC),
@@ -248,6 +266,43 @@ static void show_tty_drivers(struct text *t, UNUSED struct vnode *v)
 		       "pty_master           /dev/ptm      128 0-1048575 pty:master\n");
 }
 
+/* --- locks of files --- */
+
+static void show_lock(struct text *t, const struct lock_view *l)
+{
+	const struct lock_range *r = &l->range;
+	const char *kind = l->whole ? "FLOCK " : r->of_file ? "OFDLCK" : "POSIX ";
+	text_printf(t, "%s%s ADVISORY  %s ", l->waits ? "-> " : "", kind,
+	    r->type == LOCK_EXCLUSIVE ? "WRITE" : "READ");
+	text_printf(t, "%d %02x:%02x:%llu %llu ", r->of_file && !l->whole ? -1 : (int)r->pid,
+	    DEV_MAJOR(l->dev), DEV_MINOR(l->dev), (unsigned long long)l->ino, (unsigned long long)r->first);
+	if (r->last == INT64_MAX)
+		text_printf(t, "EOF\n");
+	else
+		text_printf(t, "%llu\n", (unsigned long long)r->last);
+}
+
+/* Who waits has the number of what he waits for. */
+static void show_locks(struct text *t, UNUSED struct vnode *v)
+{
+	size_t room, n = lock_snapshot(NULL, 0), number = 0;
+	struct lock_view *all = NULL;
+	do {
+		kfree(all);
+		room = n;
+		all = kmalloc(room * sizeof(*all));
+		n = all ? lock_snapshot(all, room) : 0;
+	} while (n > room);
+	if (!all && room)
+		t->err = -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		number += !all[i].waits;
+		text_printf(t, "%llu: ", (unsigned long long)number);
+		show_lock(t, &all[i]);
+	}
+	kfree(all);
+}
+
 static void show_swaps(struct text *t, UNUSED struct vnode *v)
 {
 	text_printf(t, "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
@@ -298,6 +353,7 @@ const struct proc_entry proc_root_entries[] = {
     FILE_ENTRY("diskstats", show_diskstats),
     FILE_ENTRY("filesystems", show_filesystems),
     FILE_ENTRY("loadavg", show_loadavg),
+    FILE_ENTRY("locks", show_locks),
     FILE_ENTRY("meminfo", show_meminfo),
     FILE_ENTRY("mm", show_mm),
     FILE_ENTRY("partitions", show_partitions),

@@ -253,16 +253,22 @@ static void count_queued(struct process *p, void *arg)
 		c->queued += p->signals.queued;
 }
 
-/* May one more signal wait in a queue of a process of p's user? RLIMIT_SIGPENDING is p's. */
-static bool may_queue(struct process *p)
+uint64_t signals_queued_locked(struct process *p, uint64_t *limit)
 {
 	struct queue_count c = {process_uid(p), 0};
-	struct rlimit64 limit;
-	err_t err = process_limit(p, RLIMIT_SIGPENDING, NULL, &limit);
+	struct rlimit64 r;
+	err_t err = process_limit(p, RLIMIT_SIGPENDING, NULL, &r);
 	ASSERT(!err);
-	if (limit.soft != RLIMIT_INFINITY)
-		process_for_each_locked(count_queued, &c);
-	return c.queued < limit.soft;
+	*limit = r.soft;
+	process_for_each_locked(count_queued, &c);
+	return c.queued;
+}
+
+/* May one more signal wait in a queue of a process of p's user? */
+static bool may_queue(struct process *p)
+{
+	uint64_t limit;
+	return signals_queued_locked(p, &limit) < limit;
 }
 
 /* Make the signal pending in q. True: it is now, or already was (*news tells); false: its information found no room. */

@@ -214,6 +214,8 @@ void signal_set_action(int signal, const struct signal_action *new, struct signa
 /* stop.c - stopping and going on */
 void signal_stop_locked(struct process *p, int signal);
 void signal_continue_locked(struct process *p);
+/* Signals that wait in the queues of all processes of p's user; *limit: how many may (RLIMIT_SIGPENDING of p). */
+uint64_t signals_queued_locked(struct process *p, uint64_t *limit);
 /* The current thread's process is to stop: sleep until it goes on or dies. (T) is held on entry and exit. */
 void signal_park_locked(struct process *p);
 /* The number of p's threads has fallen: have all that are left stopped? */

@@ -10,7 +10,7 @@ struct usage thread_usage(struct thread *t)
 {
 	struct thread_times times = thread_times(t);
 	uint64_t major = load_relaxed(&t->file_reads), all = load_relaxed(&t->faults);
-	return (struct usage){
+	struct usage u = {
 	    .user = times.user,
 	    .system = times.total - times.user,
 	    .minor = all - MIN(major, all), /* it may be between the two counts */
@@ -18,6 +18,9 @@ struct usage thread_usage(struct thread *t)
 	    .voluntary = load_relaxed(&t->switches[0]),
 	    .involuntary = load_relaxed(&t->switches[1]),
 	};
+	for (unsigned i = 0; i < IO_KINDS; i++)
+		u.io[i] = load_relaxed(&t->io[i]);
+	return u;
 }
 
 void usage_add(struct usage *to, const struct usage *more)
@@ -28,6 +31,8 @@ void usage_add(struct usage *to, const struct usage *more)
 	to->major += more->major;
 	to->voluntary += more->voluntary;
 	to->involuntary += more->involuntary;
+	for (unsigned i = 0; i < IO_KINDS; i++)
+		to->io[i] += more->io[i];
 }
 
 struct usage process_usage_locked(struct process *p)

@@ -125,6 +125,7 @@ static int64_t send(struct copy_end *in, struct copy_end *out, uint64_t count)
 	io_prepare_write(&how);
 	int64_t done =
 	    file_is_pipe(out->file) ? send_to_pipe(in, out, count) : send_to_file(in, out, count, &how);
+	file_count_copy(done);
 	if (done > 0 && !in->offset_at)
 		err = end_store(in);
 	if (done > 0 && !err && !file_is_pipe(out->file))
@@ -220,6 +221,7 @@ static int64_t copy_range(struct copy_end *in, struct copy_end *out, uint64_t le
 		done = can_splice(in->file, SPLICE_READ) && can_splice(out->file, SPLICE_WRITE)
 			   ? splice_files(in->file, &in->pos, out->file, &out->pos, len, &how)
 			   : -EINVAL;
+	file_count_copy(done);
 	if (done > 0)
 		err = end_store(in) ? -EFAULT : end_store(out);
 	return err ? err : io_finish(&how, done);

@@ -182,7 +182,7 @@ static int64_t flock_file(int fd, enum lock_type type, bool wait)
 	if (type != LOCK_NONE && !file_may_read(f) && !file_may_write(f))
 		err = -EBADF;
 	else
-		err = lock_whole(f, type, wait);
+		err = lock_whole(f, type, current_process()->pid, wait);
 	file_put(f);
 	return restartable(err);
 }

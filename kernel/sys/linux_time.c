@@ -1,5 +1,6 @@
 /* linux_time.c - the clock calls of the Linux ABI: reading, setting, sleeping, and what was used of the CPU. */
 #include "arch/clock.h"
+#include "dev/block.h"
 #include "fs/timerfd.h"
 #include "kern/thread.h"
 #include "kern/wall.h"
@@ -272,6 +273,8 @@ err_t put_rusage(uaddr_t to, const struct usage *u)
 	    .system_usec = (int64_t)(u->system % NSEC_PER_SEC / NSEC_PER_USEC),
 	    .minflt = (int64_t)u->minor,
 	    .majflt = (int64_t)u->major,
+	    .inblock = (int64_t)(u->io[IO_READ] >> SECTOR_SHIFT),
+	    .oublock = (int64_t)(u->io[IO_DIRTIED] >> SECTOR_SHIFT),
 	    .nvcsw = (int64_t)u->voluntary,
 	    .nivcsw = (int64_t)u->involuntary,
 	};

@@ -20,17 +20,17 @@ static char *pin_bytes(const struct vm_pin *pin, uaddr_t addr)
 	return (char *)page_to_virt(pin->page) + (addr & (PAGE_SIZE - 1));
 }
 
-/* Copy between `buf` and the space, one page at a time. */
-static err_t copy_pages(struct vm_space *s, uaddr_t addr, char *buf, size_t n, bool write, size_t *done)
+/* Copy between `buf` and the space, one page at a time. access: FAULT_READ (out of it) or FAULT_WRITE, and FAULT_FORCE. */
+static err_t copy_pages(struct vm_space *s, uaddr_t addr, char *buf, size_t n, unsigned access, size_t *done)
 {
 	for (*done = 0; *done < n;) {
 		struct vm_pin pin;
 		uaddr_t at = addr + *done;
 		size_t chunk = in_page(at, n - *done);
-		err_t err = at < addr ? -EFAULT : vm_fault_pin(s, at, write ? FAULT_WRITE : FAULT_READ, &pin);
+		err_t err = at < addr ? -EFAULT : vm_fault_pin(s, at, access, &pin);
 		if (err)
 			return err;
-		if (write)
+		if (access & FAULT_WRITE)
 			memcpy(pin_bytes(&pin, at), buf + *done, chunk);
 		else
 			memcpy(buf + *done, pin_bytes(&pin, at), chunk);
@@ -42,12 +42,22 @@ static err_t copy_pages(struct vm_space *s, uaddr_t addr, char *buf, size_t n, b
 
 err_t space_read(struct vm_space *s, void *dst, uaddr_t src, size_t n, size_t *done)
 {
-	return copy_pages(s, src, dst, n, false, done);
+	return copy_pages(s, src, dst, n, FAULT_READ, done);
 }
 
 err_t space_write(struct vm_space *s, uaddr_t dst, const void *src, size_t n, size_t *done)
 {
-	return copy_pages(s, dst, (char *)(uintptr_t)src, n, true, done);
+	return copy_pages(s, dst, (char *)(uintptr_t)src, n, FAULT_WRITE, done);
+}
+
+err_t space_peek(struct vm_space *s, void *dst, uaddr_t src, size_t n, size_t *done)
+{
+	return copy_pages(s, src, dst, n, FAULT_READ | FAULT_FORCE, done);
+}
+
+err_t space_poke(struct vm_space *s, uaddr_t dst, const void *src, size_t n, size_t *done)
+{
+	return copy_pages(s, dst, (char *)(uintptr_t)src, n, FAULT_WRITE | FAULT_FORCE, done);
 }
 
 /* Copy at most n bytes that lie in one page on either side. */

@@ -354,6 +354,7 @@ static err_t fault_file(struct fault *f)
 			return NEED_ROOM;
 		}
 		page_tree_set_mark(&o->tree, f->idx, PT_DIRTY);
+		file_count_dirtied(o);
 		dirty = true;
 	}
 	err = finish(f, o, p, dirty && may_write(f));
@@ -395,9 +396,19 @@ static err_t fault_phys(struct fault *f)
 
 /* --- the path --- */
 
+/* What may be done to a program's memory against its own rights: reading, and writing where that makes a copy. */
+static err_t check_forced(const struct region *r, unsigned access)
+{
+	if (!(access & FAULT_WRITE))
+		return r->max_prot ? 0 : -EACCES;
+	return (r->max_prot & VM_WRITE) && !(r->flags & REGION_SHARED) ? 0 : -EACCES;
+}
+
 /* May this access be made in this region? Any right implies reading, as on every x86 system. */
 static err_t check_access(const struct region *r, unsigned access)
 {
+	if ((access & FAULT_FORCE) && !check_forced(r, access))
+		return 0;
 	if (access & FAULT_WRITE)
 		return r->prot & VM_WRITE ? 0 : -EACCES;
 	if (access & FAULT_EXEC)

@@ -13,6 +13,7 @@
  * during the write makes the page dirty again. A page whose write failed is dirty again, and the first error
  * waits in write_error for whoever syncs next.
  */
+#include "kern/thread.h"
 #include "vm/vm_priv.h"
 
 enum { READ_CLUSTER = 16 }; /* pages read ahead with the one that was asked for: 64 KiB */
@@ -244,11 +245,19 @@ void object_forget(struct vm_object *o, pgidx_t first, pgidx_t end)
 	spin_unlock(&o->lock);
 }
 
+void file_count_dirtied(const struct vm_object *o)
+{
+	if (!(o->flags & VM_RESIDENT))
+		thread_count_io(IO_DIRTIED, PAGE_SIZE);
+}
+
 void object_mark_dirty(struct vm_object *o, pgidx_t idx, const struct page *p)
 {
 	spin_lock(&o->lock);
-	if (page_tree_lookup(&o->tree, idx) == p)
+	if (page_tree_lookup(&o->tree, idx) == p && !page_tree_test_mark(&o->tree, idx, PT_DIRTY)) {
 		page_tree_set_mark(&o->tree, idx, PT_DIRTY);
+		file_count_dirtied(o);
+	}
 	spin_unlock(&o->lock);
 }
 

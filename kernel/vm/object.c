@@ -14,6 +14,7 @@
  * front of a file uses the file's page indices, so a walker that comes from the file needs no lock of the
  * objects in front.
  */
+#include "kern/thread.h"
 #include "vm/vm_priv.h"
 
 static struct slab_cache *object_cache;
@@ -336,9 +337,22 @@ err_t object_trim_locked(struct vm_object *o)
 	return err;
 }
 
+/* Pages from npages on go: what is dirty among them need not be written any more. */
+static void count_cancelled(const struct vm_object *o, pgidx_t npages)
+{
+	pgidx_t at;
+	if (o->kind != VM_FILE || (o->flags & VM_RESIDENT))
+		return;
+	while (page_tree_next_marked(&o->tree, PT_DIRTY, npages, PT_INDEX_MAX + 1, &at)) {
+		thread_count_io(IO_CANCELLED, PAGE_SIZE);
+		npages = at + 1;
+	}
+}
+
 static void shrink_locked(struct vm_object *o, pgidx_t npages, struct pt_reserve *r)
 {
 	uint64_t freed;
+	count_cancelled(o, npages);
 	o->generation++;
 	object_unmap_locked(o, npages, UINT64_MAX);
 	note_trim(o, npages);

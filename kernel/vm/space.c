@@ -45,8 +45,15 @@ err_t space_create(struct vm_space **out)
 	region_set_init(&s->regions, USER_START, USER_END);
 	list_init(&s->graves);
 	ref_init(&s->refs);
+	ref_init(&s->records);
 	*out = s;
 	return 0;
+}
+
+void space_forget(struct vm_space *s)
+{
+	if (ref_put(&s->records))
+		slab_free(space_cache, s);
 }
 
 void space_put(struct vm_space *s)
@@ -64,7 +71,7 @@ void space_put(struct vm_space *s)
 		region_free(r);
 	}
 	mmu_destroy(&s->mmu);
-	slab_free(space_cache, s);
+	space_forget(s);
 }
 
 /* --- regions --- */

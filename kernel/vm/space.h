@@ -39,8 +39,9 @@ struct vm_space {
 	    graves; /* (S) regions that left the set while it was locked, to be freed without the lock */
 	_Atomic uint64_t serial; /* (A) changes whenever a stack region is removed or changed */
 	struct mmu_context mmu;
-	struct refcount refs;       /* (A) */
-	struct mutex brk_lock;      /* processes that share the memory share its heap */
+	struct refcount refs;    /* (A) of the memory */
+	struct refcount records; /* (A) of this record: one for the memory, one for each who remembers it */
+	struct mutex brk_lock;   /* processes that share the memory share its heap */
 	struct space_layout layout; /* (C) set by exec before anybody else sees the space, copied by fork */
 	uaddr_t brk_start, brk;     /* brk_lock: heap of the brk call: [brk_start, brk) */
 	_Atomic uint32_t barriers;  /* (A) membarrier commands that its processes registered for */
@@ -83,6 +84,16 @@ static inline void space_get(struct vm_space *s)
 }
 /* The last put unmaps everything and frees all tables. No thread may run in it then. */
 void space_put(struct vm_space *s);
+/* Keep the record of s but not its memory, and let it go. A reference to the memory is had again as long as somebody else has one: true. */
+static inline void space_remember(struct vm_space *s)
+{
+	ref_get(&s->records);
+}
+void space_forget(struct vm_space *s);
+static inline MUST_CHECK bool space_recall(struct vm_space *s)
+{
+	return ref_try_get(&s->refs);
+}
 
 /* Map. *out gets the address. -EINVAL (length 0, unaligned, flags that contradict), -ENOMEM (no memory, no
  * room), -EEXIST (NOREPLACE), -EPERM (an immutable region is in the way), -EACCES (prot beyond max_prot),

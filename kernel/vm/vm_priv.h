@@ -33,6 +33,8 @@ MUST_CHECK err_t object_trim_locked(struct vm_object *o);
 
 /* file.c */
 unsigned file_drop_page(struct page *p);
+/* A page of the FILE object has become dirty, through the current thread. */
+void file_count_dirtied(const struct vm_object *o);
 /* Bring page idx of o, and a few that follow, into the page cache. Called with no lock. 0: look again
  * (somebody may have been faster), or an error. */
 MUST_CHECK err_t file_bring_in(struct vm_object *o, pgidx_t idx);

@@ -186,9 +186,130 @@ static bool positions(void)
 	return true;
 }
 
+/* What /proc/self/io says, by line. */
+static bool read_io(unsigned long long *of)
+{
+	const char *const form = "rchar: %llu\nwchar: %llu\nsyscr: %llu\nsyscw: %llu\nread_bytes: %llu\n"
+				 "write_bytes: %llu\ncancelled_write_bytes: %llu\n";
+	return slurp("/proc/self/io") &&
+	       sscanf(text, form, &of[0], &of[1], &of[2], &of[3], &of[4], &of[5], &of[6]) == 7;
+}
+
+/* The second look has counted what of the first came after its text was made: two calls, and the text. */
+static bool transfers_are_counted(void)
+{
+	unsigned long long before[7], after[7];
+	char buf[1000];
+	int fds[2];
+	CHECK(pipe(fds) == 0);
+	CHECK(read_io(before));
+	size_t len = strlen(text);
+	CHECK(write(fds[1], buf, 1000) == 1000 && read(fds[0], buf, 600) == 600);
+	CHECK(write(fds[1], buf, 0) == 0 && write(-1, buf, 1) == -1);
+	CHECK(read_io(after));
+	CHECK(after[0] - before[0] == 600 + len && after[1] - before[1] == 1000);
+	CHECK(after[2] - before[2] == 3 && after[3] - before[3] == 2);
+	close(fds[0]);
+	close(fds[1]);
+	return true;
+}
+
+static int read_parents_io(void *arg)
+{
+	char path[64];
+	(void)arg;
+	snprintf(path, sizeof(path), "/proc/%d/io", (int)getppid());
+	UCHECK(sc(setresgid, 65534, 65534, 65534) == 0 && sc(setresuid, 65534, 65534, 65534) == 0);
+	UCHECK(FAILS_WITH(open(path, O_RDONLY), EACCES));
+	return 0;
+}
+
+static bool counts_are_private(void)
+{
+	CHECK(child_exits(read_parents_io, NULL, 0));
+	return true;
+}
+
+/* The line of /proc/locks that ends so, whatever its number. */
+static bool has_lock(const char *prefix, pid_t pid, const struct stat *st, const char *range)
+{
+	char want[128];
+	snprintf(want, sizeof(want), ": %s %d %02x:%02x:%llu %s\n", prefix, (int)pid,
+	    (unsigned)(st->st_dev >> 8 & 0xfff), (unsigned)(st->st_dev & 0xff),
+	    (unsigned long long)st->st_ino, range);
+	return slurp("/proc/locks") && strstr(text, want);
+}
+
+static bool locks(void)
+{
+	struct flock l = {.l_type = F_WRLCK, .l_start = 5, .l_len = 10};
+	struct stat st;
+	int fd = open("/uprocfs.lock", O_RDWR | O_CREAT, 0600);
+	CHECK(fd >= 0 && fstat(fd, &st) == 0);
+	CHECK(sc(flock, fd, 1 /* LOCK_SH */) == 0 && fcntl(fd, F_SETLK, &l) == 0);
+	CHECK(has_lock("FLOCK  ADVISORY  READ", getpid(), &st, "0 EOF"));
+	CHECK(has_lock("POSIX  ADVISORY  WRITE", getpid(), &st, "5 14"));
+	l = (struct flock){.l_type = F_RDLCK, .l_start = 100};
+	CHECK(fcntl(fd, 37 /* F_OFD_SETLK */, &l) == 0);
+	CHECK(has_lock("OFDLCK ADVISORY  READ", -1, &st, "100 EOF"));
+	pid_t pid = fork();
+	if (pid == 0) {
+		l = (struct flock){.l_type = F_WRLCK, .l_len = 6};
+		_exit(fcntl(fd, F_SETLKW, &l) == 0 ? 3 : 4);
+	}
+	int tries = 0, status;
+	while (!has_lock("-> POSIX  ADVISORY  WRITE", pid, &st, "0 5") && tries++ < 1000)
+		usleep(10000);
+	CHECK(tries < 1000);
+	l = (struct flock){.l_type = F_UNLCK};
+	CHECK(fcntl(fd, F_SETLK, &l) == 0);
+	CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 3);
+	close(fd);
+	CHECK(!has_lock("FLOCK  ADVISORY  READ", getpid(), &st, "0 EOF"));
+	unlink("/uprocfs.lock");
+	return true;
+}
+
+/* Who logged in: anybody may say so once, and only the privileged again. */
+static int log_in(void *arg)
+{
+	char session[16];
+	(void)arg;
+	int fd = open("/proc/self/loginuid", O_RDWR), last = open("/proc/self/sessionid", O_RDONLY);
+	UCHECK(fd >= 0 && last >= 0 && pwrite(fd, "-1", 2, 0) == -1 && errno == EINVAL);
+	UCHECK(pwrite(fd, "4294967295", 10, 0) == 10);
+	UCHECK(slurp("/proc/self/sessionid") && !strcmp(text, "4294967295"));
+	UCHECK(sc(setresuid, 65534, 65534, 65534) == 0);
+	UCHECK(pwrite(fd, "123", 3, 0) == 3);
+	UCHECK(FAILS_WITH(pwrite(fd, "124", 3, 0), EPERM));
+	ssize_t n = pread(last, session, sizeof(session) - 1, 0);
+	UCHECK(n > 0 && session[0] >= '0' && session[0] <= '9' && memcmp(session, "4294967295", 10));
+	UCHECK(slurp("/proc/self/loginuid") && !strcmp(text, "123"));
+	return 0;
+}
+
+static bool logging_in(void)
+{
+	CHECK(child_exits(log_in, NULL, 0));
+	return true;
+}
+
+static bool the_first_user_namespace(void)
+{
+	CHECK(slurp("/proc/self/uid_map") && !strcmp(text, "         0          0 4294967295\n"));
+	CHECK(slurp("/proc/self/gid_map") && !strcmp(text, "         0          0 4294967295\n"));
+	CHECK(slurp("/proc/self/setgroups") && !strcmp(text, "allow\n"));
+	int fd = open("/proc/self/uid_map", O_WRONLY);
+	CHECK(fd >= 0 && FAILS_WITH(write(fd, "0 0 1\n", 6), EPERM));
+	close(fd);
+	return true;
+}
+
 static const struct utest tests[] = {{"self", self}, {"other processes", others}, {"exe, cwd, root", links},
     {"descriptors", descriptors}, {"memory", memory}, {"names and strings", strings},
-    {"the system", the_system}, {"positions", positions}};
+    {"the system", the_system}, {"positions", positions}, {"transfers are counted", transfers_are_counted},
+    {"counts are private", counts_are_private}, {"locks of files", locks}, {"logging in", logging_in},
+    {"the first user namespace", the_first_user_namespace}};
 
 int main(void)
 {

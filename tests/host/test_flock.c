@@ -100,14 +100,14 @@ HOST_TEST(files_take_their_locks_along)
 	MUST(lock_range(a, &r, false));
 	r.owner = b;
 	CHECK_EQ(lock_range(b, &r, false), -EAGAIN);
-	MUST(lock_whole(a, LOCK_SHARED, false));
-	MUST(lock_whole(a, LOCK_SHARED, false));
-	MUST(lock_whole(b, LOCK_SHARED, false));
-	CHECK_EQ(lock_whole(a, LOCK_EXCLUSIVE, false), -EAGAIN);
+	MUST(lock_whole(a, LOCK_SHARED, 1, false));
+	MUST(lock_whole(a, LOCK_SHARED, 1, false));
+	MUST(lock_whole(b, LOCK_SHARED, 1, false));
+	CHECK_EQ(lock_whole(a, LOCK_EXCLUSIVE, 1, false), -EAGAIN);
 	CHECK_EQ(lock_count(), 2); /* the range, and b's: a's shared one was let go */
 	file_put(a);
 	MUST(lock_range(b, &r, false));
-	MUST(lock_whole(b, LOCK_EXCLUSIVE, false));
+	MUST(lock_whole(b, LOCK_EXCLUSIVE, 1, false));
 	CHECK_EQ(lock_count(), 2);
 	file_put(b);
 	CHECK_EQ(lock_count(), 0);
