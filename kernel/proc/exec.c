@@ -40,8 +40,8 @@ static void commit(struct process *p, struct exec_image *image)
 	desc_close_on_exec(p->descs);
 	process_replace_space(p, image->space, image->name);
 	process_set_program(image->program);
-	if (image->cred)
-		process_set_cred(image->cred);
+	process_set_cred(image->cred);
+	process_note_rights(image->secure);
 	store_relaxed(&p->personality, image->personality);
 	signal_exec();
 	user_state_reset();
@@ -81,11 +81,9 @@ static void give_image(struct process *p, const struct exec_image *image)
 	spin_lock(&p->lock);
 	struct cred *old = p->cred;
 	p->program = image->program;
-	if (image->cred)
-		p->cred = image->cred;
+	p->cred = image->cred;
 	spin_unlock(&p->lock);
-	if (image->cred)
-		cred_put(old);
+	cred_put(old);
 }
 
 static err_t start_first_thread(struct process *p, const struct exec_image *image)

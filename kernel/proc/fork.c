@@ -75,6 +75,8 @@ static err_t start_thread(
 		signal_clone(ut);
 	else
 		signal_fork(p, ut, c->clear_handlers);
+	if (!c->thread && !c->share_memory)
+		rseq_fork(ut);
 	err = user_state_copy(&ut->thread);
 	if (!err && c->set_tls)
 		err = user_state_set_tls(&ut->thread, c->tls);
@@ -118,7 +120,6 @@ static err_t clone_process(const struct clone_request *c, const struct trap_fram
 	child->exit_signal = c->exit_signal;
 	child->creator = current_user_thread();
 	store_relaxed(&child->dumpable, load_relaxed(&parent->dumpable));
-	store_relaxed(&child->keep_caps, load_relaxed(&parent->keep_caps));
 	child->has_memory_of_parent = c->wait_for_exec; /* no thread yet that could change it */
 	err = start_thread(child, c, frame, id);
 	if (err) {

@@ -368,7 +368,6 @@ void process_replace_space(struct process *p, struct vm_space *space, const char
 	list_for_each (it, &p->children)
 		list_entry(it, struct process, sibling_link)->exit_signal = SIGNAL_CHLD;
 	store_relaxed(&p->dumpable, true);
-	store_relaxed(&p->keep_caps, false);
 	spin_unlock(&process_tree_lock);
 	uint64_t irq = irq_save();
 	t->space = space;

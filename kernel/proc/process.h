@@ -126,7 +126,7 @@ struct process {
 	struct user_thread
 	    *creator; /* (T) of parent's threads the one that made it, or that took over; NULL: none */
 	bool child_subreaper;             /* (T) takes over the children of its dying descendants */
-	_Atomic bool dumpable, keep_caps; /* (A) as prctl tells them */
+	_Atomic bool dumpable;            /* (A) as prctl tells it: others of its user may look into it */
 };
 
 struct user_thread {
@@ -143,6 +143,10 @@ struct user_thread {
 	uint16_t io_priority;         /* (T) as ioprio_set tells it; inherited */
 	uaddr_t clear_tid;            /* (O) set_tid_address */
 	uaddr_t robust_list;          /* (O) head; its owner writes, finders read */
+	struct {
+		uaddr_t addr; /* 0: none */
+		uint32_t len, sig;
+	} rseq; /* (O) as the call rseq says */
 	struct trap_frame start;      /* (O) registers that it starts with */
 };
 
@@ -191,9 +195,9 @@ MUST_CHECK err_t process_become_single(struct process *p);
 void process_replace_space(struct process *p, struct vm_space *space, const char *name);
 /* Soft limit of the current process. */
 uint64_t current_limit(enum rlimit_resource r);
-/* What counts for a write: RLIMIT_FSIZE of the current process, and whether it is privileged. */
-void current_write_rights(uint64_t *limit, bool *privileged);
-/* Read a limit of p, and set it if `new` is given. -EPERM: who is not privileged only lowers hard limits. */
+/* What counts for a write: RLIMIT_FSIZE of the current process, and whether set-user-id bits may stay as they are (CAP_FSETID). */
+void current_write_rights(uint64_t *limit, bool *keep_suid);
+/* Read a limit of p, and set it if `new` is given. -EPERM: hard limits are raised only with CAP_SYS_RESOURCE. */
 MUST_CHECK err_t process_limit(
     struct process *p, enum rlimit_resource r, const struct rlimit64 *new, struct rlimit64 *old);
 /* p's table of descriptors, its place among the files, its program, with a reference; NULL once it is dead. Any process. */
@@ -226,12 +230,28 @@ extern struct spinlock process_tree_lock; /* (T) */
 
 /* memory.c */
 struct vm_limits;
-/* Limits of the current process's memory; of locked pages there is none for the privileged. */
+/* Limits of the current process's memory; of locked pages there is none with CAP_IPC_LOCK. */
 void current_vm_limits(struct vm_limits *out);
 /* p's memory, with a reference; NULL once it is dead. */
 struct vm_space *process_space(struct process *p);
 /* May the current process look into p's memory and change it (PTRACE_MODE_ATTACH_REALCREDS)? */
 bool current_may_access(struct process *p);
+/* May it see what p's memory tells (PTRACE_MODE_READ_FSCREDS)? */
+bool current_may_look(struct process *p);
+
+/* rseq.c: restartable sequences of the current thread. */
+enum { RSEQ_FEATURE_SIZE = 28, RSEQ_ALIGN = 32 }; /* what programs find in their auxiliary vector */
+/* rseq(2): register, unregister. -EINVAL, -EPERM, -EBUSY, -EFAULT. */
+MUST_CHECK err_t rseq_register(uaddr_t addr, uint32_t len, uint32_t sig);
+MUST_CHECK err_t rseq_unregister(uaddr_t addr, uint32_t len, uint32_t sig);
+/* Exit work: abort the sequence that *f stands in, tell the thread's memory where it runs. */
+void rseq_return(struct trap_frame *f);
+/* The same before the thread enters a handler of `signal`, so that the handler's frame has what the sequence aborts to. */
+void rseq_interrupt(struct trap_frame *f, int signal);
+/* A child that is a copy of the current thread, with memory of its own, has the same. */
+void rseq_fork(struct user_thread *child);
+/* The thread is done with its memory. */
+void rseq_forget(void);
 
 /* usage.c: up to now. */
 struct usage thread_usage(struct thread *t);

@@ -179,11 +179,12 @@ static void show_ids(struct text *t, struct process *p)
 static void show_capabilities(struct text *t, struct process *p)
 {
 	struct cred *c = process_cred(p);
-	unsigned long long all = c->euid == 0 ? 0x1ffffffffffULL : 0;
-	cred_put(c);
 	text_printf(t,
 	    "CapInh:\t%016llx\nCapPrm:\t%016llx\nCapEff:\t%016llx\nCapBnd:\t%016llx\nCapAmb:\t%016llx\n",
-	    0ULL, all, all, 0x1ffffffffffULL, 0ULL);
+	    (unsigned long long)c->inheritable, (unsigned long long)c->permitted,
+	    (unsigned long long)c->effective, (unsigned long long)c->bounding,
+	    (unsigned long long)c->ambient);
+	cred_put(c);
 }
 
 static void show_cpu_list(struct text *t, uint64_t mask)

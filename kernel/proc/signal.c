@@ -389,6 +389,14 @@ void signal_force(const struct signal_info *info)
 	spin_unlock(&process_tree_lock);
 }
 
+void signal_force_segv(int signal)
+{
+	struct signal_action dies = {0}, old;
+	if (signal == SIGNAL_SEGV)
+		signal_set_action(SIGNAL_SEGV, &dies, &old);
+	signal_force(&(struct signal_info){.signo = SIGNAL_SEGV, .code = SI_KERNEL});
+}
+
 /* ------------------------------------------------------------------ parents */
 
 bool signal_parent_reaps_not_locked(const struct process *p)

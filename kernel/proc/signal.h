@@ -181,6 +181,8 @@ MUST_CHECK err_t signal_send_locked(
 void signal_notify_locked(struct process *p, const struct signal_info *info);
 /* A trap of the current thread. Blocked or ignored, the signal takes its default action. */
 void signal_force(const struct signal_info *info);
+/* SIGSEGV, because its stack or what it says about itself is of no use; fatal if `signal`, whose handler was about to run, is SIGSEGV itself. */
+void signal_force_segv(int signal);
 /* Tell p's parent of p's end, stop or continuation. `wait_status` as wait tells it. An end is told by p's exit_signal, whose entry, if it needs one, is in *r; NULL for the others. */
 void signal_parent_locked(struct process *p, int wait_status, struct signal_reserve *r);
 /* One signal that waits, with its information. A timer has one of its own. */

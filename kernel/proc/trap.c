@@ -139,6 +139,8 @@ void upcall_exit_work(void)
 			user_thread_exit(wait_status_killed(SIGNAL_KILL));
 		if (load_relaxed(&t->flags) & THREAD_SIGNALLED)
 			signal_deliver(user_frame(t));
+		if (load_relaxed(&t->flags) & THREAD_RSEQ_WORK)
+			rseq_return(user_frame(t));
 		preempt_check();
 		irq_disable();
 	}

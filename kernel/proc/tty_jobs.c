@@ -338,7 +338,7 @@ static err_t jobs_set_group(struct tty *t, int32_t pgid)
 
 static bool jobs_privileged(void)
 {
-	return !current_process() || current_is_privileged();
+	return current_can(CAP_SYS_ADMIN);
 }
 
 static err_t jobs_acquire(struct tty *t, bool steal, bool readable)

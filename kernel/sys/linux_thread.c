@@ -174,7 +174,7 @@ static err_t check_unshare(uint64_t flags)
 {
 	struct process *p = current_process();
 	if (flags & CLONE_NEW_PRIVILEGED)
-		return current_is_privileged() ? -EINVAL : -EPERM;
+		return current_can(CAP_SYS_ADMIN) ? -EINVAL : -EPERM;
 	if (flags & ~UNSHARE_KNOWN)
 		return -EINVAL;
 	spin_lock(&process_tree_lock);
@@ -323,11 +323,12 @@ int64_t sys_get_robust_list(int32_t tid, uaddr_t head, uaddr_t size)
 	uint64_t value = 0, length = ROBUST_HEAD_SIZE;
 	spin_lock(&process_tree_lock);
 	struct user_thread *ut = find_thread_locked(tid);
-	if (ut)
+	bool may = ut && current_may_access(ut->thread.process);
+	if (may)
 		value = *(volatile uaddr_t *)&ut->robust_list;
 	spin_unlock(&process_tree_lock);
-	if (!ut)
-		return -ESRCH;
+	if (!may)
+		return ut ? -EPERM : -ESRCH;
 	err_t err = copy_to_user(size, &length, sizeof(length));
 	return err ? err : copy_to_user(head, &value, sizeof(value));
 }
@@ -349,6 +350,14 @@ int64_t sys_sched_getaffinity(int32_t tid, uint32_t size, uaddr_t to)
 	return copy_to_user(to, &mask, sizeof(mask)) ? -EFAULT : (int64_t)sizeof(mask);
 }
 
+/* The caller's own threads, by user, or everybody's with CAP_SYS_NICE; tree locked. */
+static bool may_place(const struct user_thread *ut)
+{
+	uint32_t euid = process_euid(current_process());
+	struct process *p = ut->thread.process;
+	return euid == process_uid(p) || euid == process_euid(p) || current_can(CAP_SYS_NICE);
+}
+
 int64_t sys_sched_setaffinity(int32_t tid, uint32_t size, uaddr_t from)
 {
 	uint64_t mask = 0;
@@ -357,12 +366,11 @@ int64_t sys_sched_setaffinity(int32_t tid, uint32_t size, uaddr_t from)
 	mask &= cpus_online();
 	spin_lock(&process_tree_lock);
 	struct user_thread *ut = find_thread_locked(tid);
-	if (ut && mask)
+	err_t err = !ut ? -ESRCH : !may_place(ut) ? -EPERM : !mask ? -EINVAL : 0;
+	if (!err)
 		thread_set_affinity(&ut->thread, mask);
 	spin_unlock(&process_tree_lock);
-	if (!ut)
-		return -ESRCH;
-	return mask ? 0 : -EINVAL;
+	return err;
 }
 
 int64_t sys_getcpu(uaddr_t cpu, uaddr_t node)
