@@ -101,7 +101,7 @@ static int next_signal(struct signal_info *info, struct signal_action *action, s
 		int signal = signal_take_locked(~ut->signals.mask, info, r);
 		if (!signal)
 			break;
-		struct signal_action *a = &p->signals.actions[signal - 1];
+		struct signal_action *a = &p->signals.table->actions[signal - 1];
 		*action = *a;
 		if (a->handler == SIGNAL_IGNORE)
 			continue;

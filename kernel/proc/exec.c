@@ -57,7 +57,9 @@ err_t process_exec(struct exec_args *args, const struct fs_context *c, struct tr
 	bool alone = is_alone(p);
 	err = process_become_single(p);
 	if (!err) {
-		err = unshare_descs(p);
+		err = signal_unshare();
+		if (!err)
+			err = unshare_descs(p);
 		if (err && !alone)
 			process_begin_exit(p, wait_status_killed(SIGNAL_SEGV));
 	}
@@ -89,7 +91,7 @@ static void give_image(struct process *p, const struct exec_image *image)
 static err_t start_first_thread(struct process *p, const struct exec_image *image)
 {
 	struct user_thread *ut;
-	err_t err = user_thread_create(p, image->name, &ut);
+	err_t err = user_thread_create(p, image->name, 0, &ut);
 	if (err)
 		return err;
 	user_frame_start(&ut->start, image->entry, image->sp);
@@ -118,8 +120,9 @@ err_t process_spawn(
 {
 	struct exec_image image;
 	struct process *p;
+	const struct process_wish wish = {.exit_signal = SIGNAL_CHLD};
 	const char *slash = strrchr(args->path, '/');
-	err_t err = process_create(parent, NULL, slash ? slash + 1 : args->path, 0, &p);
+	err_t err = process_create(parent, NULL, slash ? slash + 1 : args->path, &wish, &p);
 	if (err)
 		return err;
 	err = load_for(p, args, &image);

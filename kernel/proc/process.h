@@ -162,12 +162,17 @@ static inline struct user_thread *current_user_thread(void)
 /* process.c */
 /* Caches and the reaper. Once at boot, after the scheduler runs. */
 void proc_init(void);
-/* What of its parent's a new process shares instead of getting a copy. */
-enum process_share { SHARE_DESCS = 1, SHARE_PLACE = 2 };
+/* What of its parent's a new process shares instead of getting a copy; SHARE_PARENT: it is no child of that process, but of its parent. */
+enum process_share { SHARE_DESCS = 1, SHARE_PLACE = 2, SHARE_HANDLERS = 4, SHARE_PARENT = 8 };
+struct process_wish {
+	unsigned share;      /* enum process_share */
+	uint32_t number;     /* 0: any */
+	uint8_t exit_signal; /* unless SHARE_PARENT: then as its sibling's */
+};
 /* A new process without threads, in the tree under `parent` (NULL: the first process, which stands at the root, with no descriptors), with one reference for
- * the caller. Takes over the reference to `space` on success. -ENOMEM, -EAGAIN (no number free). May sleep. */
-MUST_CHECK err_t process_create(
-    struct process *parent, struct vm_space *space, const char *name, unsigned share, struct process **out);
+ * the caller. Takes over the reference to `space` on success. -ENOMEM, -EAGAIN (no number free), -EEXIST (the one wished for is not). May sleep. */
+MUST_CHECK err_t process_create(struct process *parent, struct vm_space *space, const char *name,
+    const struct process_wish *w, struct process **out);
 /* Take a process that never had a thread out of the tree again, and drop the caller's reference. */
 void process_discard(struct process *p);
 static inline void process_get(struct process *p)
@@ -179,8 +184,9 @@ void process_put(struct process *p);
 MUST_CHECK err_t process_find(uint32_t pid, struct process **out);
 /* The process of the thread with this id; of a dead one, its own number counts too. With a reference. -ESRCH. */
 MUST_CHECK err_t process_find_by_thread(uint32_t tid, struct process **out);
-/* A NEW thread of p, whose first one gets p's number as its id. p's space and *start must be complete when it is started. -ENOMEM, -EAGAIN (no id free). */
-MUST_CHECK err_t user_thread_create(struct process *p, const char *name, struct user_thread **out);
+/* A NEW thread of p, whose first one gets p's number as its id. p's space and *start must be complete when it is started. wish: the id of another one; 0: any. -ENOMEM, -EAGAIN (no id free), -EEXIST (the one wished for is not). */
+MUST_CHECK err_t user_thread_create(
+    struct process *p, const char *name, uint32_t wish, struct user_thread **out);
 /* The thread with this id, which stays as long as the tree is locked. NULL: none, or it has exited. */
 struct user_thread *user_thread_find_locked(uint32_t tid);
 /* Free a thread that was never started, or that has exited and been joined. */
@@ -283,16 +289,20 @@ struct clone_request {
 	unsigned share;     /* enum process_share */
 	bool wait_for_exec; /* return when the child has its own program, or is dead */
 	bool set_tls;
+	bool give_pidfd;     /* the maker gets a descriptor for the new process */
 	bool clear_handlers; /* of a process: those that are not ignored take their default action */
 	uint8_t exit_signal; /* of a process */
+	uint32_t number;     /* the id it gets; 0: any */
 	uaddr_t sp;          /* 0: as the caller's */
 	uaddr_t tls;
 	uaddr_t
 	    parent_tid; /* where the child's id is written: in the caller's memory (0: nowhere; faults are ignored) */
 	uaddr_t child_tid; /* ... in the child's */
 	uaddr_t clear_tid; /* the child's set_tid_address */
+	uaddr_t pidfd;     /* with give_pidfd: where it is written */
 };
-/* A child that continues from *frame with result 0. *id: its thread id, which is its process's number. -ENOMEM, -EAGAIN, -EPERM (tls), -EINTR (the process is exiting). */
+/* A child that continues from *frame with result 0. *id: its thread id, which is its process's number. -ENOMEM, -EAGAIN, -EPERM (tls), -EINTR (the process is exiting), -EEXIST (number), -EMFILE and
+ * -EFAULT (pidfd). */
 MUST_CHECK err_t process_clone(const struct clone_request *c, const struct trap_frame *frame, uint32_t *id);
 /* p needs its parent's memory no more. */
 void process_leave_parents_memory_locked(struct process *p);

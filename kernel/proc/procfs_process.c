@@ -64,7 +64,7 @@ static void snapshot_signals(struct snapshot *s, const struct process *p, const 
 {
 	s->shared_pending = p->signals.pending.set;
 	for (int i = 0; i < SIGNAL_MAX; i++) {
-		uaddr_t handler = p->signals.actions[i].handler;
+		uaddr_t handler = p->signals.table->actions[i].handler;
 		s->ignored |= handler == SIGNAL_IGNORE ? SIGNAL_BIT(i + 1) : 0;
 		s->caught |= handler != SIGNAL_IGNORE && handler != SIGNAL_DEFAULT ? SIGNAL_BIT(i + 1) : 0;
 	}

@@ -96,7 +96,7 @@ static bool is_handled(int signal)
 {
 	struct process *p = current_process();
 	spin_lock(&process_tree_lock);
-	uaddr_t handler = p->signals.actions[signal - 1].handler;
+	uaddr_t handler = p->signals.table->actions[signal - 1].handler;
 	bool blocked = signal_in(signal, current_user_thread()->signals.mask);
 	spin_unlock(&process_tree_lock);
 	return handler != SIGNAL_DEFAULT && handler != SIGNAL_IGNORE && !blocked;

@@ -198,7 +198,7 @@ void process_rescue_group_locked(const struct process *p, const struct process *
 static bool is_held_off(const struct process *p, int signo)
 {
 	return signal_in(signo, current_user_thread()->signals.mask) ||
-	       p->signals.actions[signo - 1].handler == SIGNAL_IGNORE;
+	       p->signals.table->actions[signo - 1].handler == SIGNAL_IGNORE;
 }
 
 static err_t check_locked(struct process *p, int signo)
