@@ -20,6 +20,8 @@ void user_frame_start(struct trap_frame *f, uaddr_t entry, uaddr_t sp);
 void user_frame_set_sp(struct trap_frame *f, uaddr_t sp);
 /* Set what a system call returns to the code that f goes back to. */
 void user_frame_set_result(struct trap_frame *f, int64_t value);
+/* Go back to another place, and not to the call that f may have come from. */
+void user_frame_set_pc(struct trap_frame *f, uaddr_t pc);
 uaddr_t user_frame_pc(const struct trap_frame *f);
 uaddr_t user_frame_sp(const struct trap_frame *f);
 

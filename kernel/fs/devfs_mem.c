@@ -15,7 +15,7 @@ enum { MAJOR_MEM = 1, CHUNK = 256, KMSG_POLL_MS = 50, KMSG_RECORD_MAX = 1024 };
 /* A long read ends early when its thread is told something. */
 static bool is_interrupted(void)
 {
-	return load_relaxed(&current_thread()->flags) & THREAD_EXIT_WORK;
+	return load_relaxed(&current_thread()->flags) & THREAD_INTERRUPTS;
 }
 
 static int64_t moved(size_t before, const struct uio *u, err_t err)

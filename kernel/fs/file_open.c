@@ -89,7 +89,7 @@ static err_t check_rights(const struct opener *o)
 		err = mount_want_write(o->path.mount);
 	if (!err)
 		err = vnode_permission(cred, v, access);
-	if (!err && has(o, FILE_NOATIME) && !cred_is_root(cred) && v->uid != cred->uid)
+	if (!err && has(o, FILE_NOATIME) && !fs_cred_owns(cred, v))
 		err = -EPERM;
 	return err;
 }
@@ -150,7 +150,7 @@ static err_t cut(struct opener *o, struct vnode *v)
 		return 0;
 	rwlock_write(&v->lock);
 	err_t err = load_relaxed(&v->seals) & (v->size ? SEAL_SHRINK | SEAL_WRITE : 0) ? -EPERM : 0;
-	if (!err && !cred_is_root(&o->c->cred))
+	if (!err && !fs_cred_can(&o->c->cred, CAP_FSETID))
 		err = vnode_drop_suid_locked(v);
 	if (!err)
 		err = vnode_set_size_locked(v, 0);

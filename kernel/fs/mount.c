@@ -655,7 +655,7 @@ err_t vfs_mount(const struct fs_context *c, const char *source, const char *targ
 	err_t err = vfs_lookup(c, NULL, target, 0, &p);
 	if (err)
 		return err;
-	if (c->cred.uid != 0) {
+	if (!cap_set_has(c->cred.caps, CAP_SYS_ADMIN)) {
 		path_put(&p);
 		return -EPERM;
 	}
@@ -748,7 +748,7 @@ err_t vfs_umount(const struct fs_context *c, const char *target, unsigned flags)
 		return err;
 	mutex_lock(&mounts_mutex);
 	struct mount *m = p.mount;
-	if (c->cred.uid != 0) {
+	if (!cap_set_has(c->cred.caps, CAP_SYS_ADMIN)) {
 		err = -EPERM;
 	} else if (p.dentry != m->root || !m->attached || !m->parent) {
 		err = p.dentry == m->root && m->attached ? -EBUSY : -EINVAL; /* the root stays */

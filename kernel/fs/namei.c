@@ -40,16 +40,24 @@ bool fs_cred_in_group(const struct fs_cred *cred, uint32_t gid)
 	return in;
 }
 
+/* What capabilities allow where the mode does not: everything, or only to read and to search; but nobody executes what nobody may. */
+static bool may_despite_mode(const struct fs_cred *cred, const struct vnode *v, unsigned mask)
+{
+	uint32_t mode = vnode_mode(v);
+	bool dir = (mode & MODE_TYPE) == MODE_DIR, reads = dir ? !(mask & MAY_WRITE) : mask == MAY_READ;
+	if (reads && fs_cred_can(cred, CAP_DAC_READ_SEARCH))
+		return true;
+	return (dir || !(mask & MAY_EXEC) || (mode & 0111)) && fs_cred_can(cred, CAP_DAC_OVERRIDE);
+}
+
 err_t vnode_permission(const struct fs_cred *cred, const struct vnode *v, unsigned mask)
 {
 	uint32_t mode = vnode_mode(v);
-	if (cred_is_root(cred))
-		return (mask & MAY_EXEC) && (mode & MODE_TYPE) != MODE_DIR && !(mode & 0111) ? -EACCES : 0;
 	if (__atomic_load_n(&v->uid, __ATOMIC_RELAXED) == cred->uid)
 		mode >>= 6;
 	else if (fs_cred_in_group(cred, __atomic_load_n(&v->gid, __ATOMIC_RELAXED)))
 		mode >>= 3;
-	return mask & ~mode & 7 ? -EACCES : 0;
+	return mask & ~mode & 7 && !may_despite_mode(cred, v, mask) ? -EACCES : 0;
 }
 
 err_t dir_may_change(const struct fs_cred *cred, const struct vnode *dir)
@@ -69,7 +77,7 @@ void init_attributes(const struct fs_context *c, const struct vnode *dir, uint32
 		a->gid = dir->gid;
 		if (type == MODE_DIR)
 			mode |= 02000;
-		else if ((mode & 02010) == 02010 && !cred_is_root(&c->cred) &&
+		else if ((mode & 02010) == 02010 && !fs_cred_can(&c->cred, CAP_FSETID) &&
 			 !fs_cred_in_group(&c->cred, dir->gid))
 			mode &= ~02000u;
 	}

@@ -7,6 +7,7 @@
  * Order and choice of errors are Linux's.
  */
 #include "fs/dentry.h"
+#include "lib/capability.h"
 
 struct mount;
 
@@ -21,9 +22,10 @@ static inline struct vnode *path_vnode(const struct path *p)
 	return dentry_vnode(p->dentry);
 }
 
-/* Whose rights count: the ids for files. Somebody with uid 0 may do everything, but execute only what somebody may execute. */
+/* Whose rights count: the ids for files, and the capabilities that go beyond them. */
 struct fs_cred {
 	uint32_t uid, gid;
+	cap_set_t caps;
 	const uint32_t *groups; /* sorted or not */
 	unsigned ngroups;
 };
@@ -57,7 +59,7 @@ MUST_CHECK err_t vfs_mkdir(
     const struct fs_context *c, const struct path *base, const char *name, uint32_t mode);
 /* May a file of this type be asked for? No type becomes MODE_REG. -EPERM (directories), -EINVAL. */
 MUST_CHECK err_t vfs_check_mknod(uint32_t *mode);
-/* mode with type: regular, fifo, socket; devices only for uid 0 (-EPERM), but for whiteouts (MODE_CHAR, 0); directories -EPERM. *out (or NULL): what was made, with references, for
+/* mode with type: regular, fifo, socket; devices only with CAP_MKNOD (-EPERM), but for whiteouts (MODE_CHAR, 0); directories -EPERM. *out (or NULL): what was made, with references, for
  * bind(2). */
 MUST_CHECK err_t vfs_mknod(const struct fs_context *c, const struct path *base, const char *name,
     uint32_t mode, uint64_t rdev, struct path *out);

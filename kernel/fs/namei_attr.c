@@ -143,9 +143,9 @@ err_t vfs_chmod(const struct fs_context *c, const struct path *p, uint32_t mode)
 	if (vnode_is(v, MODE_LINK))
 		return -ENOTSUP;
 	rwlock_write(&v->lock);
-	if (!cred_is_root(&c->cred) && v->uid != c->cred.uid)
+	if (!fs_cred_owns(&c->cred, v))
 		err = -EPERM;
-	if (!cred_is_root(&c->cred) && !fs_cred_in_group(&c->cred, v->gid))
+	if (!fs_cred_can(&c->cred, CAP_FSETID) && !fs_cred_in_group(&c->cred, v->gid))
 		a.mode &= ~02000u;
 	if (!err)
 		err = apply_locked(v, &a);
@@ -167,10 +167,10 @@ err_t vnode_drop_suid_locked(struct vnode *v)
 	return mode == v->mode || !vnode_is(v, MODE_REG) ? 0 : apply_locked(v, &a);
 }
 
-/* May an ordinary user give the file to this owner and group: its own uid, one of its groups. */
+/* May somebody without CAP_CHOWN give the file to this owner and group: its own uid, one of its groups. */
 static bool may_chown(const struct fs_cred *cred, const struct vnode *v, uint32_t uid, uint32_t gid)
 {
-	if (cred_is_root(cred))
+	if (fs_cred_can(cred, CAP_CHOWN))
 		return true;
 	if (uid != OWNER_KEEP && (v->uid != cred->uid || uid != v->uid))
 		return false;
@@ -209,7 +209,7 @@ static void choose_time(struct attr *a, unsigned bit, struct timespec64 *to, con
 /* Setting the time to now needs the right to write; to anything else, the owner. */
 static err_t may_set_times(const struct fs_cred *cred, const struct vnode *v, bool now)
 {
-	if (cred_is_root(cred) || v->uid == cred->uid)
+	if (fs_cred_owns(cred, v))
 		return 0;
 	return now ? vnode_permission(cred, v, MAY_WRITE) : -EPERM;
 }
@@ -250,7 +250,7 @@ err_t vfs_truncate(const struct fs_context *c, const struct path *p, int64_t siz
 	    vfs_open_path(c, p, FILE_WRONLY, &f); /* checks the right to write, and that nobody executes it */
 	if (err)
 		return err;
-	err = file_truncate(f, size, limit, cred_is_root(&c->cred));
+	err = file_truncate(f, size, limit, fs_cred_can(&c->cred, CAP_FSETID));
 	file_put(f);
 	return err;
 }

@@ -118,7 +118,7 @@ err_t vfs_mknod(const struct fs_context *c, const struct path *base, const char 
 	if (err)
 		return err;
 	bool whiteout = rdev == 0 && (mode & MODE_TYPE) == MODE_CHAR;
-	err = device && !whiteout && !cred_is_root(&c->cred)
+	err = device && !whiteout && !fs_cred_can(&c->cred, CAP_MKNOD)
 		  ? -EPERM /* only where the rest is fine */
 		  : make_node(&m, mode & (MODE_TYPE | 07777), device ? rdev : 0, NULL);
 	if (!err && out) {
@@ -146,7 +146,7 @@ err_t vfs_symlink(const struct fs_context *c, const char *target, const struct p
 static err_t check_link_source(const struct fs_cred *cred, const struct vnode *v)
 {
 	uint32_t mode = vnode_mode(v);
-	if (cred_is_root(cred) || v->uid == cred->uid)
+	if (fs_cred_owns(cred, v))
 		return 0;
 	if ((mode & MODE_TYPE) != MODE_REG || (mode & 04000) || (mode & 02010) == 02010)
 		return -EPERM;
@@ -202,7 +202,7 @@ static err_t may_delete(
 	err_t err = vnode_permission(cred, dir, MAY_WRITE | MAY_EXEC);
 	if (err)
 		return err;
-	if ((dir->mode & 01000) && !cred_is_root(cred) && v->uid != cred->uid && dir->uid != cred->uid)
+	if ((dir->mode & 01000) && !fs_cred_owns(cred, v) && dir->uid != cred->uid)
 		return -EPERM;
 	if (want_dir != vnode_is(v, MODE_DIR))
 		return want_dir ? -ENOTDIR : -EISDIR;

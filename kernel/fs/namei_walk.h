@@ -48,9 +48,14 @@ MUST_CHECK err_t lookup_child(
     struct dentry *dir, const char *name, size_t len, bool dir_locked, struct dentry **out);
 /* In a directory about to change: is it alive, may the caller change it? */
 MUST_CHECK err_t dir_may_change(const struct fs_cred *cred, const struct vnode *dir);
-static inline bool cred_is_root(const struct fs_cred *cred)
+static inline bool fs_cred_can(const struct fs_cred *cred, enum capability cap)
 {
-	return cred->uid == 0;
+	return cap_set_has(cred->caps, cap);
+}
+/* Is the file the caller's, or as good as his? */
+static inline bool fs_cred_owns(const struct fs_cred *cred, const struct vnode *v)
+{
+	return v->uid == cred->uid || fs_cred_can(cred, CAP_FOWNER);
 }
 bool fs_cred_in_group(const struct fs_cred *cred, uint32_t gid);
 /* Attributes of a new file in dir: owner, group (of a set-group-id directory), mode after the umask, times. */

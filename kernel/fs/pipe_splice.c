@@ -29,7 +29,7 @@ bool pipes_are_same(struct file *a, struct file *b)
 
 static bool is_interrupted(void)
 {
-	return load_relaxed(&current_thread()->flags) & THREAD_EXIT_WORK;
+	return load_relaxed(&current_thread()->flags) & THREAD_INTERRUPTS;
 }
 
 static bool is_stream(const struct file *f)

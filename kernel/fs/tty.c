@@ -541,7 +541,7 @@ static err_t write_chunk(
 
 static bool is_interrupted(void)
 {
-	return load_relaxed(&current_thread()->flags) & THREAD_EXIT_WORK;
+	return load_relaxed(&current_thread()->flags) & THREAD_INTERRUPTS;
 }
 
 static err_t write_locked(struct tty_file *tf, struct uio *u, size_t *total)

@@ -257,7 +257,7 @@ void fs_now(struct timespec64 *out);
 void vnode_note_mapped_writes(struct vnode *v);
 extern nsec_t (*fs_wall_clock)(void); /* set once at boot: nanoseconds since 1970; NULL: since boot */
 
-/* Is the current thread's user the superuser, or uid, or in group gid (0: none)? Those may take the last blocks of a disk. */
+/* Has the current thread CAP_SYS_RESOURCE, or is its user uid, or in group gid (0: none)? Those may take the last blocks of a disk. */
 bool fs_current_is(uint32_t uid, uint32_t gid);
 extern bool (*fs_current_user)(
     uint32_t uid, uint32_t gid); /* set once at boot: the answer; NULL: all work is the kernel's */

@@ -370,7 +370,7 @@ static bool is_startable(const struct thread *t, uint32_t flags)
 	if (state != THREAD_BLOCKED)
 		return false;
 	if (t->wait_flags & WAIT_INTERRUPTIBLE)
-		return flags & THREAD_EXIT_WORK;
+		return flags & THREAD_INTERRUPTS;
 	return (t->wait_flags & WAIT_KILLABLE) && (flags & THREAD_KILLED);
 }
 
@@ -476,10 +476,21 @@ static void finish_switch(void)
 		thread_gone(prev);
 }
 
+/* t, which leaves this CPU, has to look at its memory before it goes back there; its slot is for others meanwhile. */
+static void break_sequence(struct thread *t)
+{
+	fetch_or_acq_rel(&t->flags, THREAD_RSEQ_WORK);
+	if (t->slot)
+		atomic_fetch_and_explicit(t->slots, ~t->slot, memory_order_release);
+	t->slot = 0;
+}
+
 static void switch_to_locked(struct run_queue *q, struct thread *prev, struct thread *next)
 {
 	q->prev = prev;
 	store_relaxed(&q->switches, load_relaxed(&q->switches) + 1);
+	if (unlikely(load_relaxed(&prev->flags) & THREAD_RSEQ))
+		break_sequence(prev);
 	cpus[q->cpu].current = next;
 	if (next->mmu)
 		mmu_switch(next->mmu);

@@ -44,8 +44,11 @@ enum thread_io {
 enum thread_flags {
 	THREAD_KILLED = 1 << 0,    /* die at the next return to user space */
 	THREAD_SIGNALLED = 1 << 1, /* exit work: a signal is pending */
-	THREAD_EXIT_WORK = THREAD_KILLED | THREAD_SIGNALLED,
+	THREAD_INTERRUPTS = THREAD_KILLED | THREAD_SIGNALLED, /* what ends a sleep */
+	THREAD_RSEQ_WORK = 1 << 2, /* exit work: it gave the CPU up since it told its memory where it runs */
+	THREAD_EXIT_WORK = THREAD_INTERRUPTS | THREAD_RSEQ_WORK,
 	THREAD_NOFAULT = 1 << 8, /* usercopy_atomic: faults are not resolved */
+	THREAD_RSEQ = 1 << 9,    /* giving up the CPU leaves THREAD_RSEQ_WORK: proc/rseq.c */
 };
 
 struct thread {
@@ -78,6 +81,10 @@ struct thread {
 	struct mmu_context *mmu;       /* (T) address space to run on; NULL: kernel thread, borrows */
 	struct vm_space *space;        /* (T) space that usercopy goes to; NULL for kernel threads */
 	struct process *process;       /* (C) NULL for kernel threads */
+	/* (T) with THREAD_RSEQ: which slots the threads that run in its memory have (a bit for each), and its
+	 * own bit; 0: none, as when it is on no CPU */
+	_Atomic uint64_t *slots;
+	uint64_t slot;
 	vaddr_t stack, stack_end;      /* (C) kernel stack [stack, stack_end) */
 	void (*fn)(void *arg);         /* (C) kernel threads: what it runs */
 	void *arg;

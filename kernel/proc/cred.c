@@ -17,7 +17,10 @@ static err_t cred_alloc(unsigned ngroups, struct cred **out)
 
 err_t cred_create_root(struct cred **out)
 {
-	return cred_alloc(0, out);
+	err_t err = cred_alloc(0, out);
+	if (!err)
+		(*out)->permitted = (*out)->effective = (*out)->bounding = CAP_ALL;
+	return err;
 }
 
 err_t cred_copy(const struct cred *from, const uint32_t *groups, unsigned ngroups, struct cred **out)
@@ -32,6 +35,8 @@ err_t cred_copy(const struct cred *from, const uint32_t *groups, unsigned ngroup
 		return err;
 	c->uid = from->uid, c->euid = from->euid, c->suid = from->suid, c->fsuid = from->fsuid;
 	c->gid = from->gid, c->egid = from->egid, c->sgid = from->sgid, c->fsgid = from->fsgid;
+	c->permitted = from->permitted, c->effective = from->effective, c->inheritable = from->inheritable;
+	c->bounding = from->bounding, c->ambient = from->ambient, c->securebits = from->securebits;
 	memcpy(c->groups, groups, ngroups * sizeof(groups[0]));
 	*out = c;
 	return 0;
@@ -52,6 +57,20 @@ struct cred *process_cred(struct process *p)
 	return c;
 }
 
+/* Has `new` rights that others who had the same as `old` need not have? */
+static bool rights_differ(const struct cred *new, const struct cred *old)
+{
+	return new->euid != old->euid || new->egid != old->egid || new->fsuid != old->fsuid ||
+	       new->fsgid != old->fsgid || !cap_set_within(new->permitted, old->permitted);
+}
+
+static void forget_parent_death_signal(void)
+{
+	spin_lock(&process_tree_lock);
+	current_user_thread()->parent_death_signal = 0;
+	spin_unlock(&process_tree_lock);
+}
+
 void process_set_cred(struct cred *new)
 {
 	struct process *p = current_process();
@@ -59,8 +78,23 @@ void process_set_cred(struct cred *new)
 	struct cred *old = p->cred;
 	p->cred = new;
 	spin_unlock(&p->lock);
+	if (rights_differ(new, old)) {
+		store_relaxed(&p->dumpable, false);
+		forget_parent_death_signal();
+	}
 	nproc_move(p, new->uid);
 	cred_put(old);
+}
+
+void process_note_rights(bool secure)
+{
+	struct process *p = current_process();
+	struct cred *c = process_cred(p);
+	if (c->euid != c->uid || c->egid != c->gid)
+		store_relaxed(&p->dumpable, false);
+	if (secure)
+		forget_parent_death_signal();
+	cred_put(c);
 }
 
 uint32_t process_uid(struct process *p)
@@ -79,9 +113,17 @@ uint32_t process_euid(struct process *p)
 	return euid;
 }
 
-bool current_is_privileged(void)
+bool process_can(struct process *p, enum capability cap)
 {
-	return process_euid(current_process()) == 0;
+	spin_lock(&p->lock);
+	bool can = cap_set_has(p->cred->effective, cap);
+	spin_unlock(&p->lock);
+	return can;
+}
+
+bool current_can(enum capability cap)
+{
+	return !current_process() || process_can(current_process(), cap);
 }
 
 bool cred_has_group(const struct cred *c, uint32_t gid)

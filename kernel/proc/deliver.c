@@ -62,12 +62,9 @@ static void enter_handler(struct trap_frame *f, const struct signal_info *info, 
 	    .altstack = t->altstack,
 	    .fault = t->fault};
 	settle_call_for_handler(f, a->flags);
+	rseq_interrupt(f, info->signo);
 	if (user_signal_push(f, &s)) {
-		if (info->signo == SIGNAL_SEGV) {
-			struct signal_action dies = {0}, old;
-			signal_set_action(SIGNAL_SEGV, &dies, &old);
-		}
-		signal_force(&(struct signal_info){.signo = SIGNAL_SEGV, .code = SI_KERNEL});
+		signal_force_segv(info->signo);
 		return;
 	}
 	if ((uint32_t)t->altstack.flags & SS_AUTODISARM)
@@ -104,7 +101,7 @@ static int next_signal(struct signal_info *info, struct signal_action *action, s
 		int signal = signal_take_locked(~ut->signals.mask, info, r);
 		if (!signal)
 			break;
-		struct signal_action *a = &p->signals.actions[signal - 1];
+		struct signal_action *a = &p->signals.table->actions[signal - 1];
 		*action = *a;
 		if (a->handler == SIGNAL_IGNORE)
 			continue;

@@ -40,8 +40,8 @@ static void commit(struct process *p, struct exec_image *image)
 	desc_close_on_exec(p->descs);
 	process_replace_space(p, image->space, image->name);
 	process_set_program(image->program);
-	if (image->cred)
-		process_set_cred(image->cred);
+	process_set_cred(image->cred);
+	process_note_rights(image->secure);
 	store_relaxed(&p->personality, image->personality);
 	signal_exec();
 	user_state_reset();
@@ -57,7 +57,9 @@ err_t process_exec(struct exec_args *args, const struct fs_context *c, struct tr
 	bool alone = is_alone(p);
 	err = process_become_single(p);
 	if (!err) {
-		err = unshare_descs(p);
+		err = signal_unshare();
+		if (!err)
+			err = unshare_descs(p);
 		if (err && !alone)
 			process_begin_exit(p, wait_status_killed(SIGNAL_SEGV));
 	}
@@ -81,17 +83,15 @@ static void give_image(struct process *p, const struct exec_image *image)
 	spin_lock(&p->lock);
 	struct cred *old = p->cred;
 	p->program = image->program;
-	if (image->cred)
-		p->cred = image->cred;
+	p->cred = image->cred;
 	spin_unlock(&p->lock);
-	if (image->cred)
-		cred_put(old);
+	cred_put(old);
 }
 
 static err_t start_first_thread(struct process *p, const struct exec_image *image)
 {
 	struct user_thread *ut;
-	err_t err = user_thread_create(p, image->name, &ut);
+	err_t err = user_thread_create(p, image->name, 0, &ut);
 	if (err)
 		return err;
 	user_frame_start(&ut->start, image->entry, image->sp);
@@ -120,8 +120,9 @@ err_t process_spawn(
 {
 	struct exec_image image;
 	struct process *p;
+	const struct process_wish wish = {.exit_signal = SIGNAL_CHLD};
 	const char *slash = strrchr(args->path, '/');
-	err_t err = process_create(parent, NULL, slash ? slash + 1 : args->path, 0, &p);
+	err_t err = process_create(parent, NULL, slash ? slash + 1 : args->path, &wish, &p);
 	if (err)
 		return err;
 	err = load_for(p, args, &image);

@@ -62,7 +62,8 @@ struct exec_image {
 	struct vm_space *space; /* complete: segments, stack with everything on it, layout */
 	uaddr_t entry, sp;
 	struct file *program; /* counted, writing denied */
-	struct cred *cred;    /* counted: the ids that the program runs with; NULL: those of the process */
+	struct cred *cred;    /* counted: what the program runs with */
+	bool secure;          /* it has rights that its user has not */
 	uint32_t personality;
 	const char *name; /* last part of the path, in args */
 };

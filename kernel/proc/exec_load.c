@@ -307,13 +307,13 @@ static void hand_over(struct exec_load *l, struct exec_image *out)
 	    .entry = first->bias + first->elf.entry,
 	    .sp = l->sp,
 	    .program = l->program.file,
-	    .cred = l->new_cred ? l->cred : NULL,
+	    .cred = l->cred,
+	    .secure = l->secure,
 	    .personality = l->personality,
 	    .name = last_part(l->args->path)};
 	l->args->file = NULL;
 	l->space = NULL;
-	if (l->new_cred)
-		l->cred = NULL;
+	l->cred = NULL;
 }
 
 err_t exec_load(struct process *p, const struct fs_context *c, struct exec_args *args, struct exec_image *out)
@@ -341,6 +341,5 @@ void exec_image_drop(struct exec_image *image)
 {
 	space_put(image->space);
 	file_put_exec(image->program);
-	if (image->cred)
-		cred_put(image->cred);
+	cred_put(image->cred);
 }

@@ -19,7 +19,6 @@ struct exec_load {
 	char head[SCRIPT_HEAD_SIZE];      /* of the file that is looked at */
 	struct exec_file program, interp; /* interp.file NULL: none */
 	struct cred *cred;                /* counted: what the program runs with */
-	bool new_cred;                    /* it is not the one that the process has */
 	bool secure;                      /* AT_SECURE: it has rights that its user has not */
 	uint32_t personality;
 	struct exec_place place;
@@ -28,7 +27,7 @@ struct exec_load {
 };
 
 /* exec_cred.c */
-/* Set cred, new_cred, secure and personality. -ENOMEM. */
+/* Set cred, secure and personality. -ENOMEM. */
 MUST_CHECK err_t exec_choose_cred(struct exec_load *l);
 /* exec_stack.c */
 /* Map the stack and write everything on it; sets sp and the layout of it. -ENOMEM. */

@@ -17,6 +17,7 @@
 #include "lib/string.h"
 #include "proc/cred.h"
 #include "proc/exec_priv.h"
+#include "proc/process.h"
 #include "proc/vdso.h"
 #include "vm/copy.h"
 #include "vm/space.h"
@@ -40,6 +41,8 @@ enum aux_type { /* the ABI's */
 	AT_SECURE = 23,
 	AT_RANDOM = 25,
 	AT_HWCAP2 = 26,
+	AT_RSEQ_FEATURE_SIZE = 27,
+	AT_RSEQ_ALIGN = 28,
 	AT_EXECFN = 31,
 	AT_SYSINFO_EHDR = 33,
 	AT_MINSIGSTKSZ = 51,
@@ -102,6 +105,8 @@ static void aux_build(struct space_layout *layout, const struct exec_load *l, co
 	aux_add(layout, AT_HWCAP2, user_hwcap2());
 	aux_add(layout, AT_EXECFN, plan->path);
 	aux_add(layout, AT_PLATFORM, plan->platform);
+	aux_add(layout, AT_RSEQ_FEATURE_SIZE, RSEQ_FEATURE_SIZE);
+	aux_add(layout, AT_RSEQ_ALIGN, RSEQ_ALIGN);
 	aux_add(layout, AT_NULL, 0);
 }
 

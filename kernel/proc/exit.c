@@ -165,6 +165,7 @@ void user_thread_release_memory(void)
 	uaddr_t robust = ut->robust_list, clear = ut->clear_tid;
 	static const uint32_t zero;
 	ut->robust_list = ut->clear_tid = 0;
+	rseq_forget();
 	futex_release_robust(robust);
 	if (!clear)
 		return;

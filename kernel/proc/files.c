@@ -127,11 +127,11 @@ uint64_t current_limit(enum rlimit_resource r)
 err_t process_limit(
     struct process *p, enum rlimit_resource r, const struct rlimit64 *new, struct rlimit64 *old)
 {
-	bool privileged = current_is_privileged();
+	bool may_raise = current_can(CAP_SYS_RESOURCE);
 	err_t err = 0;
 	spin_lock(&p->lock);
 	*old = p->limits[r];
-	if (new &&new->hard > old->hard && !privileged)
+	if (new &&new->hard > old->hard && !may_raise)
 		err = -EPERM;
 	else if (new)
 		p->limits[r] = *new;
@@ -141,12 +141,12 @@ err_t process_limit(
 	return err;
 }
 
-void current_write_rights(uint64_t *limit, bool *privileged)
+void current_write_rights(uint64_t *limit, bool *keep_suid)
 {
 	struct process *p = current_process();
 	spin_lock(&p->lock);
 	*limit = p->limits[RLIMIT_FSIZE].soft;
-	*privileged = p->cred->euid == 0;
+	*keep_suid = cap_set_has(p->cred->effective, CAP_FSETID);
 	spin_unlock(&p->lock);
 }
 

@@ -5,6 +5,9 @@
  * Everything is made before the child can be seen; a failure takes it all down again and the parent is as it was, but for ids that were told already.
  */
 #include "arch/usercopy.h"
+#include "fs/file.h"
+#include "object/desc.h"
+#include "proc/pidfd.h"
 #include "proc/process.h"
 #include "proc/timers.h"
 #include "vm/copy.h"
@@ -58,7 +61,7 @@ static err_t start_thread(
 {
 	struct thread *self = current_thread();
 	struct user_thread *ut;
-	err_t err = user_thread_create(p, self->name, &ut);
+	err_t err = user_thread_create(p, self->name, c->number, &ut);
 	if (err)
 		return err;
 	*id = ut->thread.tid;
@@ -75,6 +78,10 @@ static err_t start_thread(
 		signal_clone(ut);
 	else
 		signal_fork(p, ut, c->clear_handlers);
+	if (!c->thread && !c->share_memory)
+		rseq_fork(ut);
+	else if (!c->wait_for_exec) /* two threads cannot use one alternate stack */
+		ut->signals.altstack = (struct user_altstack){.flags = SS_DISABLE};
 	err = user_state_copy(&ut->thread);
 	if (!err && c->set_tls)
 		err = user_state_set_tls(&ut->thread, c->tls);
@@ -103,6 +110,22 @@ static void wait_for_exec(struct process *child)
 	spin_unlock(&process_tree_lock);
 }
 
+/* A descriptor that stands for the child, for its maker alone: the child has its copy of the others by now. */
+static err_t give_pidfd(const struct clone_request *c, struct process *child, int *fd)
+{
+	struct desc_table *t = current_process()->descs;
+	struct file *f;
+	err_t err = pidfd_create(child, 0, &f);
+	if (err)
+		return err;
+	*fd = desc_install(t, &f->object, file_rights(load_relaxed(&f->flags)), true, 0,
+	    (int)MIN(current_limit(RLIMIT_NOFILE), (uint64_t)DESC_LIMIT_MAX));
+	file_put(f); /* the table has its own reference */
+	if (*fd < 0)
+		return *fd;
+	return copy_to_user(c->pidfd, fd, sizeof(*fd));
+}
+
 static err_t clone_process(const struct clone_request *c, const struct trap_frame *frame, uint32_t *id)
 {
 	struct process *parent = current_process(), *child;
@@ -110,18 +133,21 @@ static err_t clone_process(const struct clone_request *c, const struct trap_fram
 	err_t err = make_space(c, &space);
 	if (err)
 		return err;
-	err = process_create(parent, space, parent->name, c->share, &child);
+	const struct process_wish wish = {c->share, c->number, c->exit_signal};
+	err = process_create(parent, space, parent->name, &wish, &child);
 	if (err) {
 		space_put(space);
 		return err;
 	}
-	child->exit_signal = c->exit_signal;
-	child->creator = current_user_thread();
 	store_relaxed(&child->dumpable, load_relaxed(&parent->dumpable));
-	store_relaxed(&child->keep_caps, load_relaxed(&parent->keep_caps));
 	child->has_memory_of_parent = c->wait_for_exec; /* no thread yet that could change it */
-	err = start_thread(child, c, frame, id);
+	int fd = -1;
+	err = c->give_pidfd ? give_pidfd(c, child, &fd) : 0;
+	if (!err)
+		err = start_thread(child, c, frame, id);
 	if (err) {
+		if (fd >= 0 && desc_close(parent->descs, fd))
+			fd = -1; /* another thread was faster */
 		process_discard(child);
 		return err;
 	}

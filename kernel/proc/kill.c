@@ -1,5 +1,5 @@
 /*
- * kill.c - whom a signal goes to: one process, a group, everybody, one thread; and who may send: the privileged, those with the same real or effective user id as
+ * kill.c - whom a signal goes to: one process, a group, everybody, one thread; and who may send: those with CAP_KILL, those with the same real or effective user id as
  * the target's real or saved one, and anybody SIGCONT to processes of his session. Process 1 gets what it handles, and is not ended by a
  * signal that somebody sends.
  */
@@ -14,14 +14,14 @@ static bool ids_match(struct process *p)
 	uint32_t uid = process_uid(self), euid = process_euid(self);
 	spin_lock(&p->lock);
 	const struct cred *c = p->cred;
-	bool match = euid == 0 || euid == c->suid || euid == c->uid || uid == c->suid || uid == c->uid;
+	bool match = euid == c->suid || euid == c->uid || uid == c->suid || uid == c->uid;
 	spin_unlock(&p->lock);
 	return match;
 }
 
 static bool may_signal_locked(struct process *p, int signal)
 {
-	return p == current_process() || ids_match(p) ||
+	return p == current_process() || ids_match(p) || current_can(CAP_KILL) ||
 	       (signal == SIGNAL_CONT && p->sid == current_process()->sid);
 }
 

@@ -18,7 +18,7 @@ void current_vm_limits(struct vm_limits *out)
 	out->all = pages_of_limit(p->limits[RLIMIT_AS].soft);
 	out->data = pages_of_limit(p->limits[RLIMIT_DATA].soft);
 	out->stack = pages_of_limit(p->limits[RLIMIT_STACK].soft);
-	if (p->cred->euid != 0)
+	if (!cap_set_has(p->cred->effective, CAP_IPC_LOCK))
 		out->locked = pages_of_limit(p->limits[RLIMIT_MEMLOCK].soft);
 	spin_unlock(&p->lock);
 }
@@ -33,14 +33,30 @@ struct vm_space *process_space(struct process *p)
 	return s;
 }
 
+/* Linux's rule for everything that ptrace could do: the same user in every respect, of a program that does not hide, with no more capabilities; or CAP_SYS_PTRACE. */
+static bool may_access(struct process *p, const struct cred *mine, uint32_t uid, uint32_t gid, cap_set_t caps)
+{
+	struct cred *its = process_cred(p);
+	bool same = its->uid == uid && its->euid == uid && its->suid == uid && its->gid == gid &&
+		    its->egid == gid && its->sgid == gid;
+	bool may = (same && load_relaxed(&p->dumpable) && cap_set_within(its->permitted, caps)) ||
+		   cap_set_has(mine->effective, CAP_SYS_PTRACE);
+	cred_put(its);
+	return may;
+}
+
 bool current_may_access(struct process *p)
 {
-	if (p == current_process() || current_is_privileged())
-		return true;
-	struct cred *mine = process_cred(current_process()), *its = process_cred(p);
-	bool same = its->uid == mine->uid && its->euid == mine->uid && its->suid == mine->uid &&
-		    its->gid == mine->gid && its->egid == mine->gid && its->sgid == mine->gid;
-	cred_put(mine);
-	cred_put(its);
-	return same;
+	struct cred *c = process_cred(current_process());
+	bool may = p == current_process() || may_access(p, c, c->uid, c->gid, c->permitted);
+	cred_put(c);
+	return may;
+}
+
+bool current_may_look(struct process *p)
+{
+	struct cred *c = process_cred(current_process());
+	bool may = p == current_process() || may_access(p, c, c->fsuid, c->fsgid, c->effective);
+	cred_put(c);
+	return may;
 }

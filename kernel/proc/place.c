@@ -116,6 +116,7 @@ void fs_view_get(struct process *p, struct fs_view *v)
 	spin_unlock(&place->lock);
 	v->context.cred = (struct fs_cred){.uid = v->cred->fsuid,
 	    .gid = v->cred->fsgid,
+	    .caps = v->cred->effective,
 	    .groups = v->cred->groups,
 	    .ngroups = v->cred->ngroups};
 }

@@ -29,7 +29,7 @@ void reaper_take(struct user_thread *ut);
 /* One more task of p counts, if its user has less than `limit`: else -EAGAIN. */
 MUST_CHECK err_t nproc_add_locked(const struct process *p, uint64_t limit);
 void nproc_remove_locked(const struct process *p);
-/* How many tasks p's user may have, for p to make one more: no limit for the superuser and for the privileged. */
+/* How many tasks p's user may have, for p to make one more: no limit for the superuser, and with CAP_SYS_RESOURCE or CAP_SYS_ADMIN. */
 uint64_t nproc_limit(struct process *p);
 /* The current process p has another real user id. Too many tasks then are an error of its next exec. */
 void nproc_move(struct process *p, uint32_t uid);

@@ -144,26 +144,55 @@ static err_t choose_pid_locked(uint32_t *out)
 	return -EAGAIN;
 }
 
-static err_t join_tree(struct process *p, struct process *parent)
+/* `number`, if nobody has it. A group that is named so has it, too. */
+static err_t take_pid_locked(uint32_t number)
+{
+	struct pid_search s = {number, false};
+	process_for_each_locked(find_group_of, &s);
+	return s.found || process_find_locked(number) || user_thread_find_locked(number) ? -EEXIST : 0;
+}
+
+static err_t get_pid_locked(uint32_t wish, uint32_t *out)
+{
+	if (!wish)
+		return choose_pid_locked(out);
+	*out = wish;
+	return take_pid_locked(wish);
+}
+
+/* Whose child p becomes: that of the process that makes it, or that one's sibling. */
+static void join_family_locked(struct process *p, struct process *maker, bool sibling)
+{
+	p->parent = sibling ? maker->parent : maker;
+	store_relaxed(&p->ppid, sibling ? load_relaxed(&maker->ppid) : maker->pid);
+	if (sibling) {
+		p->creator = maker->creator;
+		p->exit_signal = maker->exit_signal;
+	} else if (maker == current_process()) {
+		p->creator = current_user_thread();
+	}
+	if (p->parent)
+		list_push_back(&p->parent->children, &p->sibling_link);
+}
+
+static err_t join_tree(struct process *p, struct process *parent, const struct process_wish *w)
 {
 	uint64_t limit = nproc_limit(p);
 	p->real_uid = p->cred->uid;
 	spin_lock(&process_tree_lock);
 	err_t err = nproc_add_locked(p, limit);
 	if (!err) {
-		err = choose_pid_locked(&p->pid);
+		err = get_pid_locked(w->number, &p->pid);
 		if (err)
 			nproc_remove_locked(p);
 	}
 	if (!err) {
 		p->pgid = parent ? parent->pgid : p->pid;
 		p->sid = parent ? parent->sid : p->pid;
-		store_relaxed(&p->ppid, parent ? parent->pid : 0);
-		p->parent = parent;
-		if (parent)
+		if (parent) {
 			process_inherit_tty_locked(p, parent);
-		if (parent)
-			list_push_back(&parent->children, &p->sibling_link);
+			join_family_locked(p, parent, w->share & SHARE_PARENT);
+		}
 		list_push_back(&pid_table[p->pid % PID_BUCKETS], &p->pid_link);
 		nprocesses++;
 	}
@@ -171,8 +200,8 @@ static err_t join_tree(struct process *p, struct process *parent)
 	return err;
 }
 
-err_t process_create(
-    struct process *parent, struct vm_space *space, const char *name, unsigned share, struct process **out)
+err_t process_create(struct process *parent, struct vm_space *space, const char *name,
+    const struct process_wish *w, struct process **out)
 {
 	struct process *p = slab_zalloc(process_cache);
 	if (!p)
@@ -183,22 +212,24 @@ err_t process_create(
 	list_init(&p->pidfds);
 	list_init(&p->sibling_link);
 	list_init(&p->threads);
-	process_signals_init(&p->signals);
 	process_timers_init(p);
 	waitq_init(&p->child_wait);
 	waitq_init(&p->dead_wait);
 	waitq_init(&p->exec_wait);
 	waitq_init(&p->vfork_wait);
-	p->exit_signal = SIGNAL_CHLD;
+	p->exit_signal = w->exit_signal;
 	store_relaxed(&p->dumpable, true);
 	p->serial = fetch_add_relaxed(&last_serial, 1) + 1;
 	p->start_time = clock_now();
 	spin_init(&p->lock, "process", RANK_PROCESS);
-	err_t err = process_init_files(p, parent, share);
+	err_t err = process_signals_init(&p->signals, w->share & SHARE_HANDLERS ? parent : NULL);
 	if (!err)
-		err = join_tree(p, parent);
+		err = process_init_files(p, parent, w->share);
+	if (!err)
+		err = join_tree(p, parent, w);
 	if (err) {
 		process_release_files(p);
+		process_signals_fini(&p->signals);
 		if (p->cred)
 			cred_put(p->cred);
 		slab_free(process_cache, p);
@@ -241,7 +272,7 @@ void process_put(struct process *p)
 		return;
 	ASSERT(p->state == PROCESS_FORGIVEN && p->nthreads == 0);
 	ASSERT(!p->descs && !p->place && !p->program && !p->tty);
-	signal_pending_fini(&p->signals.pending);
+	process_signals_fini(&p->signals);
 	cred_put(p->cred);
 	slab_free(process_cache, p);
 }
@@ -254,20 +285,20 @@ static void start_user_thread(void *arg)
 }
 
 /* The first thread of a process has the process's number. */
-static err_t choose_tid(struct process *p, struct user_thread *ut)
+static err_t choose_tid(struct process *p, struct user_thread *ut, uint32_t wish)
 {
 	uint32_t tid = p->pid;
 	err_t err = 0;
 	spin_lock(&process_tree_lock);
 	if (p->nthreads)
-		err = choose_pid_locked(&tid);
+		err = get_pid_locked(wish, &tid);
 	if (!err)
 		set_tid_locked(ut, tid);
 	spin_unlock(&process_tree_lock);
 	return err;
 }
 
-err_t user_thread_create(struct process *p, const char *name, struct user_thread **out)
+err_t user_thread_create(struct process *p, const char *name, uint32_t wish, struct user_thread **out)
 {
 	struct user_thread *ut = slab_zalloc(thread_cache);
 	if (!ut)
@@ -286,7 +317,7 @@ err_t user_thread_create(struct process *p, const char *name, struct user_thread
 	store_relaxed(&ut->thread.system_call, syscall_dispatch);
 	ut->timer_slack = ut->timer_slack_default = TIMER_SLACK;
 	fetch_add_relaxed(&nuser_threads, 1);
-	err_t err = choose_tid(p, ut);
+	err_t err = choose_tid(p, ut, wish);
 	if (err)
 		user_thread_free(ut);
 	else
@@ -368,7 +399,6 @@ void process_replace_space(struct process *p, struct vm_space *space, const char
 	list_for_each (it, &p->children)
 		list_entry(it, struct process, sibling_link)->exit_signal = SIGNAL_CHLD;
 	store_relaxed(&p->dumpable, true);
-	store_relaxed(&p->keep_caps, false);
 	spin_unlock(&process_tree_lock);
 	uint64_t irq = irq_save();
 	t->space = space;

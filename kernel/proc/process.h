@@ -130,7 +130,7 @@ struct process {
 	struct user_thread
 	    *creator; /* (T) of parent's threads the one that made it, or that took over; NULL: none */
 	bool child_subreaper;             /* (T) takes over the children of its dying descendants */
-	_Atomic bool dumpable, keep_caps; /* (A) as prctl tells them */
+	_Atomic bool dumpable;            /* (A) as prctl tells it: others of its user may look into it */
 };
 
 struct user_thread {
@@ -147,6 +147,10 @@ struct user_thread {
 	uint16_t io_priority;         /* (T) as ioprio_set tells it; inherited */
 	uaddr_t clear_tid;            /* (O) set_tid_address */
 	uaddr_t robust_list;          /* (O) head; its owner writes, finders read */
+	struct {
+		uaddr_t addr; /* 0: none */
+		uint32_t len, sig;
+	} rseq; /* (O) as the call rseq says */
 	struct trap_frame start;      /* (O) registers that it starts with */
 };
 
@@ -162,12 +166,17 @@ static inline struct user_thread *current_user_thread(void)
 /* process.c */
 /* Caches and the reaper. Once at boot, after the scheduler runs. */
 void proc_init(void);
-/* What of its parent's a new process shares instead of getting a copy. */
-enum process_share { SHARE_DESCS = 1, SHARE_PLACE = 2 };
+/* What of its parent's a new process shares instead of getting a copy; SHARE_PARENT: it is no child of that process, but of its parent. */
+enum process_share { SHARE_DESCS = 1, SHARE_PLACE = 2, SHARE_HANDLERS = 4, SHARE_PARENT = 8 };
+struct process_wish {
+	unsigned share;      /* enum process_share */
+	uint32_t number;     /* 0: any */
+	uint8_t exit_signal; /* unless SHARE_PARENT: then as its sibling's */
+};
 /* A new process without threads, in the tree under `parent` (NULL: the first process, which stands at the root, with no descriptors), with one reference for
- * the caller. Takes over the reference to `space` on success. -ENOMEM, -EAGAIN (no number free). May sleep. */
-MUST_CHECK err_t process_create(
-    struct process *parent, struct vm_space *space, const char *name, unsigned share, struct process **out);
+ * the caller. Takes over the reference to `space` on success. -ENOMEM, -EAGAIN (no number free), -EEXIST (the one wished for is not). May sleep. */
+MUST_CHECK err_t process_create(struct process *parent, struct vm_space *space, const char *name,
+    const struct process_wish *w, struct process **out);
 /* Take a process that never had a thread out of the tree again, and drop the caller's reference. */
 void process_discard(struct process *p);
 static inline void process_get(struct process *p)
@@ -179,8 +188,9 @@ void process_put(struct process *p);
 MUST_CHECK err_t process_find(uint32_t pid, struct process **out);
 /* The process of the thread with this id; of a dead one, its own number counts too. With a reference. -ESRCH. */
 MUST_CHECK err_t process_find_by_thread(uint32_t tid, struct process **out);
-/* A NEW thread of p, whose first one gets p's number as its id. p's space and *start must be complete when it is started. -ENOMEM, -EAGAIN (no id free). */
-MUST_CHECK err_t user_thread_create(struct process *p, const char *name, struct user_thread **out);
+/* A NEW thread of p, whose first one gets p's number as its id. p's space and *start must be complete when it is started. wish: the id of another one; 0: any. -ENOMEM, -EAGAIN (no id free), -EEXIST (the one wished for is not). */
+MUST_CHECK err_t user_thread_create(
+    struct process *p, const char *name, uint32_t wish, struct user_thread **out);
 /* The thread with this id, which stays as long as the tree is locked. NULL: none, or it has exited. */
 struct user_thread *user_thread_find_locked(uint32_t tid);
 /* Free a thread that was never started, or that has exited and been joined. */
@@ -195,9 +205,9 @@ MUST_CHECK err_t process_become_single(struct process *p);
 void process_replace_space(struct process *p, struct vm_space *space, const char *name);
 /* Soft limit of the current process. */
 uint64_t current_limit(enum rlimit_resource r);
-/* What counts for a write: RLIMIT_FSIZE of the current process, and whether it is privileged. */
-void current_write_rights(uint64_t *limit, bool *privileged);
-/* Read a limit of p, and set it if `new` is given. -EPERM: who is not privileged only lowers hard limits. */
+/* What counts for a write: RLIMIT_FSIZE of the current process, and whether set-user-id bits may stay as they are (CAP_FSETID). */
+void current_write_rights(uint64_t *limit, bool *keep_suid);
+/* Read a limit of p, and set it if `new` is given. -EPERM: hard limits are raised only with CAP_SYS_RESOURCE. */
 MUST_CHECK err_t process_limit(
     struct process *p, enum rlimit_resource r, const struct rlimit64 *new, struct rlimit64 *old);
 /* p's table of descriptors, its place among the files, its program, with a reference; NULL once it is dead. Any process. */
@@ -230,12 +240,28 @@ extern struct spinlock process_tree_lock; /* (T) */
 
 /* memory.c */
 struct vm_limits;
-/* Limits of the current process's memory; of locked pages there is none for the privileged. */
+/* Limits of the current process's memory; of locked pages there is none with CAP_IPC_LOCK. */
 void current_vm_limits(struct vm_limits *out);
 /* p's memory, with a reference; NULL once it is dead. */
 struct vm_space *process_space(struct process *p);
 /* May the current process look into p's memory and change it (PTRACE_MODE_ATTACH_REALCREDS)? */
 bool current_may_access(struct process *p);
+/* May it see what p's memory tells (PTRACE_MODE_READ_FSCREDS)? */
+bool current_may_look(struct process *p);
+
+/* rseq.c: restartable sequences of the current thread. */
+enum { RSEQ_FEATURE_SIZE = 28, RSEQ_ALIGN = 32 }; /* what programs find in their auxiliary vector */
+/* rseq(2): register, unregister. -EINVAL, -EPERM, -EBUSY, -EFAULT. */
+MUST_CHECK err_t rseq_register(uaddr_t addr, uint32_t len, uint32_t sig);
+MUST_CHECK err_t rseq_unregister(uaddr_t addr, uint32_t len, uint32_t sig);
+/* Exit work: abort the sequence that *f stands in, tell the thread's memory where it runs. */
+void rseq_return(struct trap_frame *f);
+/* The same before the thread enters a handler of `signal`, so that the handler's frame has what the sequence aborts to. */
+void rseq_interrupt(struct trap_frame *f, int signal);
+/* A child that is a copy of the current thread, with memory of its own, has the same. */
+void rseq_fork(struct user_thread *child);
+/* The thread is done with its memory. */
+void rseq_forget(void);
 
 /* usage.c: up to now. */
 struct usage thread_usage(struct thread *t);
@@ -267,16 +293,20 @@ struct clone_request {
 	unsigned share;     /* enum process_share */
 	bool wait_for_exec; /* return when the child has its own program, or is dead */
 	bool set_tls;
+	bool give_pidfd;     /* the maker gets a descriptor for the new process */
 	bool clear_handlers; /* of a process: those that are not ignored take their default action */
 	uint8_t exit_signal; /* of a process */
+	uint32_t number;     /* the id it gets; 0: any */
 	uaddr_t sp;          /* 0: as the caller's */
 	uaddr_t tls;
 	uaddr_t
 	    parent_tid; /* where the child's id is written: in the caller's memory (0: nowhere; faults are ignored) */
 	uaddr_t child_tid; /* ... in the child's */
 	uaddr_t clear_tid; /* the child's set_tid_address */
+	uaddr_t pidfd;     /* with give_pidfd: where it is written */
 };
-/* A child that continues from *frame with result 0. *id: its thread id, which is its process's number. -ENOMEM, -EAGAIN, -EPERM (tls), -EINTR (the process is exiting). */
+/* A child that continues from *frame with result 0. *id: its thread id, which is its process's number. -ENOMEM, -EAGAIN, -EPERM (tls), -EINTR (the process is exiting), -EEXIST (number), -EMFILE and
+ * -EFAULT (pidfd). */
 MUST_CHECK err_t process_clone(const struct clone_request *c, const struct trap_frame *frame, uint32_t *id);
 /* p needs its parent's memory no more. */
 void process_leave_parents_memory_locked(struct process *p);

@@ -36,10 +36,10 @@ void adjust_show_oom(struct text *t, struct vnode *v)
 	text_printf(t, "%d\n", load_relaxed(&proc_node_of(v)->process->oom_adjust));
 }
 
-/* Only a privileged user makes a process less likely to go than such a user has allowed. */
+/* Only CAP_SYS_RESOURCE makes a process less likely to go than somebody with it has allowed. */
 static int64_t set_oom(struct process *p, int32_t value, size_t n)
 {
-	bool privileged = current_is_privileged();
+	bool privileged = current_can(CAP_SYS_RESOURCE);
 	if (value < load_relaxed(&p->oom_adjust_min) && !privileged)
 		return -EACCES;
 	store_relaxed(&p->oom_adjust, value);
@@ -138,7 +138,7 @@ int64_t adjust_store_namespace(UNUSED struct vnode *v, UNUSED char *s, UNUSED si
 void adjust_show_personality(struct text *t, struct vnode *v)
 {
 	struct process *p = proc_node_of(v)->process;
-	if (!current_may_access(p)) {
+	if (!current_may_look(p)) {
 		t->err = -EPERM;
 		return;
 	}
@@ -147,7 +147,7 @@ void adjust_show_personality(struct text *t, struct vnode *v)
 
 static bool may_see_slack(const struct proc_node *n)
 {
-	return n->process == current_process() || current_is_privileged();
+	return n->process == current_process() || current_can(CAP_SYS_NICE);
 }
 
 void adjust_show_slack(struct text *t, struct vnode *v)

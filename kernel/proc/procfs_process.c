@@ -66,7 +66,7 @@ static void snapshot_signals(struct snapshot *s, struct process *p, const struct
 	s->shared_pending = p->signals.pending.set;
 	s->queued = signals_queued_locked(p, &s->queue_limit);
 	for (int i = 0; i < SIGNAL_MAX; i++) {
-		uaddr_t handler = p->signals.actions[i].handler;
+		uaddr_t handler = p->signals.table->actions[i].handler;
 		s->ignored |= handler == SIGNAL_IGNORE ? SIGNAL_BIT(i + 1) : 0;
 		s->caught |= handler != SIGNAL_IGNORE && handler != SIGNAL_DEFAULT ? SIGNAL_BIT(i + 1) : 0;
 	}
@@ -181,11 +181,12 @@ static void show_ids(struct text *t, struct process *p)
 static void show_capabilities(struct text *t, struct process *p)
 {
 	struct cred *c = process_cred(p);
-	unsigned long long all = c->euid == 0 ? 0x1ffffffffffULL : 0;
-	cred_put(c);
 	text_printf(t,
 	    "CapInh:\t%016llx\nCapPrm:\t%016llx\nCapEff:\t%016llx\nCapBnd:\t%016llx\nCapAmb:\t%016llx\n",
-	    0ULL, all, all, 0x1ffffffffffULL, 0ULL);
+	    (unsigned long long)c->inheritable, (unsigned long long)c->permitted,
+	    (unsigned long long)c->effective, (unsigned long long)c->bounding,
+	    (unsigned long long)c->ambient);
+	cred_put(c);
 }
 
 static void show_cpu_list(struct text *t, uint64_t mask)

@@ -68,7 +68,7 @@ static int64_t store_hostname(UNUSED struct vnode *v, char *s, size_t n)
 	size_t len = 0;
 	while (len < n && s[len] && s[len] != '\n')
 		len++;
-	if (!current_is_privileged())
+	if (process_euid(current_process()) != 0)
 		return -EPERM;
 	if (len >= UTS_LENGTH)
 		return -EINVAL;
@@ -96,7 +96,7 @@ static int64_t store_drop_caches(UNUSED struct vnode *v, char *s, size_t n)
 		digit++;
 	size_t after = digit + 1;
 	unsigned what = (unsigned)(s[digit] - '0');
-	if (!current_is_privileged())
+	if (process_euid(current_process()) != 0)
 		return -EPERM;
 	if (what < DROP_PAGES || what > DROP_QUIETLY || (s[after] && s[after] != '\n' && s[after] != ' '))
 		return -EINVAL;
@@ -127,7 +127,7 @@ static void show_nothing(struct text *t, UNUSED struct vnode *v)
 	}
 NUMBER(pid_max, PID_MAX)
 NUMBER(ngroups_max, CRED_GROUPS_MAX)
-NUMBER(cap_last_cap, 40)
+NUMBER(cap_last_cap, CAP_COUNT - 1)
 NUMBER(overflow_id, 65534)
 NUMBER(randomize, 2)
 NUMBER(entropy, 256)

@@ -30,10 +30,51 @@ void signal_init(void)
 	entry_cache = slab_cache_create("signal", sizeof(struct signal_entry), 0);
 }
 
-void process_signals_init(struct process_signals *s)
+err_t process_signals_init(struct process_signals *s, struct process *share)
 {
 	list_init(&s->pending.queue);
 	waitq_init(&s->stop_wait);
+	if (share) {
+		s->table = share->signals.table; /* the current process's own: it stays */
+		ref_get(&s->table->users);
+		return 0;
+	}
+	s->table = kzalloc(sizeof(*s->table));
+	if (!s->table)
+		return -ENOMEM;
+	ref_init(&s->table->users);
+	return 0;
+}
+
+static void table_put(struct signal_table *t)
+{
+	if (ref_put(&t->users))
+		kfree(t);
+}
+
+void process_signals_fini(struct process_signals *s)
+{
+	signal_pending_fini(&s->pending);
+	if (s->table)
+		table_put(s->table);
+}
+
+err_t signal_unshare(void)
+{
+	struct process_signals *s = &current_process()->signals;
+	struct signal_table *old = s->table;
+	if (ref_count(&old->users) == 1)
+		return 0;
+	struct signal_table *t = kmalloc(sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	ref_init(&t->users);
+	spin_lock(&process_tree_lock);
+	memcpy(t->actions, old->actions, sizeof(t->actions));
+	s->table = t;
+	spin_unlock(&process_tree_lock);
+	table_put(old);
+	return 0;
 }
 
 void thread_signals_init(struct thread_signals *s)
@@ -99,11 +140,13 @@ static void clear_actions(struct signal_action *actions)
 void signal_fork(struct process *child, struct user_thread *child_thread, bool clear_handlers)
 {
 	struct process *p = current_process();
+	struct signal_table *from = p->signals.table, *to = child->signals.table;
 	spin_lock(&process_tree_lock);
-	memcpy(child->signals.actions, p->signals.actions, sizeof(p->signals.actions));
+	if (from != to)
+		memcpy(to->actions, from->actions, sizeof(to->actions));
 	spin_unlock(&process_tree_lock);
 	if (clear_handlers) /* no thread yet that could change them */
-		clear_actions(child->signals.actions);
+		clear_actions(to->actions);
 	signal_clone(child_thread);
 	child_thread->signals.altstack = current_user_thread()->signals.altstack;
 }
@@ -118,7 +161,7 @@ void signal_exec(void)
 	struct process *p = current_process();
 	struct thread_signals *t = &current_user_thread()->signals;
 	spin_lock(&process_tree_lock);
-	clear_actions(p->signals.actions);
+	clear_actions(p->signals.table->actions);
 	spin_unlock(&process_tree_lock);
 	process_timers_exec(p);
 	t->altstack = (struct user_altstack){.flags = SS_DISABLE};
@@ -211,7 +254,7 @@ static bool wants(const struct user_thread *ut, int signal)
 
 static bool is_ignored(const struct process *p, int signal)
 {
-	uaddr_t handler = p->signals.actions[signal - 1].handler;
+	uaddr_t handler = p->signals.table->actions[signal - 1].handler;
 	if (handler != SIGNAL_DEFAULT)
 		return handler == SIGNAL_IGNORE;
 	return signal_in(signal, SIGNALS_NO_ACTION) || (p->pid == PID_INIT && signal != SIGNAL_CONT);
@@ -225,7 +268,7 @@ static bool is_discarded(
 	uint64_t held = ut->signals.mask | ut->signals.wait_set;
 	if (signal_in(info->signo, held & ~SIGNALS_UNBLOCKABLE))
 		return false;
-	if (forced && p->signals.actions[info->signo - 1].handler == SIGNAL_DEFAULT)
+	if (forced && p->signals.table->actions[info->signo - 1].handler == SIGNAL_DEFAULT)
 		return signal_in(info->signo, SIGNALS_NO_ACTION);
 	return is_ignored(p, info->signo);
 }
@@ -381,7 +424,7 @@ void signal_force(const struct signal_info *info)
 	struct user_thread *ut = current_user_thread();
 	struct process *p = ut->thread.process;
 	struct signal_pending *q = &ut->signals.pending;
-	struct signal_action *a = &p->signals.actions[info->signo - 1];
+	struct signal_action *a = &p->signals.table->actions[info->signo - 1];
 	uint64_t bit = SIGNAL_BIT(info->signo);
 	ASSERT(info->signo < SIGNAL_RT_MIN);
 	spin_lock(&process_tree_lock);
@@ -395,11 +438,19 @@ void signal_force(const struct signal_info *info)
 	spin_unlock(&process_tree_lock);
 }
 
+void signal_force_segv(int signal)
+{
+	struct signal_action dies = {0}, old;
+	if (signal == SIGNAL_SEGV)
+		signal_set_action(SIGNAL_SEGV, &dies, &old);
+	signal_force(&(struct signal_info){.signo = SIGNAL_SEGV, .code = SI_KERNEL});
+}
+
 /* ------------------------------------------------------------------ parents */
 
 bool signal_parent_reaps_not_locked(const struct process *p)
 {
-	const struct signal_action *a = &p->parent->signals.actions[SIGNAL_CHLD - 1];
+	const struct signal_action *a = &p->parent->signals.table->actions[SIGNAL_CHLD - 1];
 	return p->exit_signal == SIGNAL_CHLD && (a->handler == SIGNAL_IGNORE || (a->flags & SA_NOCLDWAIT));
 }
 
@@ -438,7 +489,7 @@ void signal_parent_locked(struct process *p, int wait_status, struct signal_rese
 	struct process *parent = p->parent;
 	if (!parent)
 		return;
-	uint64_t flags = parent->signals.actions[SIGNAL_CHLD - 1].flags;
+	uint64_t flags = parent->signals.table->actions[SIGNAL_CHLD - 1].flags;
 	waitq_wake_all(&parent->child_wait);
 	int32_t status;
 	info.code = wait_status_code(wait_status, &status);
@@ -477,7 +528,7 @@ void signal_set_mask(uint64_t mask)
 void signal_set_action(int signal, const struct signal_action *new, struct signal_action *old)
 {
 	struct process *p = current_process();
-	struct signal_action *a = &p->signals.actions[signal - 1];
+	struct signal_action *a = &p->signals.table->actions[signal - 1];
 	struct signal_reserve dropped;
 	signal_reserve(&dropped, signal, 0);
 	spin_lock(&process_tree_lock);

@@ -12,6 +12,7 @@
 #include "kern/waitq.h"
 #include "lib/bits.h"
 #include "lib/list.h"
+#include "lib/refcount.h"
 #include "proc/signal_name.h"
 
 struct process;
@@ -111,9 +112,15 @@ struct signal_pending {
 	struct list queue; /* (T) struct signal_entry, oldest first: real-time signals, and those of timers */
 };
 
+/* What processes do about signals: one each, or shared by those that were made with CLONE_SIGHAND, until one of them runs a program. */
+struct signal_table {
+	struct refcount users;                    /* (A) */
+	struct signal_action actions[SIGNAL_MAX]; /* (T) by number - 1 */
+};
+
 /* A process's half. */
 struct process_signals {
-	struct signal_action actions[SIGNAL_MAX]; /* (T) by number - 1 */
+	struct signal_table *table;               /* (T) counted, never NULL */
 	struct signal_pending pending;            /* (T) */
 	unsigned queued;                          /* (T) entries in its queue and in its threads' */
 	int stop_signal;                          /* (T) not 0: its threads stop, or have stopped */
@@ -153,11 +160,15 @@ static inline bool signal_in(int signal, uint64_t set)
 /* signal.c - state and sending */
 /* Once at boot. */
 void signal_init(void);
-void process_signals_init(struct process_signals *s);
+/* share: use this process's table; NULL: one of its own, where everything is the default. -ENOMEM. */
+MUST_CHECK err_t process_signals_init(struct process_signals *s, struct process *share);
+void process_signals_fini(struct process_signals *s);
+/* Before exec: the current process's table is its own, with the same actions. -ENOMEM. */
+MUST_CHECK err_t signal_unshare(void);
 void thread_signals_init(struct thread_signals *s);
 /* Free what is queued; nobody can send any more. */
 void signal_pending_fini(struct signal_pending *q);
-/* What a child process gets of the current one, and its first thread of the current thread. */
+/* What a child process gets of the current one, unless the table is shared, and its first thread of the current thread. */
 void signal_fork(struct process *child, struct user_thread *child_thread, bool clear_handlers);
 /* What a new thread of the same process gets of the current one: the mask. */
 void signal_clone(struct user_thread *child_thread);
@@ -181,6 +192,8 @@ MUST_CHECK err_t signal_send_locked(
 void signal_notify_locked(struct process *p, const struct signal_info *info);
 /* A trap of the current thread. Blocked or ignored, the signal takes its default action. */
 void signal_force(const struct signal_info *info);
+/* SIGSEGV, because its stack or what it says about itself is of no use; fatal if `signal`, whose handler was about to run, is SIGSEGV itself. */
+void signal_force_segv(int signal);
 /* Tell p's parent of p's end, stop or continuation. `wait_status` as wait tells it. An end is told by p's exit_signal, whose entry, if it needs one, is in *r; NULL for the others. */
 void signal_parent_locked(struct process *p, int wait_status, struct signal_reserve *r);
 /* One signal that waits, with its information. A timer has one of its own. */

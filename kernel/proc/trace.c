@@ -31,7 +31,7 @@ bool thread_is_traced(const struct thread *t)
 err_t trace_set(uint32_t pid, bool on)
 {
 	struct process *p;
-	if (!current_is_privileged())
+	if (!current_can(CAP_SYS_ADMIN))
 		return -EPERM;
 	err_t err = process_find(pid ? pid : current_process()->pid, &p);
 	if (err)

@@ -3,7 +3,7 @@
  * trace.h - system calls, signals and ends of traced processes go to the log, as lines of text.
  *
  * Whether a thread is traced is said by what its system calls go through (thread.system_call), so others pay nothing. Children and
- * threads inherit it when they start; a program that is run keeps it. Only the privileged turn it on: the log is for everybody to read.
+ * threads inherit it when they start; a program that is run keeps it. Only CAP_SYS_ADMIN turns it on: the log is for everybody to read.
  */
 #include "kern/thread.h"
 #include "lib/err.h"
@@ -13,7 +13,7 @@ struct process;
 struct user_thread;
 
 void trace_init(void); /* once at boot */
-/* Trace process pid (0: the current one), or no longer. -ESRCH; -EPERM: the current process is not privileged. */
+/* Trace process pid (0: the current one), or no longer. -ESRCH; -EPERM: the current process has not CAP_SYS_ADMIN. */
 MUST_CHECK err_t trace_set(uint32_t pid, bool on);
 /* ut is about to start: it is traced if who starts it is. Process tree locked. */
 void trace_inherit_locked(struct user_thread *ut);

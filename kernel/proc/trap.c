@@ -96,7 +96,7 @@ static bool is_handled(int signal)
 {
 	struct process *p = current_process();
 	spin_lock(&process_tree_lock);
-	uaddr_t handler = p->signals.actions[signal - 1].handler;
+	uaddr_t handler = p->signals.table->actions[signal - 1].handler;
 	bool blocked = signal_in(signal, current_user_thread()->signals.mask);
 	spin_unlock(&process_tree_lock);
 	return handler != SIGNAL_DEFAULT && handler != SIGNAL_IGNORE && !blocked;
@@ -139,6 +139,8 @@ void upcall_exit_work(void)
 			user_thread_exit(wait_status_killed(SIGNAL_KILL));
 		if (load_relaxed(&t->flags) & THREAD_SIGNALLED)
 			signal_deliver(user_frame(t));
+		if (load_relaxed(&t->flags) & THREAD_RSEQ_WORK)
+			rseq_return(user_frame(t));
 		preempt_check();
 		irq_disable();
 	}

@@ -198,7 +198,7 @@ void process_rescue_group_locked(const struct process *p, const struct process *
 static bool is_held_off(const struct process *p, int signo)
 {
 	return signal_in(signo, current_user_thread()->signals.mask) ||
-	       p->signals.actions[signo - 1].handler == SIGNAL_IGNORE;
+	       p->signals.table->actions[signo - 1].handler == SIGNAL_IGNORE;
 }
 
 static err_t check_locked(struct process *p, int signo)
@@ -338,7 +338,7 @@ static err_t jobs_set_group(struct tty *t, int32_t pgid)
 
 static bool jobs_privileged(void)
 {
-	return !current_process() || current_is_privileged();
+	return current_can(CAP_SYS_ADMIN);
 }
 
 static err_t jobs_acquire(struct tty *t, bool steal, bool readable)

@@ -4,11 +4,14 @@
 
 /* --- access --- */
 
-/* With the real ids; a privileged process that was started by somebody else asks as that somebody. */
+/* With the real ids, and what the real user would have of capabilities: a set-user-ID program asks for who started it. */
 static void use_real_ids(struct at_call *a)
 {
-	a->view.context.cred.uid = a->view.cred->uid;
-	a->view.context.cred.gid = a->view.cred->gid;
+	const struct cred *c = a->view.cred;
+	a->view.context.cred.uid = c->uid;
+	a->view.context.cred.gid = c->gid;
+	if (!(c->securebits & SECBIT_NO_SETUID_FIXUP))
+		a->view.context.cred.caps = c->uid == 0 ? c->permitted : 0;
 }
 
 int64_t sys_faccessat2(int32_t dirfd, uaddr_t name, int32_t mode, int32_t flags)

@@ -1,5 +1,5 @@
 /*
- * linux_cred.c - user and group ids, and capabilities.
+ * linux_cred.c - user and group ids. What changes of them mean for capabilities: proc/cred_caps.c.
  *
  * Ids belong to the process; the ABI lets each thread have its own, and C libraries go to some length to change them in all threads at once. Here the first thread that changes
  * them has done so for all, and the others' calls find what they ask for.
@@ -73,16 +73,22 @@ int64_t sys_getresgid(uaddr_t real, uaddr_t effective, uaddr_t saved)
 
 /* --- changing --- */
 
-static err_t set_uids(const struct id_set *ids)
+enum which_ids { REAL_IDS, FS_IDS };
+
+static err_t set_uids(const struct id_set *ids, enum which_ids which)
 {
 	struct cred *old = process_cred(current_process()), *new;
 	err_t err = cred_copy(old, NULL, 0, &new);
+	if (!err) {
+		new->uid = ids->real, new->euid = ids->effective, new->suid = ids->saved, new->fsuid = ids->fs;
+		if (which == REAL_IDS)
+			cred_follow_uids(new, old);
+		else
+			cred_follow_fsuid(new, old);
+		process_set_cred(new);
+	}
 	cred_put(old);
-	if (err)
-		return err;
-	new->uid = ids->real, new->euid = ids->effective, new->suid = ids->saved, new->fsuid = ids->fs;
-	process_set_cred(new);
-	return 0;
+	return err;
 }
 
 static err_t set_gids(const struct id_set *ids)
@@ -152,49 +158,49 @@ static err_t change_three(
 int64_t sys_setuid(uint32_t uid)
 {
 	struct id_set ids = get_uids();
-	err_t err = change_one(&ids, uid, current_is_privileged());
-	return err ? err : set_uids(&ids);
+	err_t err = change_one(&ids, uid, current_can(CAP_SETUID));
+	return err ? err : set_uids(&ids, REAL_IDS);
 }
 
 int64_t sys_setgid(uint32_t gid)
 {
 	struct id_set ids = get_gids();
-	err_t err = change_one(&ids, gid, current_is_privileged());
+	err_t err = change_one(&ids, gid, current_can(CAP_SETGID));
 	return err ? err : set_gids(&ids);
 }
 
 int64_t sys_setreuid(uint32_t real, uint32_t effective)
 {
 	struct id_set ids = get_uids();
-	err_t err = change_two(&ids, real, effective, current_is_privileged());
-	return err ? err : set_uids(&ids);
+	err_t err = change_two(&ids, real, effective, current_can(CAP_SETUID));
+	return err ? err : set_uids(&ids, REAL_IDS);
 }
 
 int64_t sys_setregid(uint32_t real, uint32_t effective)
 {
 	struct id_set ids = get_gids();
-	err_t err = change_two(&ids, real, effective, current_is_privileged());
+	err_t err = change_two(&ids, real, effective, current_can(CAP_SETGID));
 	return err ? err : set_gids(&ids);
 }
 
 int64_t sys_setresuid(uint32_t real, uint32_t effective, uint32_t saved)
 {
 	struct id_set ids = get_uids();
-	err_t err = change_three(&ids, real, effective, saved, current_is_privileged());
-	return err ? err : set_uids(&ids);
+	err_t err = change_three(&ids, real, effective, saved, current_can(CAP_SETUID));
+	return err ? err : set_uids(&ids, REAL_IDS);
 }
 
 int64_t sys_setresgid(uint32_t real, uint32_t effective, uint32_t saved)
 {
 	struct id_set ids = get_gids();
-	err_t err = change_three(&ids, real, effective, saved, current_is_privileged());
+	err_t err = change_three(&ids, real, effective, saved, current_can(CAP_SETGID));
 	return err ? err : set_gids(&ids);
 }
 
 /* The id for files alone. The call has no way to tell errors: it returns what the id was. */
-static bool change_fs(struct id_set *ids, uint32_t id)
+static bool change_fs(struct id_set *ids, uint32_t id, enum capability cap)
 {
-	if (id == ID_KEEP || !(is_own(ids, id) || id == ids->fs || current_is_privileged()))
+	if (id == ID_KEEP || !(is_own(ids, id) || id == ids->fs || current_can(cap)))
 		return false;
 	ids->fs = id;
 	return true;
@@ -204,7 +210,7 @@ int64_t sys_setfsuid(uint32_t uid)
 {
 	struct id_set ids = get_uids();
 	uint32_t old = ids.fs;
-	if (change_fs(&ids, uid) && set_uids(&ids))
+	if (change_fs(&ids, uid, CAP_SETUID) && set_uids(&ids, FS_IDS))
 		return old; /* no memory: unchanged */
 	return old;
 }
@@ -213,7 +219,7 @@ int64_t sys_setfsgid(uint32_t gid)
 {
 	struct id_set ids = get_gids();
 	uint32_t old = ids.fs;
-	if (change_fs(&ids, gid) && set_gids(&ids))
+	if (change_fs(&ids, gid, CAP_SETGID) && set_gids(&ids))
 		return old;
 	return old;
 }
@@ -270,7 +276,7 @@ static err_t use_groups(uint32_t *groups, unsigned n)
 
 int64_t sys_setgroups(int32_t size, uaddr_t list)
 {
-	if (!current_is_privileged())
+	if (!current_can(CAP_SETGID))
 		return -EPERM;
 	if ((uint32_t)size > CRED_GROUPS_MAX)
 		return -EINVAL;
@@ -282,100 +288,4 @@ int64_t sys_setgroups(int32_t size, uaddr_t list)
 		err = use_groups(groups, (unsigned)size);
 	kfree(groups);
 	return err;
-}
-
-/* --- capabilities --- */
-
-#define CAP_VERSION_1 0x19980330u
-#define CAP_VERSION_2 0x20071026u
-#define CAP_VERSION_3 0x20080522u
-#define CAP_ALL       0x1ffffffffffULL /* Linux 6.1 has 41 */
-
-struct cap_header {
-	uint32_t version;
-	int32_t pid;
-};
-struct cap_words {
-	uint32_t effective, permitted, inheritable;
-};
-struct cap_sets {
-	uint64_t effective, permitted;
-};
-
-/* The number of words of a set, by the version; -EINVAL, with the version to use written back. */
-static err_t cap_words(uaddr_t header, unsigned *words)
-{
-	uint32_t version, newest = CAP_VERSION_3;
-	if (copy_from_user(&version, header, sizeof(version)))
-		return -EFAULT;
-	*words = version == CAP_VERSION_1 ? 1 : 2;
-	if (version == CAP_VERSION_1 || version == CAP_VERSION_2 || version == CAP_VERSION_3)
-		return 0;
-	return copy_to_user(header, &newest, sizeof(newest)) ? -EFAULT : -EINVAL;
-}
-
-/* A process with an id of 0 may become privileged again: it has the permission, but not the effect. */
-static struct cap_sets sets_of(struct process *p)
-{
-	struct cred *c = process_cred(p);
-	struct cap_sets s = {c->euid == 0 ? CAP_ALL : 0, c->uid && c->euid && c->suid ? 0 : CAP_ALL};
-	cred_put(c);
-	return s;
-}
-
-static err_t find_sets(int32_t pid, struct cap_sets *out)
-{
-	struct process *p;
-	if (pid < 0)
-		return -EINVAL;
-	err_t err = process_find(pid ? (uint32_t)pid : current_process()->pid, &p);
-	if (err)
-		return err;
-	*out = sets_of(p);
-	process_put(p);
-	return 0;
-}
-
-int64_t sys_capget(uaddr_t header, uaddr_t data)
-{
-	struct cap_header h;
-	struct cap_sets s;
-	unsigned words;
-	err_t err = cap_words(header, &words);
-	if (!data && err == -EINVAL)
-		return 0; /* only the version was asked for */
-	if (!data || err)
-		return err;
-	if (copy_from_user(&h, header, sizeof(h)))
-		return -EFAULT;
-	err = find_sets(h.pid, &s);
-	if (err)
-		return err;
-	struct cap_words w[2] = {{(uint32_t)s.effective, (uint32_t)s.permitted, 0},
-	    {(uint32_t)(s.effective >> 32), (uint32_t)(s.permitted >> 32), 0}};
-	return copy_to_user(data, w, words * sizeof(w[0]));
-}
-
-/* Capabilities follow from the ids and cannot be given up one by one: -EPERM for everything but what the process has. */
-int64_t sys_capset(uaddr_t header, uaddr_t data)
-{
-	struct cap_header h;
-	struct cap_words w[2] = {{0}};
-	unsigned words;
-	err_t err = cap_words(header, &words);
-	if (err)
-		return err;
-	if (copy_from_user(&h, header, sizeof(h)))
-		return -EFAULT;
-	if (h.pid != 0 && (uint32_t)h.pid != current_thread()->tid)
-		return -EPERM;
-	if (copy_from_user(w, data, words * sizeof(w[0])))
-		return -EFAULT;
-	struct cap_sets s = sets_of(current_process());
-	uint64_t known = words == 1 ? UINT32_MAX : CAP_ALL;
-	uint64_t effective = (uint64_t)w[1].effective << 32 | w[0].effective;
-	uint64_t permitted = (uint64_t)w[1].permitted << 32 | w[0].permitted;
-	bool same = (effective & CAP_ALL) == (s.effective & known) &&
-		    (permitted & CAP_ALL) == (s.permitted & known) && !w[0].inheritable && !w[1].inheritable;
-	return same ? 0 : -EPERM;
 }

@@ -105,10 +105,11 @@ static int64_t get_flags(const struct file *f)
 	return load_relaxed(&f->flags) & ~(uint32_t)(FILE_STREAM | FILE_WRITER);
 }
 
-static bool owns(const struct file *f)
+/* Is the file the caller's, or everybody's with this capability? */
+static bool owns(const struct file *f, enum capability cap)
 {
 	struct cred *c = process_cred(current_process());
-	bool owns = c->euid == 0 || !f->vnode || c->fsuid == f->vnode->uid;
+	bool owns = !f->vnode || c->fsuid == f->vnode->uid || cap_set_has(c->effective, cap);
 	cred_put(c);
 	return owns;
 }
@@ -125,7 +126,7 @@ static bool can_be_direct(const struct file *f)
 static int64_t set_flags(struct file *f, uint32_t flags)
 {
 	uint32_t old = load_relaxed(&f->flags);
-	if ((flags & ~old & FILE_NOATIME) && !owns(f))
+	if ((flags & ~old & FILE_NOATIME) && !owns(f, CAP_FOWNER))
 		return -EPERM;
 	if ((flags & FILE_DIRECT) && !can_be_direct(f))
 		return -EINVAL;
@@ -227,14 +228,14 @@ static int64_t set_signal(struct file *f, uint64_t signal)
 /* No file has a lease: as on file systems that offer none. */
 static int64_t set_lease(const struct file *f, int32_t type)
 {
-	if (f->vnode && !owns(f))
+	if (f->vnode && !owns(f, CAP_LEASE))
 		return -EACCES;
 	return type == LEASE_NONE ? -EAGAIN : -EINVAL;
 }
 
 static int64_t control(struct file *f, uint32_t command, uint64_t arg)
 {
-	int64_t result = file_control(f, (int)command, arg, current_is_privileged());
+	int64_t result = file_control(f, (int)command, arg, current_can(CAP_SYS_RESOURCE));
 	bool size = command == CONTROL_GETPIPE_SZ || command == CONTROL_SETPIPE_SZ;
 	return size && !f->ops->control ? -EBADF : result;
 }

@@ -30,7 +30,7 @@ int64_t sys_open_by_handle_at(int32_t mount_fd, uaddr_t handle, UNUSED int32_t f
 	struct sys_handle h;
 	uint8_t data[HANDLE_MAX];
 	struct file *f;
-	if (!current_is_privileged())
+	if (!current_can(CAP_DAC_READ_SEARCH))
 		return -EPERM;
 	if (copy_from_user(&h, handle, sizeof(h)))
 		return -EFAULT;

@@ -41,7 +41,7 @@ static void visit(struct process *p, struct user_thread *ut, void *arg)
 	if (!c->set) {
 		uint16_t its = c->which == IOPRIO_WHO_PROCESS ? ut->io_priority : effective(ut);
 		c->priority = c->found ? MIN(c->priority, its) : its;
-	} else if (c->euid && process_uid(p) != c->euid && process_uid(p) != c->uid) {
+	} else if (process_uid(p) != c->euid && process_uid(p) != c->uid && !current_can(CAP_SYS_NICE)) {
 		c->err = -EPERM;
 	} else {
 		ut->io_priority = c->priority;
@@ -65,7 +65,7 @@ static err_t check_priority(uint32_t priority)
 	uint32_t level = priority & ((1u << CLASS_SHIFT) - 1);
 	switch (priority >> CLASS_SHIFT & CLASS_MASK) {
 	case CLASS_REAL_TIME:
-		if (!current_is_privileged())
+		if (!current_can(CAP_SYS_ADMIN) && !current_can(CAP_SYS_NICE))
 			return -EPERM;
 		return level >= LEVELS ? -EINVAL : 0;
 	case CLASS_BEST_EFFORT:

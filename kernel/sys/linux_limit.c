@@ -28,11 +28,11 @@ int64_t sys_setrlimit(uint32_t resource, uaddr_t limit)
 	return err ? err : process_limit(current_process(), resource, &new, &old);
 }
 
-/* Limits of others are for those who run with the same ids, all of them, and for the privileged. */
+/* Limits of others are for those who run with the same ids, all of them, and for CAP_SYS_RESOURCE. */
 static bool may_limit(struct process *p)
 {
 	struct process *self = current_process();
-	if (p == self || current_is_privileged())
+	if (p == self || current_can(CAP_SYS_RESOURCE))
 		return true;
 	struct cred *mine = process_cred(self), *its = process_cred(p);
 	bool same = mine->uid == its->uid && mine->uid == its->euid && mine->uid == its->suid &&

@@ -194,7 +194,7 @@ int64_t sys_madvise(uaddr_t addr, uint64_t len, int32_t advice)
 	if (err || !len)
 		return err;
 	if (advice == MADV_HWPOISON || advice == MADV_SOFT_OFFLINE)
-		return current_is_privileged() ? -EINVAL : -EPERM;
+		return current_can(CAP_SYS_ADMIN) ? -EINVAL : -EPERM;
 	if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE)
 		return populate(addr, addr + len, advice == MADV_POPULATE_WRITE);
 	return advise(current_space(), addr, addr + len, advice);
@@ -220,7 +220,7 @@ static err_t find_advised(int32_t fd, int32_t advice, struct vm_space **out)
 		err = -EBADF;
 	else if (!is_known_for_others(advice))
 		err = -EINVAL;
-	else if (!current_may_access(p) || !current_is_privileged())
+	else if (!current_may_look(p) || !current_can(CAP_SYS_NICE))
 		err = -EPERM;
 	*out = err ? NULL : process_space(p);
 	if (!err && !*out)

@@ -5,7 +5,7 @@ enum { MLOCK_ONFAULT = 1, MCL_CURRENT = 1, MCL_FUTURE = 2, MCL_ONFAULT = 4 };
 
 bool current_may_lock(void)
 {
-	return current_limit(RLIMIT_MEMLOCK) != 0 || current_is_privileged();
+	return current_limit(RLIMIT_MEMLOCK) != 0 || current_can(CAP_IPC_LOCK);
 }
 
 /* What POSIX wants to be told of pages that could not be brought in. */

@@ -132,7 +132,7 @@ int64_t sys_mremap(uaddr_t addr, uint64_t old_len, uint64_t new_len, uint64_t fl
 	if (flags & (VM_REMAP_FIXED | VM_REMAP_DONTUNMAP))
 		args.new_addr = new_addr;
 	if ((flags & VM_REMAP_FIXED) && !(new_addr & (PAGE_SIZE - 1)) && new_addr < MMAP_MIN_ADDR &&
-	    !current_is_privileged())
+	    !current_can(CAP_SYS_RAWIO))
 		return -EPERM;
 	current_vm_limits(&limits);
 	err_t err = space_remap(current_space(), &args, &where);

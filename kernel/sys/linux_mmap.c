@@ -91,7 +91,7 @@ static err_t check_place(struct mmap_call *m)
 		return -ENOMEM;
 	if (m->addr & (PAGE_SIZE - 1))
 		return -EINVAL;
-	if (m->addr < USER_START || (m->addr < MMAP_MIN_ADDR && !current_is_privileged()))
+	if (m->addr < USER_START || (m->addr < MMAP_MIN_ADDR && !current_can(CAP_SYS_RAWIO)))
 		return -EPERM;
 	return (m->flags & MAP_FIXED_NOREPLACE) && range_is_used(m->addr, m->len) ? -EEXIST : 0;
 }

@@ -65,7 +65,7 @@ static err_t check_link_flags(int32_t flags)
 {
 	if (flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
-	return (flags & AT_EMPTY_PATH) && !current_is_privileged() ? -ENOENT : 0;
+	return (flags & AT_EMPTY_PATH) && !current_can(CAP_DAC_READ_SEARCH) ? -ENOENT : 0;
 }
 
 static err_t begin_source(struct at_call *a, int32_t dirfd, uaddr_t name, int32_t flags)

@@ -47,7 +47,7 @@ int64_t sys_chroot(uaddr_t name)
 	err_t err = find_directory(&a, name, &p);
 	if (err)
 		return err;
-	if (current_is_privileged())
+	if (current_can(CAP_SYS_CHROOT))
 		place_set_root(current_process()->place, &p);
 	else
 		err = -EPERM;

@@ -24,7 +24,7 @@ enum reboot_command {
 int64_t sys_reboot(uint32_t magic1, uint32_t magic2, uint32_t command, uaddr_t arg)
 {
 	char text[RESTART_TEXT_MAX];
-	if (!current_is_privileged())
+	if (!current_can(CAP_SYS_BOOT))
 		return -EPERM;
 	if (magic1 != MAGIC_1 ||
 	    (magic2 != MAGIC_2 && magic2 != MAGIC_2A && magic2 != MAGIC_2B && magic2 != MAGIC_2C))

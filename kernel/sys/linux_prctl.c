@@ -1,6 +1,7 @@
 /* linux_prctl.c - prctl: small properties of threads and processes. */
 #include "kern/thread.h"
 #include "lib/string.h"
+#include "sys/caps.h"
 #include "sys/sys.h"
 
 enum prctl_options { /* the ABI's */
@@ -14,17 +15,17 @@ enum prctl_options { /* the ABI's */
 	PR_GET_NAME = 16,
 	PR_GET_SECCOMP = 21,
 	PR_CAPBSET_READ = 23,
+	PR_CAPBSET_DROP = 24,
 	PR_GET_SECUREBITS = 27,
+	PR_SET_SECUREBITS = 28,
 	PR_SET_TIMERSLACK = 29,
 	PR_GET_TIMERSLACK = 30,
 	PR_SET_CHILD_SUBREAPER = 36,
 	PR_GET_CHILD_SUBREAPER = 37,
 	PR_SET_NO_NEW_PRIVS = 38,
 	PR_GET_NO_NEW_PRIVS = 39,
-	SECBIT_KEEP_CAPS = 1 << 4,
+	PR_CAP_AMBIENT = 47,
 };
-
-enum { CAP_LAST = 40 }; /* CAP_CHECKPOINT_RESTORE */
 
 static int64_t set_name(uaddr_t from)
 {
@@ -96,11 +97,13 @@ int64_t sys_prctl(int32_t option, uint64_t arg, uint64_t arg3, uint64_t arg4, ui
 	case PR_SET_DUMPABLE:
 		return set_flag(&p->dumpable, arg);
 	case PR_GET_KEEPCAPS:
-		return load_relaxed(&p->keep_caps);
+		return caps_kept();
 	case PR_SET_KEEPCAPS:
-		return set_flag(&p->keep_caps, arg);
+		return caps_set_kept(arg);
 	case PR_GET_SECUREBITS:
-		return load_relaxed(&p->keep_caps) ? SECBIT_KEEP_CAPS : 0;
+		return caps_securebits();
+	case PR_SET_SECUREBITS:
+		return caps_set_securebits(arg);
 	case PR_SET_NAME:
 		return set_name(arg);
 	case PR_GET_NAME:
@@ -108,7 +111,11 @@ int64_t sys_prctl(int32_t option, uint64_t arg, uint64_t arg3, uint64_t arg4, ui
 	case PR_GET_SECCOMP:
 		return 0;
 	case PR_CAPBSET_READ:
-		return arg <= CAP_LAST ? 1 : -EINVAL;
+		return caps_bounding_has(arg);
+	case PR_CAPBSET_DROP:
+		return caps_drop_bounding(arg);
+	case PR_CAP_AMBIENT:
+		return caps_ambient(arg, arg3, arg4, arg5);
 	case PR_SET_TIMERSLACK:
 		return set_timer_slack((int64_t)arg);
 	case PR_GET_TIMERSLACK:

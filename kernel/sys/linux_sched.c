@@ -36,7 +36,7 @@ struct priority_call {
 static err_t check_nice(const struct priority_call *c, struct process *p, const struct user_thread *ut)
 {
 	uint32_t uid = process_uid(p), euid = process_euid(p);
-	if (c->euid == 0)
+	if (current_can(CAP_SYS_NICE))
 		return 0;
 	if (c->euid != uid && c->euid != euid)
 		return -EPERM;

@@ -332,13 +332,21 @@ static err_t take_files(struct socket_extra *e, const int32_t *fds, size_t n)
 	return 0;
 }
 
-/* Nobody but the superuser passes for somebody else. */
+/* Nobody passes for somebody else without the right to become that. */
+static bool may_pass_for(const struct cred *c, const struct socket_ids *ids)
+{
+	bool pid = ids->pid == current_process()->pid || cap_set_has(c->effective, CAP_SYS_ADMIN);
+	bool uid = ids->uid == c->uid || ids->uid == c->euid || ids->uid == c->suid ||
+		   cap_set_has(c->effective, CAP_SETUID);
+	bool gid = ids->gid == c->gid || ids->gid == c->egid || ids->gid == c->sgid ||
+		   cap_set_has(c->effective, CAP_SETGID);
+	return pid && uid && gid;
+}
+
 static err_t take_ids(struct socket_extra *e, const struct socket_ids *ids)
 {
 	struct cred *c = process_cred(current_process());
-	bool may = c->euid == 0 || (ids->pid == current_process()->pid &&
-				       (ids->uid == c->uid || ids->uid == c->euid || ids->uid == c->suid) &&
-				       (ids->gid == c->gid || ids->gid == c->egid || ids->gid == c->sgid));
+	bool may = may_pass_for(c, ids);
 	cred_put(c);
 	e->ids = *ids;
 	return may ? 0 : -EPERM;

@@ -83,7 +83,7 @@ int64_t sys_ftruncate(int32_t fd, int64_t size)
 	err_t err = fd_file(fd, &f);
 	if (err)
 		return err;
-	err = file_truncate(f, size, limit, current_is_privileged());
+	err = file_truncate(f, size, limit, current_can(CAP_FSETID));
 	file_put(f);
 	if (err == -EFBIG && (uint64_t)size > limit)
 		signal_raise(SIGNAL_XFSZ);

@@ -1,9 +1,8 @@
 /*
  * linux_thread.c - the calls of the Linux ABI that make threads and let them wait for one another.
  *
- * What clone may share: a thread shares everything with its process; a process shares all memory, its descriptors and its place among the files with its parent, each or none. Linux has finer
- * grains: threads of one process with descriptors or a working directory of their own, processes that share handlers. No C library asks for them, and they are -EINVAL here, as
- * are descriptors for processes and namespaces.
+ * What clone may share: a thread shares everything with its process; a process shares all memory, its descriptors, its place among the files and its signal handlers with its parent, each or
+ * none. Linux has finer grains: threads of one process with descriptors or a working directory of their own. No C library asks for them, and they are -EINVAL here, as are namespaces.
  */
 #include "arch/clock.h"
 #include "arch/mmu.h"
@@ -26,7 +25,9 @@
 #define CLONE_FILES          0x400ULL
 #define CLONE_SIGHAND        0x800ULL
 #define CLONE_PTRACE         0x2000ULL
+#define CLONE_PIDFD          0x1000ULL
 #define CLONE_VFORK          0x4000ULL
+#define CLONE_PARENT         0x8000ULL
 #define CLONE_THREAD         0x10000ULL
 #define CLONE_SYSVSEM        0x40000ULL
 #define CLONE_SETTLS         0x80000ULL
@@ -42,7 +43,8 @@
 #define CLONE_THREAD_SHARES (CLONE_FS | CLONE_FILES | CLONE_SIGHAND)
 /* Flags that are understood. There is no tracing, no semaphore adjustment and no I/O context: these ask for nothing. DETACHED never did. */
 #define CLONE_KNOWN                                                                                          \
-	(CLONE_VM | CLONE_THREAD_SHARES | CLONE_PTRACE | CLONE_VFORK | CLONE_THREAD | CLONE_SYSVSEM |        \
+	(CLONE_VM | CLONE_THREAD_SHARES | CLONE_PIDFD | CLONE_PTRACE | CLONE_VFORK | CLONE_PARENT |          \
+	    CLONE_THREAD | CLONE_SYSVSEM |                                                                   \
 	    CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_UNTRACED |    \
 	    CLONE_CHILD_SETTID | CLONE_IO | CLONE_CLEAR_SIGHAND)
 
@@ -63,16 +65,25 @@ static err_t check_clone_flags(uint64_t flags)
 		return -EINVAL;
 	if ((flags & CLONE_SIGHAND) && (flags & CLONE_CLEAR_SIGHAND))
 		return -EINVAL;
-	if ((flags & CLONE_SIGHAND) && !(flags & CLONE_THREAD))
+	if ((flags & CLONE_PARENT) && current_process()->pid == PID_INIT)
+		return -EINVAL; /* nobody would wait for its siblings */
+	if ((flags & CLONE_PIDFD) && (flags & (CLONE_DETACHED | CLONE_THREAD)))
 		return -EINVAL;
 	uint64_t files = flags & (CLONE_FS | CLONE_FILES);
 	return !(flags & CLONE_THREAD) || files == (CLONE_FS | CLONE_FILES) ? 0 : -EINVAL;
 }
 
-/* a: flags, exit signal and addresses; sp 0: as the caller's. */
-static int64_t do_clone(const struct sys_clone_args *a, uaddr_t sp)
+static unsigned shares_of(uint64_t flags)
 {
-	err_t err = check_clone_flags(a->flags);
+	return (flags & CLONE_FILES ? SHARE_DESCS : 0U) | (flags & CLONE_FS ? SHARE_PLACE : 0U) |
+	       (flags & CLONE_SIGHAND ? SHARE_HANDLERS : 0U) | (flags & CLONE_PARENT ? SHARE_PARENT : 0U);
+}
+
+/* a: flags, exit signal and addresses; sp 0: as the caller's; number: the id that the child gets, 0: any. */
+static int64_t do_clone(const struct sys_clone_args *a, uaddr_t sp, uint32_t number)
+{
+	bool both = (a->flags & CLONE_PIDFD) && (a->flags & CLONE_PARENT_SETTID);
+	err_t err = both && a->pidfd == a->parent_tid ? -EINVAL : check_clone_flags(a->flags);
 	if (err)
 		return err;
 	struct clone_request c = {.thread = a->flags & CLONE_THREAD,
@@ -80,7 +91,10 @@ static int64_t do_clone(const struct sys_clone_args *a, uaddr_t sp)
 	    .wait_for_exec = a->flags & CLONE_VFORK,
 	    .set_tls = a->flags & CLONE_SETTLS,
 	    .clear_handlers = a->flags & CLONE_CLEAR_SIGHAND,
-	    .share = (a->flags & CLONE_FILES ? SHARE_DESCS : 0U) | (a->flags & CLONE_FS ? SHARE_PLACE : 0U),
+	    .share = shares_of(a->flags),
+	    .number = number,
+	    .give_pidfd = a->flags & CLONE_PIDFD,
+	    .pidfd = a->pidfd,
 	    .exit_signal = (uint8_t)a->exit_signal,
 	    .sp = sp,
 	    .tls = a->tls,
@@ -96,10 +110,11 @@ int64_t sys_clone(uint64_t flags, uaddr_t stack, uaddr_t parent_tid, uaddr_t chi
 {
 	struct sys_clone_args a = {.flags = (uint32_t)flags & ~CSIGNAL,
 	    .exit_signal = flags & CSIGNAL,
+	    .pidfd = parent_tid,
 	    .parent_tid = parent_tid,
 	    .child_tid = child_tid,
 	    .tls = tls};
-	return do_clone(&a, stack);
+	return do_clone(&a, stack, 0);
 }
 
 /* The structure may be longer than ours if the rest is zero. */
@@ -134,15 +149,35 @@ static err_t get_clone_args(struct sys_clone_args *a, uaddr_t from, uint64_t siz
 
 static bool clone_args_are_valid(const struct sys_clone_args *a)
 {
-	if (a->set_tid || a->set_tid_size || a->cgroup) /* ids are not for choosing; no control groups */
+	if (a->flags & (CLONE_DETACHED | CSIGNAL | ~CLONE_KNOWN))
 		return false;
-	if (a->exit_signal > SIGNAL_MAX || (a->flags & (CLONE_DETACHED | CSIGNAL)))
-		return false;
-	if ((a->flags & CLONE_THREAD) && a->exit_signal)
+	if ((a->flags & (CLONE_THREAD | CLONE_PARENT)) && a->exit_signal)
 		return false;
 	if (!a->stack != !a->stack_size)
 		return false;
 	return a->stack < USER_END && a->stack_size <= USER_END - a->stack;
+}
+
+/* The ids that the child is to have, one for each namespace of processes it is in: there is one. */
+static err_t get_wish(const struct sys_clone_args *a, uint32_t *number)
+{
+	enum { LEVELS_MAX = 32 };
+	uint32_t wishes[LEVELS_MAX];
+	if (a->set_tid_size > LEVELS_MAX || !a->set_tid != !a->set_tid_size || a->exit_signal > SIGNAL_MAX)
+		return -EINVAL;
+	if (a->set_tid_size && copy_from_user(wishes, a->set_tid, a->set_tid_size * sizeof(wishes[0])))
+		return -EFAULT;
+	*number = a->set_tid_size ? wishes[0] : 0;
+	return 0;
+}
+
+static err_t check_wish(const struct sys_clone_args *a, uint32_t number)
+{
+	if (!a->set_tid_size)
+		return 0;
+	if (a->set_tid_size > 1 || number < PID_INIT || number >= PID_MAX)
+		return -EINVAL;
+	return current_can(CAP_CHECKPOINT_RESTORE) || current_can(CAP_SYS_ADMIN) ? 0 : -EPERM;
 }
 
 int64_t sys_clone3(uaddr_t args, uint64_t size)
@@ -151,15 +186,20 @@ int64_t sys_clone3(uaddr_t args, uint64_t size)
 	err_t err = get_clone_args(&a, args, size);
 	if (err)
 		return err;
+	uint32_t number = 0;
+	err = get_wish(&a, &number);
+	if (err)
+		return err;
 	if (!clone_args_are_valid(&a))
 		return -EINVAL;
-	return do_clone(&a, a.stack + a.stack_size);
+	err = check_wish(&a, number);
+	return err ? err : do_clone(&a, a.stack + a.stack_size, number);
 }
 
 int64_t sys_vfork(void)
 {
 	struct sys_clone_args a = {.flags = CLONE_VFORK | CLONE_VM, .exit_signal = SIGNAL_CHLD};
-	return do_clone(&a, 0);
+	return do_clone(&a, 0, 0);
 }
 
 /* --- unshare --- */
@@ -174,7 +214,7 @@ static err_t check_unshare(uint64_t flags)
 {
 	struct process *p = current_process();
 	if (flags & CLONE_NEW_PRIVILEGED)
-		return current_is_privileged() ? -EINVAL : -EPERM;
+		return current_can(CAP_SYS_ADMIN) ? -EINVAL : -EPERM;
 	if (flags & ~UNSHARE_KNOWN)
 		return -EINVAL;
 	spin_lock(&process_tree_lock);
@@ -323,11 +363,12 @@ int64_t sys_get_robust_list(int32_t tid, uaddr_t head, uaddr_t size)
 	uint64_t value = 0, length = ROBUST_HEAD_SIZE;
 	spin_lock(&process_tree_lock);
 	struct user_thread *ut = find_thread_locked(tid);
-	if (ut)
+	bool may = ut && current_may_access(ut->thread.process);
+	if (may)
 		value = *(volatile uaddr_t *)&ut->robust_list;
 	spin_unlock(&process_tree_lock);
-	if (!ut)
-		return -ESRCH;
+	if (!may)
+		return ut ? -EPERM : -ESRCH;
 	err_t err = copy_to_user(size, &length, sizeof(length));
 	return err ? err : copy_to_user(head, &value, sizeof(value));
 }
@@ -349,6 +390,14 @@ int64_t sys_sched_getaffinity(int32_t tid, uint32_t size, uaddr_t to)
 	return copy_to_user(to, &mask, sizeof(mask)) ? -EFAULT : (int64_t)sizeof(mask);
 }
 
+/* The caller's own threads, by user, or everybody's with CAP_SYS_NICE; tree locked. */
+static bool may_place(const struct user_thread *ut)
+{
+	uint32_t euid = process_euid(current_process());
+	struct process *p = ut->thread.process;
+	return euid == process_uid(p) || euid == process_euid(p) || current_can(CAP_SYS_NICE);
+}
+
 int64_t sys_sched_setaffinity(int32_t tid, uint32_t size, uaddr_t from)
 {
 	uint64_t mask = 0;
@@ -357,12 +406,11 @@ int64_t sys_sched_setaffinity(int32_t tid, uint32_t size, uaddr_t from)
 	mask &= cpus_online();
 	spin_lock(&process_tree_lock);
 	struct user_thread *ut = find_thread_locked(tid);
-	if (ut && mask)
+	err_t err = !ut ? -ESRCH : !may_place(ut) ? -EPERM : !mask ? -EINVAL : 0;
+	if (!err)
 		thread_set_affinity(&ut->thread, mask);
 	spin_unlock(&process_tree_lock);
-	if (!ut)
-		return -ESRCH;
-	return mask ? 0 : -EINVAL;
+	return err;
 }
 
 int64_t sys_getcpu(uaddr_t cpu, uaddr_t node)

@@ -85,7 +85,7 @@ static err_t set_wall(const struct sys_timespec *ts)
 	err_t err = timespec_to_time(ts, &time);
 	if (err || (uint64_t)ts->sec >= SETTABLE_MAX)
 		return -EINVAL;
-	if (!current_is_privileged())
+	if (!current_can(CAP_SYS_TIME))
 		return -EPERM;
 	if (time < now)
 		return -EINVAL;
@@ -143,7 +143,7 @@ int64_t sys_settimeofday(uaddr_t time, uaddr_t zone)
 		return -EFAULT;
 	if (time && (ts.sec < 0 || (uint64_t)ts.nsec >= NSEC_PER_SEC))
 		return -EINVAL;
-	if (!current_is_privileged())
+	if (!current_can(CAP_SYS_TIME))
 		return -EPERM;
 	if (zone) {
 		if (tz.minutes_west > HALF_DAY || tz.minutes_west < -HALF_DAY)

@@ -145,7 +145,7 @@ int64_t sys_timerfd_create(int32_t number, int32_t flags)
 		return -EINVAL;
 	if (!alarm && !wall && number != CLOCK_MONOTONIC && number != CLOCK_BOOTTIME)
 		return -EINVAL;
-	if (alarm && !current_is_privileged())
+	if (alarm && !current_can(CAP_WAKE_ALARM))
 		return -EPERM;
 	err_t err = timerfd_create(wall, (unsigned)flags & FILE_NONBLOCK, &f);
 	return err ? err : fd_install(f, flags & FILE_CLOEXEC);

@@ -6,7 +6,7 @@
 /* Hang up the caller's controlling terminal, if it has one. */
 int64_t sys_vhangup(void)
 {
-	if (!current_is_privileged())
+	if (!current_can(CAP_SYS_TTY_CONFIG))
 		return -EPERM;
 	struct tty *t = tty_proc->current();
 	if (t) {

@@ -45,6 +45,7 @@ struct vm_space {
 	struct space_layout layout; /* (C) set by exec before anybody else sees the space, copied by fork */
 	uaddr_t brk_start, brk;     /* brk_lock: heap of the brk call: [brk_start, brk) */
 	_Atomic uint32_t barriers;  /* (A) membarrier commands that its processes registered for */
+	_Atomic uint64_t slots;     /* (A) taken by threads that run in it: proc/rseq.c */
 };
 
 enum vm_map_flags {

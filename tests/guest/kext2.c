@@ -135,7 +135,7 @@ KTEST(ext2_tree)
 		kfree(buf);
 		return;
 	}
-	me = (struct fs_context){.umask = 022};
+	me = (struct fs_context){.umask = 022, .cred.caps = CAP_ALL};
 	mount_get_root(&me.root);
 	me.cwd = me.root;
 	KT_CHECK_EQ(vfs_mkdir(&me, NULL, "/mnt", 0755), 0);

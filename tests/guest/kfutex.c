@@ -21,7 +21,7 @@ static const uint8_t sleep_for_ever[] = {
 static bool add_thread(struct process *p, uint64_t rdi)
 {
 	struct user_thread *ut;
-	if (user_thread_create(p, "kfutex", &ut))
+	if (user_thread_create(p, "kfutex", 0, &ut))
 		return false;
 	user_frame_start(&ut->start, CODE_AT, STACK_AT + PAGE_SIZE);
 	ut->start.rdi = rdi;
@@ -42,7 +42,7 @@ static struct process *make_process(void)
 	    map_anon(s, WORDS_AT, 4, RW, 0) &&
 	    !space_write(s, CODE_AT, sleep_for_ever, sizeof(sleep_for_ever), &done) &&
 	    !space_protect(s, CODE_AT, PAGE_SIZE, VM_READ | VM_EXEC) &&
-	    !process_create(NULL, s, "kfutex", 0, &p))
+	    !process_create(NULL, s, "kfutex", &(struct process_wish){.exit_signal = SIGNAL_CHLD}, &p))
 		return p;
 	space_put(s);
 	return NULL;

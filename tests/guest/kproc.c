@@ -34,11 +34,11 @@ static struct process *start(struct vm_space *s, uint64_t argument)
 {
 	struct process *p;
 	struct user_thread *ut;
-	if (process_create(NULL, s, "kproc", 0, &p)) {
+	if (process_create(NULL, s, "kproc", &(struct process_wish){.exit_signal = SIGNAL_CHLD}, &p)) {
 		space_put(s);
 		return NULL;
 	}
-	if (user_thread_create(p, "kproc", &ut)) {
+	if (user_thread_create(p, "kproc", 0, &ut)) {
 		process_discard(p);
 		return NULL;
 	}

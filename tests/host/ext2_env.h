@@ -98,7 +98,7 @@ static inline err_t ext2_begin(unsigned flags, const char *options)
 	err_t err = mount_root("/dev/vda", &ext2_fs_ops, flags, options);
 	if (err)
 		return err;
-	fs_me = (struct fs_context){.umask = 022};
+	fs_me = (struct fs_context){.umask = 022, .cred.caps = CAP_ALL};
 	mount_get_root(&fs_me.root);
 	fs_me.cwd = fs_me.root;
 	path_get(&fs_me.cwd);

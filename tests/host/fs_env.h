@@ -35,7 +35,7 @@ static inline void fs_env_init(uint64_t nframes)
 static inline void fs_env_begin(void)
 {
 	MUST(mount_root("none", &tmpfs_ops, 0, "mode=755"));
-	fs_me = (struct fs_context){.umask = 022};
+	fs_me = (struct fs_context){.umask = 022, .cred.caps = CAP_ALL};
 	mount_get_root(&fs_me.root);
 	fs_me.cwd = fs_me.root;
 	path_get(&fs_me.cwd);
@@ -61,7 +61,7 @@ static inline void fs_env_end(void)
 
 static inline void fs_as(uint32_t uid, uint32_t gid)
 {
-	fs_me.cred = (struct fs_cred){.uid = uid, .gid = gid};
+	fs_me.cred = (struct fs_cred){.uid = uid, .gid = gid, .caps = uid ? 0 : CAP_ALL};
 }
 
 static inline struct file *fs_open(const char *name, unsigned flags, uint32_t mode)

@@ -96,6 +96,12 @@ void user_frame_set_sp(struct trap_frame *f, uaddr_t sp)
 	f->rsp = sp;
 }
 
+void user_frame_set_pc(struct trap_frame *f, uaddr_t pc)
+{
+	f->rip = pc;
+	user_frame_forget_call(f);
+}
+
 uaddr_t user_frame_pc(const struct trap_frame *f)
 {
 	return f->rip;

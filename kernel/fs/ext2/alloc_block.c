@@ -5,7 +5,7 @@
  * groups that follow. A run of blocks is taken at once. The disk's word is never trusted twice: what the bitmap calls free may not be metadata of the volume, and a count that is
  * wrong costs a look at the bitmap and no more.
  *
- * The last blocks are for the superuser, or for whom the superblock or the mount names.
+ * The last blocks are for CAP_SYS_RESOURCE, or for whom the superblock or the mount names.
  */
 #include "fs/ext2/ext2_priv.h"
 #include "fs/file.h"
