@@ -108,7 +108,7 @@ int64_t adjust_store_login(struct vnode *v, char *s, size_t n)
 		return -EINVAL;
 	if (uid > UINT32_MAX)
 		return -ERANGE;
-	if (load_relaxed(&p->login_uid) != LOGIN_UNSET && !current_is_privileged())
+	if (load_relaxed(&p->login_uid) != LOGIN_UNSET && !current_can(CAP_AUDIT_CONTROL))
 		return -EPERM;
 	store_relaxed(
 	    &p->login_session, uid == LOGIN_UNSET ? LOGIN_UNSET : fetch_add_relaxed(&sessions, 1) + 1);
