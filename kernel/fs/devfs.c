@@ -99,7 +99,8 @@ err_t dev_open_file(struct file *f)
 /* The kernel's own rights, in the tree of names. */
 static void own_context(struct fs_context *c)
 {
-	*c = (struct fs_context){.root = {dev_mount, dev_mount->root}, .cwd = {dev_mount, dev_mount->root}, .cred.caps = CAP_ALL};
+	*c = (struct fs_context){
+	    .root = {dev_mount, dev_mount->root}, .cwd = {dev_mount, dev_mount->root}, .cred.caps = CAP_ALL};
 }
 
 /* Make the directories of a name. */

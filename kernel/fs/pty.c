@@ -158,7 +158,8 @@ static struct tty_driver slave_driver = {
 /* The kernel's own rights, in the tree of names. */
 static void own_context(struct fs_context *c)
 {
-	*c = (struct fs_context){.root = {pts_mount, pts_mount->root}, .cwd = {pts_mount, pts_mount->root}, .cred.caps = CAP_ALL};
+	*c = (struct fs_context){
+	    .root = {pts_mount, pts_mount->root}, .cwd = {pts_mount, pts_mount->root}, .cred.caps = CAP_ALL};
 }
 
 static void name_of(const struct pty *p, char name[NAME_SIZE])

@@ -175,7 +175,8 @@ static bool current_user_is(uint32_t uid, uint32_t gid)
 	if (!p)
 		return true; /* the kernel's own work */
 	struct cred *c = process_cred(p);
-	bool is = c->fsuid == uid || (gid && cred_has_group(c, gid)) || cap_set_has(c->effective, CAP_SYS_RESOURCE);
+	bool is =
+	    c->fsuid == uid || (gid && cred_has_group(c, gid)) || cap_set_has(c->effective, CAP_SYS_RESOURCE);
 	cred_put(c);
 	return is;
 }

@@ -42,8 +42,8 @@ enum thread_io {
 };
 
 enum thread_flags {
-	THREAD_KILLED = 1 << 0,    /* die at the next return to user space */
-	THREAD_SIGNALLED = 1 << 1, /* exit work: a signal is pending */
+	THREAD_KILLED = 1 << 0,                               /* die at the next return to user space */
+	THREAD_SIGNALLED = 1 << 1,                            /* exit work: a signal is pending */
 	THREAD_INTERRUPTS = THREAD_KILLED | THREAD_SIGNALLED, /* what ends a sleep */
 	THREAD_RSEQ_WORK = 1 << 2, /* exit work: it gave the CPU up since it told its memory where it runs */
 	THREAD_EXIT_WORK = THREAD_INTERRUPTS | THREAD_RSEQ_WORK,
@@ -85,8 +85,8 @@ struct thread {
 	 * own bit; 0: none, as when it is on no CPU */
 	_Atomic uint64_t *slots;
 	uint64_t slot;
-	vaddr_t stack, stack_end;      /* (C) kernel stack [stack, stack_end) */
-	void (*fn)(void *arg);         /* (C) kernel threads: what it runs */
+	vaddr_t stack, stack_end; /* (C) kernel stack [stack, stack_end) */
+	void (*fn)(void *arg);    /* (C) kernel threads: what it runs */
 	void *arg;
 	char name[THREAD_NAME_MAX]; /* (T) a user thread may rename itself; others may see a mixture */
 	uint32_t

@@ -58,9 +58,9 @@ typedef uint64_t cap_set_t; /* bit n: capability n */
 
 /* What belongs to the user id for files rather than to the effective one. */
 #define CAP_FILES                                                                                            \
-	(CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_MKNOD) | CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_DAC_READ_SEARCH) |  \
-	    CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_FSETID) | CAP_BIT(CAP_LINUX_IMMUTABLE) |                       \
-	    CAP_BIT(CAP_MAC_OVERRIDE))
+	(CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_MKNOD) | CAP_BIT(CAP_DAC_OVERRIDE) |                               \
+	    CAP_BIT(CAP_DAC_READ_SEARCH) | CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_FSETID) |                       \
+	    CAP_BIT(CAP_LINUX_IMMUTABLE) | CAP_BIT(CAP_MAC_OVERRIDE))
 
 static inline bool cap_set_has(cap_set_t set, enum capability cap)
 {

@@ -22,10 +22,11 @@ struct process;
 
 enum { CRED_GROUPS_MAX = 65536 }; /* NGROUPS_MAX of the ABI */
 
-enum securebits {               /* the ABI's; each is locked by the bit after it */
-	SECBIT_NOROOT = 1 << 0, /* user id 0 gains nothing by running programs */
+enum securebits {                        /* the ABI's; each is locked by the bit after it */
+	SECBIT_NOROOT = 1 << 0,          /* user id 0 gains nothing by running programs */
 	SECBIT_NO_SETUID_FIXUP = 1 << 2, /* changes of ids leave capabilities alone */
-	SECBIT_KEEP_CAPS = 1 << 4, /* what is permitted stays when no id is 0 any more; until the next program */
+	SECBIT_KEEP_CAPS =
+	    1 << 4, /* what is permitted stays when no id is 0 any more; until the next program */
 	SECBIT_KEEP_CAPS_LOCKED = 1 << 5,
 	SECBIT_NO_CAP_AMBIENT_RAISE = 1 << 6,
 	SECUREBITS_ALL = 0x55,
@@ -76,9 +77,9 @@ void cred_follow_uids(struct cred *new, const struct cred *old);
 void cred_follow_fsuid(struct cred *new, const struct cred *old);
 /* What a program runs with, its effective ids being set as its file says. */
 struct cred_exec {
-	bool shared;           /* somebody without these rights could steer the process */
-	bool no_new_privs;     /* ... or it has promised not to gain any */
+	bool shared;             /* somebody without these rights could steer the process */
+	bool no_new_privs;       /* ... or it has promised not to gain any */
 	bool clears_personality; /* result: it has capabilities that it had not */
-	bool secure;           /* result: it has rights that its user has not (AT_SECURE) */
+	bool secure;             /* result: it has rights that its user has not (AT_SECURE) */
 };
 void cred_follow_exec(struct cred *new, const struct cred *old, struct cred_exec *x);

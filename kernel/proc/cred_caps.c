@@ -33,7 +33,7 @@ void cred_follow_fsuid(struct cred *new, const struct cred *old)
 	if (old->fsuid == ROOT && new->fsuid != ROOT)
 		new->effective &= ~CAP_FILES;
 	if (old->fsuid != ROOT && new->fsuid == ROOT)
-		new->effective |= new->permitted & CAP_FILES;
+		new->effective |= new->permitted &CAP_FILES;
 }
 
 /* The program of somebody who could be steered, or has promised, gains nothing; its ids stay only if its user could have set them. */
@@ -63,5 +63,6 @@ void cred_follow_exec(struct cred *new, const struct cred *old, struct cred_exec
 	new->effective = effective ? new->permitted : new->ambient;
 	new->securebits &= ~(uint32_t)SECBIT_KEEP_CAPS;
 	x->clears_personality = gains;
-	x->secure = sets_ids || (new->uid != ROOT && (effective || !cap_set_within(new->permitted, new->ambient)));
+	x->secure =
+	    sets_ids || (new->uid != ROOT && (effective || !cap_set_within(new->permitted, new->ambient)));
 }

@@ -56,8 +56,8 @@ void nproc_remove_locked(const struct process *p)
 uint64_t nproc_limit(struct process *p)
 {
 	spin_lock(&p->lock);
-	bool exempt = p->cred->uid == 0 ||
-		      (p->cred->effective & (CAP_BIT(CAP_SYS_RESOURCE) | CAP_BIT(CAP_SYS_ADMIN)));
+	bool exempt =
+	    p->cred->uid == 0 || (p->cred->effective & (CAP_BIT(CAP_SYS_RESOURCE) | CAP_BIT(CAP_SYS_ADMIN)));
 	uint64_t limit = exempt ? RLIMIT_INFINITY : p->limits[RLIMIT_NPROC].soft;
 	spin_unlock(&p->lock);
 	return limit;

@@ -129,8 +129,8 @@ struct process {
 	    exit_signal; /* (T) what its parent gets when it is dead; others than SIGNAL_CHLD hide it from plain waits */
 	struct user_thread
 	    *creator; /* (T) of parent's threads the one that made it, or that took over; NULL: none */
-	bool child_subreaper;             /* (T) takes over the children of its dying descendants */
-	_Atomic bool dumpable;            /* (A) as prctl tells it: others of its user may look into it */
+	bool child_subreaper;  /* (T) takes over the children of its dying descendants */
+	_Atomic bool dumpable; /* (A) as prctl tells it: others of its user may look into it */
 };
 
 struct user_thread {
@@ -150,8 +150,8 @@ struct user_thread {
 	struct {
 		uaddr_t addr; /* 0: none */
 		uint32_t len, sig;
-	} rseq; /* (O) as the call rseq says */
-	struct trap_frame start;      /* (O) registers that it starts with */
+	} rseq;                  /* (O) as the call rseq says */
+	struct trap_frame start; /* (O) registers that it starts with */
 };
 
 static inline struct process *current_process(void)

@@ -120,12 +120,12 @@ struct signal_table {
 
 /* A process's half. */
 struct process_signals {
-	struct signal_table *table;               /* (T) counted, never NULL */
-	struct signal_pending pending;            /* (T) */
-	unsigned queued;                          /* (T) entries in its queue and in its threads' */
-	int stop_signal;                          /* (T) not 0: its threads stop, or have stopped */
-	unsigned nstopped;                        /* (T) threads that sleep in stop_wait */
-	bool stop_complete;                       /* (T) all have stopped, and the parent was told */
+	struct signal_table *table;    /* (T) counted, never NULL */
+	struct signal_pending pending; /* (T) */
+	unsigned queued;               /* (T) entries in its queue and in its threads' */
+	int stop_signal;               /* (T) not 0: its threads stop, or have stopped */
+	unsigned nstopped;             /* (T) threads that sleep in stop_wait */
+	bool stop_complete;            /* (T) all have stopped, and the parent was told */
 	int report; /* (T) wait status of a stop or continuation that wait has not told yet; 0: none */
 	struct waitq stop_wait; /* continued or killed; predicate under (T) */
 };

@@ -142,7 +142,8 @@ static err_t set_securebits(struct cred *new, const struct cred *old, uint64_t b
 {
 	uint32_t locks = old->securebits & SECUREBITS_LOCKS;
 	if ((locks >> 1 & (old->securebits ^ bits)) || (locks & ~bits) ||
-	    (bits & ~(uint64_t)(SECUREBITS_ALL | SECUREBITS_LOCKS)) || !cap_set_has(old->effective, CAP_SETPCAP))
+	    (bits & ~(uint64_t)(SECUREBITS_ALL | SECUREBITS_LOCKS)) ||
+	    !cap_set_has(old->effective, CAP_SETPCAP))
 		return -EPERM;
 	new->securebits = (uint32_t)bits;
 	return 0;

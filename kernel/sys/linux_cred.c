@@ -80,7 +80,8 @@ static err_t set_uids(const struct id_set *ids, enum which_ids which)
 	struct cred *old = process_cred(current_process()), *new;
 	err_t err = cred_copy(old, NULL, 0, &new);
 	if (!err) {
-		new->uid = ids->real, new->euid = ids->effective, new->suid = ids->saved, new->fsuid = ids->fs;
+		new->uid = ids->real, new->euid = ids->effective, new->suid = ids->saved,
+		new->fsuid = ids->fs;
 		if (which == REAL_IDS)
 			cred_follow_uids(new, old);
 		else

@@ -44,9 +44,8 @@
 /* Flags that are understood. There is no tracing, no semaphore adjustment and no I/O context: these ask for nothing. DETACHED never did. */
 #define CLONE_KNOWN                                                                                          \
 	(CLONE_VM | CLONE_THREAD_SHARES | CLONE_PIDFD | CLONE_PTRACE | CLONE_VFORK | CLONE_PARENT |          \
-	    CLONE_THREAD | CLONE_SYSVSEM |                                                                   \
-	    CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_UNTRACED |    \
-	    CLONE_CHILD_SETTID | CLONE_IO | CLONE_CLEAR_SIGHAND)
+	    CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID |       \
+	    CLONE_DETACHED | CLONE_UNTRACED | CLONE_CHILD_SETTID | CLONE_IO | CLONE_CLEAR_SIGHAND)
 
 /* struct clone_args of the ABI. */
 struct sys_clone_args {

@@ -214,7 +214,8 @@ static void mc_write_protect_wide(struct mc *t)
 		MC_CHECK(mmu_enter(&t->ctx, mc_spread[i], mc_pa(t, i), MC_RW) == 0);
 	for (unsigned i = 0; i < ARRAY_SIZE(mc_spread); i++) {
 		mc_change(t, MC_WRITE_PROTECT_WIDE, mc_spread[i], mc_spread[i] + PAGE_SIZE, 0);
-		MC_CHECK(!mc_can(&t->ctx, mc_spread[i], MMU_WRITE) && mc_can(&t->ctx, mc_spread[i], MMU_READ));
+		MC_CHECK(
+		    !mc_can(&t->ctx, mc_spread[i], MMU_WRITE) && mc_can(&t->ctx, mc_spread[i], MMU_READ));
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(mc_spread); i++) {
 		MC_CHECK(mmu_enter(&t->ctx, mc_spread[i], mc_pa(t, i), MC_RW) == 0);

@@ -22,7 +22,9 @@
 enum { CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, IPC_LOCK = 14 };
 enum { SYS_CHROOT_ = 18, SYS_ADMIN_ = 21, SYS_NICE_ = 23, SYS_TIME_ = 25, MKNOD_ = 27, LAST = 40 };
 #define BIT(cap) (1ULL << (cap))
-#define FS_SET   (BIT(CHOWN) | BIT(DAC_OVERRIDE) | BIT(DAC_READ_SEARCH) | BIT(FOWNER) | BIT(FSETID) | BIT(9) | BIT(27) | BIT(32))
+#define FS_SET                                                                                               \
+	(BIT(CHOWN) | BIT(DAC_OVERRIDE) | BIT(DAC_READ_SEARCH) | BIT(FOWNER) | BIT(FSETID) | BIT(9) |        \
+	    BIT(27) | BIT(32))
 
 struct header {
 	unsigned version;
@@ -94,7 +96,8 @@ static int change_sets(void *arg)
 	/* without SETPCAP nothing new becomes inheritable but what is permitted */
 	UCHECK(cap_set(0, all & ~BIT(KILL), 0) == 0 && FAILS_WITH(cap_set(0, 0, BIT(KILL)), EPERM));
 	UCHECK(cap_set(0, BIT(CHOWN), BIT(CHOWN)) == 0 && cap_set(0, 0, BIT(CHOWN)) == 0);
-	UCHECK(cap_set(0, 0, BIT(CHOWN)) == 0 && cap_set(0, 0, 0) == 0 && FAILS_WITH(cap_set(0, 0, 1), EPERM));
+	UCHECK(
+	    cap_set(0, 0, BIT(CHOWN)) == 0 && cap_set(0, 0, 0) == 0 && FAILS_WITH(cap_set(0, 0, 1), EPERM));
 	return 0;
 }
 
@@ -144,17 +147,20 @@ static int ambient_set(void *arg)
 {
 	(void)arg;
 	UCHECK(FAILS_WITH(ambient(PR_CAP_AMBIENT_RAISE, KILL), EPERM)); /* not inheritable */
-	UCHECK(FAILS_WITH(ambient(PR_CAP_AMBIENT_RAISE, LAST + 1), EINVAL) && FAILS_WITH(ambient(9, KILL), EINVAL));
+	UCHECK(FAILS_WITH(ambient(PR_CAP_AMBIENT_RAISE, LAST + 1), EINVAL) &&
+	       FAILS_WITH(ambient(9, KILL), EINVAL));
 	UCHECK(FAILS_WITH(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_LOWER, KILL, 1, 0), EINVAL));
 	UCHECK(FAILS_WITH(ambient(PR_CAP_AMBIENT_CLEAR_ALL, 1), EINVAL));
 	UCHECK(cap_set(all, all, BIT(KILL) | BIT(CHOWN)) == 0 && ambient(PR_CAP_AMBIENT_RAISE, KILL) == 0 &&
 	       ambient(PR_CAP_AMBIENT_RAISE, CHOWN) == 0);
-	UCHECK(ambient(PR_CAP_AMBIENT_IS_SET, KILL) == 1 && status_field("CapAmb:") == (BIT(KILL) | BIT(CHOWN)));
+	UCHECK(
+	    ambient(PR_CAP_AMBIENT_IS_SET, KILL) == 1 && status_field("CapAmb:") == (BIT(KILL) | BIT(CHOWN)));
 	UCHECK(cap_set(all, all, BIT(CHOWN)) == 0 && status_field("CapAmb:") == BIT(CHOWN));
 	UCHECK(ambient(PR_CAP_AMBIENT_LOWER, CHOWN) == 0 && status_field("CapAmb:") == 0);
 	UCHECK(ambient(PR_CAP_AMBIENT_RAISE, CHOWN) == 0 && ambient(PR_CAP_AMBIENT_CLEAR_ALL, 0) == 0 &&
 	       ambient(PR_CAP_AMBIENT_IS_SET, CHOWN) == 0);
-	UCHECK(prctl(PR_SET_SECUREBITS, 1 << 6) == 0 && FAILS_WITH(ambient(PR_CAP_AMBIENT_RAISE, CHOWN), EPERM));
+	UCHECK(
+	    prctl(PR_SET_SECUREBITS, 1 << 6) == 0 && FAILS_WITH(ambient(PR_CAP_AMBIENT_RAISE, CHOWN), EPERM));
 	return 0;
 }
 
@@ -162,11 +168,13 @@ static int secure_bits(void *arg)
 {
 	(void)arg;
 	UCHECK(prctl(PR_GET_SECUREBITS) == 0 && FAILS_WITH(prctl(PR_SET_SECUREBITS, 1 << 20), EPERM));
-	UCHECK(prctl(PR_SET_KEEPCAPS, 1) == 0 && prctl(PR_GET_SECUREBITS) == 0x10 && prctl(PR_GET_KEEPCAPS) == 1);
+	UCHECK(prctl(PR_SET_KEEPCAPS, 1) == 0 && prctl(PR_GET_SECUREBITS) == 0x10 &&
+	       prctl(PR_GET_KEEPCAPS) == 1);
 	UCHECK(FAILS_WITH(prctl(PR_SET_KEEPCAPS, 2), EINVAL) && prctl(PR_SET_SECUREBITS, 0x25) == 0);
 	UCHECK(prctl(PR_GET_KEEPCAPS) == 0 && prctl(PR_GET_SECUREBITS) == 0x25);
 	UCHECK(FAILS_WITH(prctl(PR_SET_KEEPCAPS, 1), EPERM) && FAILS_WITH(prctl(PR_SET_KEEPCAPS, 0), EPERM) &&
-	       FAILS_WITH(prctl(PR_SET_SECUREBITS, 0x05), EPERM) && FAILS_WITH(prctl(PR_SET_SECUREBITS, 0x35), EPERM));
+	       FAILS_WITH(prctl(PR_SET_SECUREBITS, 0x05), EPERM) &&
+	       FAILS_WITH(prctl(PR_SET_SECUREBITS, 0x35), EPERM));
 	UCHECK(prctl(PR_SET_SECUREBITS, 0x20) == 0 && cap_set(0, all, 0) == 0 &&
 	       FAILS_WITH(prctl(PR_SET_SECUREBITS, 0x20), EPERM));
 	return 0;
@@ -184,7 +192,8 @@ static int ids_drop(void *arg)
 {
 	(void)arg;
 	UCHECK(cap_set(all, all, BIT(KILL)) == 0 && ambient(PR_CAP_AMBIENT_RAISE, KILL) == 0);
-	UCHECK(sc(setresuid, -1, 5, -1) == 0 && sets_are(0, all, BIT(KILL)) && ambient(PR_CAP_AMBIENT_IS_SET, KILL) == 1);
+	UCHECK(sc(setresuid, -1, 5, -1) == 0 && sets_are(0, all, BIT(KILL)) &&
+	       ambient(PR_CAP_AMBIENT_IS_SET, KILL) == 1);
 	UCHECK(sc(setresuid, -1, 0, -1) == 0 && sets_are(all, all, BIT(KILL)));
 	UCHECK(cap_set(BIT(SETUID), all, BIT(KILL)) == 0 && sc(setresuid, 5, 5, 5) == 0);
 	UCHECK(sets_are(0, 0, BIT(KILL)) && ambient(PR_CAP_AMBIENT_IS_SET, KILL) == 0);
@@ -214,7 +223,8 @@ static int ids_of_files(void *arg)
 	(void)arg;
 	UCHECK(sc(setfsuid, 5) == 0 && sets_are(all & ~FS_SET, all, 0));
 	UCHECK(sc(setfsuid, 6) == 5 && sc(setfsuid, 0) == 6 && sets_are(all, all, 0));
-	UCHECK(cap_set(BIT(SETUID), all & ~BIT(CHOWN), 0) == 0 && sc(setfsuid, 5) == 0 && sc(setfsuid, 0) == 5);
+	UCHECK(
+	    cap_set(BIT(SETUID), all & ~BIT(CHOWN), 0) == 0 && sc(setfsuid, 5) == 0 && sc(setfsuid, 0) == 5);
 	UCHECK(sets_are((all & FS_SET & ~BIT(CHOWN)) | BIT(SETUID), all & ~BIT(CHOWN), 0));
 	return 0;
 }
@@ -263,7 +273,7 @@ struct run {
 static int prepare_and_run(void *arg)
 {
 	const struct run *r = arg;
-	char *const argv[] = {(char *)(uintptr_t)"ucaps", (char *)(uintptr_t)"show", NULL};
+	char *const argv[] = {(char *)(uintptr_t) "ucaps", (char *)(uintptr_t) "show", NULL};
 	if (dup2(r->fd, 3) != 3 || r->prepare())
 		return 1;
 	execv(r->program, argv);
@@ -285,8 +295,8 @@ static bool run_program(int (*prepare)(void), const char *program, struct shown 
 
 static int limit_root(void)
 {
-	return cap_set(BIT(KILL) | BIT(SETPCAP), BIT(KILL) | BIT(SETPCAP), BIT(CHOWN)) || prctl(PR_CAPBSET_DROP, SETUID) ||
-	       prctl(PR_SET_KEEPCAPS, 1);
+	return cap_set(BIT(KILL) | BIT(SETPCAP), BIT(KILL) | BIT(SETPCAP), BIT(CHOWN)) ||
+	       prctl(PR_CAPBSET_DROP, SETUID) || prctl(PR_SET_KEEPCAPS, 1);
 }
 static int be_no_root(void)
 {
@@ -311,8 +321,10 @@ static bool root_runs(void)
 {
 	struct shown s;
 	CHECK(run_program(limit_root, self, &s));
-	CHECK(s.sets.permitted == ((all & ~BIT(SETUID)) | BIT(CHOWN)) && s.sets.effective == s.sets.permitted);
-	CHECK(s.sets.inheritable == BIT(CHOWN) && s.sets.bounding == (all & ~BIT(SETUID)) && s.securebits == 0);
+	CHECK(
+	    s.sets.permitted == ((all & ~BIT(SETUID)) | BIT(CHOWN)) && s.sets.effective == s.sets.permitted);
+	CHECK(
+	    s.sets.inheritable == BIT(CHOWN) && s.sets.bounding == (all & ~BIT(SETUID)) && s.securebits == 0);
 	CHECK(run_program(be_no_root, self, &s) && s.uid == 0 && s.securebits == 1);
 	CHECK(s.sets.permitted == BIT(KILL) && s.sets.effective == BIT(KILL) && s.sets.ambient == BIT(KILL));
 	return true;
@@ -322,7 +334,8 @@ static bool others_run(void)
 {
 	struct shown s;
 	CHECK(run_program(become_five, self, &s) && s.uid == 5 && s.euid == 5);
-	CHECK(!s.sets.permitted && !s.sets.effective && !s.sets.ambient && s.sets.bounding == all && s.dumpable == 1);
+	CHECK(!s.sets.permitted && !s.sets.effective && !s.sets.ambient && s.sets.bounding == all &&
+	      s.dumpable == 1);
 	CHECK(run_program(become_five_with_kill, self, &s) && s.uid == 5 && s.securebits == 0);
 	CHECK(s.sets.permitted == BIT(KILL) && s.sets.effective == BIT(KILL) && s.sets.ambient == BIT(KILL));
 	CHECK(s.sets.inheritable == (BIT(KILL) | BIT(CHOWN)));
@@ -379,21 +392,26 @@ static int file_rights(void *arg)
 	char *const dir = arg;
 	UCHECK(chdir(dir) == 0 && close(open("f", O_CREAT | O_WRONLY, 0)) == 0 && mkdir("d", 0) == 0);
 	UCHECK(chown("f", 5, 5) == 0 && chown("d", 5, 5) == 0);
-	UCHECK(with_only(DAC_READ_SEARCH) == 0 && close(open("f", O_RDONLY)) == 0 && chdir("d") == 0 && chdir("..") == 0);
+	UCHECK(with_only(DAC_READ_SEARCH) == 0 && close(open("f", O_RDONLY)) == 0 && chdir("d") == 0 &&
+	       chdir("..") == 0);
 	UCHECK(FAILS_WITH(open("f", O_WRONLY), EACCES) && FAILS_WITH(open("f", O_RDWR), EACCES) &&
 	       FAILS_WITH(mkdir("d/x", 0), EACCES));
-	UCHECK(with_only(DAC_OVERRIDE) == 0 && close(open("f", O_RDWR)) == 0 && mkdir("d/x", 0) == 0 && rmdir("d/x") == 0);
+	UCHECK(with_only(DAC_OVERRIDE) == 0 && close(open("f", O_RDWR)) == 0 && mkdir("d/x", 0) == 0 &&
+	       rmdir("d/x") == 0);
 	UCHECK(FAILS_WITH(chmod("f", 0600), EPERM) && FAILS_WITH(chown("f", 6, -1), EPERM) &&
 	       FAILS_WITH(open("f", O_RDONLY | O_NOATIME), EPERM));
-	UCHECK(with_only(FOWNER) == 0 && chmod("f", 02670) == 0 && stat("f", &st) == 0 && st.st_mode == (S_IFREG | 0670));
-	UCHECK(cap_set(BIT(FOWNER) | BIT(FSETID), all, 0) == 0 && chmod("f", 06670) == 0 && stat("f", &st) == 0 &&
-	       st.st_mode == (S_IFREG | 06670));
+	UCHECK(with_only(FOWNER) == 0 && chmod("f", 02670) == 0 && stat("f", &st) == 0 &&
+	       st.st_mode == (S_IFREG | 0670));
+	UCHECK(cap_set(BIT(FOWNER) | BIT(FSETID), all, 0) == 0 && chmod("f", 06670) == 0 &&
+	       stat("f", &st) == 0 && st.st_mode == (S_IFREG | 06670));
 	UCHECK(cap_set(BIT(FSETID) | BIT(DAC_OVERRIDE), all, 0) == 0);
 	int fd = open("f", O_WRONLY);
 	UCHECK(fd >= 0 && write(fd, "x", 1) == 1 && fstat(fd, &st) == 0 && st.st_mode == (S_IFREG | 06670));
-	UCHECK(with_only(KILL) == 0 && write(fd, "x", 1) == 1 && fstat(fd, &st) == 0 && st.st_mode == (S_IFREG | 0670));
+	UCHECK(with_only(KILL) == 0 && write(fd, "x", 1) == 1 && fstat(fd, &st) == 0 &&
+	       st.st_mode == (S_IFREG | 0670));
 	UCHECK(with_only(CHOWN) == 0 && chown("f", 6, 7) == 0 && close(fd) == 0);
-	UCHECK(without(MKNOD_) == 0 && FAILS_WITH(mknod("n", S_IFCHR | 0600, 0x103), EPERM) && mkfifo("p", 0600) == 0);
+	UCHECK(without(MKNOD_) == 0 && FAILS_WITH(mknod("n", S_IFCHR | 0600, 0x103), EPERM) &&
+	       mkfifo("p", 0600) == 0);
 	UCHECK(cap_set(all, all, 0) == 0 && unlink("p") == 0 && unlink("f") == 0 && rmdir("d") == 0);
 	return 0;
 }
@@ -402,9 +420,10 @@ static int access_asks_for_the_real_user(void *arg)
 {
 	char *const dir = arg;
 	UCHECK(chdir(dir) == 0 && close(open("g", O_CREAT | O_WRONLY, 0)) == 0);
-	UCHECK(cap_set(0, all, 0) == 0 && access("g", R_OK | W_OK) == 0 && FAILS_WITH(open("g", O_RDWR), EACCES));
-	UCHECK(cap_set(all, all, 0) == 0 && setresuid(5, 0, 0) == 0 && FAILS_WITH(access("g", R_OK), EACCES) &&
-	       close(open("g", O_RDWR)) == 0);
+	UCHECK(cap_set(0, all, 0) == 0 && access("g", R_OK | W_OK) == 0 &&
+	       FAILS_WITH(open("g", O_RDWR), EACCES));
+	UCHECK(cap_set(all, all, 0) == 0 && setresuid(5, 0, 0) == 0 &&
+	       FAILS_WITH(access("g", R_OK), EACCES) && close(open("g", O_RDWR)) == 0);
 	UCHECK(unlink("g") == 0);
 	return 0;
 }
@@ -424,9 +443,11 @@ static int other_rights(void *arg)
 	ts.tv_nsec = 0;
 	UCHECK(without(SYS_TIME_) == 0 && FAILS_WITH(sc(clock_settime, 0, &ts), EPERM));
 	UCHECK(without(SETUID) == 0 && FAILS_WITH(setresuid(5, -1, -1), EPERM) && setresuid(0, 0, 0) == 0);
-	UCHECK(without(SETGID) == 0 && FAILS_WITH(setresgid(5, -1, -1), EPERM) && FAILS_WITH(sc(setgroups, 0, NULL), EPERM));
+	UCHECK(without(SETGID) == 0 && FAILS_WITH(setresgid(5, -1, -1), EPERM) &&
+	       FAILS_WITH(sc(setgroups, 0, NULL), EPERM));
 	UCHECK(without(SYS_NICE_) == 0 && FAILS_WITH(setpriority(PRIO_PROCESS, 0, -5), EACCES));
-	UCHECK(with_only(SYS_NICE_) == 0 && setpriority(PRIO_PROCESS, 0, -5) == 0 && setpriority(PRIO_PROCESS, 0, 0) == 0);
+	UCHECK(with_only(SYS_NICE_) == 0 && setpriority(PRIO_PROCESS, 0, -5) == 0 &&
+	       setpriority(PRIO_PROCESS, 0, 0) == 0);
 	UCHECK(without(24) == 0 && getrlimit(RLIMIT_CORE, &limit) == 0);
 	limit.rlim_cur = 0;
 	limit.rlim_max = 4096;
@@ -442,7 +463,8 @@ static int kill_asks(void *arg)
 {
 	pid_t pid = *(pid_t *)arg;
 	UCHECK(prctl(PR_SET_KEEPCAPS, 1) == 0 && setresuid(6, 6, 6) == 0);
-	UCHECK(without(KILL) == 0 && FAILS_WITH(kill(pid, 0), EPERM) && with_only(KILL) == 0 && kill(pid, 0) == 0);
+	UCHECK(without(KILL) == 0 && FAILS_WITH(kill(pid, 0), EPERM) && with_only(KILL) == 0 &&
+	       kill(pid, 0) == 0);
 	cpu_set_t set;
 	UCHECK(sched_getaffinity(pid, sizeof(set), &set) == 0 && without(SYS_NICE_) == 0);
 	UCHECK(FAILS_WITH(sched_setaffinity(pid, sizeof(set), &set), EPERM) && with_only(SYS_NICE_) == 0 &&
@@ -461,9 +483,12 @@ static int sender_asks(void *arg)
 	union {
 		struct cmsghdr head;
 		char space[CMSG_SPACE(sizeof(ids))];
-	} control = {.head = {.cmsg_len = CMSG_LEN(sizeof(ids)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_CREDENTIALS}};
+	} control = {
+	    .head = {
+		.cmsg_len = CMSG_LEN(sizeof(ids)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_CREDENTIALS}};
 	struct iovec data = {&ids, 1};
-	struct msghdr m = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	struct msghdr m = {
+	    .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
 	(void)arg;
 	UCHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
 	memcpy(CMSG_DATA(&control.head), &ids, sizeof(ids));
@@ -482,7 +507,8 @@ static bool privileges(void)
 	mkdir("/tmp", 01777);
 	CHECK(mkdtemp(dir) && chmod(dir, 0755) == 0);
 	CHECK(child_exits(file_rights, dir, 0) && child_exits(access_asks_for_the_real_user, dir, 0));
-	CHECK(child_exits(other_rights, NULL, 0) && child_exits(kill_asks, &pid, 0) && child_exits(sender_asks, NULL, 0));
+	CHECK(child_exits(other_rights, NULL, 0) && child_exits(kill_asks, &pid, 0) &&
+	      child_exits(sender_asks, NULL, 0));
 	return rmdir(dir) == 0;
 }
 

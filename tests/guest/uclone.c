@@ -22,7 +22,8 @@ enum { CALL_CLONE3 = 435 };
 static char *self;
 
 struct args {
-	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+	    set_tid_size, cgroup;
 };
 
 static long clone3(struct args *a)
@@ -89,8 +90,10 @@ static bool descriptor_errors(void)
 	a.pidfd = a.parent_tid = (uint64_t)&fd;
 	a.flags |= CLONE_PARENT_SETTID;
 	CHECK(refused(a, EINVAL) && fd == -1);
-	CHECK(FAILS_WITH(syscall(SYS_clone, CLONE_PIDFD | CLONE_PARENT_SETTID | SIGCHLD, NULL, &fd, NULL, 0), EINVAL));
-	CHECK(FAILS_WITH(syscall(SYS_clone, CLONE_PIDFD | CLONE_DETACHED | SIGCHLD, NULL, &fd, NULL, 0), EINVAL));
+	CHECK(FAILS_WITH(
+	    syscall(SYS_clone, CLONE_PIDFD | CLONE_PARENT_SETTID | SIGCHLD, NULL, &fd, NULL, 0), EINVAL));
+	CHECK(FAILS_WITH(
+	    syscall(SYS_clone, CLONE_PIDFD | CLONE_DETACHED | SIGCHLD, NULL, &fd, NULL, 0), EINVAL));
 	int next = dup(0);
 	CHECK(next == before && close(next) == 0); /* nothing was left open */
 	return FAILS_WITH(waitpid(-1, NULL, 0), ECHILD);
@@ -115,7 +118,7 @@ static char stack[65536] __attribute__((aligned(16)));
 
 static int set_and_exec(void *arg)
 {
-	char *const argv[] = {(char *)(uintptr_t)"uclone", (char *)(uintptr_t)"handlers", NULL};
+	char *const argv[] = {(char *)(uintptr_t) "uclone", (char *)(uintptr_t) "handlers", NULL};
 	if (set_handler(arg))
 		return 2;
 	execv(arg, argv);
@@ -161,7 +164,8 @@ static bool cleared_handlers(void)
 			  sigaction(SIGUSR2, NULL, &old) == 0 && old.sa_handler == SIG_IGN;
 		_exit(!ok);
 	}
-	CHECK(pid > 0 && ends_well((pid_t)pid) && sigaction(SIGUSR1, NULL, &old) == 0 && old.sa_handler == note);
+	CHECK(pid > 0 && ends_well((pid_t)pid) && sigaction(SIGUSR1, NULL, &old) == 0 &&
+	      old.sa_handler == note);
 	signal(SIGUSR1, SIG_DFL);
 	signal(SIGUSR2, SIG_DFL);
 	return true;
@@ -181,7 +185,8 @@ static int make_sibling(void *arg)
 	UCHECK(FAILS_WITH(waitpid((pid_t)pid, NULL, 0), ECHILD));
 	a.exit_signal = SIGCHLD;
 	UCHECK(refused(a, EINVAL));
-	pid = syscall(SYS_clone, CLONE_PARENT | SIGUSR1, NULL, NULL, NULL, 0); /* its signal is its sibling's */
+	pid =
+	    syscall(SYS_clone, CLONE_PARENT | SIGUSR1, NULL, NULL, NULL, 0); /* its signal is its sibling's */
 	if (pid == 0)
 		_exit(getppid() == parent ? 7 : 6);
 	UCHECK(pid > 0 && write(ends[1], &pid, sizeof(pid)) == sizeof(pid));
@@ -195,8 +200,10 @@ static int have_siblings(void *arg)
 	(void)arg;
 	UCHECK(pipe(ends) == 0 && child_exits(make_sibling, ends, 0));
 	UCHECK(read(ends[0], pids, sizeof(pids)) == sizeof(pids));
-	UCHECK(waitpid((pid_t)pids[0], &status, 0) == pids[0] && WIFEXITED(status) && WEXITSTATUS(status) == 5);
-	UCHECK(waitpid((pid_t)pids[1], &status, 0) == pids[1] && WIFEXITED(status) && WEXITSTATUS(status) == 7);
+	UCHECK(
+	    waitpid((pid_t)pids[0], &status, 0) == pids[0] && WIFEXITED(status) && WEXITSTATUS(status) == 5);
+	UCHECK(
+	    waitpid((pid_t)pids[1], &status, 0) == pids[1] && WIFEXITED(status) && WEXITSTATUS(status) == 7);
 	return 0;
 }
 

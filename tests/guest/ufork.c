@@ -11,8 +11,10 @@ enum {
 	LEAF = 64,   /* pages that one fault can give back */
 	SPARSE = 97, /* from one page that is written to the next: never two in a leaf */
 	WRITES = PAGES / SPARSE,
-	CHILDS = 13, /* the first page that the child writes: none that the parent has copied and so left to it alone */
-	OTHERS = 12, /* faults that the program may take elsewhere meanwhile: stack, data, tables of libraries */
+	CHILDS =
+	    13, /* the first page that the child writes: none that the parent has copied and so left to it alone */
+	OTHERS =
+	    12, /* faults that the program may take elsewhere meanwhile: stack, data, tables of libraries */
 };
 
 static char *memory;

@@ -60,7 +60,8 @@ static bool registering(void)
 	CHECK(enter() == 0 && mine.cpu_id != 77 && mine.cpu_id == mine.cpu_id_start);
 	CHECK(FAILS_WITH(enter(), EBUSY) && FAILS_WITH(rseq(&mine, 32, 0, SIG + 1), EPERM));
 	CHECK(FAILS_WITH(rseq(&other, 32, 0, SIG), EINVAL) && FAILS_WITH(rseq(&mine, 64, 0, SIG), EINVAL));
-	CHECK(FAILS_WITH(rseq(&other, 32, UNREGISTER, SIG), EINVAL) && FAILS_WITH(rseq(&mine, 32, UNREGISTER, 1), EPERM));
+	CHECK(FAILS_WITH(rseq(&other, 32, UNREGISTER, SIG), EINVAL) &&
+	      FAILS_WITH(rseq(&mine, 32, UNREGISTER, 1), EPERM));
 	CHECK(FAILS_WITH(rseq(&mine, 64, UNREGISTER, SIG), EINVAL));
 	CHECK(leave() == 0 && mine.cpu_id == UINT32_MAX && mine.cpu_id_start == 0 && mine.slot == 0);
 	return true;
@@ -100,7 +101,8 @@ static bool numbers(void)
 	pthread_t t;
 	bool ok = false;
 	CHECK(child_exits(others_do_not_have_it, NULL, 0));
-	CHECK(sched_getaffinity(0, sizeof(all), &all) == 0 && enter() == 0 && child_exits(child_has_it, NULL, 0));
+	CHECK(sched_getaffinity(0, sizeof(all), &all) == 0 && enter() == 0 &&
+	      child_exits(child_has_it, NULL, 0));
 	for (int round = 0; round < 20; round++)
 		for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
 			if (!CPU_ISSET(cpu, &all))
@@ -188,7 +190,8 @@ static int add_for_cpu(void)
 		     "4: jmp %l[aborted]\n\t"
 		     ".popsection"
 		     :
-		     : [named] "m"(mine.sequence), [cpu] "m"(mine.cpu_id), [counters] "r"(counters), [spin] "r"(&spin_long)
+		     : [named] "m"(mine.sequence), [cpu] "m"(mine.cpu_id), [counters] "r"(counters),
+		     [spin] "r"(&spin_long)
 		     : "rax", "rcx", "rdx", "memory", "cc"
 		     : aborted);
 	return 0;
@@ -260,7 +263,8 @@ static bool signals_abort(void)
 	volatile long counter;
 	CHECK(signal(SIGALRM, on_alarm) != SIG_ERR && enter() == 0);
 	CHECK(attempt_until_signal(&counter) == 1);
-	CHECK(atomic_load(&handled) == 1 && !atomic_load(&in_handler_bad) && counter == 0 && mine.sequence == 0);
+	CHECK(atomic_load(&handled) == 1 && !atomic_load(&in_handler_bad) && counter == 0 &&
+	      mine.sequence == 0);
 	while (add_in_sequence(&counter, &spin_none))
 		;
 	CHECK(counter == 1);
@@ -371,7 +375,8 @@ static bool nonsense(void)
 	uint64_t start = (uint64_t)nonsense_start, abort = (uint64_t)nonsense_abort;
 	struct sequence good = {0, 0, start, 1, abort}, s = good;
 	CHECK(child_exits(name_sequence, NULL, 0) && child_exits(name_sequence, &good, 0));
-	CHECK(child_dies(name_sequence, (void *)64, SIGSEGV) && child_dies(name_sequence, (void *)(1UL << 63), SIGSEGV));
+	CHECK(child_dies(name_sequence, (void *)64, SIGSEGV) &&
+	      child_dies(name_sequence, (void *)(1UL << 63), SIGSEGV));
 	s.version = 1;
 	CHECK(child_dies(name_sequence, &s, SIGSEGV));
 	s = good;
