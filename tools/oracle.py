@@ -33,16 +33,18 @@ def points_of(lines):
 
 
 def run_here(path):
-    """The points of a program on this Linux; one that does not end, or dies, has one point that says so."""
+    """The points of a program on this Linux, and its remarks; one that does not end, or dies, has one point that says so."""
     with tempfile.TemporaryDirectory(prefix="oracle-") as scratch:
         try:
             done = subprocess.run(
                 [path], stdin=subprocess.DEVNULL, capture_output=True, cwd=scratch, timeout=BOUND, start_new_session=True, check=False
             )
         except subprocess.TimeoutExpired:
-            return [("it ends", "not ok")]
-    points = points_of(done.stdout.decode(errors="replace").splitlines())
-    return points[0] if len(points) == 1 and done.returncode in (0, 1) else [("it ends as tests do", "not ok")]
+            return [("it ends", "not ok")], []
+    lines = done.stdout.decode(errors="replace").splitlines()
+    points = points_of(lines)
+    good = len(points) == 1 and done.returncode in (0, 1)
+    return points[0] if good else [("it ends as tests do", "not ok")], [line.strip("# ") for line in lines if line.startswith("#")]
 
 
 def allowed_differences():
@@ -77,9 +79,9 @@ def differences(lines):
         return [f"the log has {len(guest)} programs, here are {len(names)}"], 0
     allowed, wrong, agree = allowed_differences(), [], 0
     for name, theirs in zip(names, guest):
-        mine = run_here(os.path.join(PROGRAMS, name))
+        mine, remarks = run_here(os.path.join(PROGRAMS, name))
         found = compare(name, mine, theirs, allowed.get(name, {}))
-        wrong += found
+        wrong += found + [f"{name}: on Linux: {text}" for text in remarks if found]
         agree += len(mine) - len(found)
     if agree < POINTS_MIN:
         wrong.append(f"only {agree} points agree, at least {POINTS_MIN} must")
