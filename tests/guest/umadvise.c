@@ -100,8 +100,8 @@ static bool files(void)
 {
 	unsigned char vec[4];
 	char c = 0;
-	mkdir("/tmp", 0777);
-	int fd = open("/tmp/umadvise", O_CREAT | O_TRUNC | O_RDWR, 0600);
+	char path[64];
+	int fd = open(utest_file(path, "file"), O_CREAT | O_TRUNC | O_RDWR, 0600);
 	CHECK(fd >= 0 && ftruncate(fd, 3 * PAGE) == 0 && pwrite(fd, "abc", 3, PAGE) == 3);
 	char *s = mmap(NULL, 4 * PAGE, RW, MAP_SHARED, fd, 0),
 	     *p = mmap(NULL, 3 * PAGE, RW, MAP_PRIVATE, fd, 0);
@@ -119,7 +119,7 @@ static bool files(void)
 	munmap(s, 4 * PAGE), munmap(p, 3 * PAGE);
 	CHECK(pread(fd, &c, 1, PAGE + 1) == 1 && c == 'y');
 	close(fd);
-	unlink("/tmp/umadvise");
+	unlink(path);
 	return true;
 }
 

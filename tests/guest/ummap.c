@@ -54,15 +54,10 @@ static long raw_mmap(unsigned long addr, size_t len, int prot, int flags, int fd
 
 static int temp_file(size_t size)
 {
-	char name[] = "/tmp/ummapXXXXXX";
-	mkdir("/tmp", 0777);
-	int fd = mkstemp(name);
-	if (fd >= 0) {
-		unlink(name);
-		if (ftruncate(fd, (off_t)size))
-			return -1;
-	}
-	return fd;
+	char name[64];
+	int fd = open(utest_file(name, "file"), O_CREAT | O_EXCL | O_RDWR, 0600);
+	unlink(name);
+	return fd >= 0 && ftruncate(fd, (off_t)size) ? -1 : fd;
 }
 
 static bool anonymous_errors(void)
@@ -133,8 +128,7 @@ static bool file_rights(void)
 	int fd = temp_file(PAGE);
 	char name[64];
 	CHECK(fd >= 0);
-	snprintf(name, sizeof(name), "/tmp/ummap-rights");
-	int wr = open(name, O_CREAT | O_TRUNC | O_RDWR, 0600);
+	int wr = open(utest_file(name, "rights"), O_CREAT | O_TRUNC | O_RDWR, 0600);
 	CHECK(wr >= 0 && ftruncate(wr, PAGE) == 0);
 	int ro = open(name, O_RDONLY), wo = open(name, O_WRONLY), path = open(name, O_PATH),
 	    dir = open("/", O_RDONLY);

@@ -154,8 +154,8 @@ static bool forked(void)
 
 static bool private_file(void)
 {
-	mkdir("/tmp", 0777);
-	int fd = open("/tmp/umremap", O_CREAT | O_TRUNC | O_RDWR, 0600);
+	char path[64];
+	int fd = open(utest_file(path, "file"), O_CREAT | O_TRUNC | O_RDWR, 0600);
 	CHECK(fd >= 0);
 	for (int i = 0; i < 6; i++)
 		CHECK(pwrite(fd, &(char){(char)(i + 1)}, 1, i * PAGE) == 1);
@@ -174,7 +174,7 @@ static bool private_file(void)
 	CHECK(q[0] == 42 && q[PAGE] == 0 && q[3 * PAGE] == 0);
 	munmap(p, 6 * PAGE), munmap(q, 4 * PAGE);
 	close(fd);
-	unlink("/tmp/umremap");
+	unlink(path);
 	return true;
 }
 

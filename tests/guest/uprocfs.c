@@ -244,7 +244,8 @@ static bool locks(void)
 {
 	struct flock l = {.l_type = F_WRLCK, .l_start = 5, .l_len = 10};
 	struct stat st;
-	int fd = open("/uprocfs.lock", O_RDWR | O_CREAT, 0600);
+	char path[64];
+	int fd = open(utest_file(path, "lock"), O_RDWR | O_CREAT, 0600);
 	CHECK(fd >= 0 && fstat(fd, &st) == 0);
 	CHECK(sc(flock, fd, 1 /* LOCK_SH */) == 0 && fcntl(fd, F_SETLK, &l) == 0);
 	CHECK(has_lock("FLOCK  ADVISORY  READ", getpid(), &st, "0 EOF"));
@@ -266,7 +267,7 @@ static bool locks(void)
 	CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 3);
 	close(fd);
 	CHECK(!has_lock("FLOCK  ADVISORY  READ", getpid(), &st, "0 EOF"));
-	unlink("/uprocfs.lock");
+	unlink(path);
 	return true;
 }
 

@@ -6,12 +6,15 @@
  * A program is a list of named tests; a test returns whether all its checks held. Lines say nothing that
  * differs between machines (addresses, pids), so outputs can be compared.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -70,6 +73,38 @@ static inline bool child_dies(int (*fn)(void *arg), void *arg, int signal)
 	return WIFSIGNALED(status) && WTERMSIG(status) == signal;
 }
 
+static char utest_dir_name[24];
+
+/* A directory of the program's own, made when it is first asked for; not by a child. It goes with its files. */
+static inline const char *utest_dir(void)
+{
+	if (!utest_dir_name[0]) {
+		mkdir("/tmp", 01777);
+		strcpy(utest_dir_name, "/tmp/utest-XXXXXX");
+		if (!mkdtemp(utest_dir_name) || chmod(utest_dir_name, 0755))
+			perror(utest_dir_name);
+	}
+	return utest_dir_name;
+}
+/* Path of a file in it. */
+static inline const char *utest_file(char path[static 64], const char *name)
+{
+	snprintf(path, 64, "%s/%s", utest_dir(), name);
+	return path;
+}
+
+static inline void utest_remove_dir(void)
+{
+	DIR *d = utest_dir_name[0] ? opendir(utest_dir_name) : NULL;
+	if (!d)
+		return;
+	for (struct dirent *e; (e = readdir(d));)
+		unlinkat(dirfd(d), e->d_name, 0);
+	closedir(d);
+	if (rmdir(utest_dir_name))
+		printf("# %s: %d\n", utest_dir_name, errno);
+}
+
 static inline int utest_run(const struct utest *tests, size_t n)
 {
 	unsigned failed = 0;
@@ -80,6 +115,7 @@ static inline int utest_run(const struct utest *tests, size_t n)
 		failed += !ok;
 		printf("%s %zu - %s\n", ok ? "ok" : "not ok", i + 1, tests[i].name);
 	}
+	utest_remove_dir();
 	fflush(stdout);
 	return failed != 0;
 }
