@@ -1,9 +1,19 @@
 /*
- * spinlock.c - the slow halves of ticket spinlocks, and the rank checker of debug kernels.
+ * spinlock.c - the slow halves of spinlocks, and the rank checker of debug kernels.
  *
- * A ticket lock serves its waiters in the order in which they came: nobody starves, which matters most in an
- * emulator whose CPUs run in turns. A waiter answers the requests of other CPUs while it spins, because the
- * holder may be waiting for just that answer (a TLB shootdown under a lock).
+ * Our CPUs are often threads of a busy host, which takes them off its processors at any moment, for milliseconds.
+ * So a free lock belongs to whoever is there to take it. Serving waiters in the order in which they came (tickets,
+ * queues) was tried and rejected: the lock then waits for a CPU that does not run, while those that do run spin and
+ * use up their share of the host. Two CPUs that took turns at one lock came down to one turn for each round of the
+ * host's scheduler, and `/bin/true` took three times as long on two CPUs as on one.
+ *
+ * Nobody starves all the same. A waiter that has looked at the lock HUNGRY_AFTER times says so in the lock's word;
+ * while there is one, others leave the lock to the hungry, for as long as they have looked POLITE_FOR times: enough
+ * for a CPU that runs, nothing compared to the absence of one that does not. In an emulator whose CPUs run in turns
+ * these looks are what ends a turn.
+ *
+ * A waiter answers the requests of other CPUs while it spins, because the holder may be waiting for just that
+ * answer (a TLB shootdown under a lock).
  *
  * The rank checker. Every lock has a rank, and a CPU may only wait for a lock whose rank is above those of
  * all locks it holds. Then no cycle of waiting CPUs can close, whatever the timing was: the check fails in
@@ -16,9 +26,24 @@
  */
 #include "kern/spinlock.h"
 
-void spin_wait(struct spinlock *l, uint16_t ticket)
+enum {
+	HUNGRY_AFTER = 256, /* looks at the lock, until a waiter is hungry */
+	POLITE_FOR = 32,    /* looks for which others leave a free lock to the hungry */
+};
+
+void spin_wait(struct spinlock *l)
 {
-	while ((uint16_t)load_acquire(&l->tickets) != ticket) {
+	uint32_t hungry = 0;
+	for (unsigned looks = 0;; looks++) {
+		uint32_t word = load_relaxed(&l->word);
+		bool polite = word >= SPIN_HUNGRY && !hungry && looks < POLITE_FOR;
+		if (!(word & SPIN_TAKEN) && !polite &&
+		    cas_acquire(&l->word, &word, (word | SPIN_TAKEN) - hungry))
+			return;
+		if (looks == HUNGRY_AFTER) {
+			hungry = SPIN_HUNGRY;
+			fetch_add_relaxed(&l->word, SPIN_HUNGRY);
+		}
 		cpu_poll_requests();
 		cpu_relax();
 	}
@@ -27,8 +52,8 @@ void spin_wait(struct spinlock *l, uint16_t ticket)
 bool spin_trylock(struct spinlock *l)
 {
 	preempt_disable();
-	uint32_t old = load_relaxed(&l->tickets);
-	if ((uint16_t)old == (uint16_t)(old >> 16) && cas_acquire(&l->tickets, &old, old + (1u << 16))) {
+	uint32_t word = load_relaxed(&l->word);
+	if (!(word & SPIN_TAKEN) && cas_acquire(&l->word, &word, word | SPIN_TAKEN)) {
 #ifdef CONFIG_DEBUG
 		spin_debug_acquired(l);
 #endif

@@ -1,6 +1,6 @@
 #pragma once
 /*
- * spinlock.h - ticket spinlocks with a rank each.
+ * spinlock.h - spinlocks with a rank each. Who comes while the lock is free gets it, but whoever has waited for long goes first: see spinlock.c.
  *
  * spin_lock disables preemption; the irqsave form also disables interrupts and is for locks that interrupt
  * handlers take. A waiter with interrupts disabled answers other CPUs' requests while it spins
@@ -15,8 +15,11 @@
 #include "lib/assert.h"
 #include "lib/atomic.h"
 
+enum { SPIN_TAKEN = 1, SPIN_HUNGRY = 1 << 8 };
+
 struct spinlock {
-	_Atomic uint32_t tickets; /* low half: now served; high half: next to give out */
+	_Atomic uint32_t
+	    word; /* low byte: SPIN_TAKEN or 0, written by the holder only; above: how many are hungry */
 #ifdef CONFIG_DEBUG
 	int rank;
 	const char *name;
@@ -43,8 +46,8 @@ static inline void spin_init(struct spinlock *l, const char *name, enum lock_ran
 	(void)rank;
 }
 
-/* Wait until `ticket` is served; the slow half of spin_lock. */
-void spin_wait(struct spinlock *l, uint16_t ticket);
+/* Take the lock, which may not be free; the slow half of spin_lock. */
+void spin_wait(struct spinlock *l);
 /* Rank bookkeeping of debug kernels. nested: an equal rank is allowed. */
 void spin_debug_acquire(struct spinlock *l, bool nested);
 void spin_debug_acquired(struct spinlock *l);
@@ -77,9 +80,9 @@ static ALWAYS_INLINE void spin_acquire(struct spinlock *l, bool nested)
 #else
 	(void)nested;
 #endif
-	uint32_t old = atomic_fetch_add_explicit(&l->tickets, 1u << 16, memory_order_acquire);
-	if (unlikely((uint16_t)old != (uint16_t)(old >> 16)))
-		spin_wait(l, (uint16_t)(old >> 16));
+	uint32_t free = 0;
+	if (unlikely(!cas_acquire(&l->word, &free, SPIN_TAKEN)))
+		spin_wait(l);
 #ifdef CONFIG_DEBUG
 	spin_debug_acquired(l);
 #endif
@@ -89,9 +92,7 @@ static ALWAYS_INLINE void spin_release(struct spinlock *l)
 #ifdef CONFIG_DEBUG
 	spin_debug_release(l);
 #endif
-	/* Only the holder writes the low half; a 16-bit store keeps a carry out of the high half. */
-	atomic_store_explicit((_Atomic uint16_t *)&l->tickets,
-	    (uint16_t)((uint16_t)load_relaxed(&l->tickets) + 1), memory_order_release);
+	atomic_store_explicit((_Atomic uint8_t *)&l->word, 0, memory_order_release);
 }
 
 static inline void spin_lock(struct spinlock *l)
@@ -135,8 +136,7 @@ static inline bool spin_is_held(struct spinlock *l)
 #ifdef CONFIG_DEBUG
 	return load_relaxed(&l->owner) == cpu_id() + 1;
 #else
-	uint32_t t = load_relaxed(&l->tickets);
-	return (uint16_t)t != (uint16_t)(t >> 16);
+	return load_relaxed(&l->word) & SPIN_TAKEN;
 #endif
 }
 #define ASSERT_HELD(l) DEBUG_ASSERT(spin_is_held(l))

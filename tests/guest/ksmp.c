@@ -301,10 +301,7 @@ static void shoot_at_spinner(void)
 	spin_lock(&spin.lock);
 	store_release(&spin.ready, 2);
 	nsec_t end = clock_now() + 10000ULL * MS;
-	while (
-	    (uint16_t)(load_acquire(&spin.lock.tickets) >> 16) - (uint16_t)load_relaxed(&spin.lock.tickets) <
-		2 &&
-	    clock_now() < end)
+	while (load_acquire(&spin.lock.word) < SPIN_HUNGRY && clock_now() < end)
 		cpu_relax();
 	mmu_gather_begin(&g, &spin.ctx);
 	mmu_unmap(&spin.ctx, VA, VA + PAGE_SIZE, &g);

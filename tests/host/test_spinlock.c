@@ -1,5 +1,5 @@
 /*
- * test_spinlock.c - spinlocks over the host port's CPUs: exclusion, order of service, tries, and the rank
+ * test_spinlock.c - spinlocks over the host port's CPUs: exclusion, who goes first, tries, and the rank
  * checker.
  *
  * Run under ThreadSanitizer as well: the counters below are plain variables, so a lock that does not order
@@ -39,19 +39,8 @@ static void exclusion(void **state)
 	counter = 0;
 	host_run_cpus(CPUS, add, NULL);
 	assert_int_equal(counter, CPUS * ROUNDS);
+	assert_int_equal(load_relaxed(&lock.word), 0);
 	assert_int_equal(preempt_count(), 0);
-}
-
-/* The ticket counters are 16 bits each: pass their end with waiters about. */
-static void tickets_wrap(void **state)
-{
-	(void)state;
-	store_relaxed(&lock.tickets, 0xfff0fff0);
-	counter = 0;
-	host_run_cpus(CPUS, add, NULL);
-	assert_int_equal(counter, CPUS * ROUNDS);
-	assert_int_equal(load_relaxed(&lock.tickets) >> 16, load_relaxed(&lock.tickets) & 0xffff);
-	assert_int_equal(load_relaxed(&lock.tickets) & 0xffff, (0xfff0 + CPUS * ROUNDS) & 0xffff);
 }
 
 static void add_or_not(void *arg, unsigned i)
@@ -106,53 +95,70 @@ static void interrupt_state(void **state)
 	assert_int_equal(preempt_count(), 0);
 }
 
-/* Waiters are served in the order in which they took their tickets. */
-static unsigned order[CPUS], served;
-static _Atomic unsigned queued;
-static _Atomic bool held;
+/* CPU 0 wants the lock as often as others do who never let go of it for longer than a moment. */
+static _Atomic bool fed;
 
-static void queue_up(void *arg, unsigned i)
+static void eat_or_hog(void *arg, unsigned i)
 {
 	(void)arg;
-	while (load_acquire(&queued) != i)
-		cpu_relax();
-	preempt_disable();
-	uint32_t old = atomic_fetch_add_explicit(&lock.tickets, 1u << 16, memory_order_acquire);
-	store_release(&queued, i + 1);
-	spin_wait(&lock, (uint16_t)(old >> 16));
-#ifdef CONFIG_DEBUG
-	spin_debug_acquired(&lock);
-#endif
-	order[served++] = i;
-	spin_unlock(&lock);
-}
-
-/* CPU i takes the i-th ticket while the lock is held by the last CPU, which lets go when all have theirs. */
-static void queue_or_hold(void *arg, unsigned i)
-{
-	if (i < CPUS) {
-		while (!load_acquire(&held))
-			cpu_relax();
-		queue_up(arg, i);
-		return;
+	for (int n = 0; i == 0 ? n < ROUNDS / 10 : !load_acquire(&fed); n++) {
+		spin_lock(&lock);
+		assert_int_equal(inside++, 0);
+		inside--;
+		spin_unlock(&lock);
 	}
-	spin_lock(&lock);
-	store_release(&held, true);
-	while (load_acquire(&queued) != CPUS)
-		cpu_relax();
-	spin_unlock(&lock);
+	if (i == 0)
+		store_release(&fed, true);
 }
 
-static void first_come_first_served(void **state)
+static void nobody_starves(void **state)
 {
 	(void)state;
-	served = 0;
-	store_relaxed(&queued, 0);
-	store_relaxed(&held, false);
-	host_run_cpus(CPUS + 1, queue_or_hold, NULL);
-	assert_int_equal(served, CPUS);
-	for (unsigned i = 0; i < CPUS; i++)
-		assert_int_equal(order[i], i);
+	store_relaxed(&fed, false);
+	host_run_cpus(CPUS, eat_or_hog, NULL);
+	assert_int_equal(load_relaxed(&lock.word), 0);
+}
+
+/* Who is hungry but not there is not waited for. */
+static void politeness_ends(void **state)
+{
+	(void)state;
+	store_relaxed(&lock.word, SPIN_HUNGRY);
+	spin_lock(&lock);
+	assert_int_equal(load_relaxed(&lock.word), SPIN_HUNGRY | SPIN_TAKEN);
+	assert_false(spin_trylock(&lock));
+	spin_unlock(&lock);
+	assert_true(spin_trylock(&lock));
+	spin_unlock(&lock);
+	assert_int_equal(load_relaxed(&lock.word), SPIN_HUNGRY);
+	store_relaxed(&lock.word, 0);
+}
+
+/* A waiter becomes hungry, and is not any more once it has the lock. */
+static void hold_until_hungry(void *arg, unsigned i)
+{
+	(void)arg;
+	if (i == 0) {
+		spin_lock(&lock);
+		store_release(&fed, true);
+		while (load_acquire(&lock.word) != (SPIN_HUNGRY | SPIN_TAKEN))
+			cpu_relax();
+		spin_unlock(&lock);
+		return;
+	}
+	while (!load_acquire(&fed))
+		cpu_relax();
+	spin_lock(&lock);
+	assert_int_equal(load_relaxed(&lock.word), SPIN_TAKEN);
+	spin_unlock(&lock);
+}
+
+static void waiting_makes_hungry(void **state)
+{
+	(void)state;
+	store_relaxed(&fed, false);
+	host_run_cpus(2, hold_until_hungry, NULL);
+	assert_int_equal(load_relaxed(&lock.word), 0);
 }
 
 #ifdef CONFIG_DEBUG
@@ -240,10 +246,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(exclusion),
-	    cmocka_unit_test(tickets_wrap),
 	    cmocka_unit_test(tries),
 	    cmocka_unit_test(interrupt_state),
-	    cmocka_unit_test(first_come_first_served),
+	    cmocka_unit_test(nobody_starves),
+	    cmocka_unit_test(politeness_ends),
+	    cmocka_unit_test(waiting_makes_hungry),
 #ifdef CONFIG_DEBUG
 	    cmocka_unit_test(checker_panics),
 	    cmocka_unit_test(checker_answers),
