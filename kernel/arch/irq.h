@@ -25,3 +25,14 @@ MUST_CHECK err_t irq_connect_msi(irq_handler *handler, void *arg, uint64_t *addr
 void irq_disconnect_msi(uint64_t address, uint32_t data);
 /* ISA line to GSI, trigger and polarity, by the MADT's overrides. */
 void irq_isa_route(unsigned isa, unsigned *gsi, enum irq_trigger *trigger, bool *active_low);
+
+/* Interrupts of one kind: a device's, or one of the kernel's own. */
+struct irq_kind {
+	char label[8]; /* the line's number, the message's, or short for `what` */
+	const char *what;
+	unsigned vector; /* the port's */
+};
+/* The n-th kind, devices first. false: there are no more. */
+bool irq_kind_at(unsigned n, struct irq_kind *out);
+/* How many have arrived at a CPU. */
+uint64_t irq_count(const struct irq_kind *kind, unsigned cpu);

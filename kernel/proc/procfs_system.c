@@ -3,6 +3,7 @@
 #include "arch/bootinfo.h"
 #include "arch/clock.h"
 #include "arch/cpu.h"
+#include "arch/irq.h"
 #include "fs/bdev.h"
 #include "fs/devfs.h"
 #include "fs/flock.h"
@@ -87,6 +88,41 @@ static void show_all_cpu_times(struct text *t)
 	}
 }
 
+/* --- interrupts --- */
+
+static void show_interrupts(struct text *t, UNUSED struct vnode *v)
+{
+	struct irq_kind kind;
+	text_printf(t, "    ");
+	for (unsigned cpu = 0; cpu < cpus_count(); cpu++)
+		text_printf(t, "       CPU%-*u", cpu < 10 ? 1 : 2, cpu);
+	text_printf(t, "\n");
+	for (unsigned n = 0; irq_kind_at(n, &kind); n++) {
+		text_printf(t, "%3s:", kind.label);
+		for (unsigned cpu = 0; cpu < cpus_count(); cpu++)
+			text_printf(t, " %10llu", (unsigned long long)irq_count(&kind, cpu));
+		text_printf(t, "  %s\n", kind.what);
+	}
+}
+
+/* All that arrived, and of these, each kind of device's. */
+static void show_interrupt_sums(struct text *t)
+{
+	struct irq_kind kind;
+	uint64_t all = 0, sum;
+	for (unsigned n = 0; irq_kind_at(n, &kind); n++)
+		for (unsigned cpu = 0; cpu < cpus_count(); cpu++)
+			all += irq_count(&kind, cpu);
+	text_printf(t, "intr %llu", (unsigned long long)all);
+	for (unsigned n = 0; irq_kind_at(n, &kind) && kind.label[0] <= '9'; n++) {
+		sum = 0;
+		for (unsigned cpu = 0; cpu < cpus_count(); cpu++)
+			sum += irq_count(&kind, cpu);
+		text_printf(t, " %llu", (unsigned long long)sum);
+	}
+	text_printf(t, "\n");
+}
+
 static unsigned running_count(void)
 {
 	return MAX(sched_runnable_count(), 1u);
@@ -95,8 +131,9 @@ static unsigned running_count(void)
 static void show_stat(struct text *t, UNUSED struct vnode *v)
 {
 	show_all_cpu_times(t);
+	show_interrupt_sums(t);
 	text_printf(t,
-	    "intr 0\nctxt %llu\nbtime %llu\nprocesses %llu\nprocs_running %u\nprocs_blocked 0\nsoftirq 0\n",
+	    "ctxt %llu\nbtime %llu\nprocesses %llu\nprocs_running %u\nprocs_blocked 0\nsoftirq 0\n",
 	    (unsigned long long)sched_switches(), (unsigned long long)(wall_offset() / NSEC_PER_SEC),
 	    (unsigned long long)process_created_count(), running_count());
 }
@@ -352,6 +389,7 @@ const struct proc_entry proc_root_entries[] = {
     FILE_ENTRY("devices", show_devices),
     FILE_ENTRY("diskstats", show_diskstats),
     FILE_ENTRY("filesystems", show_filesystems),
+    FILE_ENTRY("interrupts", show_interrupts),
     FILE_ENTRY("loadavg", show_loadavg),
     FILE_ENTRY("locks", show_locks),
     FILE_ENTRY("meminfo", show_meminfo),

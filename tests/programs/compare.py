@@ -40,6 +40,7 @@ mkdir -p dev proc sys tmp run programs
 mount -t tmpfs -o nosuid,nodev,mode=1777 tmpfs tmp
 mount -t tmpfs -o nosuid,nodev,mode=0755 tmpfs run
 mount -t proc -o nosuid,nodev,noexec proc proc
+mount -t sysfs -o nosuid,nodev,noexec sysfs sys
 mount -t tmpfs -o mode=0755 tmpfs dev
 mkdir -p dev/pts dev/shm
 mount -t devpts -o newinstance,mode=0620,gid=5,ptmxmode=0666 devpts dev/pts

@@ -17,12 +17,14 @@
 #include "kern/log.h"
 #include "kern/spinlock.h"
 #include "lib/assert.h"
+#include "lib/printf.h"
 #include "machine/cpu.h"
 #include "machine/smp.h"
 #include "machine/trap.h"
 
 enum {
 	NVECTORS = VECTOR_DEVICE_END - VECTOR_DEVICE_FIRST,
+	NVECTORS_ALL = 256 - VECTOR_IRQ_FIRST,
 	NO_GSI = UINT16_MAX,
 	MSI_ADDRESS = 0xfee00000, /* SDM volume 3, 11.11.1: bits 12-19 name the destination */
 	PIC1 = 0x20,
@@ -42,6 +44,8 @@ struct irq_vector {
 static struct spinlock irq_lock = SPINLOCK_INIT("irq", RANK_IRQ);
 static struct irq_vector vectors[NVECTORS];
 static _Atomic uint32_t spurious_count, lapic_errors;
+static _Atomic uint64_t
+    counts[MAX_CPUS][NVECTORS_ALL]; /* (A) interrupts by CPU and vector; written by the CPU itself */
 
 /* -- allocation
  * -------------------------------------------------------------------------------------------------- */
@@ -196,6 +200,8 @@ static void lapic_error_interrupt(void)
 void interrupt_dispatch(struct trap_frame *f)
 {
 	unsigned vector = (unsigned)f->vector;
+	_Atomic uint64_t *count = &counts[cpu_id()][vector - VECTOR_IRQ_FIRST];
+	store_relaxed(count, load_relaxed(count) + 1);
 	switch (vector) {
 	case VECTOR_DEVICE_FIRST ... VECTOR_DEVICE_END - 1:
 		run_device(&vectors[vector - VECTOR_DEVICE_FIRST]);
@@ -225,6 +231,35 @@ void interrupt_dispatch(struct trap_frame *f)
 	default:
 		panic("interrupt on vector %#x, which nobody uses", vector);
 	}
+}
+
+/* -- what has arrived
+ * -------------------------------------------------------------------------------------------------- */
+
+uint64_t irq_count(const struct irq_kind *kind, unsigned cpu)
+{
+	return load_relaxed(&counts[cpu][kind->vector - VECTOR_IRQ_FIRST]);
+}
+
+bool irq_kind_at(unsigned n, struct irq_kind *out)
+{
+	static const struct irq_kind own[] = {{"SPU", "Spurious interrupts", VECTOR_SPURIOUS},
+	    {"LOC", "Local timer interrupts", VECTOR_TIMER},
+	    {"RES", "Rescheduling interrupts", VECTOR_RESCHED}, {"TLB", "TLB shootdowns", VECTOR_REQUEST},
+	    {"ERR", "Errors of local APICs", VECTOR_ERROR}};
+	for (unsigned i = 0; i < NVECTORS; i++) {
+		if (!load_relaxed(&vectors[i].handler) || n--)
+			continue;
+		unsigned gsi = vectors[i].gsi;
+		*out = (struct irq_kind){
+		    .what = gsi == NO_GSI ? "PCI-MSI" : "IO-APIC", .vector = VECTOR_DEVICE_FIRST + i};
+		format(out->label, sizeof(out->label), "%u", gsi == NO_GSI ? out->vector : gsi);
+		return true;
+	}
+	if (n >= ARRAY_SIZE(own))
+		return false;
+	*out = own[n];
+	return true;
 }
 
 /* -- boot
