@@ -378,7 +378,8 @@ static void epoll_release(struct file *f)
 	kfree(ep);
 }
 
-const struct file_ops epoll_file_ops = {.release = epoll_release, .refresh = epoll_refresh};
+const struct file_ops epoll_file_ops = {
+    .seek = file_seek_nowhere, .release = epoll_release, .refresh = epoll_refresh};
 
 err_t epoll_create_file(struct file **out)
 {

@@ -4,6 +4,7 @@
 #include "arch/usercopy.h"
 #include "fs/flock.h"
 #include "fs/mount.h"
+#include "fs/notify.h"
 #include "lib/printf.h"
 #include "lib/string.h"
 #include "mm/slab.h"
@@ -50,6 +51,8 @@ void file_make_anonymous(struct file *f)
 static void file_destroy(struct kobject *o)
 {
 	struct file *f = container_of(o, struct file, object);
+	if (load_relaxed(&f->flags) & FILE_TOLD)
+		notify_file(f, file_may_write(f) ? NOTIFY_CLOSE_WRITE : NOTIFY_CLOSE_NOWRITE);
 	lock_release_file(f);
 	if (f->ops->release)
 		f->ops->release(f);
@@ -160,16 +163,31 @@ static int64_t at_position(
 	return n;
 }
 
+/* Who watches it learns of it, if anything was moved. */
+static int64_t was_read(struct file *f, int64_t n)
+{
+	if (n > 0)
+		notify_file(f, NOTIFY_ACCESS);
+	return n;
+}
+
+static int64_t was_written(struct file *f, int64_t n)
+{
+	if (n > 0)
+		notify_file(f, NOTIFY_MODIFY);
+	return n;
+}
+
 int64_t file_read(struct file *f, struct uio *u)
 {
 	err_t err = check_read(f);
-	return err ? err : at_position(f, u, f->ops->read);
+	return err ? err : was_read(f, at_position(f, u, f->ops->read));
 }
 
 int64_t file_write(struct file *f, struct uio *u)
 {
 	err_t err = check_write(f);
-	return err ? err : at_position(f, u, f->ops->write);
+	return err ? err : was_written(f, at_position(f, u, f->ops->write));
 }
 
 static err_t check_offset(const struct file *f, int64_t pos)
@@ -185,7 +203,7 @@ int64_t file_pread(struct file *f, struct uio *u, int64_t pos)
 	err_t err = check_offset(f, pos);
 	if (!err)
 		err = check_read(f);
-	return err ? err : f->ops->read(f, u, &at);
+	return err ? err : was_read(f, f->ops->read(f, u, &at));
 }
 
 int64_t file_pwrite(struct file *f, struct uio *u, int64_t pos)
@@ -194,7 +212,7 @@ int64_t file_pwrite(struct file *f, struct uio *u, int64_t pos)
 	err_t err = check_offset(f, pos);
 	if (!err)
 		err = check_write(f);
-	return err ? err : f->ops->write(f, u, &at);
+	return err ? err : was_written(f, f->ops->write(f, u, &at));
 }
 
 err_t file_read_all(struct file *f, void *buf, size_t len, uint64_t pos)
@@ -219,7 +237,7 @@ int64_t file_seek(struct file *f, int64_t offset, int whence)
 {
 	if (load_relaxed(&f->flags) & FILE_PATH)
 		return -EBADF;
-	if (is_stream(f) || !f->ops->seek)
+	if (!f->ops->seek)
 		return -ESPIPE;
 	mutex_lock(&f->lock);
 	int64_t pos = f->ops->seek(f, offset, whence);
@@ -227,6 +245,11 @@ int64_t file_seek(struct file *f, int64_t offset, int whence)
 		f->pos = (uint64_t)pos;
 	mutex_unlock(&f->lock);
 	return pos;
+}
+
+int64_t file_seek_nowhere(UNUSED struct file *f, UNUSED int64_t offset, UNUSED int whence)
+{
+	return 0;
 }
 
 /* --- directories --- */
@@ -306,6 +329,8 @@ err_t file_readdir(struct file *f, dir_emit *emit, void *ctx)
 	mutex_lock(&f->lock);
 	err_t err = read_entries(&r);
 	mutex_unlock(&f->lock);
+	if (err != -ENOENT || r.any) /* not of one that was removed */
+		notify_file(f, NOTIFY_ACCESS);
 	if (r.any)
 		file_touch_atime(f->mount, f->vnode);
 	return r.any ? 0 : err;

@@ -34,9 +34,11 @@ enum open_flags { /* the ABI's */
 	FILE_TMPFILE = 020200000,
 	FILE_SETTABLE = FILE_APPEND | FILE_NONBLOCK | FILE_DIRECT | FILE_NOATIME |
 			020000, /* by F_SETFL; 020000: O_ASYNC */
+	FILE_TOLD = 1 << 27,    /* ours: who watches it was told that it is open, and is told of its end */
 	FILE_EXEC = 1 << 28,    /* ours: opened to be executed, by vfs_open_exec */
 	FILE_STREAM = 1 << 29,  /* ours: no position (pipe, tty, socket): lseek and pread are -ESPIPE */
 	FILE_WRITER = 1 << 30,  /* ours: counted in vnode.writers */
+	FILE_OURS = FILE_TOLD | FILE_EXEC | FILE_STREAM | FILE_WRITER,
 };
 
 enum { SPLICE_READ = 1, SPLICE_WRITE = 2 };
@@ -146,6 +148,8 @@ MUST_CHECK int64_t file_pread(struct file *f, struct uio *u, int64_t pos);
 MUST_CHECK int64_t file_pwrite(struct file *f, struct uio *u, int64_t pos);
 /* Read all of [pos, pos + len) into kernel memory or fail: for exec. -EIO if the file ends before. */
 MUST_CHECK err_t file_read_all(struct file *f, void *buf, size_t len, uint64_t pos);
+/* The seek operation of files that have no position and do not mind: 0, always. */
+int64_t file_seek_nowhere(struct file *f, int64_t offset, int whence);
 enum { FILE_SEEK_SET, FILE_SEEK_CUR, FILE_SEEK_END, FILE_SEEK_DATA, FILE_SEEK_HOLE };
 MUST_CHECK int64_t file_seek(struct file *f, int64_t offset, int whence);
 /* Entries from the position on, which follows what was taken. 0 at the end too; the first error, if nothing was taken. -ENOTDIR. */
@@ -181,8 +185,8 @@ static inline void file_put_exec(struct file *f)
 MUST_CHECK err_t vnode_set_size_locked(struct vnode *v, uint64_t size);
 /* Zero [from, to), which lies in one page, in the page cache; v->lock held for writing. Holes stay holes. */
 MUST_CHECK err_t vnode_zero_part(struct vnode *v, uint64_t from, uint64_t to);
-/* Clear set-user-id bits as a write or chown by somebody without privilege does. v->lock held for writing. */
-MUST_CHECK err_t vnode_drop_suid_locked(struct vnode *v);
+/* Clear set-user-id bits as a write or chown by somebody without privilege does. v->lock held for writing. *events gets NOTIFY_ATTRIB beside what it has if that changed the mode. */
+MUST_CHECK err_t vnode_drop_suid_locked(struct vnode *v, uint32_t *events);
 /* An access happened: atime, as the mount says (relatime unless it says otherwise). */
 void file_touch_atime(struct mount *m, struct vnode *v);
 

@@ -6,7 +6,9 @@
  */
 #include "fs/devfs.h"
 #include "fs/namei_walk.h"
+#include "fs/notify.h"
 #include "fs/pipe.h"
+#include "lib/printf.h"
 
 struct opener {
 	const struct fs_context *c;
@@ -29,7 +31,7 @@ static bool wants_write(unsigned flags)
 /* Flags that contradict each other; those that do not count with O_PATH are dropped. */
 static err_t check_flags(struct opener *o)
 {
-	o->flags &= ~(unsigned)(FILE_EXEC | FILE_STREAM | FILE_WRITER); /* not for the caller to say */
+	o->flags &= ~(unsigned)FILE_OURS; /* not for the caller to say */
 	if (has(o, FILE_PATH)) {
 		o->flags &= FILE_PATH | FILE_DIRECTORY | FILE_NOFOLLOW | FILE_CLOEXEC;
 		return 0;
@@ -144,17 +146,21 @@ static err_t bind_type(struct file *f)
 	}
 }
 
-static err_t cut(struct opener *o, struct vnode *v)
+static err_t cut(struct opener *o, struct file *f)
 {
-	if (!has(o, FILE_TRUNC) || o->created || !vnode_is(v, MODE_REG))
+	struct vnode *v = f->vnode;
+	uint32_t events = NOTIFY_MODIFY;
+	if (!has(o, FILE_TRUNC) || o->created || f->ops != &regular_file_ops)
 		return 0;
 	rwlock_write(&v->lock);
 	err_t err = load_relaxed(&v->seals) & (v->size ? SEAL_SHRINK | SEAL_WRITE : 0) ? -EPERM : 0;
 	if (!err && !cred_is_root(&o->c->cred))
-		err = vnode_drop_suid_locked(v);
+		err = vnode_drop_suid_locked(v, &events);
 	if (!err)
 		err = vnode_set_size_locked(v, 0);
 	rwlock_write_unlock(&v->lock);
+	if (!err)
+		notify_dentry(f->dentry, events);
 	return err;
 }
 
@@ -171,13 +177,11 @@ static err_t bind(struct opener *o, struct file *f)
 		if (!err)
 			fetch_or_acq_rel(&f->flags, FILE_WRITER);
 	}
-	if (!err)
-		err = v->ops->open ? v->ops->open(v, f) : bind_type(f);
-	return err || f->ops != &regular_file_ops ? err : cut(o, v);
+	return err ? err : v->ops->open ? v->ops->open(v, f) : bind_type(f);
 }
 
-/* Make the file; the references of o->path are the caller's still. */
-static err_t open_it(struct opener *o, struct file **out)
+/* Make the file; the references of o->path are the caller's still. Nobody is told. */
+static err_t open_quietly(struct opener *o, struct file **out)
 {
 	struct file *f;
 	unsigned kept = o->flags & ~(unsigned)(FILE_CREAT | FILE_EXCL | FILE_TRUNC | FILE_CLOEXEC);
@@ -200,6 +204,25 @@ static err_t open_it(struct opener *o, struct file **out)
 	else
 		*out = f;
 	return err;
+}
+
+static err_t open_it(struct opener *o, struct file **out)
+{
+	err_t err = open_quietly(o, out);
+	if (err || has(o, FILE_PATH))
+		return err;
+	fetch_or_acq_rel(&(*out)->flags, FILE_TOLD);
+	notify_file(*out, NOTIFY_OPEN);
+	err = cut(o, *out);
+	if (err)
+		file_put(*out);
+	return err;
+}
+
+err_t vfs_open_to_cut(const struct fs_context *c, const struct path *p, struct file **out)
+{
+	struct opener o = {.c = c, .flags = FILE_WRONLY, .path = *p};
+	return open_quietly(&o, out);
 }
 
 err_t vfs_open_path(const struct fs_context *c, const struct path *p, unsigned flags, struct file **out)
@@ -252,6 +275,7 @@ static err_t make_locked(struct opener *o, struct walk *w, struct dentry **d)
 	}
 	dentry_set_vnode(*d, v);
 	o->created = true;
+	notify_name(dir, w->last, w->last_len, v, NOTIFY_CREATE);
 	return 0;
 }
 
@@ -341,6 +365,7 @@ static err_t make_nameless(struct opener *o)
 	struct vnode *dv = path_vnode(&dir), *v;
 	struct dentry *d;
 	struct attr a;
+	char name[24]; /* '#' and the number */
 	err_t err = mount_want_write(dir.mount);
 	if (!err)
 		err = dir_may_change(&o->c->cred, dv);
@@ -355,7 +380,8 @@ static err_t make_nameless(struct opener *o)
 	if (err)
 		return err;
 	v->linkable = !has(o, FILE_EXCL);
-	err = dentry_add_unhashed(dir.dentry, "#tmp", 4, v, &d);
+	int len = format(name, sizeof(name), "#%llu", (unsigned long long)v->ino);
+	err = dentry_add_unhashed(dir.dentry, name, (size_t)len, v, &d);
 	if (err) {
 		vnode_put(v);
 		return err;

@@ -20,7 +20,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "vm/fault.h"
-#include "fs/file.h"
+#include "fs/notify.h"
 #include "fs/pipe.h"
 #include "fs/unix_socket.h"
 
@@ -134,6 +134,7 @@ static void fs_end(struct fs *fs)
 	err_t err = vfs_sync_fs(fs);
 	if (err)
 		log_err("fs", "%s: write-back at unmount failed: error %d", fs->ops->name, err);
+	notify_unmounted(fs);
 	if (fs->ops->drain)
 		fs->ops->drain(fs);
 	dentry_shrink_fs(fs);

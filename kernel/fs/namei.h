@@ -50,6 +50,8 @@ MUST_CHECK err_t vfs_open(const struct fs_context *c, const struct path *base, c
 /* Open what a path leads to already (exec, /proc/PID/fd, fifos): no O_CREAT. */
 MUST_CHECK err_t vfs_open_path(
     const struct fs_context *c, const struct path *p, unsigned flags, struct file **out);
+/* Open a regular file for truncate(2): checks the right to write to it, and that nobody executes it. Who watches the file is not told. */
+MUST_CHECK err_t vfs_open_to_cut(const struct fs_context *c, const struct path *p, struct file **out);
 /* Open what a path leads to in order to execute it: a regular file (-EACCES for others, -ELOOP for a symbolic link) that the mount and its mode allow to execute (-EACCES), and that nobody
  * has open for writing (-ETXTBSY). Nobody opens it for writing until file_put_exec. It can be read by file_read_all, whether the caller may read it or not. */
 MUST_CHECK err_t vfs_open_exec(const struct fs_context *c, const struct path *p, struct file **out);

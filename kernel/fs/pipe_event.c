@@ -105,6 +105,7 @@ static void event_release(struct file *f)
 static const struct file_ops event_file_ops = {
     .read = event_read,
     .write = event_write,
+    .seek = file_seek_nowhere,
     .release = event_release,
 };
 

@@ -131,7 +131,8 @@ static void timerfd_release(struct file *f)
 	kfree(t);
 }
 
-static const struct file_ops timerfd_ops = {.read = timerfd_read, .release = timerfd_release};
+static const struct file_ops timerfd_ops = {
+    .read = timerfd_read, .seek = file_seek_nowhere, .release = timerfd_release};
 
 bool file_is_timerfd(const struct file *f)
 {

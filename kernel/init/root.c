@@ -13,6 +13,7 @@
 #include "fs/devfs.h"
 #include "fs/ext2/ext2.h"
 #include "fs/mount.h"
+#include "fs/notify.h"
 #include "fs/timerfd.h"
 #include "fs/tmpfs.h"
 #include "fs/tty.h"
@@ -187,6 +188,7 @@ void root_init(void)
 	tmpfs_init();
 	file_anon_init();
 	timerfd_init();
+	inotify_init();
 	vdso_init();
 	must(devfs_init(), "devices");
 	must(tty_init_devices(), "terminals");

@@ -146,7 +146,11 @@ static void signalfd_release(struct file *f)
 }
 
 static const struct file_ops signalfd_ops = {
-    .read = signalfd_read, .refresh = signalfd_refresh, .release = signalfd_release};
+    .read = signalfd_read,
+    .seek = file_seek_nowhere,
+    .refresh = signalfd_refresh,
+    .release = signalfd_release,
+};
 
 err_t signalfd_create(uint64_t set, unsigned flags, struct file **out)
 {

@@ -102,7 +102,7 @@ static int64_t get_cloexec(int fd)
 
 static int64_t get_flags(const struct file *f)
 {
-	return load_relaxed(&f->flags) & ~(uint32_t)(FILE_STREAM | FILE_WRITER);
+	return load_relaxed(&f->flags) & ~(uint32_t)FILE_OURS;
 }
 
 static bool owns(const struct file *f)
