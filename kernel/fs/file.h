@@ -23,6 +23,7 @@ enum open_flags { /* the ABI's */
 	FILE_APPEND = 02000,
 	FILE_NONBLOCK = 04000,
 	FILE_DSYNC = 010000,
+	FILE_ASYNC = 020000,
 	FILE_DIRECT = 040000,
 	FILE_LARGEFILE = 0100000,
 	FILE_DIRECTORY = 0200000,
@@ -32,12 +33,12 @@ enum open_flags { /* the ABI's */
 	FILE_SYNC = 04010000,
 	FILE_PATH = 010000000,
 	FILE_TMPFILE = 020200000,
-	FILE_SETTABLE = FILE_APPEND | FILE_NONBLOCK | FILE_DIRECT | FILE_NOATIME |
-			020000, /* by F_SETFL; 020000: O_ASYNC */
-	FILE_TOLD = 1 << 27,    /* ours: who watches it was told that it is open, and is told of its end */
-	FILE_EXEC = 1 << 28,    /* ours: opened to be executed, by vfs_open_exec */
-	FILE_STREAM = 1 << 29,  /* ours: no position (pipe, tty, socket): lseek and pread are -ESPIPE */
-	FILE_WRITER = 1 << 30,  /* ours: counted in vnode.writers */
+	FILE_SETTABLE =
+	    FILE_APPEND | FILE_NONBLOCK | FILE_DIRECT | FILE_NOATIME | FILE_ASYNC, /* by F_SETFL */
+	FILE_TOLD = 1 << 27,   /* ours: who watches it was told that it is open, and is told of its end */
+	FILE_EXEC = 1 << 28,   /* ours: opened to be executed, by vfs_open_exec */
+	FILE_STREAM = 1 << 29, /* ours: no position (pipe, tty, socket): lseek and pread are -ESPIPE */
+	FILE_WRITER = 1 << 30, /* ours: counted in vnode.writers */
 	FILE_OURS = FILE_TOLD | FILE_EXEC | FILE_STREAM | FILE_WRITER,
 };
 

@@ -23,27 +23,31 @@ static bool has(const struct opener *o, unsigned flag)
 	return (o->flags & flag) == flag;
 }
 
+/* A link at the end is the result: one that was to be made exists. */
+static bool stops_at_link(const struct opener *o)
+{
+	return has(o, FILE_NOFOLLOW) || has(o, FILE_CREAT | FILE_EXCL);
+}
+
 static bool wants_write(unsigned flags)
 {
 	return (flags & FILE_ACCMODE) != FILE_RDONLY;
 }
 
-/* Flags that contradict each other; those that do not count with O_PATH are dropped. */
-static err_t check_flags(struct opener *o)
+err_t vfs_check_open(unsigned *flags)
 {
-	o->flags &= ~(unsigned)FILE_OURS; /* not for the caller to say */
-	if (has(o, FILE_PATH)) {
-		o->flags &= FILE_PATH | FILE_DIRECTORY | FILE_NOFOLLOW | FILE_CLOEXEC;
+	unsigned f = *flags & ~(unsigned)FILE_OURS; /* not for the caller to say */
+	if (f & FILE_PATH) {
+		*flags = f & (FILE_PATH | FILE_DIRECTORY | FILE_NOFOLLOW | FILE_CLOEXEC);
 		return 0;
 	}
-	if (o->flags & (FILE_TMPFILE & ~FILE_DIRECTORY)) {
-		if (!has(o, FILE_TMPFILE) || has(o, FILE_CREAT) || !wants_write(o->flags))
+	if (f & (FILE_TMPFILE & ~FILE_DIRECTORY)) {
+		if ((f & FILE_TMPFILE) != FILE_TMPFILE || (f & FILE_CREAT) || !wants_write(f))
 			return -EINVAL;
-	} else if (has(o, FILE_CREAT) && has(o, FILE_DIRECTORY)) {
+	} else if ((f & FILE_CREAT) && (f & FILE_DIRECTORY)) {
 		return -EINVAL;
 	}
-	if (has(o, FILE_CREAT) && has(o, FILE_EXCL))
-		o->flags |= FILE_NOFOLLOW;
+	*flags = f;
 	return 0;
 }
 
@@ -229,7 +233,7 @@ err_t vfs_open_path(const struct fs_context *c, const struct path *p, unsigned f
 {
 	struct opener o = {
 	    .c = c, .flags = flags & ~(unsigned)(FILE_CREAT | FILE_EXCL | FILE_NOFOLLOW), .path = *p};
-	err_t err = check_flags(&o);
+	err_t err = vfs_check_open(&o.flags);
 	if (!err && has(&o, FILE_DIRECTORY) && !vnode_is(path_vnode(p), MODE_DIR))
 		err = -ENOTDIR;
 	return err ? err : open_it(&o, out);
@@ -319,8 +323,7 @@ static err_t open_last(struct opener *o, struct walk *w, bool *again)
 	if (w->last_kind != LAST_NAME) {
 		if (has(o, FILE_CREAT))
 			return -EISDIR;
-		walk_end_here(w, &o->path);
-		return 0;
+		return walk_end_here(w, &o->path);
 	}
 	if (has(o, FILE_CREAT) && w->trailing_slash)
 		return -EISDIR;
@@ -329,16 +332,16 @@ static err_t open_last(struct opener *o, struct walk *w, bool *again)
 		return err;
 	o->path = (struct path){w->at.mount, d};
 	mount_get(w->at.mount);
-	mount_cross_down(&o->path);
+	err = walk_cross_down(w, &o->path);
+	if (err)
+		return err;
 	struct vnode *v = path_vnode(&o->path);
-	if (!v || !vnode_is(v, MODE_LINK) || (has(o, FILE_NOFOLLOW) && !w->trailing_slash))
+	if (!v || !vnode_is(v, MODE_LINK) || (stops_at_link(o) && !w->trailing_slash))
 		return 0;
 	w->must_be_dir |= w->trailing_slash;
 	err = walk_into_link(w, &o->path, &arrived);
 	*again = !err && !arrived;
-	if (!err && arrived)
-		walk_end_here(w, &o->path);
-	return err;
+	return !err && arrived ? walk_end_here(w, &o->path) : err;
 }
 
 static err_t walk_to_file(struct opener *o, struct walk *w)
@@ -395,11 +398,17 @@ static err_t make_nameless(struct opener *o)
 err_t vfs_open(const struct fs_context *c, const struct path *base, const char *name, unsigned flags,
     uint32_t mode, struct file **out)
 {
+	return vfs_open_resolve(c, base, name, 0, flags, mode, out);
+}
+
+err_t vfs_open_resolve(const struct fs_context *c, const struct path *base, const char *name,
+    unsigned resolve, unsigned flags, uint32_t mode, struct file **out)
+{
 	struct opener o = {.c = c, .flags = flags, .mode = mode};
 	struct walk w;
-	err_t err = check_flags(&o);
+	err_t err = vfs_check_open(&o.flags);
 	if (!err)
-		err = walk_begin(&w, c, base, name);
+		err = walk_begin_resolve(&w, c, base, name, resolve);
 	if (err)
 		return err;
 	err = walk_to_file(&o, &w);

@@ -327,6 +327,20 @@ void mount_for_each(bool (*fn)(struct mount *m, void *arg), void *arg)
 	spin_unlock(&mount_lock);
 }
 
+bool path_is_below(const struct path *p, const struct path *above)
+{
+	const struct mount *m = p->mount;
+	struct dentry *d = p->dentry;
+	spin_lock(&mount_lock);
+	while (m != above->mount && m->parent) {
+		d = m->point;
+		m = m->parent;
+	}
+	bool below = m == above->mount && dentry_is_below(d, above->dentry);
+	spin_unlock(&mount_lock);
+	return below;
+}
+
 bool mount_is_first(const struct mount *m)
 {
 	const struct mount *first = NULL;

@@ -44,9 +44,24 @@ enum walk_flags {
 MUST_CHECK err_t vfs_lookup(const struct fs_context *c, const struct path *base, const char *name,
     unsigned walk_flags, struct path *out);
 
+enum resolve_flags {               /* the ABI's RESOLVE_*: what a walk may not do */
+	RESOLVE_NO_XDEV = 1,       /* cross from mount to mount: -EXDEV */
+	RESOLVE_NO_MAGICLINKS = 2, /* follow links that lead to objects: -ELOOP */
+	RESOLVE_NO_SYMLINKS = 4,   /* follow any link: -ELOOP */
+	RESOLVE_BENEATH = 8,       /* leave what is below the base: -EXDEV */
+	RESOLVE_IN_ROOT = 16,      /* the base is the root, of absolute names too */
+	RESOLVE_CACHED = 32,       /* ask a file system: -EAGAIN */
+	RESOLVE_SCOPED = RESOLVE_BENEATH | RESOLVE_IN_ROOT,
+	RESOLVE_ALL = 63,
+};
+/* May a file be opened like this? -EINVAL: flags that contradict each other. Those that do not count are dropped. */
+MUST_CHECK err_t vfs_check_open(unsigned *flags);
 /* openat(2). flags: enum open_flags, checked here (-EINVAL); mode: permissions of a new file before the umask. Returns a file with one reference. */
 MUST_CHECK err_t vfs_open(const struct fs_context *c, const struct path *base, const char *name,
     unsigned flags, uint32_t mode, struct file **out);
+/* openat2(2): the same with enum resolve_flags. -EAGAIN also: somebody moved a directory out of the base while it was walked through. */
+MUST_CHECK err_t vfs_open_resolve(const struct fs_context *c, const struct path *base, const char *name,
+    unsigned resolve, unsigned flags, uint32_t mode, struct file **out);
 /* Open what a path leads to already (exec, /proc/PID/fd, fifos): no O_CREAT. */
 MUST_CHECK err_t vfs_open_path(
     const struct fs_context *c, const struct path *p, unsigned flags, struct file **out);

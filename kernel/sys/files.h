@@ -16,6 +16,7 @@ enum at_flags { /* the ABI's */
 	AT_SYMLINK_FOLLOW = 0x400,
 	AT_NO_AUTOMOUNT = 0x800,
 	AT_EMPTY_PATH = 0x1000,
+	AT_IN_ROOT = 1 << 30, /* ours: absolute names start at dirfd as well */
 };
 
 /* --- descriptors --- */

@@ -25,7 +25,7 @@ enum fcntl_command { /* the ABI's */
 	F_GETLEASE = 1025,
 	F_DUPFD_CLOEXEC = 1030,
 };
-enum { FD_CLOEXEC = 1, O_ASYNC = 020000, LEASE_NONE = 2 /* F_UNLCK */ };
+enum { FD_CLOEXEC = 1, LEASE_NONE = 2 /* F_UNLCK */ };
 enum owner_type { OWNER_TID, OWNER_PID, OWNER_GROUP };
 
 /* --- dup --- */
@@ -129,9 +129,9 @@ static int64_t set_flags(struct file *f, uint32_t flags)
 		return -EPERM;
 	if ((flags & FILE_DIRECT) && !can_be_direct(f))
 		return -EINVAL;
-	if ((flags & O_ASYNC) && (old & FILE_STREAM))
+	if ((flags & FILE_ASYNC) && (old & FILE_STREAM))
 		return -EINVAL;
-	return file_set_flags(f, flags & ~(uint32_t)O_ASYNC);
+	return file_set_flags(f, flags & ~(uint32_t)FILE_ASYNC);
 }
 
 /* --- fcntl: who is told --- */

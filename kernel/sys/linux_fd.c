@@ -76,10 +76,10 @@ void path_free(char *path)
 }
 
 /* Where relative names start. An empty name may start at any file; whether it may be empty is for the walk to say. */
-static err_t find_start(struct at_call *a, int dirfd)
+static err_t find_start(struct at_call *a, int dirfd, int flags)
 {
 	struct file *f;
-	if (a->name[0] == '/' || dirfd == AT_FDCWD)
+	if ((a->name[0] == '/' && !(flags & AT_IN_ROOT)) || dirfd == AT_FDCWD)
 		return 0;
 	err_t err = fd_file_any(dirfd, &f);
 	if (err)
@@ -109,7 +109,7 @@ err_t at_begin_name(struct at_call *a, int dirfd, char *name, int flags)
 	a->base = NULL;
 	a->c = &a->view.context;
 	a->name = name;
-	err_t err = *name || (flags & AT_EMPTY_PATH) ? find_start(a, dirfd) : -ENOENT;
+	err_t err = *name || (flags & AT_EMPTY_PATH) ? find_start(a, dirfd, flags) : -ENOENT;
 	if (err)
 		path_free(a->name);
 	else
