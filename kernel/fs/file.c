@@ -35,19 +35,6 @@ static void file_desc_closed(struct kobject *o, struct desc_table *t)
 		lock_close_owner(f, t);
 }
 
-void file_make_anonymous(struct file *f)
-{
-	struct vnode *v = f->vnode;
-	struct dentry *d = f->dentry;
-	struct mount *m = f->mount;
-	f->vnode = NULL;
-	f->dentry = NULL;
-	f->mount = NULL;
-	vnode_put(v);
-	dentry_put(d);
-	mount_put(m);
-}
-
 static void file_destroy(struct kobject *o)
 {
 	struct file *f = container_of(o, struct file, object);
@@ -133,7 +120,7 @@ static bool is_stream(const struct file *f)
 
 static bool is_type(const struct file *f, unsigned type)
 {
-	return f->vnode && vnode_is(f->vnode, type);
+	return file_type(f) == type;
 }
 
 /* --- bytes --- */
@@ -394,8 +381,6 @@ err_t file_sync(struct file *f, bool data_only)
 	if (!f->ops->sync)
 		return -EINVAL;
 	err_t err = f->ops->sync(f, data_only);
-	if (!f->vnode)
-		return err;
 	uint64_t seen = load_relaxed(&f->write_error_seen);
 	err_t noted = vnode_check_error(f->vnode, &seen);
 	store_relaxed(&f->write_error_seen, seen);
@@ -419,14 +404,8 @@ void file_stat(struct file *f, struct vfs_stat *st)
 		vfs_stat_path(&p, st);
 		return;
 	}
-	*st = (struct vfs_stat){
-	    .ino = f->anon_ino,
-	    .nlink = 1,
-	    .mode = f->anon_mode,
-	    .block_size = PAGE_SIZE,
-	};
-	fs_now(&st->mtime);
-	st->atime = st->ctime = st->mtime;
+	vfs_stat_vnode(f->vnode, st);
+	st->mount_id = f->vnode->fs->internal->id;
 }
 
 int64_t file_describe(struct file *f, const struct path *root, char *buf, size_t size)
@@ -436,10 +415,9 @@ int64_t file_describe(struct file *f, const struct path *root, char *buf, size_t
 		struct path p = file_path(f);
 		return path_to_text(&p, root, PATH_FD, buf, size);
 	}
-	const char *kind = f->kind ? f->kind : "anon_inode:[file]";
-	if (strchr(kind, ':'))
-		n = format(buf, size, "%s", kind);
+	if (strchr(f->kind, ':'))
+		n = format(buf, size, "%s", f->kind);
 	else
-		n = format(buf, size, "%s:[%llu]", kind, (unsigned long long)f->anon_ino);
+		n = format(buf, size, "%s:[%llu]", f->kind, (unsigned long long)f->vnode->ino);
 	return (size_t)n < size ? n : -ENAMETOOLONG;
 }

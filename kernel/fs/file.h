@@ -59,8 +59,6 @@ struct file_ops {
 	err_t (*flush)(struct file *f);
 	/* The last reference is gone. */
 	void (*release)(struct file *f);
-	/* Open the same object once more: f, made anonymous, becomes another file on what `from` is open on, by f's flags (/proc/PID/fd of a pipe). NULL: -ENXIO. */
-	err_t (*reopen)(struct file *from, struct file *f);
 	/* Bring the object signals up to date, poll is about to look at them. May sleep. NULL: they are always. */
 	void (*refresh)(struct file *f);
 	unsigned
@@ -74,7 +72,7 @@ struct file {
 	const struct file_ops *ops; /* (C) */
 	struct mount *mount;        /* (C) where its name is, counted; NULL: anonymous */
 	struct dentry *dentry; /* (C) name it was opened by, counted; NULL: anonymous (pipe, socket, memfd) */
-	struct vnode *vnode;   /* (C) counted; NULL: none */
+	struct vnode *vnode;   /* (C) counted; every file has one, see anon.c */
 	_Atomic uint32_t flags; /* (A) enum open_flags; F_SETFL changes APPEND, NONBLOCK, DIRECT, NOATIME */
 	struct mutex lock;      /* guards pos; RANK_FILE */
 	uint64_t pos;           /* (M) */
@@ -82,22 +80,14 @@ struct file {
 	_Atomic uint64_t
 	    write_error_seen;         /* (A) which write-back errors were reported by this file already */
 	struct list link;             /* (F) all files: recount, remount read-only, statistics */
-	_Atomic uintptr_t locks;      /* (A) of an anonymous file, as vnode.locks */
 	_Atomic uint64_t owner;       /* (A) F_SETOWN: type << 32 | number, as its caller packs them */
 	_Atomic uint8_t owner_signal; /* (A) F_SETSIG */
-	uint64_t anon_ino;            /* (C) of an anonymous file: what stat tells */
-	uint32_t anon_mode;           /* (C) */
 	const char
 	    *kind; /* (C) of an anonymous file, for its name in /proc: "pipe", "anon_inode:[eventfd]", ... */
 };
 
-/* f, which is being opened, has no name any more: its mount, dentry and vnode are let go. May sleep. */
-void file_make_anonymous(struct file *f);
 /* Where the file is among the names, with references. One that is anonymous gets a place of its own, in no directory, for as long as it is used: what /proc/PID/fd leads to. -ENOMEM. May sleep. */
 MUST_CHECK err_t file_get_path(struct file *f, struct path *out);
-/* Once at boot, after tmpfs_init; at shutdown. */
-void file_anon_init(void);
-void file_anon_fini(void);
 /* An open file on these ops; takes no references. -ENOMEM. */
 MUST_CHECK err_t file_create(const struct file_ops *ops, unsigned flags, struct file **out);
 static inline struct file *file_of(struct kobject *o)
@@ -117,6 +107,11 @@ static inline void file_get(struct file *f)
 static inline void file_put(struct file *f)
 {
 	kobject_put(&f->object);
+}
+/* MODE_REG ... ; 0: none of them, an eventfd or the like. */
+static inline unsigned file_type(const struct file *f)
+{
+	return vnode_mode(f->vnode) & MODE_TYPE;
 }
 /* May the file be read or written, by how it was opened? An O_PATH file may not. */
 static inline bool file_may_read(const struct file *f)

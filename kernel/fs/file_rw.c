@@ -440,11 +440,8 @@ static err_t check_allocate(const struct file *f, int64_t pos, int64_t len)
 		return -EINVAL;
 	if (!file_may_write(f))
 		return -EBADF;
-	unsigned type = (v ? vnode_mode(v) : f->anon_mode) & MODE_TYPE;
-	if (type == MODE_FIFO)
+	if (vnode_is(v, MODE_FIFO))
 		return -ESPIPE;
-	if (!v)
-		return -ENODEV;
 	if (vnode_is(v, MODE_DIR))
 		return -EISDIR;
 	if (!vnode_is(v, MODE_REG))

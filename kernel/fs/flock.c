@@ -44,7 +44,7 @@ static _Atomic uint64_t nlocks;
 
 static _Atomic uintptr_t *place_of(struct file *f)
 {
-	return f->vnode ? &f->vnode->locks : &f->locks;
+	return &f->vnode->locks;
 }
 
 static struct lock_list *list_of(struct file *f)
@@ -372,5 +372,4 @@ void lock_release_file(struct file *f)
 		wake_all(l);
 	spin_unlock(&locks_lock);
 	drop_spares(&spares);
-	lock_free_list(&f->locks);
 }

@@ -17,6 +17,7 @@
  * Letters: (W) watch_lock; (C) constant
  */
 #include "fs/notify.h"
+#include "fs/anon.h"
 #include "arch/usercopy.h"
 #include "lib/rbtree.h"
 #include "lib/string.h"
@@ -480,7 +481,8 @@ static err_t create_for(struct user *user, unsigned flags, struct file **out)
 	struct inotify *in = kzalloc(sizeof(*in));
 	if (!in)
 		return -ENOMEM;
-	err_t err = file_create(&inotify_file_ops, (flags & FILE_NONBLOCK) | FILE_RDONLY | FILE_STREAM, out);
+	err_t err = file_create_anonymous(
+	    &inotify_file_ops, (flags & FILE_NONBLOCK) | FILE_RDONLY, "anon_inode:inotify", out);
 	if (err) {
 		kfree(in);
 		return err;
@@ -492,9 +494,6 @@ static err_t create_for(struct user *user, unsigned flags, struct file **out)
 	rb_init(&in->watches, NULL);
 	kobject_signal(&(*out)->object, 0, SIGNAL_READABLE | SIGNAL_WRITABLE);
 	(*out)->priv = in;
-	(*out)->kind = "anon_inode:inotify";
-	(*out)->anon_mode = 0600;
-	(*out)->anon_ino = (*out)->object.koid;
 	return 0;
 }
 

@@ -28,6 +28,9 @@ struct fs_cred {
 	unsigned ngroups;
 };
 
+/* Is gid the group for files, or one of the others? */
+bool fs_cred_in_group(const struct fs_cred *cred, uint32_t gid);
+
 struct fs_context {
 	struct path root, cwd; /* the caller holds references */
 	struct fs_cred cred;

@@ -59,6 +59,5 @@ static inline bool cred_is_root(const struct fs_cred *cred)
 {
 	return cred->uid == 0;
 }
-bool fs_cred_in_group(const struct fs_cred *cred, uint32_t gid);
 /* Attributes of a new file in dir: owner, group (of a set-group-id directory), mode after the umask, times. */
 void init_attributes(const struct fs_context *c, const struct vnode *dir, uint32_t mode, struct attr *a);

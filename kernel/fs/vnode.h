@@ -158,7 +158,7 @@ struct vnode_ops {
 	err_t (*allocate)(struct vnode *v, int mode, uint64_t pos, uint64_t len);
 	/* Data and attributes are on the disk when it returns. */
 	err_t (*sync)(struct vnode *v, bool data_only);
-	/* Called last when a file is opened, f filled in: set f->ops and f->priv (generated files), or make it something else altogether (file_make_anonymous); an error undoes the open. May sleep. NULL: the generic ones for regular files and
+	/* Called last when a file is opened, f filled in: set f->ops and f->priv (generated files), or take its name from it (file_drop_name); an error undoes the open. May sleep. NULL: the generic ones for regular files and
 	 * directories; devices and fifos have theirs by type. */
 	err_t (*open)(struct vnode *v, struct file *f);
 	/* The last reference is gone: free v->priv, and the file itself if nlink is 0. May sleep. */

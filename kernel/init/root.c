@@ -8,6 +8,7 @@
 #include "arch/clock.h"
 #include "kern/wall.h"
 #include "proc/vdso.h"
+#include "fs/anon.h"
 #include "fs/cpio.h"
 #include "fs/bdev.h"
 #include "fs/devfs.h"
@@ -176,9 +177,21 @@ static bool current_user_is(uint32_t uid, uint32_t gid)
 	if (!p)
 		return true; /* the kernel's own work */
 	struct cred *c = process_cred(p);
-	bool is = c->fsuid == 0 || c->fsuid == uid || (gid && cred_has_group(c, gid));
+	struct fs_cred ids = {c->fsuid, c->fsgid, c->groups, c->ngroups};
+	bool is = ids.uid == 0 || ids.uid == uid || (gid && fs_cred_in_group(&ids, gid));
 	cred_put(c);
 	return is;
+}
+
+static void current_ids(uint32_t *uid, uint32_t *gid)
+{
+	struct process *p = current_thread()->process;
+	if (!p)
+		return;
+	struct cred *c = process_cred(p);
+	*uid = c->fsuid;
+	*gid = c->fsgid;
+	cred_put(c);
 }
 
 void root_init(void)
@@ -186,6 +199,7 @@ void root_init(void)
 	struct fs_context c;
 	vfs_init(wall_clock);
 	tmpfs_init();
+	fs_current_ids = current_ids;
 	file_anon_init();
 	timerfd_init();
 	inotify_init();

@@ -172,16 +172,11 @@ int64_t sys_sendfile(int32_t out_fd, int32_t in_fd, uaddr_t offset, uint64_t cou
 
 /* --- copy_file_range --- */
 
-static unsigned type_of(const struct file *f)
-{
-	return (f->vnode ? vnode_mode(f->vnode) : f->anon_mode) & MODE_TYPE;
-}
-
 static err_t check_copy_files(const struct file *in, const struct file *out)
 {
-	if (type_of(in) == MODE_DIR || type_of(out) == MODE_DIR)
+	if (file_type(in) == MODE_DIR || file_type(out) == MODE_DIR)
 		return -EISDIR;
-	if (type_of(in) != MODE_REG || type_of(out) != MODE_REG)
+	if (file_type(in) != MODE_REG || file_type(out) != MODE_REG)
 		return -EINVAL;
 	if (!file_may_read(in) || !file_may_write(out) || (load_relaxed(&out->flags) & FILE_APPEND))
 		return -EBADF;

@@ -108,7 +108,7 @@ static int64_t get_flags(const struct file *f)
 static bool owns(const struct file *f)
 {
 	struct cred *c = process_cred(current_process());
-	bool owns = c->euid == 0 || !f->vnode || c->fsuid == f->vnode->uid;
+	bool owns = c->euid == 0 || c->fsuid == f->vnode->uid;
 	cred_put(c);
 	return owns;
 }
@@ -116,8 +116,6 @@ static bool owns(const struct file *f)
 /* May transfers go past the cache? Files in memory have nothing but it. */
 static bool can_be_direct(const struct file *f)
 {
-	if (!f->vnode)
-		return (f->anon_mode & MODE_TYPE) == MODE_FIFO;
 	return vnode_is(f->vnode, MODE_FIFO) || vnode_is(f->vnode, MODE_BLOCK) ||
 	       (f->vnode->pages && !(f->vnode->pages->flags & VM_RESIDENT));
 }

@@ -84,16 +84,13 @@ static err_t find_start(struct at_call *a, int dirfd, int flags)
 	err_t err = fd_file_any(dirfd, &f);
 	if (err)
 		return err;
-	if (f->dentry && (!a->name[0] || vnode_is(f->vnode, MODE_DIR))) {
-		a->start = file_path(f);
-		path_get(&a->start);
-		a->has_start = true;
-		a->base = &a->start;
-	} else {
-		err = -ENOTDIR;
-	}
+	err = !a->name[0] || vnode_is(f->vnode, MODE_DIR) ? file_get_path(f, &a->start) : -ENOTDIR;
 	file_put(f);
-	return err;
+	if (err)
+		return err;
+	a->has_start = true;
+	a->base = &a->start;
+	return 0;
 }
 
 err_t at_begin_flags(struct at_call *a, int dirfd, uaddr_t name, int flags)
@@ -159,33 +156,34 @@ void at_end_path(struct at_call *a, const struct path *p)
 	at_end(a);
 }
 
-static void fd_set_up(struct fd_call *f)
+static err_t fd_set_up(struct fd_call *f)
 {
+	err_t err = file_get_path(f->file, &f->path);
+	if (err) {
+		file_put(f->file);
+		return err;
+	}
 	f->c = &f->view.context;
-	f->has_path = f->file->dentry;
-	f->path = file_path(f->file);
 	fs_view_get(current_process(), &f->view);
+	return 0;
 }
 
 err_t fd_begin(struct fd_call *f, int fd)
 {
 	err_t err = fd_file(fd, &f->file);
-	if (!err)
-		fd_set_up(f);
-	return err;
+	return err ? err : fd_set_up(f);
 }
 
 err_t fd_begin_any(struct fd_call *f, int fd)
 {
 	err_t err = fd_file_any(fd, &f->file);
-	if (!err)
-		fd_set_up(f);
-	return err;
+	return err ? err : fd_set_up(f);
 }
 
 void fd_end(struct fd_call *f)
 {
 	fs_view_put(&f->view);
+	path_put(&f->path);
 	file_put(f->file);
 }
 

@@ -33,10 +33,7 @@ static int64_t add_watch(struct file *f, const struct at_call *a, uint32_t mask)
 	err_t err = vfs_lookup(a->c, a->base, a->name, walk, &p);
 	if (err)
 		return err;
-	if (p.mount == p.mount->fs->internal && p.mount->fs->volatile_names)
-		err = -ENOTSUP; /* a place among the names for a file that has none holds that file */
-	if (!err)
-		err = vnode_permission(&a->c->cred, path_vnode(&p), MAY_READ);
+	err = vnode_permission(&a->c->cred, path_vnode(&p), MAY_READ);
 	int64_t number = err ? err : inotify_add(f, path_vnode(&p), mask);
 	path_put(&p);
 	return number;
