@@ -18,7 +18,7 @@ TYPES = {
     "addr": "uaddr_t", "in": "uaddr_t", "out": "uaddr_t", "inout": "uaddr_t", "str": "uaddr_t",
     # What follows is one of these, and says how --trace shows it.
     "hex": "uint64_t", "hexint": "uint32_t", "inbuf": "uaddr_t", "outbuf": "uaddr_t", "argv": "uaddr_t", "envp": "uaddr_t",
-    "dirfd": "int32_t", "open": "int32_t", "fdflags": "int32_t", "omode": "uint32_t", "mode": "uint32_t", "prot": "int32_t", "map": "int32_t",
+    "dirfd": "int32_t", "open": "int32_t", "fdflags": "int32_t", "inmask": "uint32_t", "omode": "uint32_t", "mode": "uint32_t", "prot": "int32_t", "map": "int32_t",
     "clone": "uint64_t", "atflags": "int32_t", "access": "int32_t", "signal": "int32_t", "whence": "uint32_t", "how": "int32_t",
     "fcntl": "uint32_t", "clock": "int32_t", "futex": "int32_t", "advice": "int32_t", "family": "int32_t", "socktype": "int32_t",
     "wait": "int32_t", "sigset": "uaddr_t", "timespec": "uaddr_t", "outint": "uaddr_t", "outints": "uaddr_t", "exit": "int32_t",

@@ -1,106 +1,180 @@
 /*
- * anon.c - a place among the names for files that have none: pipes, sockets, eventfds.
+ * anon.c - vnodes for files that no name leads to: pipes, sockets, eventfds and their like.
  *
- * /proc/PID/fd leads to open files, and a path walk that follows one must arrive somewhere. For an anonymous file that is a vnode made for the occasion, in a file system that nobody can reach otherwise; it tells of the
- * file what fstat would, and opening it opens the file's object once more. It holds the file only as long as somebody holds it.
+ *	file ──▶ file_ops, priv           what it does
+ *	   └──▶ vnode (pipefs, sockfs)    what it is: number, owner, mode, times
+ *
+ * They lie in three file systems that are mounted nowhere, so that numbers and devices are nobody else's. A pipe (both ends of it) and a socket have a vnode of their own, which belongs to who made it and can be
+ * given to others; all other kinds share one, which stays as it is. An open file of these has no dentry. Where a path is needed - /proc/PID/fd leads to open files, attributes are changed by path - it gets one for the time,
+ * below the root of its file system and found by nobody.
  */
-#include "fs/file.h"
+#include "fs/anon.h"
 #include "fs/mount.h"
+#include "fs/pipe.h"
 
-enum { ANON_ROOT = 0 }; /* koids begin at 1 */
+enum { ANON_ROOT = 1, ANON_SHARED = 2 };
 
-static struct mount *anon_mount; /* constant after boot: in no tree */
+static struct mount *mounts[ANON_KINDS]; /* constant after boot: in no tree */
+static struct vnode *shared;             /* constant after boot: of ANON_OTHER */
 
-static void anon_getattr(struct vnode *v, struct vfs_stat *st)
-{
-	if (v->priv)
-		file_stat(v->priv, st);
-}
+void (*fs_current_ids)(uint32_t *uid, uint32_t *gid);
 
+/* --- what they can do --- */
+
+/* Another file on the same pipe. Sockets cannot be opened, nor the rest. */
 static err_t anon_open(struct vnode *v, struct file *f)
 {
-	struct file *from = v->priv;
-	if (!from || !from->ops->reopen)
+	if (!vnode_is(v, MODE_FIFO))
 		return -ENXIO;
-	file_get(from); /* v may go with f's name */
-	file_make_anonymous(f);
-	err_t err = from->ops->reopen(from, f);
-	file_put(from);
-	return err;
+	file_drop_name(f);
+	f->kind = "pipe";
+	return pipe_open_again(f);
 }
 
-static void anon_release(struct vnode *v)
+static err_t shared_setattr(UNUSED struct vnode *v, UNUSED const struct attr *a)
 {
-	if (v->priv)
-		file_put(v->priv);
+	return -ENOTSUP;
 }
 
-static const struct vnode_ops anon_vnode_ops = {
-    .getattr = anon_getattr, .open = anon_open, .release = anon_release};
+static const struct vnode_ops root_ops = {.open = NULL};
+static const struct vnode_ops own_ops = {.open = anon_open};
+static const struct vnode_ops shared_ops = {.open = anon_open, .setattr = shared_setattr};
+
+/* --- file systems --- */
+
+static err_t make_vnode(
+    struct fs *fs, uint64_t ino, const struct vnode_ops *ops, uint32_t mode, struct vnode **out)
+{
+	err_t err = vnode_create(fs, ino, ops, out);
+	if (err)
+		return err;
+	struct vnode *v = *out;
+	v->mode = mode;
+	v->nlink = 1;
+	if (fs_current_ids)
+		fs_current_ids(&v->uid, &v->gid);
+	if ((mode & MODE_TYPE) != MODE_SOCK) { /* those are from 1970, as on Linux */
+		fs_now(&v->mtime);
+		v->atime = v->ctime = v->mtime;
+	}
+	vnode_publish(v);
+	return 0;
+}
 
 static err_t anon_mount_fs(
     struct fs *fs, UNUSED const char *source, UNUSED const char *options, struct vnode **root)
 {
-	err_t err = vnode_create(fs, ANON_ROOT, &anon_vnode_ops, root);
-	if (err)
-		return err;
-	(*root)->mode = MODE_DIR | 0555;
-	(*root)->nlink = 2;
-	vnode_publish(*root);
+	store_relaxed(&fs->next_ino, ANON_SHARED + 1);
 	fs->volatile_names = true;
+	return make_vnode(fs, ANON_ROOT, &root_ops, MODE_DIR | 0555, root);
+}
+
+static uint32_t anon_own_refs(struct vnode *v)
+{
+	return v == shared;
+}
+
+static void anon_drain(UNUSED struct fs *fs)
+{
+	vnode_put(shared);
+	shared = NULL;
+}
+
+/* What statfs tells: the numbers that Linux's have. */
+static err_t statfs_as(uint64_t type, struct fs_stats *out)
+{
+	out->type = type;
 	return 0;
 }
-
-static void anon_unmount(UNUSED struct fs *fs)
+static err_t pipe_statfs(UNUSED struct fs *fs, struct fs_stats *out)
 {
+	return statfs_as(0x50495045, out);
+}
+static err_t socket_statfs(UNUSED struct fs *fs, struct fs_stats *out)
+{
+	return statfs_as(0x534f434b, out);
+}
+static err_t other_statfs(UNUSED struct fs *fs, struct fs_stats *out)
+{
+	return statfs_as(0x09041934, out);
 }
 
-static const struct fs_ops anon_fs_ops = {.name = "anon", .mount = anon_mount_fs, .unmount = anon_unmount};
+static const struct fs_ops anon_fs_ops[ANON_KINDS] = {
+    [ANON_PIPE] = {.name = "pipefs", .mount = anon_mount_fs, .statfs = pipe_statfs},
+    [ANON_SOCKET] = {.name = "sockfs", .mount = anon_mount_fs, .statfs = socket_statfs},
+    [ANON_OTHER] = {.name = "anon_inodefs",
+	.mount = anon_mount_fs,
+	.statfs = other_statfs,
+	.drain = anon_drain,
+	.own_refs = anon_own_refs},
+};
 
 void file_anon_init(void)
 {
-	err_t err = mount_create_internal(&anon_fs_ops, "anon", "", &anon_mount);
+	err_t err = 0;
+	for (unsigned i = 0; i < ANON_KINDS && !err; i++)
+		err = mount_create_internal(&anon_fs_ops[i], anon_fs_ops[i].name, "", &mounts[i]);
+	if (!err)
+		err = make_vnode(mounts[ANON_OTHER]->fs, ANON_SHARED, &shared_ops, 0600, &shared);
 	ASSERT(!err); /* at boot */
 }
 
 void file_anon_fini(void)
 {
-	mount_put(anon_mount);
-	anon_mount = NULL;
+	for (unsigned i = 0; i < ANON_KINDS; i++) {
+		mount_put(mounts[i]);
+		mounts[i] = NULL;
+	}
 }
 
-static err_t anon_vnode(struct file *f, struct vnode **out)
+/* --- files --- */
+
+err_t anon_vnode_create(enum anon_kind kind, uint32_t mode, struct vnode **out)
 {
-	bool fresh;
-	err_t err = vnode_acquire(anon_mount->fs, f->object.koid, &anon_vnode_ops, out, &fresh);
-	if (err || !fresh)
+	struct fs *fs = mounts[kind]->fs;
+	return make_vnode(fs, fetch_add_relaxed(&fs->next_ino, 1), &own_ops, mode, out);
+}
+
+err_t file_create_on(
+    const struct file_ops *ops, unsigned flags, struct vnode *v, const char *kind, struct file **out)
+{
+	err_t err = file_create(ops, flags, out);
+	if (err)
 		return err;
-	struct vnode *v = *out;
-	file_get(f);
-	v->priv = f;
-	v->mode = f->anon_mode;
-	v->nlink = 1;
-	vnode_publish(v);
+	vnode_get(v);
+	(*out)->vnode = v;
+	(*out)->kind = kind;
 	return 0;
+}
+
+err_t file_create_anonymous(const struct file_ops *ops, unsigned flags, const char *kind, struct file **out)
+{
+	return file_create_on(ops, flags | FILE_STREAM, shared, kind, out);
+}
+
+void file_drop_name(struct file *f)
+{
+	struct dentry *d = f->dentry;
+	struct mount *m = f->mount;
+	f->dentry = NULL;
+	f->mount = NULL;
+	dentry_put(d);
+	mount_put(m);
 }
 
 err_t file_get_path(struct file *f, struct path *out)
 {
-	struct vnode *v;
 	if (f->dentry) {
 		*out = file_path(f);
 		path_get(out);
 		return 0;
 	}
-	err_t err = anon_vnode(f, &v);
+	struct mount *m = f->vnode->fs->internal;
+	err_t err = dentry_add_unhashed(m->root, "anon", 4, f->vnode, &out->dentry);
 	if (err)
 		return err;
-	err = dentry_add_unhashed(anon_mount->root, "anon", 4, v, &out->dentry);
-	if (err) {
-		vnode_put(v);
-		return err;
-	}
-	out->mount = anon_mount;
-	mount_get(anon_mount);
+	vnode_get(f->vnode); /* the dentry's */
+	out->mount = m;
+	mount_get(m);
 	return 0;
 }

@@ -15,6 +15,7 @@
  * Unused names are bounded in number, oldest dropped first, and given up under memory pressure (dentry_shrink): a vnode goes with its last name, so files with dirty pages are spared.
  */
 #include "fs/dentry.h"
+#include "fs/notify.h"
 #include "lib/bits.h"
 #include "lib/string.h"
 #include "mm/frame.h"
@@ -209,13 +210,20 @@ static void detach_locked(struct dentry *d)
 	ndentries--;
 }
 
+/* Without the lock: one name less leads to v. */
+static void let_vnode_go(struct vnode *v)
+{
+	notify_unnamed(v);
+	vnode_put(v);
+}
+
 /* Called without the lock; returns the parent, whose reference is the caller's. */
 static struct dentry *free_detached(struct dentry *d)
 {
 	struct dentry *parent = d->parent;
 	struct vnode *v = load_relaxed(&d->vnode);
 	if (v)
-		vnode_put(v);
+		let_vnode_go(v);
 	dentry_free(d);
 	return parent;
 }
@@ -387,7 +395,7 @@ void dentry_delete(struct dentry *d)
 	}
 	spin_unlock(&dentry_lock);
 	if (v)
-		vnode_put(v);
+		let_vnode_go(v);
 }
 
 void dentry_forget(struct dentry *d)

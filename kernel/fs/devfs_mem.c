@@ -24,11 +24,6 @@ static int64_t moved(size_t before, const struct uio *u, err_t err)
 }
 
 /* The position is always 0, wherever one seeks. */
-static int64_t seek_nowhere(UNUSED struct file *f, UNUSED int64_t offset, UNUSED int whence)
-{
-	return 0;
-}
-
 static int64_t null_read(UNUSED struct file *f, UNUSED struct uio *u, UNUSED uint64_t *pos)
 {
 	return 0;
@@ -231,18 +226,20 @@ static err_t kmsg_open(struct file *f, UNUSED void *data)
 /* --- the table --- */
 
 static const struct file_ops null_ops = {
-    .splice = SPLICE_WRITE, .read = null_read, .write = null_write, .seek = seek_nowhere};
+    .splice = SPLICE_WRITE, .read = null_read, .write = null_write, .seek = file_seek_nowhere};
 static const struct file_ops zero_ops = {.splice = SPLICE_READ | SPLICE_WRITE,
     .read = zero_read,
     .write = null_write,
-    .seek = seek_nowhere,
+    .seek = file_seek_nowhere,
     .mmap = zero_mmap};
 static const struct file_ops full_ops = {
-    .splice = SPLICE_READ, .read = zero_read, .write = full_write, .seek = seek_nowhere};
-static const struct file_ops random_ops = {
-    .splice = SPLICE_READ | SPLICE_WRITE, .read = random_read, .write = null_write, .seek = seek_nowhere};
+    .splice = SPLICE_READ, .read = zero_read, .write = full_write, .seek = file_seek_nowhere};
+static const struct file_ops random_ops = {.splice = SPLICE_READ | SPLICE_WRITE,
+    .read = random_read,
+    .write = null_write,
+    .seek = file_seek_nowhere};
 static const struct file_ops mem_ops = {
-    .read = mem_refuse, .write = mem_refuse, .seek = seek_nowhere, .mmap = mem_mmap};
+    .read = mem_refuse, .write = mem_refuse, .seek = file_seek_nowhere, .mmap = mem_mmap};
 
 static err_t open_with(struct file *f, void *data)
 {

@@ -12,6 +12,7 @@
  * Letters: (K) lock of the epoll file's object; (M) epoll.mutex; (E) kobject_ends; (C) constant
  */
 #include "fs/epoll.h"
+#include "fs/anon.h"
 #include "arch/usercopy.h"
 #include "lib/rbtree.h"
 #include "mm/slab.h"
@@ -333,8 +334,7 @@ static err_t change_locked(
 /* What is always ready has nothing to wait for. */
 static bool can_be_watched(const struct file *f)
 {
-	unsigned mode = f->vnode ? vnode_mode(f->vnode) : f->anon_mode;
-	switch (mode & MODE_TYPE) {
+	switch (file_type(f)) {
 	case MODE_REG:
 	case MODE_DIR:
 	case MODE_BLOCK:
@@ -378,22 +378,21 @@ static void epoll_release(struct file *f)
 	kfree(ep);
 }
 
-const struct file_ops epoll_file_ops = {.release = epoll_release, .refresh = epoll_refresh};
+const struct file_ops epoll_file_ops = {
+    .seek = file_seek_nowhere, .release = epoll_release, .refresh = epoll_refresh};
 
 err_t epoll_create_file(struct file **out)
 {
 	struct epoll *ep = kzalloc(sizeof(*ep));
 	if (!ep)
 		return -ENOMEM;
-	err_t err = file_create(&epoll_file_ops, FILE_RDWR | FILE_STREAM, out);
+	err_t err = file_create_anonymous(&epoll_file_ops, FILE_RDWR, "anon_inode:[eventpoll]", out);
 	if (err) {
 		kfree(ep);
 		return err;
 	}
 	struct file *f = *out;
 	f->priv = ep;
-	f->kind = "anon_inode:[eventpoll]";
-	f->anon_mode = 0600;
 	ep->file = f;
 	mutex_init(&ep->mutex, "epoll", RANK_EPOLL);
 	rb_init(&ep->items, NULL);

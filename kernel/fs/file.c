@@ -4,6 +4,7 @@
 #include "arch/usercopy.h"
 #include "fs/flock.h"
 #include "fs/mount.h"
+#include "fs/notify.h"
 #include "kern/thread.h"
 #include "lib/printf.h"
 #include "lib/string.h"
@@ -35,22 +36,11 @@ static void file_desc_closed(struct kobject *o, struct desc_table *t)
 		lock_close_owner(f, t);
 }
 
-void file_make_anonymous(struct file *f)
-{
-	struct vnode *v = f->vnode;
-	struct dentry *d = f->dentry;
-	struct mount *m = f->mount;
-	f->vnode = NULL;
-	f->dentry = NULL;
-	f->mount = NULL;
-	vnode_put(v);
-	dentry_put(d);
-	mount_put(m);
-}
-
 static void file_destroy(struct kobject *o)
 {
 	struct file *f = container_of(o, struct file, object);
+	if (load_relaxed(&f->flags) & FILE_TOLD)
+		notify_file(f, file_may_write(f) ? NOTIFY_CLOSE_WRITE : NOTIFY_CLOSE_NOWRITE);
 	lock_release_file(f);
 	if (f->ops->release)
 		f->ops->release(f);
@@ -131,7 +121,7 @@ static bool is_stream(const struct file *f)
 
 static bool is_type(const struct file *f, unsigned type)
 {
-	return f->vnode && vnode_is(f->vnode, type);
+	return file_type(f) == type;
 }
 
 /* --- bytes --- */
@@ -181,24 +171,33 @@ static int64_t at_position(
 	return n;
 }
 
+/* The call is counted, and who watches the file learns of it, if anything was moved. */
+static int64_t was_read(struct file *f, int64_t n)
+{
+	count_read(n);
+	if (n > 0)
+		notify_file(f, NOTIFY_ACCESS);
+	return n;
+}
+
+static int64_t was_written(struct file *f, int64_t n)
+{
+	count_write(n);
+	if (n > 0)
+		notify_file(f, NOTIFY_MODIFY);
+	return n;
+}
+
 int64_t file_read(struct file *f, struct uio *u)
 {
 	err_t err = check_read(f);
-	if (err)
-		return err;
-	int64_t done = at_position(f, u, f->ops->read);
-	count_read(done);
-	return done;
+	return err ? err : was_read(f, at_position(f, u, f->ops->read));
 }
 
 int64_t file_write(struct file *f, struct uio *u)
 {
 	err_t err = check_write(f);
-	if (err)
-		return err;
-	int64_t done = at_position(f, u, f->ops->write);
-	count_write(done);
-	return done;
+	return err ? err : was_written(f, at_position(f, u, f->ops->write));
 }
 
 static err_t check_offset(const struct file *f, int64_t pos)
@@ -214,11 +213,7 @@ int64_t file_pread(struct file *f, struct uio *u, int64_t pos)
 	err_t err = check_offset(f, pos);
 	if (!err)
 		err = check_read(f);
-	if (err)
-		return err;
-	int64_t done = f->ops->read(f, u, &at);
-	count_read(done);
-	return done;
+	return err ? err : was_read(f, f->ops->read(f, u, &at));
 }
 
 int64_t file_pwrite(struct file *f, struct uio *u, int64_t pos)
@@ -227,11 +222,7 @@ int64_t file_pwrite(struct file *f, struct uio *u, int64_t pos)
 	err_t err = check_offset(f, pos);
 	if (!err)
 		err = check_write(f);
-	if (err)
-		return err;
-	int64_t done = f->ops->write(f, u, &at);
-	count_write(done);
-	return done;
+	return err ? err : was_written(f, f->ops->write(f, u, &at));
 }
 
 err_t file_read_all(struct file *f, void *buf, size_t len, uint64_t pos)
@@ -256,7 +247,7 @@ int64_t file_seek(struct file *f, int64_t offset, int whence)
 {
 	if (load_relaxed(&f->flags) & FILE_PATH)
 		return -EBADF;
-	if (is_stream(f) || !f->ops->seek)
+	if (!f->ops->seek)
 		return -ESPIPE;
 	mutex_lock(&f->lock);
 	int64_t pos = f->ops->seek(f, offset, whence);
@@ -264,6 +255,11 @@ int64_t file_seek(struct file *f, int64_t offset, int whence)
 		f->pos = (uint64_t)pos;
 	mutex_unlock(&f->lock);
 	return pos;
+}
+
+int64_t file_seek_nowhere(UNUSED struct file *f, UNUSED int64_t offset, UNUSED int whence)
+{
+	return 0;
 }
 
 /* --- directories --- */
@@ -343,6 +339,8 @@ err_t file_readdir(struct file *f, dir_emit *emit, void *ctx)
 	mutex_lock(&f->lock);
 	err_t err = read_entries(&r);
 	mutex_unlock(&f->lock);
+	if (err != -ENOENT || r.any) /* not of one that was removed */
+		notify_file(f, NOTIFY_ACCESS);
 	if (r.any)
 		file_touch_atime(f->mount, f->vnode);
 	return r.any ? 0 : err;
@@ -406,8 +404,6 @@ err_t file_sync(struct file *f, bool data_only)
 	if (!f->ops->sync)
 		return -EINVAL;
 	err_t err = f->ops->sync(f, data_only);
-	if (!f->vnode)
-		return err;
 	uint64_t seen = load_relaxed(&f->write_error_seen);
 	err_t noted = vnode_check_error(f->vnode, &seen);
 	store_relaxed(&f->write_error_seen, seen);
@@ -431,14 +427,8 @@ void file_stat(struct file *f, struct vfs_stat *st)
 		vfs_stat_path(&p, st);
 		return;
 	}
-	*st = (struct vfs_stat){
-	    .ino = f->anon_ino,
-	    .nlink = 1,
-	    .mode = f->anon_mode,
-	    .block_size = PAGE_SIZE,
-	};
-	fs_now(&st->mtime);
-	st->atime = st->ctime = st->mtime;
+	vfs_stat_vnode(f->vnode, st);
+	st->mount_id = f->vnode->fs->internal->id;
 }
 
 int64_t file_describe(struct file *f, const struct path *root, char *buf, size_t size)
@@ -448,10 +438,9 @@ int64_t file_describe(struct file *f, const struct path *root, char *buf, size_t
 		struct path p = file_path(f);
 		return path_to_text(&p, root, PATH_FD, buf, size);
 	}
-	const char *kind = f->kind ? f->kind : "anon_inode:[file]";
-	if (strchr(kind, ':'))
-		n = format(buf, size, "%s", kind);
+	if (strchr(f->kind, ':'))
+		n = format(buf, size, "%s", f->kind);
 	else
-		n = format(buf, size, "%s:[%llu]", kind, (unsigned long long)f->anon_ino);
+		n = format(buf, size, "%s:[%llu]", f->kind, (unsigned long long)f->vnode->ino);
 	return (size_t)n < size ? n : -ENAMETOOLONG;
 }

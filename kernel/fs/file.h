@@ -23,6 +23,7 @@ enum open_flags { /* the ABI's */
 	FILE_APPEND = 02000,
 	FILE_NONBLOCK = 04000,
 	FILE_DSYNC = 010000,
+	FILE_ASYNC = 020000,
 	FILE_DIRECT = 040000,
 	FILE_LARGEFILE = 0100000,
 	FILE_DIRECTORY = 0200000,
@@ -32,11 +33,13 @@ enum open_flags { /* the ABI's */
 	FILE_SYNC = 04010000,
 	FILE_PATH = 010000000,
 	FILE_TMPFILE = 020200000,
-	FILE_SETTABLE = FILE_APPEND | FILE_NONBLOCK | FILE_DIRECT | FILE_NOATIME |
-			020000, /* by F_SETFL; 020000: O_ASYNC */
-	FILE_EXEC = 1 << 28,    /* ours: opened to be executed, by vfs_open_exec */
-	FILE_STREAM = 1 << 29,  /* ours: no position (pipe, tty, socket): lseek and pread are -ESPIPE */
-	FILE_WRITER = 1 << 30,  /* ours: counted in vnode.writers */
+	FILE_SETTABLE =
+	    FILE_APPEND | FILE_NONBLOCK | FILE_DIRECT | FILE_NOATIME | FILE_ASYNC, /* by F_SETFL */
+	FILE_TOLD = 1 << 27,   /* ours: who watches it was told that it is open, and is told of its end */
+	FILE_EXEC = 1 << 28,   /* ours: opened to be executed, by vfs_open_exec */
+	FILE_STREAM = 1 << 29, /* ours: no position (pipe, tty, socket): lseek and pread are -ESPIPE */
+	FILE_WRITER = 1 << 30, /* ours: counted in vnode.writers */
+	FILE_OURS = FILE_TOLD | FILE_EXEC | FILE_STREAM | FILE_WRITER,
 };
 
 enum { SPLICE_READ = 1, SPLICE_WRITE = 2 };
@@ -56,8 +59,6 @@ struct file_ops {
 	err_t (*flush)(struct file *f);
 	/* The last reference is gone. */
 	void (*release)(struct file *f);
-	/* Open the same object once more: f, made anonymous, becomes another file on what `from` is open on, by f's flags (/proc/PID/fd of a pipe). NULL: -ENXIO. */
-	err_t (*reopen)(struct file *from, struct file *f);
 	/* Bring the object signals up to date, poll is about to look at them. May sleep. NULL: they are always. */
 	void (*refresh)(struct file *f);
 	unsigned
@@ -71,7 +72,7 @@ struct file {
 	const struct file_ops *ops; /* (C) */
 	struct mount *mount;        /* (C) where its name is, counted; NULL: anonymous */
 	struct dentry *dentry; /* (C) name it was opened by, counted; NULL: anonymous (pipe, socket, memfd) */
-	struct vnode *vnode;   /* (C) counted; NULL: none */
+	struct vnode *vnode;   /* (C) counted; every file has one, see anon.c */
 	_Atomic uint32_t flags; /* (A) enum open_flags; F_SETFL changes APPEND, NONBLOCK, DIRECT, NOATIME */
 	struct mutex lock;      /* guards pos; RANK_FILE */
 	uint64_t pos;           /* (M) */
@@ -79,22 +80,14 @@ struct file {
 	_Atomic uint64_t
 	    write_error_seen;         /* (A) which write-back errors were reported by this file already */
 	struct list link;             /* (F) all files: recount, remount read-only, statistics */
-	_Atomic uintptr_t locks;      /* (A) of an anonymous file, as vnode.locks */
 	_Atomic uint64_t owner;       /* (A) F_SETOWN: type << 32 | number, as its caller packs them */
 	_Atomic uint8_t owner_signal; /* (A) F_SETSIG */
-	uint64_t anon_ino;            /* (C) of an anonymous file: what stat tells */
-	uint32_t anon_mode;           /* (C) */
 	const char
 	    *kind; /* (C) of an anonymous file, for its name in /proc: "pipe", "anon_inode:[eventfd]", ... */
 };
 
-/* f, which is being opened, has no name any more: its mount, dentry and vnode are let go. May sleep. */
-void file_make_anonymous(struct file *f);
 /* Where the file is among the names, with references. One that is anonymous gets a place of its own, in no directory, for as long as it is used: what /proc/PID/fd leads to. -ENOMEM. May sleep. */
 MUST_CHECK err_t file_get_path(struct file *f, struct path *out);
-/* Once at boot, after tmpfs_init; at shutdown. */
-void file_anon_init(void);
-void file_anon_fini(void);
 /* An open file on these ops; takes no references. -ENOMEM. */
 MUST_CHECK err_t file_create(const struct file_ops *ops, unsigned flags, struct file **out);
 static inline struct file *file_of(struct kobject *o)
@@ -114,6 +107,11 @@ static inline void file_get(struct file *f)
 static inline void file_put(struct file *f)
 {
 	kobject_put(&f->object);
+}
+/* MODE_REG ... ; 0: none of them, an eventfd or the like. */
+static inline unsigned file_type(const struct file *f)
+{
+	return vnode_mode(f->vnode) & MODE_TYPE;
 }
 /* May the file be read or written, by how it was opened? An O_PATH file may not. */
 static inline bool file_may_read(const struct file *f)
@@ -148,6 +146,8 @@ MUST_CHECK int64_t file_pwrite(struct file *f, struct uio *u, int64_t pos);
 void file_count_copy(int64_t done);
 /* Read all of [pos, pos + len) into kernel memory or fail: for exec. -EIO if the file ends before. */
 MUST_CHECK err_t file_read_all(struct file *f, void *buf, size_t len, uint64_t pos);
+/* The seek operation of files that have no position and do not mind: 0, always. */
+int64_t file_seek_nowhere(struct file *f, int64_t offset, int whence);
 enum { FILE_SEEK_SET, FILE_SEEK_CUR, FILE_SEEK_END, FILE_SEEK_DATA, FILE_SEEK_HOLE };
 MUST_CHECK int64_t file_seek(struct file *f, int64_t offset, int whence);
 /* Entries from the position on, which follows what was taken. 0 at the end too; the first error, if nothing was taken. -ENOTDIR. */
@@ -183,8 +183,8 @@ static inline void file_put_exec(struct file *f)
 MUST_CHECK err_t vnode_set_size_locked(struct vnode *v, uint64_t size);
 /* Zero [from, to), which lies in one page, in the page cache; v->lock held for writing. Holes stay holes. */
 MUST_CHECK err_t vnode_zero_part(struct vnode *v, uint64_t from, uint64_t to);
-/* Clear set-user-id bits as a write or chown by somebody without privilege does. v->lock held for writing. */
-MUST_CHECK err_t vnode_drop_suid_locked(struct vnode *v);
+/* Clear set-user-id bits as a write or chown by somebody without privilege does. v->lock held for writing. *events gets NOTIFY_ATTRIB beside what it has if that changed the mode. */
+MUST_CHECK err_t vnode_drop_suid_locked(struct vnode *v, uint32_t *events);
 /* An access happened: atime, as the mount says (relatime unless it says otherwise). */
 void file_touch_atime(struct mount *m, struct vnode *v);
 

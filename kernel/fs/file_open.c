@@ -6,7 +6,9 @@
  */
 #include "fs/devfs.h"
 #include "fs/namei_walk.h"
+#include "fs/notify.h"
 #include "fs/pipe.h"
+#include "lib/printf.h"
 
 struct opener {
 	const struct fs_context *c;
@@ -21,27 +23,31 @@ static bool has(const struct opener *o, unsigned flag)
 	return (o->flags & flag) == flag;
 }
 
+/* A link at the end is the result: one that was to be made exists. */
+static bool stops_at_link(const struct opener *o)
+{
+	return has(o, FILE_NOFOLLOW) || has(o, FILE_CREAT | FILE_EXCL);
+}
+
 static bool wants_write(unsigned flags)
 {
 	return (flags & FILE_ACCMODE) != FILE_RDONLY;
 }
 
-/* Flags that contradict each other; those that do not count with O_PATH are dropped. */
-static err_t check_flags(struct opener *o)
+err_t vfs_check_open(unsigned *flags)
 {
-	o->flags &= ~(unsigned)(FILE_EXEC | FILE_STREAM | FILE_WRITER); /* not for the caller to say */
-	if (has(o, FILE_PATH)) {
-		o->flags &= FILE_PATH | FILE_DIRECTORY | FILE_NOFOLLOW | FILE_CLOEXEC;
+	unsigned f = *flags & ~(unsigned)FILE_OURS; /* not for the caller to say */
+	if (f & FILE_PATH) {
+		*flags = f & (FILE_PATH | FILE_DIRECTORY | FILE_NOFOLLOW | FILE_CLOEXEC);
 		return 0;
 	}
-	if (o->flags & (FILE_TMPFILE & ~FILE_DIRECTORY)) {
-		if (!has(o, FILE_TMPFILE) || has(o, FILE_CREAT) || !wants_write(o->flags))
+	if (f & (FILE_TMPFILE & ~FILE_DIRECTORY)) {
+		if ((f & FILE_TMPFILE) != FILE_TMPFILE || (f & FILE_CREAT) || !wants_write(f))
 			return -EINVAL;
-	} else if (has(o, FILE_CREAT) && has(o, FILE_DIRECTORY)) {
+	} else if ((f & FILE_CREAT) && (f & FILE_DIRECTORY)) {
 		return -EINVAL;
 	}
-	if (has(o, FILE_CREAT) && has(o, FILE_EXCL))
-		o->flags |= FILE_NOFOLLOW;
+	*flags = f;
 	return 0;
 }
 
@@ -144,17 +150,21 @@ static err_t bind_type(struct file *f)
 	}
 }
 
-static err_t cut(struct opener *o, struct vnode *v)
+static err_t cut(struct opener *o, struct file *f)
 {
-	if (!has(o, FILE_TRUNC) || o->created || !vnode_is(v, MODE_REG))
+	struct vnode *v = f->vnode;
+	uint32_t events = NOTIFY_MODIFY;
+	if (!has(o, FILE_TRUNC) || o->created || f->ops != &regular_file_ops)
 		return 0;
 	rwlock_write(&v->lock);
 	err_t err = load_relaxed(&v->seals) & (v->size ? SEAL_SHRINK | SEAL_WRITE : 0) ? -EPERM : 0;
 	if (!err && !fs_cred_can(&o->c->cred, CAP_FSETID))
-		err = vnode_drop_suid_locked(v);
+		err = vnode_drop_suid_locked(v, &events);
 	if (!err)
 		err = vnode_set_size_locked(v, 0);
 	rwlock_write_unlock(&v->lock);
+	if (!err)
+		notify_dentry(f->dentry, events);
 	return err;
 }
 
@@ -171,13 +181,11 @@ static err_t bind(struct opener *o, struct file *f)
 		if (!err)
 			fetch_or_acq_rel(&f->flags, FILE_WRITER);
 	}
-	if (!err)
-		err = v->ops->open ? v->ops->open(v, f) : bind_type(f);
-	return err || f->ops != &regular_file_ops ? err : cut(o, v);
+	return err ? err : v->ops->open ? v->ops->open(v, f) : bind_type(f);
 }
 
-/* Make the file; the references of o->path are the caller's still. */
-static err_t open_it(struct opener *o, struct file **out)
+/* Make the file; the references of o->path are the caller's still. Nobody is told. */
+static err_t open_quietly(struct opener *o, struct file **out)
 {
 	struct file *f;
 	unsigned kept = o->flags & ~(unsigned)(FILE_CREAT | FILE_EXCL | FILE_TRUNC | FILE_CLOEXEC);
@@ -202,11 +210,30 @@ static err_t open_it(struct opener *o, struct file **out)
 	return err;
 }
 
+static err_t open_it(struct opener *o, struct file **out)
+{
+	err_t err = open_quietly(o, out);
+	if (err || has(o, FILE_PATH))
+		return err;
+	fetch_or_acq_rel(&(*out)->flags, FILE_TOLD);
+	notify_file(*out, NOTIFY_OPEN);
+	err = cut(o, *out);
+	if (err)
+		file_put(*out);
+	return err;
+}
+
+err_t vfs_open_to_cut(const struct fs_context *c, const struct path *p, struct file **out)
+{
+	struct opener o = {.c = c, .flags = FILE_WRONLY, .path = *p};
+	return open_quietly(&o, out);
+}
+
 err_t vfs_open_path(const struct fs_context *c, const struct path *p, unsigned flags, struct file **out)
 {
 	struct opener o = {
 	    .c = c, .flags = flags & ~(unsigned)(FILE_CREAT | FILE_EXCL | FILE_NOFOLLOW), .path = *p};
-	err_t err = check_flags(&o);
+	err_t err = vfs_check_open(&o.flags);
 	if (!err && has(&o, FILE_DIRECTORY) && !vnode_is(path_vnode(p), MODE_DIR))
 		err = -ENOTDIR;
 	return err ? err : open_it(&o, out);
@@ -252,6 +279,7 @@ static err_t make_locked(struct opener *o, struct walk *w, struct dentry **d)
 	}
 	dentry_set_vnode(*d, v);
 	o->created = true;
+	notify_name(dir, w->last, w->last_len, v, NOTIFY_CREATE);
 	return 0;
 }
 
@@ -295,8 +323,7 @@ static err_t open_last(struct opener *o, struct walk *w, bool *again)
 	if (w->last_kind != LAST_NAME) {
 		if (has(o, FILE_CREAT))
 			return -EISDIR;
-		walk_end_here(w, &o->path);
-		return 0;
+		return walk_end_here(w, &o->path);
 	}
 	if (has(o, FILE_CREAT) && w->trailing_slash)
 		return -EISDIR;
@@ -305,16 +332,16 @@ static err_t open_last(struct opener *o, struct walk *w, bool *again)
 		return err;
 	o->path = (struct path){w->at.mount, d};
 	mount_get(w->at.mount);
-	mount_cross_down(&o->path);
+	err = walk_cross_down(w, &o->path);
+	if (err)
+		return err;
 	struct vnode *v = path_vnode(&o->path);
-	if (!v || !vnode_is(v, MODE_LINK) || (has(o, FILE_NOFOLLOW) && !w->trailing_slash))
+	if (!v || !vnode_is(v, MODE_LINK) || (stops_at_link(o) && !w->trailing_slash))
 		return 0;
 	w->must_be_dir |= w->trailing_slash;
 	err = walk_into_link(w, &o->path, &arrived);
 	*again = !err && !arrived;
-	if (!err && arrived)
-		walk_end_here(w, &o->path);
-	return err;
+	return !err && arrived ? walk_end_here(w, &o->path) : err;
 }
 
 static err_t walk_to_file(struct opener *o, struct walk *w)
@@ -341,6 +368,7 @@ static err_t make_nameless(struct opener *o)
 	struct vnode *dv = path_vnode(&dir), *v;
 	struct dentry *d;
 	struct attr a;
+	char name[24]; /* '#' and the number */
 	err_t err = mount_want_write(dir.mount);
 	if (!err)
 		err = dir_may_change(&o->c->cred, dv);
@@ -355,7 +383,8 @@ static err_t make_nameless(struct opener *o)
 	if (err)
 		return err;
 	v->linkable = !has(o, FILE_EXCL);
-	err = dentry_add_unhashed(dir.dentry, "#tmp", 4, v, &d);
+	int len = format(name, sizeof(name), "#%llu", (unsigned long long)v->ino);
+	err = dentry_add_unhashed(dir.dentry, name, (size_t)len, v, &d);
 	if (err) {
 		vnode_put(v);
 		return err;
@@ -369,11 +398,17 @@ static err_t make_nameless(struct opener *o)
 err_t vfs_open(const struct fs_context *c, const struct path *base, const char *name, unsigned flags,
     uint32_t mode, struct file **out)
 {
+	return vfs_open_resolve(c, base, name, 0, flags, mode, out);
+}
+
+err_t vfs_open_resolve(const struct fs_context *c, const struct path *base, const char *name,
+    unsigned resolve, unsigned flags, uint32_t mode, struct file **out)
+{
 	struct opener o = {.c = c, .flags = flags, .mode = mode};
 	struct walk w;
-	err_t err = check_flags(&o);
+	err_t err = vfs_check_open(&o.flags);
 	if (!err)
-		err = walk_begin(&w, c, base, name);
+		err = walk_begin_resolve(&w, c, base, name, resolve);
 	if (err)
 		return err;
 	err = walk_to_file(&o, &w);

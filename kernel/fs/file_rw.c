@@ -13,6 +13,7 @@
  */
 #include "fs/file.h"
 #include "fs/mount.h"
+#include "fs/notify.h"
 #include "fs/pipe.h"
 #include "lib/string.h"
 #include "mm/frame.h"
@@ -188,7 +189,7 @@ err_t file_truncate(struct file *f, int64_t size, uint64_t limit, bool keep_suid
 	if (size < 0 || !v || !vnode_is(v, MODE_REG) || !file_may_write(f) || !v->pages)
 		return -EINVAL;
 	rwlock_write(&v->lock);
-	uint32_t seals = load_relaxed(&v->seals);
+	uint32_t seals = load_relaxed(&v->seals), events = NOTIFY_MODIFY;
 	err_t err = 0;
 	if ((uint64_t)size > v->size && (uint64_t)size > limit)
 		err = -EFBIG;
@@ -196,10 +197,12 @@ err_t file_truncate(struct file *f, int64_t size, uint64_t limit, bool keep_suid
 		 ((uint64_t)size > v->size && (seals & SEAL_GROW)))
 		err = -EPERM;
 	if (!err && !keep_suid)
-		err = vnode_drop_suid_locked(v);
+		err = vnode_drop_suid_locked(v, &events);
 	if (!err)
 		err = vnode_set_size_locked(v, (uint64_t)size);
 	rwlock_write_unlock(&v->lock);
+	if (!err)
+		notify_dentry(f->dentry, events);
 	return err;
 }
 
@@ -296,7 +299,7 @@ static err_t write_pages(struct vnode *v, struct uio *u, uint64_t *pos, size_t n
 	return err;
 }
 
-static err_t write_locked(struct file *f, struct uio *u, uint64_t *pos)
+static err_t write_locked(struct file *f, struct uio *u, uint64_t *pos, uint32_t *events)
 {
 	struct vnode *v = f->vnode;
 	size_t n;
@@ -306,7 +309,7 @@ static err_t write_locked(struct file *f, struct uio *u, uint64_t *pos)
 	if (!err)
 		err = check_seals(v, *pos + n);
 	if (!err && !u->keep_suid)
-		err = vnode_drop_suid_locked(v);
+		err = vnode_drop_suid_locked(v, events);
 	if (!err)
 		err = prepare_write(v, *pos, &n);
 	if (err)
@@ -355,13 +358,16 @@ static int64_t regular_write(struct file *f, struct uio *u, uint64_t *pos)
 	struct vnode *v = f->vnode;
 	uint64_t start = *pos, at = *pos;
 	size_t left = u->left;
+	uint32_t events = 0;
 	if (start > INT64_MAX)
 		return -EINVAL;
 	if (!left)
 		return 0;
 	rwlock_write(&v->lock);
-	err_t err = write_locked(f, u, &at);
+	err_t err = write_locked(f, u, &at, &events);
 	rwlock_write_unlock(&v->lock);
+	if (events)
+		notify_dentry(f->dentry, events);
 	int64_t n = (int64_t)(left - u->left);
 	if (!n)
 		return err;
@@ -434,11 +440,8 @@ static err_t check_allocate(const struct file *f, int64_t pos, int64_t len)
 		return -EINVAL;
 	if (!file_may_write(f))
 		return -EBADF;
-	unsigned type = (v ? vnode_mode(v) : f->anon_mode) & MODE_TYPE;
-	if (type == MODE_FIFO)
+	if (vnode_is(v, MODE_FIFO))
 		return -ESPIPE;
-	if (!v)
-		return -ENODEV;
 	if (vnode_is(v, MODE_DIR))
 		return -EISDIR;
 	if (!vnode_is(v, MODE_REG))
@@ -464,6 +467,8 @@ err_t file_allocate(struct file *f, int mode, int64_t pos, int64_t len, uint64_t
 	if (!err)
 		touch_change(v);
 	rwlock_write_unlock(&v->lock);
+	if (!err)
+		notify_file(f, NOTIFY_MODIFY);
 	return err;
 }
 

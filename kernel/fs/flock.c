@@ -49,7 +49,7 @@ static _Atomic uint64_t nlocks;
 
 static _Atomic uintptr_t *place_of(struct file *f)
 {
-	return f->vnode ? &f->vnode->locks : &f->locks;
+	return &f->vnode->locks;
 }
 
 static struct lock_list *list_of(struct file *f)
@@ -70,8 +70,8 @@ static struct lock_list *need_list(struct file *f)
 	list_init(&l->ranges);
 	list_init(&l->wholes);
 	waitq_init(&l->wait);
-	l->dev = f->vnode ? f->vnode->fs->dev : 0;
-	l->ino = f->vnode ? f->vnode->ino : f->anon_ino;
+	l->dev = f->vnode->fs->dev;
+	l->ino = f->vnode->ino;
 	spin_lock(&locks_lock);
 	bool mine = cas_acq_rel(place_of(f), &none, (uintptr_t)l);
 	if (mine)
@@ -386,7 +386,6 @@ void lock_release_file(struct file *f)
 		wake_all(l);
 	spin_unlock(&locks_lock);
 	drop_spares(&spares);
-	lock_free_list(&f->locks);
 }
 
 /* --- what there is --- */

@@ -20,7 +20,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "vm/fault.h"
-#include "fs/file.h"
+#include "fs/notify.h"
 #include "fs/pipe.h"
 #include "fs/unix_socket.h"
 
@@ -134,6 +134,7 @@ static void fs_end(struct fs *fs)
 	err_t err = vfs_sync_fs(fs);
 	if (err)
 		log_err("fs", "%s: write-back at unmount failed: error %d", fs->ops->name, err);
+	notify_unmounted(fs);
 	if (fs->ops->drain)
 		fs->ops->drain(fs);
 	dentry_shrink_fs(fs);
@@ -324,6 +325,20 @@ void mount_for_each(bool (*fn)(struct mount *m, void *arg), void *arg)
 			waitq_wake_all(&walkers_gone);
 	}
 	spin_unlock(&mount_lock);
+}
+
+bool path_is_below(const struct path *p, const struct path *above)
+{
+	const struct mount *m = p->mount;
+	struct dentry *d = p->dentry;
+	spin_lock(&mount_lock);
+	while (m != above->mount && m->parent) {
+		d = m->point;
+		m = m->parent;
+	}
+	bool below = m == above->mount && dentry_is_below(d, above->dentry);
+	spin_unlock(&mount_lock);
+	return below;
 }
 
 bool mount_is_first(const struct mount *m)

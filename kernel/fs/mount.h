@@ -87,6 +87,8 @@ MUST_CHECK err_t vfs_umount(const struct fs_context *c, const char *target, unsi
 void mount_cross_down(struct path *p);
 /* p is a mount's root: it becomes the directory that one is mounted on (which may be a mount's root again). False: it is on none. */
 bool mount_cross_up(struct path *p);
+/* Is p the same as, or below, `above`, mounts included? */
+bool path_is_below(const struct path *p, const struct path *above);
 /* May names or contents be changed here? 0 or -EROFS. */
 MUST_CHECK err_t mount_want_write(const struct mount *m);
 

@@ -3,7 +3,7 @@
  *
  *	a mount is held by      its place in the tree, each child, each open file, each path of a process
  *	a dentry is held by     each child, mounts (as root and as point), its file system (root), files, paths
- *	a vnode is held by      each dentry, each open file, its file system's own references
+ *	a vnode is held by      each dentry, each open file, each watch, its file system's own references
  *
  * Every dentry is found from the roots of the file systems, deleted ones too, as each hangs below its parent.
  */
@@ -67,7 +67,7 @@ static void check_dentry(struct recount *r, struct dentry *d)
 
 static err_t clear_vnode(struct vnode *v, UNUSED void *arg)
 {
-	v->counted = v->fs->ops->own_refs ? v->fs->ops->own_refs(v) : 0;
+	v->counted = vnode_own_refs(v);
 	return 0;
 }
 

@@ -132,29 +132,50 @@ err_t lookup_child(struct dentry *dir, const char *name, size_t len, bool dir_lo
 	return err;
 }
 
-/* Replace where the walk stands; takes over the reference on d. */
-static void step_to(struct walk *w, struct dentry *d)
+err_t walk_cross_down(const struct walk *w, struct path *p)
 {
+	const struct mount *m = p->mount;
+	mount_cross_down(p);
+	if (p->mount == m || !(w->resolve & RESOLVE_NO_XDEV))
+		return 0;
+	path_put(p);
+	return -EXDEV;
+}
+
+/* Replace where the walk stands; takes over the reference on d. */
+static err_t step_to(struct walk *w, struct dentry *d)
+{
+	const struct mount *m = w->at.mount;
 	struct dentry *old = w->at.dentry;
 	w->at.dentry = d;
 	mount_cross_down(&w->at);
 	dentry_put(old);
+	return w->at.mount != m && (w->resolve & RESOLVE_NO_XDEV) ? -EXDEV : 0;
 }
 
-static void step_up(struct walk *w)
+/* Nothing is above the root. */
+static err_t stay_at_root(const struct walk *w)
 {
-	const struct path *root = &w->context->root;
+	return w->resolve & RESOLVE_BENEATH ? -EXDEV : 0;
+}
+
+static err_t step_up(struct walk *w)
+{
 	for (;;) {
-		if (w->at.dentry == root->dentry && w->at.mount == root->mount)
-			return;
+		if (w->at.dentry == w->root->dentry && w->at.mount == w->root->mount)
+			return stay_at_root(w);
 		if (w->at.dentry != w->at.mount->root)
 			break;
 		if (!mount_cross_up(&w->at))
-			return;
+			return stay_at_root(w);
+		if (w->resolve & RESOLVE_NO_XDEV)
+			return -EXDEV;
 	}
 	struct dentry *parent = dentry_parent(w->at.dentry);
-	if (parent)
-		step_to(w, parent);
+	err_t err = parent ? step_to(w, parent) : 0;
+	if (!err && (w->resolve & RESOLVE_SCOPED) && !path_is_below(&w->at, w->root))
+		err = -EAGAIN; /* it was moved out of the root while we stood below it */
+	return err;
 }
 
 /* --- symbolic links --- */
@@ -200,22 +221,32 @@ static err_t push_string(struct walk *w, char *text)
 }
 
 /* Stand on the root of the context if the string begins with a slash. */
-static void restart_if_absolute(struct walk *w)
+static err_t restart_if_absolute(struct walk *w)
 {
 	if (*w->rest != '/')
-		return;
+		return 0;
+	if ((w->resolve & RESOLVE_BENEATH) ||
+	    ((w->resolve & RESOLVE_NO_XDEV) && w->at.mount != w->root->mount))
+		return -EXDEV;
 	struct path old = w->at;
-	w->at = w->context->root;
+	w->at = *w->root;
 	path_get(&w->at);
 	path_put(&old);
+	return 0;
 }
 
 static err_t follow_magic(struct walk *w, struct vnode *v)
 {
 	struct path to, old = w->at;
+	if (w->resolve & RESOLVE_NO_MAGICLINKS)
+		return -ELOOP;
 	err_t err = v->ops->follow(v, &to);
 	if (err)
 		return err;
+	if ((w->resolve & RESOLVE_SCOPED) || ((w->resolve & RESOLVE_NO_XDEV) && to.mount != w->at.mount)) {
+		path_put(&to);
+		return -EXDEV;
+	}
 	w->at = to;
 	path_put(&old);
 	return 0;
@@ -225,7 +256,9 @@ err_t walk_into_link(struct walk *w, const struct path *p, bool *arrived)
 {
 	struct vnode *v = path_vnode(p);
 	char *text = NULL;
-	err_t err = ++w->links > SYMLINK_DEPTH_MAX ? -ELOOP : 0;
+	err_t err = ++w->links > SYMLINK_DEPTH_MAX || (w->resolve & RESOLVE_NO_SYMLINKS) ? -ELOOP : 0;
+	if (!err && (w->resolve & RESOLVE_CACHED) && v->fs->device)
+		err = -EAGAIN; /* its text may have to be read */
 	*arrived = v->ops->follow;
 	if (!err && *arrived)
 		err = follow_magic(w, v);
@@ -235,7 +268,7 @@ err_t walk_into_link(struct walk *w, const struct path *p, bool *arrived)
 		file_touch_atime(p->mount, v);
 		err = push_string(w, text);
 		if (!err)
-			restart_if_absolute(w);
+			err = restart_if_absolute(w);
 	}
 	path_put(p);
 	return err;
@@ -245,13 +278,24 @@ err_t walk_into_link(struct walk *w, const struct path *p, bool *arrived)
 
 err_t walk_begin(struct walk *w, const struct fs_context *c, const struct path *base, const char *name)
 {
+	return walk_begin_resolve(w, c, base, name, 0);
+}
+
+err_t walk_begin_resolve(
+    struct walk *w, const struct fs_context *c, const struct path *base, const char *name, unsigned resolve)
+{
+	const struct path *start = base ? base : &c->cwd;
 	w->context = c;
+	w->resolve = resolve;
+	w->root = resolve & RESOLVE_SCOPED ? start : &c->root;
 	w->links = w->depth = 0;
 	w->trailing_slash = w->must_be_dir = false;
 	w->rest = name;
 	if (!*name)
 		return -ENOENT;
-	w->at = *name == '/' ? c->root : base ? *base : c->cwd;
+	if (*name == '/' && (resolve & RESOLVE_BENEATH))
+		return -EXDEV;
+	w->at = *name == '/' ? *w->root : *start;
 	path_get(&w->at);
 	return 0;
 }
@@ -308,10 +352,10 @@ static err_t step_through(struct walk *w)
 	struct dentry *d;
 	bool arrived;
 	if (w->last_kind == LAST_DOTDOT)
-		step_up(w);
+		return step_up(w);
 	if (w->last_kind != LAST_NAME)
 		return 0;
-	err_t err = lookup_child(w->at.dentry, w->last, w->last_len, false, &d);
+	err_t err = walk_last(w, false, &d);
 	if (err)
 		return err;
 	struct vnode *v = dentry_vnode(d);
@@ -319,10 +363,8 @@ static err_t step_through(struct walk *w)
 		dentry_put(d);
 		return -ENOENT;
 	}
-	if (!vnode_is(v, MODE_LINK)) {
-		step_to(w, d);
-		return 0;
-	}
+	if (!vnode_is(v, MODE_LINK))
+		return step_to(w, d);
 	mount_get(w->at.mount);
 	return walk_into_link(w, &(struct path){w->at.mount, d}, &arrived);
 }
@@ -347,16 +389,22 @@ err_t walk_parent(struct walk *w)
 err_t walk_last(struct walk *w, bool dir_locked, struct dentry **out)
 {
 	ASSERT(w->last_kind == LAST_NAME);
+	if (w->resolve & RESOLVE_CACHED) {
+		*out = w->last_len > NAME_LEN_MAX ? NULL : find_valid(w->at.dentry, w->last, w->last_len);
+		return *out ? 0 : -EAGAIN;
+	}
 	return lookup_child(w->at.dentry, w->last, w->last_len, dir_locked, out);
 }
 
 /* The end of the path is where the walk stands, or one step from it without a name. */
-void walk_end_here(struct walk *w, struct path *out)
+err_t walk_end_here(struct walk *w, struct path *out)
 {
-	if (w->last_kind == LAST_DOTDOT)
-		step_up(w);
+	err_t err = w->last_kind == LAST_DOTDOT ? step_up(w) : 0;
+	if (err)
+		return err;
 	*out = w->at;
 	path_get(out);
+	return 0;
 }
 
 /* Look at the last component. *again: it was a link, the walk goes on. */
@@ -365,24 +413,22 @@ static err_t try_end(struct walk *w, unsigned flags, bool *again, struct path *o
 	struct dentry *d;
 	bool arrived;
 	*again = false;
-	if (w->last_kind != LAST_NAME) {
-		walk_end_here(w, out);
-		return 0;
-	}
+	if (w->last_kind != LAST_NAME)
+		return walk_end_here(w, out);
 	err_t err = walk_last(w, false, &d);
 	if (err)
 		return err;
 	struct path p = {w->at.mount, d};
 	mount_get(p.mount);
-	mount_cross_down(&p);
+	err = walk_cross_down(w, &p);
+	if (err)
+		return err;
 	struct vnode *v = path_vnode(&p);
 	if (v && vnode_is(v, MODE_LINK) && (w->trailing_slash || !(flags & WALK_NOFOLLOW))) {
 		w->must_be_dir |= w->trailing_slash;
 		err = walk_into_link(w, &p, &arrived);
 		*again = !arrived;
-		if (!err && arrived)
-			walk_end_here(w, out);
-		return err;
+		return !err && arrived ? walk_end_here(w, out) : err;
 	}
 	*out = p;
 	return 0;

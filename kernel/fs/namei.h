@@ -30,6 +30,9 @@ struct fs_cred {
 	unsigned ngroups;
 };
 
+/* Is gid the group for files, or one of the others? */
+bool fs_cred_in_group(const struct fs_cred *cred, uint32_t gid);
+
 struct fs_context {
 	struct path root, cwd; /* the caller holds references */
 	struct fs_cred cred;
@@ -46,12 +49,29 @@ enum walk_flags {
 MUST_CHECK err_t vfs_lookup(const struct fs_context *c, const struct path *base, const char *name,
     unsigned walk_flags, struct path *out);
 
+enum resolve_flags {               /* the ABI's RESOLVE_*: what a walk may not do */
+	RESOLVE_NO_XDEV = 1,       /* cross from mount to mount: -EXDEV */
+	RESOLVE_NO_MAGICLINKS = 2, /* follow links that lead to objects: -ELOOP */
+	RESOLVE_NO_SYMLINKS = 4,   /* follow any link: -ELOOP */
+	RESOLVE_BENEATH = 8,       /* leave what is below the base: -EXDEV */
+	RESOLVE_IN_ROOT = 16,      /* the base is the root, of absolute names too */
+	RESOLVE_CACHED = 32,       /* ask a file system: -EAGAIN */
+	RESOLVE_SCOPED = RESOLVE_BENEATH | RESOLVE_IN_ROOT,
+	RESOLVE_ALL = 63,
+};
+/* May a file be opened like this? -EINVAL: flags that contradict each other. Those that do not count are dropped. */
+MUST_CHECK err_t vfs_check_open(unsigned *flags);
 /* openat(2). flags: enum open_flags, checked here (-EINVAL); mode: permissions of a new file before the umask. Returns a file with one reference. */
 MUST_CHECK err_t vfs_open(const struct fs_context *c, const struct path *base, const char *name,
     unsigned flags, uint32_t mode, struct file **out);
+/* openat2(2): the same with enum resolve_flags. -EAGAIN also: somebody moved a directory out of the base while it was walked through. */
+MUST_CHECK err_t vfs_open_resolve(const struct fs_context *c, const struct path *base, const char *name,
+    unsigned resolve, unsigned flags, uint32_t mode, struct file **out);
 /* Open what a path leads to already (exec, /proc/PID/fd, fifos): no O_CREAT. */
 MUST_CHECK err_t vfs_open_path(
     const struct fs_context *c, const struct path *p, unsigned flags, struct file **out);
+/* Open a regular file for truncate(2): checks the right to write to it, and that nobody executes it. Who watches the file is not told. */
+MUST_CHECK err_t vfs_open_to_cut(const struct fs_context *c, const struct path *p, struct file **out);
 /* Open what a path leads to in order to execute it: a regular file (-EACCES for others, -ELOOP for a symbolic link) that the mount and its mode allow to execute (-EACCES), and that nobody
  * has open for writing (-ETXTBSY). Nobody opens it for writing until file_put_exec. It can be read by file_read_all, whether the caller may read it or not. */
 MUST_CHECK err_t vfs_open_exec(const struct fs_context *c, const struct path *p, struct file **out);

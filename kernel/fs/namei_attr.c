@@ -1,6 +1,6 @@
 /* namei_attr.c - attributes of files: stat, access, chmod, chown, times, sizes; reading links; paths as text. */
-#include "fs/file.h"
 #include "fs/namei_walk.h"
+#include "fs/notify.h"
 #include "lib/string.h"
 
 /* --- looking --- */
@@ -132,7 +132,29 @@ err_t vfs_statfs(const struct path *p, struct fs_stats *out)
 
 /* --- changing --- */
 
-/* Let the file system agree, then store. v->lock held for writing. */
+/* What is told of a change: times that are set together are an attribute, alone each is as if the file had been used. */
+static uint32_t events_of(unsigned mask)
+{
+	uint32_t events = mask & (ATTR_MODE | ATTR_UID | ATTR_GID) ? NOTIFY_ATTRIB : 0;
+	unsigned times = mask & (ATTR_ATIME | ATTR_MTIME);
+	if (times == (ATTR_ATIME | ATTR_MTIME))
+		return events | NOTIFY_ATTRIB;
+	return events | (times & ATTR_ATIME ? NOTIFY_ACCESS : 0) | (times & ATTR_MTIME ? NOTIFY_MODIFY : 0);
+}
+
+/* Let the file system agree, then store, unless err says that it may not be; p's file is locked for writing, and unlocked. */
+static err_t change_unlock(const struct path *p, struct attr *a, err_t err)
+{
+	struct vnode *v = path_vnode(p);
+	uint32_t events = events_of(a->mask);
+	if (!err)
+		err = apply_locked(v, a);
+	rwlock_write_unlock(&v->lock);
+	if (!err && events)
+		notify_dentry(p->dentry, events);
+	return err;
+}
+
 err_t vfs_chmod(const struct fs_context *c, const struct path *p, uint32_t mode)
 {
 	struct vnode *v = path_vnode(p);
@@ -147,10 +169,7 @@ err_t vfs_chmod(const struct fs_context *c, const struct path *p, uint32_t mode)
 		err = -EPERM;
 	if (!fs_cred_can(&c->cred, CAP_FSETID) && !fs_cred_in_group(&c->cred, v->gid))
 		a.mode &= ~02000u;
-	if (!err)
-		err = apply_locked(v, &a);
-	rwlock_write_unlock(&v->lock);
-	return err;
+	return change_unlock(p, &a, err);
 }
 
 /* The mode after somebody without privilege for it changed a regular file: set-user-id goes, and set-group-id where the group may execute. */
@@ -160,11 +179,15 @@ static uint32_t without_suid(uint32_t mode)
 	return (mode & 02010) == 02010 ? mode & ~02000u : mode;
 }
 
-err_t vnode_drop_suid_locked(struct vnode *v)
+err_t vnode_drop_suid_locked(struct vnode *v, uint32_t *events)
 {
 	uint32_t mode = without_suid(v->mode);
 	struct attr a = {.mask = ATTR_MODE, .mode = mode & 07777};
-	return mode == v->mode || !vnode_is(v, MODE_REG) ? 0 : apply_locked(v, &a);
+	if (mode == v->mode || !vnode_is(v, MODE_REG))
+		return 0;
+	err_t err = apply_locked(v, &a);
+	*events |= err ? 0 : NOTIFY_ATTRIB;
+	return err;
 }
 
 /* May somebody without CAP_CHOWN give the file to this owner and group: its own uid, one of its groups. */
@@ -192,10 +215,7 @@ err_t vfs_chown(const struct fs_context *c, const struct path *p, uint32_t uid, 
 		a.mask |= ATTR_MODE;
 		a.mode = without_suid(v->mode);
 	}
-	if (!err)
-		err = apply_locked(v, &a);
-	rwlock_write_unlock(&v->lock);
-	return err;
+	return change_unlock(p, &a, err);
 }
 
 static void choose_time(struct attr *a, unsigned bit, struct timespec64 *to, const struct time_change *t)
@@ -231,10 +251,7 @@ err_t vfs_utimens(const struct fs_context *c, const struct path *p, const struct
 	choose_time(&a, ATTR_MTIME, &a.mtime, mtime);
 	rwlock_write(&v->lock);
 	err = may_set_times(&c->cred, v, atime->choice == TIME_NOW && mtime->choice == TIME_NOW);
-	if (!err)
-		err = apply_locked(v, &a);
-	rwlock_write_unlock(&v->lock);
-	return err;
+	return change_unlock(p, &a, err);
 }
 
 err_t vfs_truncate(const struct fs_context *c, const struct path *p, int64_t size, uint64_t limit)
@@ -246,8 +263,7 @@ err_t vfs_truncate(const struct fs_context *c, const struct path *p, int64_t siz
 		return -EISDIR;
 	if (!vnode_is(path_vnode(p), MODE_REG))
 		return -EINVAL;
-	err_t err =
-	    vfs_open_path(c, p, FILE_WRONLY, &f); /* checks the right to write, and that nobody executes it */
+	err_t err = vfs_open_to_cut(c, p, &f);
 	if (err)
 		return err;
 	err = file_truncate(f, size, limit, fs_cred_can(&c->cred, CAP_FSETID));

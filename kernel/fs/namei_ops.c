@@ -5,6 +5,7 @@
  * the file system act, and only then tell the cache of names. So cache and directory agree whenever the lock is free. The vnode that loses or gains a name is locked too (nlink and ctime are its own).
  */
 #include "fs/namei_walk.h"
+#include "fs/notify.h"
 
 enum { LINK_MODES_UNSAFE = 06000 };
 
@@ -71,8 +72,10 @@ static err_t make_node(struct maker *m, uint32_t mode, uint64_t rdev, const char
 		return -EPERM;
 	init_attributes(m->w.context, m->dir, mode, &a);
 	err_t err = m->dir->ops->create(m->dir, m->w.last, m->w.last_len, &a, rdev, target, &v);
-	if (!err)
+	if (!err) {
 		dentry_set_vnode(m->dentry, v);
+		notify_name(m->dir, m->w.last, m->w.last_len, v, NOTIFY_CREATE);
+	}
 	return err;
 }
 
@@ -168,6 +171,8 @@ static err_t link_locked(struct maker *m, struct vnode *v)
 	if (!err) {
 		vnode_get(v);
 		dentry_set_vnode(m->dentry, v);
+		notify_vnode(v, NOTIFY_ATTRIB); /* it has one name more */
+		notify_name(m->dir, m->w.last, m->w.last_len, v, NOTIFY_CREATE);
 	}
 	return err;
 }
@@ -261,7 +266,10 @@ static err_t remove_in(struct walk *w, bool is_dir)
 	if (!err) {
 		v = dentry_vnode(d);
 		vnode_get(v); /* the file itself goes after the lock */
+		if (!is_dir)
+			notify_vnode(v, NOTIFY_ATTRIB);
 		dentry_delete(d);
+		notify_name(dir, w->last, w->last_len, v, NOTIFY_DELETE);
 	}
 	rwlock_write_unlock(&dir->lock);
 	dentry_put(d);
@@ -424,6 +432,17 @@ static err_t rename_commit(struct renamer *r)
 	return err;
 }
 
+/* After the change; the directories are locked. */
+static void tell_renamed(const struct renamer *r)
+{
+	struct notify_name from = {r->from_dir, r->from.last, r->from.last_len};
+	struct notify_name to = {r->to_dir, r->to.last, r->to.last_len};
+	bool exchange = r->flags & RENAME_EXCHANGE;
+	notify_moved(&from, &to, r->v, exchange ? NULL : r->target);
+	if (exchange)
+		notify_moved(&to, &from, r->target, NULL);
+}
+
 /* Both walks stand on their directories. */
 static err_t rename_in(struct renamer *r)
 {
@@ -449,6 +468,8 @@ static err_t rename_in(struct renamer *r)
 		err = rename_check_rights(r);
 		if (!err)
 			err = rename_commit(r);
+		if (!err)
+			tell_renamed(r);
 	}
 	unlock_dirs(r);
 	dentry_put(r->d);

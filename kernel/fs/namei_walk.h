@@ -13,8 +13,10 @@ enum last_kind { LAST_NAME, LAST_DOT, LAST_DOTDOT, LAST_NONE }; /* NONE: the pat
  */
 struct walk {
 	const struct fs_context *context;
-	struct path at;   /* with references */
-	const char *rest; /* what is left of the string that is walked now */
+	const struct path *root; /* where absolute names begin and ".." ends: the context's, or the base */
+	unsigned resolve;        /* enum resolve_flags */
+	struct path at;          /* with references */
+	const char *rest;        /* what is left of the string that is walked now */
 	const char *last;
 	size_t last_len;
 	enum last_kind last_kind;
@@ -28,9 +30,12 @@ struct walk {
 	} stack[SYMLINK_DEPTH_MAX];
 };
 
-/* Start at the root, the base or the working directory. -ENOENT for "". On errors nothing is held. */
+/* Start at the root, the base or the working directory. -ENOENT for "". On errors nothing is held. `base` stays the caller's until the walk ends. */
 MUST_CHECK err_t walk_begin(
     struct walk *w, const struct fs_context *c, const struct path *base, const char *name);
+/* The same for a walk that may not do all: enum resolve_flags. -EXDEV: an absolute name. */
+MUST_CHECK err_t walk_begin_resolve(
+    struct walk *w, const struct fs_context *c, const struct path *base, const char *name, unsigned resolve);
 /* Go on to the last component. On errors too, walk_end is due. */
 MUST_CHECK err_t walk_parent(struct walk *w);
 /* Look the last component up in w->at, with references; a negative dentry is a result. *out may be on a mount. create: the directory's lock is held for writing by the caller. */
@@ -38,7 +43,9 @@ MUST_CHECK err_t walk_last(struct walk *w, bool dir_locked, struct dentry **out)
 /* Follow the link p: the walk goes on with its text (then walk_parent), or has arrived (*arrived: w->at is the end; magic links). Takes over the references of p. */
 MUST_CHECK err_t walk_into_link(struct walk *w, const struct path *p, bool *arrived);
 /* The path has no name at its end (/, ., ..), or the walk has arrived: the result, with references. */
-void walk_end_here(struct walk *w, struct path *out);
+MUST_CHECK err_t walk_end_here(struct walk *w, struct path *out);
+/* Cross to what is mounted on p, if anything is. -EXDEV: the walk may not; p's references are dropped. */
+MUST_CHECK err_t walk_cross_down(const struct walk *w, struct path *p);
 void walk_end(struct walk *w);
 /* The whole of it: the file at the end. Begins and ends. */
 MUST_CHECK err_t walk_to_end(struct walk *w, unsigned walk_flags, struct path *out);
@@ -57,6 +64,5 @@ static inline bool fs_cred_owns(const struct fs_cred *cred, const struct vnode *
 {
 	return v->uid == cred->uid || fs_cred_can(cred, CAP_FOWNER);
 }
-bool fs_cred_in_group(const struct fs_cred *cred, uint32_t gid);
 /* Attributes of a new file in dir: owner, group (of a set-group-id directory), mode after the umask, times. */
 void init_attributes(const struct fs_context *c, const struct vnode *dir, uint32_t mode, struct attr *a);

@@ -18,6 +18,7 @@
  * Ends are counted by files, not by descriptors: a read that is under way keeps its end open though its descriptor is closed.
  */
 #include "arch/usercopy.h"
+#include "fs/anon.h"
 #include "fs/pipe_priv.h"
 #include "lib/bits.h"
 #include "mm/frame.h"
@@ -205,13 +206,11 @@ static void pipe_release(struct file *f)
 	if (!e)
 		return; /* its open failed before it had joined */
 	struct pipe *p = e->pipe;
-	if (v)
-		rwlock_write(&v->lock);
+	rwlock_write(&v->lock);
 	bool last = leave(p, e);
-	if (last && v)
+	if (last)
 		store_relaxed(&v->channel, 0);
-	if (v)
-		rwlock_write_unlock(&v->lock);
+	rwlock_write_unlock(&v->lock);
 	if (last)
 		pipe_free(p);
 }
@@ -419,21 +418,7 @@ static int64_t pipe_control(struct file *f, int command, uint64_t arg, bool priv
 	return size;
 }
 
-static err_t pipe_reopen(struct file *from, struct file *f)
-{
-	struct pipe_end *e = slab_alloc(end_cache);
-	if (!e)
-		return -ENOMEM;
-	f->ops = &pipe_file_ops;
-	f->kind = from->kind;
-	f->anon_mode = from->anon_mode;
-	f->anon_ino = from->anon_ino;
-	join(((struct pipe_end *)from->priv)->pipe, e, f); /* `from` keeps it open */
-	return 0;
-}
-
 const struct file_ops pipe_file_ops = {
-    .reopen = pipe_reopen,
     .read = pipe_read,
     .write = pipe_write,
     .ioctl = pipe_ioctl,
@@ -443,44 +428,8 @@ const struct file_ops pipe_file_ops = {
 
 /* --- opening --- */
 
-static err_t open_end(struct pipe *p, unsigned flags, struct file **out)
-{
-	struct pipe_end *e = slab_alloc(end_cache);
-	if (!e)
-		return -ENOMEM;
-	err_t err = file_create(&pipe_file_ops, flags, out);
-	if (err) {
-		slab_free(end_cache, e);
-		return err;
-	}
-	(*out)->kind = "pipe";
-	(*out)->anon_mode = MODE_FIFO | 0600;
-	join(p, e, *out);
-	return 0;
-}
-
-err_t pipe_create(unsigned flags, struct file **reader, struct file **writer)
-{
-	struct pipe *p;
-	err_t err = pipe_alloc(&p);
-	if (err)
-		return err;
-	err = open_end(p, (flags & (FILE_NONBLOCK | FILE_DIRECT)) | FILE_RDONLY, reader);
-	if (err) {
-		pipe_free(p);
-		return err;
-	}
-	err = open_end(p, (flags & (FILE_NONBLOCK | FILE_DIRECT)) | FILE_WRONLY, writer);
-	if (err) {
-		file_put(*reader); /* the last end frees the pipe */
-		return err;
-	}
-	(*reader)->anon_ino = (*writer)->anon_ino = (*reader)->object.koid;
-	return 0;
-}
-
-/* Join the fifo's pipe, made if nobody has it open. */
-static err_t join_fifo(struct file *f)
+/* Join the pipe that v leads to, made if nobody has it open. A name waits for who reads: without anybody, and without waiting, there is nothing to write to. */
+static err_t join_pipe(struct file *f, bool named)
 {
 	struct vnode *v = f->vnode;
 	err_t err = 0;
@@ -491,7 +440,7 @@ static err_t join_fifo(struct file *f)
 	struct pipe *p = (struct pipe *)load_relaxed(&v->channel);
 	if (!p)
 		err = pipe_alloc(&p);
-	if (!err && !load_relaxed(&v->channel) && file_may_write(f) && !file_may_read(f) &&
+	if (!err && named && !load_relaxed(&v->channel) && file_may_write(f) && !file_may_read(f) &&
 	    file_is_nonblock(f, NULL)) {
 		pipe_free(p);
 		err = -ENXIO;
@@ -503,6 +452,40 @@ static err_t join_fifo(struct file *f)
 	rwlock_write_unlock(&v->lock);
 	if (err)
 		slab_free(end_cache, e);
+	return err;
+}
+
+err_t pipe_open_again(struct file *f)
+{
+	f->ops = &pipe_file_ops;
+	return join_pipe(f, false);
+}
+
+static err_t open_end(struct vnode *v, unsigned flags, struct file **out)
+{
+	err_t err = file_create_on(&pipe_file_ops, flags, v, "pipe", out);
+	if (err)
+		return err;
+	err = join_pipe(*out, false);
+	if (err)
+		file_put(*out);
+	return err;
+}
+
+err_t pipe_create(unsigned flags, struct file **reader, struct file **writer)
+{
+	struct vnode *v;
+	err_t err = anon_vnode_create(ANON_PIPE, MODE_FIFO | 0600, &v);
+	if (err)
+		return err;
+	flags &= FILE_NONBLOCK | FILE_DIRECT;
+	err = open_end(v, flags | FILE_RDONLY, reader);
+	if (!err) {
+		err = open_end(v, flags | FILE_WRONLY, writer);
+		if (err)
+			file_put(*reader); /* the last end frees the pipe */
+	}
+	vnode_put(v); /* the ends have it */
 	return err;
 }
 
@@ -520,7 +503,7 @@ err_t fifo_open(struct file *f)
 {
 	uint64_t seen;
 	f->ops = &pipe_file_ops;
-	err_t err = join_fifo(f);
+	err_t err = join_pipe(f, true);
 	if (err)
 		return err;
 	if (file_is_nonblock(f, NULL))

@@ -1,6 +1,7 @@
 /*
  * pipe_event.c - eventfd: a 64-bit counter as a file. A write adds, a read takes all (or one, of a semaphore) and waits while there is nothing.
  */
+#include "fs/anon.h"
 #include "fs/pipe.h"
 #include "mm/slab.h"
 
@@ -105,6 +106,7 @@ static void event_release(struct file *f)
 static const struct file_ops event_file_ops = {
     .read = event_read,
     .write = event_write,
+    .seek = file_seek_nowhere,
     .release = event_release,
 };
 
@@ -116,15 +118,13 @@ err_t eventfd_create(uint32_t value, bool semaphore, unsigned flags, struct file
 	mutex_init(&e->lock, "eventfd", RANK_CHANNEL);
 	e->count = value;
 	e->semaphore = semaphore;
-	err_t err = file_create(&event_file_ops, (flags & FILE_NONBLOCK) | FILE_RDWR | FILE_STREAM, out);
+	err_t err = file_create_anonymous(
+	    &event_file_ops, (flags & FILE_NONBLOCK) | FILE_RDWR, "anon_inode:[eventfd]", out);
 	if (err) {
 		kfree(e);
 		return err;
 	}
 	(*out)->priv = e;
-	(*out)->kind = "anon_inode:[eventfd]";
-	(*out)->anon_mode = 0600;
-	(*out)->anon_ino = (*out)->object.koid;
 	tell(*out, e);
 	return 0;
 }

@@ -7,6 +7,7 @@
  * The kernel's timer is set and cancelled under `change`, which its callback does not take; `lock` guards what the callback touches.
  */
 #include "fs/timerfd.h"
+#include "fs/anon.h"
 #include "arch/clock.h"
 #include "kern/timer.h"
 #include "kern/wall.h"
@@ -131,7 +132,8 @@ static void timerfd_release(struct file *f)
 	kfree(t);
 }
 
-static const struct file_ops timerfd_ops = {.read = timerfd_read, .release = timerfd_release};
+static const struct file_ops timerfd_ops = {
+    .read = timerfd_read, .seek = file_seek_nowhere, .release = timerfd_release};
 
 bool file_is_timerfd(const struct file *f)
 {
@@ -148,7 +150,8 @@ err_t timerfd_create(bool wall, unsigned flags, struct file **out)
 	struct timerfd *t = kzalloc(sizeof(*t));
 	if (!t)
 		return -ENOMEM;
-	err_t err = file_create(&timerfd_ops, (flags & FILE_NONBLOCK) | FILE_RDWR | FILE_STREAM, out);
+	err_t err = file_create_anonymous(
+	    &timerfd_ops, (flags & FILE_NONBLOCK) | FILE_RDWR, "anon_inode:[timerfd]", out);
 	if (err) {
 		kfree(t);
 		return err;
@@ -160,9 +163,6 @@ err_t timerfd_create(bool wall, unsigned flags, struct file **out)
 	t->wall = wall;
 	t->file = *out;
 	(*out)->priv = t;
-	(*out)->kind = "anon_inode:[timerfd]";
-	(*out)->anon_mode = 0600;
-	(*out)->anon_ino = (*out)->object.koid;
 	if (wall) {
 		mutex_lock(&list_lock);
 		list_push_back(&timers, &t->link);

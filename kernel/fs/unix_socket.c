@@ -16,6 +16,7 @@
  * Files in messages hold the references of descriptors. Sockets that lie in each other's queues and nowhere else are found by nobody any more.
  */
 #include "fs/unix_priv.h"
+#include "fs/anon.h"
 #include "arch/clock.h"
 #include "fs/mount.h"
 #include "lib/printf.h"
@@ -121,14 +122,17 @@ void socket_put(struct unix_socket *s)
 /* Give s its file. */
 static err_t make_file(struct unix_socket *s, unsigned flags, struct file **out)
 {
-	err_t err = file_create(&socket_file_ops, (flags & FILE_NONBLOCK) | FILE_RDWR | FILE_STREAM, out);
+	struct vnode *v;
+	err_t err = anon_vnode_create(ANON_SOCKET, MODE_SOCK | 0777, &v);
+	if (err)
+		return err;
+	err = file_create_on(
+	    &socket_file_ops, (flags & FILE_NONBLOCK) | FILE_RDWR | FILE_STREAM, v, "socket", out);
+	vnode_put(v); /* the file has it */
 	if (err)
 		return err;
 	struct file *f = *out;
 	f->priv = s;
-	f->kind = "socket";
-	f->anon_mode = MODE_SOCK | 0777;
-	f->anon_ino = f->object.koid;
 	spin_lock(&unix_lock);
 	s->file = f;
 	socket_tell_locked(s);

@@ -94,6 +94,7 @@ static struct vnode *vnode_alloc(struct fs *fs, uint64_t ino, const struct vnode
 	rwlock_init(&v->lock, "vnode", RANK_VNODE);
 	list_init(&v->hash_link);
 	list_init(&v->fs_link);
+	list_init(&v->watches);
 	return v;
 }
 
@@ -275,6 +276,12 @@ err_t vnode_for_each(struct fs *fs, err_t (*fn)(struct vnode *v, void *arg), voi
 	return err;
 }
 
+uint32_t vnode_own_refs(struct vnode *v)
+{
+	uint32_t (*of_fs)(struct vnode *) = v->fs->ops->own_refs;
+	return load_relaxed(&v->nwatches) + (of_fs ? of_fs(v) : 0);
+}
+
 static bool is_mapped(struct vm_object *o)
 {
 	spin_lock(&o->lock);
@@ -289,7 +296,7 @@ bool vnode_fs_is_busy(struct fs *fs, struct vnode *root, uint32_t root_refs)
 	spin_lock(&vnode_lock);
 	list_for_each (it, &fs->vnode_list) {
 		struct vnode *v = list_entry(it, struct vnode, fs_link);
-		uint32_t own = (fs->ops->own_refs ? fs->ops->own_refs(v) : 0) + (v == root ? root_refs : 0);
+		uint32_t own = vnode_own_refs(v) + (v == root ? root_refs : 0);
 		busy |= load_relaxed(&v->refs) > own || (v->pages && is_mapped(v->pages));
 	}
 	spin_unlock(&vnode_lock);

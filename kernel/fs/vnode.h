@@ -91,6 +91,9 @@ struct vnode {
 	nsec_t dirty_seen;       /* the write-back thread's own: when it first saw dirty pages; 0: none */
 	_Atomic uintptr_t locks; /* (A) set once: its struct lock_list, see flock.c; 0: it never had locks */
 	_Atomic uintptr_t channel; /* (A) of a fifo that is open: its struct pipe, guarded by pipe.c */
+	_Atomic uint32_t watched; /* (A) what is to be told of it: enum notify_events; written by inotify.c */
+	_Atomic uint32_t nwatches; /* (A) references that watches hold */
+	struct list watches;       /* inotify.c's */
 };
 
 enum attr_mask {
@@ -155,7 +158,7 @@ struct vnode_ops {
 	err_t (*allocate)(struct vnode *v, int mode, uint64_t pos, uint64_t len);
 	/* Data and attributes are on the disk when it returns. */
 	err_t (*sync)(struct vnode *v, bool data_only);
-	/* Called last when a file is opened, f filled in: set f->ops and f->priv (generated files), or make it something else altogether (file_make_anonymous); an error undoes the open. May sleep. NULL: the generic ones for regular files and
+	/* Called last when a file is opened, f filled in: set f->ops and f->priv (generated files), or take its name from it (file_drop_name); an error undoes the open. May sleep. NULL: the generic ones for regular files and
 	 * directories; devices and fifos have theirs by type. */
 	err_t (*open)(struct vnode *v, struct file *f);
 	/* The last reference is gone: free v->priv, and the file itself if nlink is 0. May sleep. */
@@ -205,6 +208,7 @@ struct fs {
 	unsigned leaving;       /* dentry_lock: names that the cache is giving up, which hold vnodes still */
 	struct mutex rename_lock;  /* RANK_RENAME */
 	_Atomic uint64_t vnodes;   /* (A) in memory: exact */
+	_Atomic uint64_t watches;  /* (A) on its files, by inotify.c: asked before anything is told */
 	struct list vnode_list;    /* (H) by fs_link */
 	_Atomic uint64_t next_ino; /* (A) for file systems that number their files as they come */
 };
@@ -239,7 +243,9 @@ static inline void vnode_get(struct vnode *v)
 void vnode_put(struct vnode *v);
 /* Call fn on each vnode of fs, with a reference held and no lock; until it returns an error. */
 err_t vnode_for_each(struct fs *fs, err_t (*fn)(struct vnode *v, void *arg), void *arg);
-/* Is any vnode of fs in use by others than the cache of names and the file system itself: open, mapped, somebody's directory? `root_refs`: references on `root` that do not count. */
+/* References that are nobody's use: the file system's own, and those of watches. */
+uint32_t vnode_own_refs(struct vnode *v);
+/* Is any vnode of fs in use by others than the cache of names, the file system itself and watches: open, mapped, somebody's directory? `root_refs`: references on `root` that do not count. */
 bool vnode_fs_is_busy(struct fs *fs, struct vnode *root, uint32_t root_refs);
 /* Sleep until no vnode of fs is in memory any more. */
 void vnode_wait_gone(struct fs *fs);

@@ -8,11 +8,13 @@
 #include "arch/clock.h"
 #include "kern/wall.h"
 #include "proc/vdso.h"
+#include "fs/anon.h"
 #include "fs/cpio.h"
 #include "fs/bdev.h"
 #include "fs/devfs.h"
 #include "fs/ext2/ext2.h"
 #include "fs/mount.h"
+#include "fs/notify.h"
 #include "fs/timerfd.h"
 #include "fs/tmpfs.h"
 #include "fs/tty.h"
@@ -175,10 +177,21 @@ static bool current_user_is(uint32_t uid, uint32_t gid)
 	if (!p)
 		return true; /* the kernel's own work */
 	struct cred *c = process_cred(p);
-	bool is =
-	    c->fsuid == uid || (gid && cred_has_group(c, gid)) || cap_set_has(c->effective, CAP_SYS_RESOURCE);
+	struct fs_cred ids = {.uid = c->fsuid, .gid = c->fsgid, .groups = c->groups, .ngroups = c->ngroups};
+	bool is = ids.uid == uid || (gid && fs_cred_in_group(&ids, gid)) || cap_set_has(c->effective, CAP_SYS_RESOURCE);
 	cred_put(c);
 	return is;
+}
+
+static void current_ids(uint32_t *uid, uint32_t *gid)
+{
+	struct process *p = current_thread()->process;
+	if (!p)
+		return;
+	struct cred *c = process_cred(p);
+	*uid = c->fsuid;
+	*gid = c->fsgid;
+	cred_put(c);
 }
 
 void root_init(void)
@@ -186,8 +199,10 @@ void root_init(void)
 	struct fs_context c;
 	vfs_init(wall_clock);
 	tmpfs_init();
+	fs_current_ids = current_ids;
 	file_anon_init();
 	timerfd_init();
+	inotify_init();
 	vdso_init();
 	must(devfs_init(), "devices");
 	must(tty_init_devices(), "terminals");

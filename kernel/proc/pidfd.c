@@ -1,5 +1,6 @@
 /* pidfd.c - see pidfd.h. */
 #include "proc/pidfd.h"
+#include "fs/anon.h"
 #include "mm/slab.h"
 #include "proc/proc_priv.h"
 
@@ -31,14 +32,12 @@ err_t pidfd_create(struct process *p, unsigned flags, struct file **out)
 	struct pidfd *d = kzalloc(sizeof(*d));
 	if (!d)
 		return -ENOMEM;
-	err_t err = file_create(&pidfd_ops, FILE_RDWR | FILE_STREAM | flags, &d->file);
+	err_t err = file_create_anonymous(&pidfd_ops, FILE_RDWR | flags, "anon_inode:[pidfd]", &d->file);
 	if (err) {
 		kfree(d);
 		return err;
 	}
 	d->file->priv = d;
-	d->file->kind = "anon_inode:[pidfd]";
-	d->file->anon_mode = 0600;
 	kobject_signal(&d->file->object, 0, SIGNAL_READABLE | SIGNAL_WRITABLE);
 	process_get(p);
 	d->process = p;

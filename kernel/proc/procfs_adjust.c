@@ -9,8 +9,7 @@
 
 enum { OOM_ADJ_MIN = -1000, OOM_ADJ_MAX = 1000, OOM_OLD_MAX = 15, OOM_OLD_NEVER = -17 };
 
-/* A decimal number with white space around it, and nothing else. -EINVAL. */
-static err_t parse_signed(const char *s, int64_t *out)
+err_t proc_parse_number(const char *s, int64_t *out)
 {
 	bool minus;
 	int64_t n = 0;
@@ -51,7 +50,7 @@ static int64_t set_oom(struct process *p, int32_t value, size_t n)
 int64_t adjust_store_oom(struct vnode *v, char *s, size_t n)
 {
 	int64_t value;
-	if (parse_signed(s, &value) || value < OOM_ADJ_MIN || value > OOM_ADJ_MAX)
+	if (proc_parse_number(s, &value) || value < OOM_ADJ_MIN || value > OOM_ADJ_MAX)
 		return -EINVAL;
 	return set_oom(proc_node_of(v)->process, (int32_t)value, n);
 }
@@ -66,7 +65,7 @@ void adjust_show_oom_old(struct text *t, struct vnode *v)
 int64_t adjust_store_oom_old(struct vnode *v, char *s, size_t n)
 {
 	int64_t value;
-	if (parse_signed(s, &value) || value < OOM_OLD_NEVER || value > OOM_OLD_MAX)
+	if (proc_parse_number(s, &value) || value < OOM_OLD_NEVER || value > OOM_OLD_MAX)
 		return -EINVAL;
 	int32_t scaled = value == OOM_OLD_MAX ? OOM_ADJ_MAX : (int32_t)value * OOM_ADJ_MAX / -OOM_OLD_NEVER;
 	return set_oom(proc_node_of(v)->process, scaled, n);
@@ -104,7 +103,7 @@ int64_t adjust_store_login(struct vnode *v, char *s, size_t n)
 	int64_t uid;
 	if (p != current_process())
 		return -EPERM;
-	if (parse_signed(s, &uid) || uid < 0)
+	if (proc_parse_number(s, &uid) || uid < 0)
 		return -EINVAL;
 	if (uid > UINT32_MAX)
 		return -ERANGE;
@@ -170,7 +169,7 @@ int64_t adjust_store_slack(struct vnode *v, char *s, size_t n)
 {
 	const struct proc_node *node = proc_node_of(v);
 	int64_t value;
-	if (parse_signed(s, &value) || value < 0)
+	if (proc_parse_number(s, &value) || value < 0)
 		return -EINVAL;
 	if (!may_see_slack(node))
 		return -EPERM;

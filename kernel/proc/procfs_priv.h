@@ -42,6 +42,7 @@ enum proc_class {
 	CLASS_SYS_RANDOM,
 	CLASS_SYS_VM,
 	CLASS_SYS_FS,
+	CLASS_SYS_INOTIFY,
 	CLASS_TTY,
 	PROC_CLASSES = 16
 };
@@ -65,6 +66,9 @@ extern const struct proc_entry proc_process_entry, proc_thread_entry;
 extern const struct proc_dir proc_sys_dir;
 /* Once at boot, after random_init. */
 void procfs_sys_init(void);
+
+/* A decimal number with white space around it, and nothing else. -EINVAL. */
+MUST_CHECK err_t proc_parse_number(const char *s, int64_t *out);
 
 /* Is the process, or its thread, there still? */
 bool proc_node_is_alive(const struct proc_node *n);

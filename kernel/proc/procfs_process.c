@@ -1,6 +1,7 @@
 /* procfs_process.c - what /proc/PID tells of a process and of each of its threads. Forms: proc(5). */
 #include "fs/devfs.h"
 #include "fs/mount.h"
+#include "fs/notify.h"
 #include "fs/tty.h"
 #include "lib/printf.h"
 #include "lib/string.h"
@@ -475,6 +476,12 @@ static int64_t link_fd(struct proc_node *n, char *buf, size_t size)
 	return len;
 }
 
+static void show_watch(void *arg, int number, const struct vnode *v, uint32_t mask)
+{
+	text_printf(arg, "inotify wd:%x ino:%llx sdev:%llx mask:%x ignored_mask:0\n", (unsigned)number,
+	    (unsigned long long)v->ino, (unsigned long long)v->fs->dev, mask & NOTIFY_ALL);
+}
+
 static void show_fdinfo(struct text *t, struct vnode *v)
 {
 	struct file *f;
@@ -484,9 +491,10 @@ static void show_fdinfo(struct text *t, struct vnode *v)
 	struct vfs_stat st;
 	file_stat(f, &st);
 	text_printf(t, "pos:\t%llu\nflags:\t0%o\nmnt_id:\t%llu\nino:\t%llu\n",
-	    (unsigned long long)*(volatile uint64_t *)&f->pos,
-	    load_relaxed(&f->flags) & ~(unsigned)(FILE_STREAM | FILE_WRITER), (unsigned long long)st.mount_id,
-	    (unsigned long long)st.ino);
+	    (unsigned long long)*(volatile uint64_t *)&f->pos, load_relaxed(&f->flags) & ~(unsigned)FILE_OURS,
+	    (unsigned long long)st.mount_id, (unsigned long long)st.ino);
+	if (file_is_inotify(f))
+		inotify_for_each(f, show_watch, t);
 	file_put(f);
 }
 

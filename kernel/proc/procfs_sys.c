@@ -8,6 +8,7 @@
 #include "object/desc.h"
 #include "fs/dentry.h"
 #include "fs/file.h"
+#include "fs/notify.h"
 #include "fs/pipe.h"
 #include "proc/cred.h"
 #include "proc/procfs_priv.h"
@@ -114,6 +115,17 @@ static int64_t store_drop_caches(UNUSED struct vnode *v, char *s, size_t n)
 	return (int64_t)n;
 }
 
+static int64_t store_limit(_Atomic uint32_t *limit, const char *s, size_t n)
+{
+	int64_t value;
+	if (process_euid(current_process()) != 0) /* whoever opened the file */
+		return -EPERM;
+	if (proc_parse_number(s, &value) || value < 0 || value > INT32_MAX)
+		return -EINVAL;
+	store_relaxed(limit, (uint32_t)value);
+	return (int64_t)n;
+}
+
 static void show_nothing(struct text *t, UNUSED struct vnode *v)
 {
 	t->err = -EACCES; /* the superuser cannot read it either */
@@ -170,8 +182,31 @@ static const struct proc_entry vm_entries[] = {
 static const struct proc_dir vm_dir = {
     .class = CLASS_SYS_VM, .entries = vm_entries, .count = ARRAY_SIZE(vm_entries)};
 
+/* Files that say one number which the superuser may set, from 0 on. */
+#define LIMIT(ident, variable)                                                                               \
+	static void show_##ident(struct text *t, UNUSED struct vnode *v)                                     \
+	{                                                                                                    \
+		text_printf(t, "%u\n", load_relaxed(&(variable)));                                           \
+	}                                                                                                    \
+	static int64_t store_##ident(UNUSED struct vnode *v, char *s, size_t n)                              \
+	{                                                                                                    \
+		return store_limit(&(variable), s, n);                                                       \
+	}
+LIMIT(queued_events, inotify_max_events)
+LIMIT(user_instances, inotify_max_instances)
+LIMIT(user_watches, inotify_max_watches)
+
+static const struct proc_entry inotify_entries[] = {
+    {.name = "max_queued_events", .mode = MODE_REG | 0644, .text = {show_queued_events, store_queued_events}},
+    {.name = "max_user_instances",
+	.mode = MODE_REG | 0644,
+	.text = {show_user_instances, store_user_instances}},
+    {.name = "max_user_watches", .mode = MODE_REG | 0644, .text = {show_user_watches, store_user_watches}}};
+static const struct proc_dir inotify_dir = {
+    .class = CLASS_SYS_INOTIFY, .entries = inotify_entries, .count = ARRAY_SIZE(inotify_entries)};
+
 static const struct proc_entry fs_entries[] = {SHOW("file-max", file_max), SHOW("file-nr", file_nr),
-    SHOW("nr_open", nr_open), SHOW("pipe-max-size", pipe_max)};
+    DIR("inotify", inotify_dir), SHOW("nr_open", nr_open), SHOW("pipe-max-size", pipe_max)};
 static const struct proc_dir fs_dir = {
     .class = CLASS_SYS_FS, .entries = fs_entries, .count = ARRAY_SIZE(fs_entries)};
 

@@ -5,6 +5,7 @@
  * that polls. So the object signal READABLE is no more than news: it is set when a signal of the set becomes pending for a process that used the file, and brought up to date by whoever looks.
  */
 #include "proc/signalfd.h"
+#include "fs/anon.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "proc/proc_priv.h"
@@ -146,14 +147,19 @@ static void signalfd_release(struct file *f)
 }
 
 static const struct file_ops signalfd_ops = {
-    .read = signalfd_read, .refresh = signalfd_refresh, .release = signalfd_release};
+    .read = signalfd_read,
+    .seek = file_seek_nowhere,
+    .refresh = signalfd_refresh,
+    .release = signalfd_release,
+};
 
 err_t signalfd_create(uint64_t set, unsigned flags, struct file **out)
 {
 	struct signalfd *s = kzalloc(sizeof(*s));
 	if (!s)
 		return -ENOMEM;
-	err_t err = file_create(&signalfd_ops, (flags & FILE_NONBLOCK) | FILE_RDWR | FILE_STREAM, out);
+	err_t err = file_create_anonymous(
+	    &signalfd_ops, (flags & FILE_NONBLOCK) | FILE_RDWR, "anon_inode:[signalfd]", out);
 	if (err) {
 		kfree(s);
 		return err;
@@ -163,9 +169,6 @@ err_t signalfd_create(uint64_t set, unsigned flags, struct file **out)
 	s->set = set & ~SIGNALS_UNBLOCKABLE;
 	s->user = current_process()->pid;
 	(*out)->priv = s;
-	(*out)->kind = "anon_inode:[signalfd]";
-	(*out)->anon_mode = 0600;
-	(*out)->anon_ino = (*out)->object.koid;
 	kobject_signal(&(*out)->object, 0, SIGNAL_READABLE | SIGNAL_WRITABLE);
 	spin_lock(&process_tree_lock);
 	list_push_back(&fds, &s->link);

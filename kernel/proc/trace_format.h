@@ -39,6 +39,7 @@ enum trace_type {
 	TRACE_CLOCK,
 	TRACE_ADVICE,
 	TRACE_FAMILY,
+	TRACE_INMASK, /* of inotify_add_watch */
 	/* Addresses. */
 	TRACE_ADDR,
 	TRACE_IN,

@@ -61,6 +61,13 @@ static const struct trace_name advices[] = {{0, "MADV_NORMAL"}, {1, "MADV_RANDOM
     {15, "MADV_NOHUGEPAGE"}, {16, "MADV_DONTDUMP"}, {17, "MADV_DODUMP"}, {18, "MADV_WIPEONFORK"},
     {19, "MADV_KEEPONFORK"}, {20, "MADV_COLD"}, {21, "MADV_PAGEOUT"}, {22, "MADV_POPULATE_READ"},
     {23, "MADV_POPULATE_WRITE"}, {24, "MADV_DONTNEED_LOCKED"}};
+static const struct trace_name watch_flags[] = {{0xfff, "IN_ALL_EVENTS"}, {0x18, "IN_CLOSE"},
+    {0xc0, "IN_MOVE"}, {0x1, "IN_ACCESS"}, {0x2, "IN_MODIFY"}, {0x4, "IN_ATTRIB"}, {0x8, "IN_CLOSE_WRITE"},
+    {0x10, "IN_CLOSE_NOWRITE"}, {0x20, "IN_OPEN"}, {0x40, "IN_MOVED_FROM"}, {0x80, "IN_MOVED_TO"},
+    {0x100, "IN_CREATE"}, {0x200, "IN_DELETE"}, {0x400, "IN_DELETE_SELF"}, {0x800, "IN_MOVE_SELF"},
+    {0x2000, "IN_UNMOUNT"}, {0x4000, "IN_Q_OVERFLOW"}, {0x8000, "IN_IGNORED"}, {0x1000000, "IN_ONLYDIR"},
+    {0x2000000, "IN_DONT_FOLLOW"}, {0x4000000, "IN_EXCL_UNLINK"}, {0x10000000, "IN_MASK_CREATE"},
+    {0x20000000, "IN_MASK_ADD"}, {0x40000000, "IN_ISDIR"}, {0x80000000, "IN_ONESHOT"}};
 static const struct trace_name families[] = {{0, "AF_UNSPEC"}, {1, "AF_UNIX"}, {2, "AF_INET"},
     {10, "AF_INET6"}, {16, "AF_NETLINK"}, {17, "AF_PACKET"}};
 
@@ -86,6 +93,7 @@ static const struct trace_words words[TRACE_TYPES] = {
     [TRACE_CLOCK] = {VALUES(clocks, ALL_BITS)},
     [TRACE_ADVICE] = {VALUES(advices, ALL_BITS)},
     [TRACE_FAMILY] = {VALUES(families, ALL_BITS)},
+    [TRACE_INMASK] = {FLAGS(watch_flags), .none = "0"},
 };
 
 const struct trace_words *trace_words_of(enum trace_type type)

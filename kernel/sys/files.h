@@ -16,6 +16,7 @@ enum at_flags { /* the ABI's */
 	AT_SYMLINK_FOLLOW = 0x400,
 	AT_NO_AUTOMOUNT = 0x800,
 	AT_EMPTY_PATH = 0x1000,
+	AT_IN_ROOT = 1 << 30, /* ours: absolute names start at dirfd as well */
 };
 
 /* --- descriptors --- */
@@ -69,10 +70,9 @@ struct fd_call {
 	struct fs_view view;
 	const struct fs_context *c; /* view.context */
 	struct file *file;          /* counted */
-	struct path path;           /* the file's own: its references */
-	bool has_path;              /* false: an anonymous file */
+	struct path path;           /* counted; file_get_path's */
 };
-/* -EBADF: none, or opened with O_PATH. May sleep, like fd_end. */
+/* -EBADF: none, or opened with O_PATH. -ENOMEM. May sleep, like fd_end. */
 MUST_CHECK err_t fd_begin(struct fd_call *f, int fd);
 /* The same, O_PATH included: fchdir, fstatfs. */
 MUST_CHECK err_t fd_begin_any(struct fd_call *f, int fd);

@@ -70,7 +70,7 @@ int64_t sys_fchmod(int32_t fd, uint32_t mode)
 	err_t err = fd_begin(&f, fd);
 	if (err)
 		return err;
-	err = f.has_path ? vfs_chmod(f.c, &f.path, mode) : -EPERM; /* pipes and the like have no attributes */
+	err = vfs_chmod(f.c, &f.path, mode);
 	fd_end(&f);
 	return err;
 }
@@ -107,7 +107,7 @@ int64_t sys_fchown(int32_t fd, uint32_t uid, uint32_t gid)
 	err_t err = fd_begin(&f, fd);
 	if (err)
 		return err;
-	err = f.has_path ? vfs_chown(f.c, &f.path, uid, gid) : -EPERM;
+	err = vfs_chown(f.c, &f.path, uid, gid);
 	fd_end(&f);
 	return err;
 }
@@ -141,7 +141,7 @@ static err_t set_times_fd(int32_t fd, const struct time_change *times, int32_t f
 	err_t err = fd_begin(&f, fd);
 	if (err)
 		return err;
-	err = f.has_path ? vfs_utimens(f.c, &f.path, &times[0], &times[1]) : -EPERM;
+	err = vfs_utimens(f.c, &f.path, &times[0], &times[1]);
 	fd_end(&f);
 	return err;
 }

@@ -1,4 +1,5 @@
 /* linux_copy.c - bytes from file to file: sendfile, copy_file_range, splice, tee, vmsplice. */
+#include "fs/notify.h"
 #include "fs/splice.h"
 #include "mm/slab.h"
 #include "sys/files.h"
@@ -85,6 +86,16 @@ static bool can_splice(const struct file *f, unsigned how)
 	return f->ops->splice & how;
 }
 
+/* Who watches the files learns of it, if anything was moved. */
+static int64_t was_copied(const struct copy_end *in, const struct copy_end *out, int64_t n)
+{
+	if (n > 0) {
+		notify_file(in->file, NOTIFY_ACCESS);
+		notify_file(out->file, NOTIFY_MODIFY);
+	}
+	return n;
+}
+
 /* --- sendfile --- */
 
 static int64_t send_to_pipe(struct copy_end *in, struct copy_end *out, uint64_t count)
@@ -153,7 +164,7 @@ int64_t sys_sendfile(int32_t out_fd, int32_t in_fd, uaddr_t offset, uint64_t cou
 		in.pos = in.file->pos;
 		mutex_unlock(&in.file->lock);
 	}
-	int64_t done = send(&in, &out, count);
+	int64_t done = was_copied(&in, &out, send(&in, &out, count));
 	ends_put(&in, &out);
 	if (offset && copy_to_user(offset, &in.pos, sizeof(in.pos)))
 		return -EFAULT;
@@ -162,16 +173,11 @@ int64_t sys_sendfile(int32_t out_fd, int32_t in_fd, uaddr_t offset, uint64_t cou
 
 /* --- copy_file_range --- */
 
-static unsigned type_of(const struct file *f)
-{
-	return (f->vnode ? vnode_mode(f->vnode) : f->anon_mode) & MODE_TYPE;
-}
-
 static err_t check_copy_files(const struct file *in, const struct file *out)
 {
-	if (type_of(in) == MODE_DIR || type_of(out) == MODE_DIR)
+	if (file_type(in) == MODE_DIR || file_type(out) == MODE_DIR)
 		return -EISDIR;
-	if (type_of(in) != MODE_REG || type_of(out) != MODE_REG)
+	if (file_type(in) != MODE_REG || file_type(out) != MODE_REG)
 		return -EINVAL;
 	if (!file_may_read(in) || !file_may_write(out) || (load_relaxed(&out->flags) & FILE_APPEND))
 		return -EBADF;
@@ -234,7 +240,7 @@ int64_t sys_copy_file_range(
 	err_t err = ends_get(&in, in_fd, &out, out_fd);
 	if (err)
 		return err;
-	int64_t done = copy_range(&in, &out, len, flags);
+	int64_t done = was_copied(&in, &out, copy_range(&in, &out, len, flags));
 	ends_put(&in, &out);
 	return done;
 }
@@ -323,7 +329,7 @@ int64_t sys_splice(
 	err_t err = ends_get(&in, in_fd, &out, out_fd);
 	if (err)
 		return err;
-	int64_t done = splice_any(&in, &out, len, flags);
+	int64_t done = was_copied(&in, &out, splice_any(&in, &out, len, flags));
 	ends_put(&in, &out);
 	return done;
 }
@@ -350,7 +356,7 @@ int64_t sys_tee(int32_t in_fd, int32_t out_fd, uint64_t len, uint32_t flags)
 	err_t err = ends_get(&in, in_fd, &out, out_fd);
 	if (err)
 		return err;
-	int64_t done = tee_any(&in, &out, len, flags);
+	int64_t done = was_copied(&in, &out, tee_any(&in, &out, len, flags));
 	ends_put(&in, &out);
 	return done;
 }
@@ -374,6 +380,8 @@ int64_t sys_vmsplice(int32_t fd, uaddr_t iov, uint64_t count, uint32_t flags)
 		else if (u.left)
 			done = fills ? splice_user_to_pipe(&u, f, nonblock)
 				     : splice_pipe_to_user(f, &u, nonblock);
+		if (done > 0)
+			notify_file(f, fills ? NOTIFY_MODIFY : NOTIFY_ACCESS);
 		done = io_finish(&u, done);
 		if (segs != few)
 			kfree(segs);

@@ -25,7 +25,7 @@ enum fcntl_command { /* the ABI's */
 	F_GETLEASE = 1025,
 	F_DUPFD_CLOEXEC = 1030,
 };
-enum { FD_CLOEXEC = 1, O_ASYNC = 020000, LEASE_NONE = 2 /* F_UNLCK */ };
+enum { FD_CLOEXEC = 1, LEASE_NONE = 2 /* F_UNLCK */ };
 enum owner_type { OWNER_TID, OWNER_PID, OWNER_GROUP };
 
 /* --- dup --- */
@@ -102,14 +102,14 @@ static int64_t get_cloexec(int fd)
 
 static int64_t get_flags(const struct file *f)
 {
-	return load_relaxed(&f->flags) & ~(uint32_t)(FILE_STREAM | FILE_WRITER);
+	return load_relaxed(&f->flags) & ~(uint32_t)FILE_OURS;
 }
 
 /* Is the file the caller's, or everybody's with this capability? */
 static bool owns(const struct file *f, enum capability cap)
 {
 	struct cred *c = process_cred(current_process());
-	bool owns = !f->vnode || c->fsuid == f->vnode->uid || cap_set_has(c->effective, cap);
+	bool owns = c->fsuid == f->vnode->uid || cap_set_has(c->effective, cap);
 	cred_put(c);
 	return owns;
 }
@@ -117,8 +117,6 @@ static bool owns(const struct file *f, enum capability cap)
 /* May transfers go past the cache? Files in memory have nothing but it. */
 static bool can_be_direct(const struct file *f)
 {
-	if (!f->vnode)
-		return (f->anon_mode & MODE_TYPE) == MODE_FIFO;
 	return vnode_is(f->vnode, MODE_FIFO) || vnode_is(f->vnode, MODE_BLOCK) ||
 	       (f->vnode->pages && !(f->vnode->pages->flags & VM_RESIDENT));
 }
@@ -130,9 +128,9 @@ static int64_t set_flags(struct file *f, uint32_t flags)
 		return -EPERM;
 	if ((flags & FILE_DIRECT) && !can_be_direct(f))
 		return -EINVAL;
-	if ((flags & O_ASYNC) && (old & FILE_STREAM))
+	if ((flags & FILE_ASYNC) && (old & FILE_STREAM))
 		return -EINVAL;
-	return file_set_flags(f, flags & ~(uint32_t)O_ASYNC);
+	return file_set_flags(f, flags & ~(uint32_t)FILE_ASYNC);
 }
 
 /* --- fcntl: who is told --- */

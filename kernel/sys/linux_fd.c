@@ -76,24 +76,21 @@ void path_free(char *path)
 }
 
 /* Where relative names start. An empty name may start at any file; whether it may be empty is for the walk to say. */
-static err_t find_start(struct at_call *a, int dirfd)
+static err_t find_start(struct at_call *a, int dirfd, int flags)
 {
 	struct file *f;
-	if (a->name[0] == '/' || dirfd == AT_FDCWD)
+	if ((a->name[0] == '/' && !(flags & AT_IN_ROOT)) || dirfd == AT_FDCWD)
 		return 0;
 	err_t err = fd_file_any(dirfd, &f);
 	if (err)
 		return err;
-	if (f->dentry && (!a->name[0] || vnode_is(f->vnode, MODE_DIR))) {
-		a->start = file_path(f);
-		path_get(&a->start);
-		a->has_start = true;
-		a->base = &a->start;
-	} else {
-		err = -ENOTDIR;
-	}
+	err = !a->name[0] || vnode_is(f->vnode, MODE_DIR) ? file_get_path(f, &a->start) : -ENOTDIR;
 	file_put(f);
-	return err;
+	if (err)
+		return err;
+	a->has_start = true;
+	a->base = &a->start;
+	return 0;
 }
 
 err_t at_begin_flags(struct at_call *a, int dirfd, uaddr_t name, int flags)
@@ -109,7 +106,7 @@ err_t at_begin_name(struct at_call *a, int dirfd, char *name, int flags)
 	a->base = NULL;
 	a->c = &a->view.context;
 	a->name = name;
-	err_t err = *name || (flags & AT_EMPTY_PATH) ? find_start(a, dirfd) : -ENOENT;
+	err_t err = *name || (flags & AT_EMPTY_PATH) ? find_start(a, dirfd, flags) : -ENOENT;
 	if (err)
 		path_free(a->name);
 	else
@@ -159,33 +156,34 @@ void at_end_path(struct at_call *a, const struct path *p)
 	at_end(a);
 }
 
-static void fd_set_up(struct fd_call *f)
+static err_t fd_set_up(struct fd_call *f)
 {
+	err_t err = file_get_path(f->file, &f->path);
+	if (err) {
+		file_put(f->file);
+		return err;
+	}
 	f->c = &f->view.context;
-	f->has_path = f->file->dentry;
-	f->path = file_path(f->file);
 	fs_view_get(current_process(), &f->view);
+	return 0;
 }
 
 err_t fd_begin(struct fd_call *f, int fd)
 {
 	err_t err = fd_file(fd, &f->file);
-	if (!err)
-		fd_set_up(f);
-	return err;
+	return err ? err : fd_set_up(f);
 }
 
 err_t fd_begin_any(struct fd_call *f, int fd)
 {
 	err_t err = fd_file_any(fd, &f->file);
-	if (!err)
-		fd_set_up(f);
-	return err;
+	return err ? err : fd_set_up(f);
 }
 
 void fd_end(struct fd_call *f)
 {
 	fs_view_put(&f->view);
+	path_put(&f->path);
 	file_put(f->file);
 }
 

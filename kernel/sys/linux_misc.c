@@ -1,4 +1,4 @@
-/* linux_misc.c - calls of the Linux ABI that belong nowhere else. */
+/* linux_misc.c - calls of the Linux ABI that belong nowhere else, and what several of them share. */
 #include "kern/random.h"
 #include "kern/thread.h"
 #include "lib/string.h"
@@ -25,4 +25,27 @@ int64_t sys_getrandom(uaddr_t buf, uint64_t count, uint32_t flags)
 			return done ? (int64_t)done : -EFAULT;
 	}
 	return (int64_t)done;
+}
+
+static err_t check_zero(uaddr_t at, uint64_t n)
+{
+	uint8_t chunk[64];
+	while (n) {
+		uint64_t part = MIN(n, sizeof(chunk));
+		if (copy_from_user(chunk, at, part))
+			return -EFAULT;
+		for (uint64_t i = 0; i < part; i++)
+			if (chunk[i])
+				return -E2BIG;
+		at += part;
+		n -= part;
+	}
+	return 0;
+}
+
+err_t struct_fetch(void *to, size_t ours, uaddr_t from, uint64_t size)
+{
+	err_t err = size > ours ? check_zero(from + ours, size - ours) : 0;
+	memset(to, 0, ours);
+	return err ? err : copy_from_user(to, from, MIN(size, (uint64_t)ours));
 }

@@ -230,7 +230,7 @@ static bool may_see_cache(const struct region_view *v)
 {
 	struct file *f = file_of_vm_name(&v->name);
 	struct fs_view view;
-	if (!f || !f->vnode)
+	if (!f)
 		return true;
 	fs_view_get(current_process(), &view);
 	bool may = load_relaxed((_Atomic uint32_t *)&f->vnode->uid) == view.context.cred.uid ||

@@ -100,7 +100,6 @@ enum statfs_flags {
 	ST_SAME = MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NODEV | MOUNT_NOEXEC | MOUNT_SYNCHRONOUS |
 		  MOUNT_NOATIME | MOUNT_NODIRATIME,
 };
-enum { PIPEFS_MAGIC = 0x50495045, SOCKFS_MAGIC = 0x534f434b, ANON_INODE_MAGIC = 0x09041934 };
 
 /* struct statfs of the ABI. */
 struct sys_statfs {
@@ -155,28 +154,13 @@ int64_t sys_statfs(uaddr_t name, uaddr_t to)
 	return err;
 }
 
-static bool starts_with(const char *s, const char *start)
-{
-	return s && !strncmp(s, start, strlen(start));
-}
-
-/* Files without names are in file systems that nobody mounts. */
-static err_t statfs_anonymous(const struct file *f, uaddr_t to)
-{
-	struct fs_stats s = {.block_size = PAGE_SIZE, .name_max = NAME_LEN_MAX};
-	s.type = starts_with(f->kind, "pipe")     ? PIPEFS_MAGIC
-		 : starts_with(f->kind, "socket") ? SOCKFS_MAGIC
-						  : ANON_INODE_MAGIC;
-	return put_statfs(to, &s, ST_VALID | ST_RELATIME);
-}
-
 int64_t sys_fstatfs(int32_t fd, uaddr_t to)
 {
 	struct fd_call f;
 	err_t err = fd_begin_any(&f, fd);
 	if (err)
 		return err;
-	err = f.has_path ? statfs_path(&f.path, to) : statfs_anonymous(f.file, to);
+	err = statfs_path(&f.path, to);
 	fd_end(&f);
 	return err;
 }

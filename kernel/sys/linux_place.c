@@ -33,7 +33,7 @@ int64_t sys_fchdir(int32_t fd)
 	err_t err = fd_begin_any(&f, fd);
 	if (err)
 		return err;
-	err = f.has_path ? vfs_may_enter(f.c, &f.path) : -ENOTDIR;
+	err = vfs_may_enter(f.c, &f.path);
 	if (!err)
 		place_set_cwd(current_process()->place, &f.path);
 	fd_end(&f);

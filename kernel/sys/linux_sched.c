@@ -267,18 +267,13 @@ int64_t sys_sched_getattr(int32_t tid, uaddr_t to, uint32_t size, uint32_t flags
 static err_t fetch_attr(uaddr_t from, struct sys_sched_attr *a)
 {
 	uint32_t size, known = SCHED_ATTR_SIZE;
-	uint8_t byte = 0;
-	memset(a, 0, sizeof(*a));
 	if (copy_from_user(&size, from, sizeof(size)))
 		return -EFAULT;
 	size = size ? size : SCHED_ATTR_SIZE_0;
 	bool fits = size >= SCHED_ATTR_SIZE_0 && size <= PAGE_SIZE;
-	for (uint32_t i = known; fits && i < size && !byte; i++)
-		if (copy_from_user(&byte, from + i, 1))
-			return -EFAULT;
-	if (!fits || byte)
-		return copy_to_user(from, &known, sizeof(known)) ? -EFAULT : -E2BIG;
-	return copy_from_user(a, from, MIN(size, known));
+	memset(a, 0, sizeof(*a));
+	err_t err = fits ? struct_fetch(a, known, from, size) : -E2BIG;
+	return err == -E2BIG && copy_to_user(from, &known, sizeof(known)) ? -EFAULT : err;
 }
 
 int64_t sys_sched_setattr(int32_t tid, uaddr_t from, uint32_t flags)

@@ -41,7 +41,7 @@ int64_t sys_syncfs(int32_t fd)
 	err_t err = fd_file(fd, &f);
 	if (err)
 		return err;
-	err = f->vnode ? vfs_sync_fs(f->vnode->fs) : 0;
+	err = vfs_sync_fs(f->vnode->fs);
 	file_put(f);
 	return err;
 }
@@ -179,7 +179,7 @@ int64_t sys_fadvise64(int32_t fd, UNUSED int64_t pos, int64_t len, int32_t advic
 	err_t err = fd_file(fd, &f);
 	if (err)
 		return err;
-	unsigned type = (f->vnode ? vnode_mode(f->vnode) : f->anon_mode) & MODE_TYPE;
+	unsigned type = file_type(f);
 	file_put(f);
 	if (type == MODE_FIFO)
 		return -ESPIPE;

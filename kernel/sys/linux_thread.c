@@ -116,34 +116,11 @@ int64_t sys_clone(uint64_t flags, uaddr_t stack, uaddr_t parent_tid, uaddr_t chi
 	return do_clone(&a, stack, 0);
 }
 
-/* The structure may be longer than ours if the rest is zero. */
-static err_t check_zero(uaddr_t at, uint64_t n)
-{
-	uint8_t chunk[64];
-	while (n) {
-		uint64_t part = MIN(n, sizeof(chunk));
-		if (copy_from_user(chunk, at, part))
-			return -EFAULT;
-		for (uint64_t i = 0; i < part; i++)
-			if (chunk[i])
-				return -E2BIG;
-		at += part;
-		n -= part;
-	}
-	return 0;
-}
-
 static err_t get_clone_args(struct sys_clone_args *a, uaddr_t from, uint64_t size)
 {
-	*a = (struct sys_clone_args){0};
 	if (size > PAGE_SIZE)
 		return -E2BIG;
-	if (size < CLONE_ARGS_SIZE_FIRST)
-		return -EINVAL;
-	err_t err = 0;
-	if (size > sizeof(*a))
-		err = check_zero(from + sizeof(*a), size - sizeof(*a));
-	return err ? err : copy_from_user(a, from, MIN(size, sizeof(*a)));
+	return size < CLONE_ARGS_SIZE_FIRST ? -EINVAL : struct_fetch(a, sizeof(*a), from, size);
 }
 
 static bool clone_args_are_valid(const struct sys_clone_args *a)

@@ -41,7 +41,7 @@ static err_t xattr_on(const struct path *p, const struct xattr_call *x)
 	bool changes = x->op == XATTR_SET || x->op == XATTR_REMOVE;
 	if (x->op == XATTR_LIST)
 		return 0;
-	err_t err = changes && p ? mount_want_write(p->mount) : 0;
+	err_t err = changes ? mount_want_write(p->mount) : 0;
 	if (!err && x->op == XATTR_SET && (x->flags & ~(XATTR_CREATE | XATTR_REPLACE)))
 		err = -EINVAL;
 	if (!err)
@@ -69,7 +69,7 @@ static err_t xattr_fd(int32_t fd, const struct xattr_call *x)
 	err_t err = fd_begin(&f, fd);
 	if (err)
 		return err;
-	err = xattr_on(f.has_path ? &f.path : NULL, x);
+	err = xattr_on(&f.path, x);
 	fd_end(&f);
 	return err;
 }

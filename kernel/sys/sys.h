@@ -22,6 +22,9 @@ static inline int64_t restartable(int64_t result)
 	return result == -EINTR ? -ERESTARTSYS : result;
 }
 
+/* A structure that grows from version to version: the caller's has `size` bytes, ours `ours`; what the caller's lacks is zero, and what it has beyond ours must be. -E2BIG, -EFAULT. */
+MUST_CHECK err_t struct_fetch(void *to, size_t ours, uaddr_t from, uint64_t size);
+
 /* A signal mask for the time of one call (ppoll and the like). */
 struct call_mask {
 	bool set;

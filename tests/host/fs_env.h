@@ -1,6 +1,7 @@
 #pragma once
 /* fs_env.h - a small tree of files for host tests: a tmpfs as root, a context of somebody, and shorthand. */
 #include "arch/clock.h"
+#include "fs/anon.h"
 #include "fs/devfs.h"
 #include "fs/file.h"
 #include "fs/mount.h"
@@ -27,6 +28,7 @@ static inline void fs_env_init(uint64_t nframes)
 	host_run_cpus(8, fs_env_warm, NULL);
 	vfs_init(NULL);
 	tmpfs_init();
+	file_anon_init();
 	MUST(devfs_init());
 	while (dentry_shrink(100)) /* names of devices: a test must not find them gone */
 		;
