@@ -9,13 +9,12 @@
  *	 data ────┼─── zeros of the last page ──┤        a mapping may have written there: what lies beyond the end is
  *	                                                 zeroed when the file grows over it, and when it is cut
  *
- * A write grows the object first, fills pages, then sets the size: if it stops early, the object is cut again to what the size says.
+ * A write grows the object first, then fills pages, and the size follows page by page, since what lies behind it is not written back: if it stops early, the object is cut again to what the size says.
  */
 #include "fs/file.h"
 #include "fs/mount.h"
 #include "fs/pipe.h"
 #include "lib/string.h"
-#include "mm/frame.h"
 #include "mm/slab.h"
 #include "vm/fault.h"
 #include "vm/space.h"
@@ -262,6 +261,8 @@ static err_t replace_page(struct vnode *v, struct uio *u, pgidx_t idx, size_t *d
 		err = object_pin(v->pages, idx, true, &pin);
 	if (!err) {
 		memcpy(page_to_virt(pin.page), bytes, PAGE_SIZE);
+		if ((idx + 1) * PAGE_SIZE > v->size)
+			vnode_store_size(v, (idx + 1) * PAGE_SIZE);
 		vm_unpin(&pin);
 	} else {
 		*done = 0;
@@ -280,6 +281,8 @@ static err_t write_page(struct vnode *v, struct uio *u, uint64_t pos, size_t n, 
 	if (err)
 		return err;
 	err = uio_read(u, (uint8_t *)page_to_virt(pin.page) + pos % PAGE_SIZE, n, done);
+	if (pos + *done > v->size) /* before the pin goes: write-back writes what lies inside the file */
+		vnode_store_size(v, pos + *done);
 	vm_unpin(&pin);
 	return err;
 }
@@ -292,6 +295,8 @@ static err_t write_pages(struct vnode *v, struct uio *u, uint64_t *pos, size_t n
 		err = write_page(v, u, *pos, part, &done);
 		*pos += done;
 		n -= done;
+		if (done)
+			dirty_note_page(v, (*pos - 1) / PAGE_SIZE);
 	}
 	return err;
 }
@@ -314,7 +319,6 @@ static err_t write_locked(struct file *f, struct uio *u, uint64_t *pos)
 	uint64_t start = *pos;
 	err = write_pages(v, u, pos, n);
 	if (*pos > start) {
-		vnode_store_size(v, MAX(v->size, *pos));
 		touch_change(v);
 		if (v->ops->written)
 			v->ops->written(v);
@@ -338,18 +342,6 @@ static err_t sync_written(struct file *f, uint32_t more, uint64_t from, uint64_t
 	return err;
 }
 
-/* Memory is not to fill with dirty pages faster than disks take them: whoever has written an eighth of it writes some back. */
-static void throttle(struct vnode *v, uint64_t n)
-{
-	static _Atomic uint64_t dirtied; /* bytes since somebody last did */
-	if (v->pages->flags & VM_RESIDENT)
-		return;
-	if (fetch_add_relaxed(&dirtied, n) + n < frame_total_count() * PAGE_SIZE / 8)
-		return;
-	store_relaxed(&dirtied, 0);
-	(void)vnode_writeback(v, 0, PT_INDEX_MAX + 1); /* its error is noted: fsync tells it */
-}
-
 static int64_t regular_write(struct file *f, struct uio *u, uint64_t *pos)
 {
 	struct vnode *v = f->vnode;
@@ -366,7 +358,6 @@ static int64_t regular_write(struct file *f, struct uio *u, uint64_t *pos)
 	if (!n)
 		return err;
 	*pos = at;
-	throttle(v, (uint64_t)n);
 	err = sync_written(f, u->sync, at - (uint64_t)n, at);
 	return err ? err : n;
 }

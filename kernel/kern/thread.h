@@ -32,6 +32,7 @@ enum thread_flags {
 	THREAD_KILLED = 1 << 0,    /* die at the next return to user space */
 	THREAD_SIGNALLED = 1 << 1, /* exit work: a signal is pending */
 	THREAD_EXIT_WORK = THREAD_KILLED | THREAD_SIGNALLED,
+	THREAD_RESERVE = 1 << 7, /* may take the last frames: it cleans pages, or is about to die */
 	THREAD_NOFAULT = 1 << 8, /* usercopy_atomic: faults are not resolved */
 };
 

@@ -93,6 +93,29 @@ err_t process_find(uint32_t pid, struct process **out)
 	return p ? 0 : -ESRCH;
 }
 
+struct process_search {
+	uint32_t from;
+	struct process *found;
+};
+
+static void search_next(struct process *p, void *arg)
+{
+	struct process_search *s = arg;
+	if (p->pid >= s->from && (!s->found || p->pid < s->found->pid))
+		s->found = p;
+}
+
+struct process *process_next(uint32_t from)
+{
+	struct process_search s = {from, NULL};
+	spin_lock(&process_tree_lock);
+	process_for_each_locked(search_next, &s);
+	if (s.found)
+		process_get(s.found);
+	spin_unlock(&process_tree_lock);
+	return s.found;
+}
+
 err_t process_find_by_thread(uint32_t tid, struct process **out)
 {
 	spin_lock(&process_tree_lock);

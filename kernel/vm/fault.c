@@ -31,13 +31,12 @@
  * has seen the new one.
  */
 #include "vm/vm_priv.h"
-#include "kern/thread.h"
 
 /* What a stage wants done with no lock held before the path starts over; positive, so that they never mix
  * with errors. */
 enum fault_need { NEED_MEMORY = 1, NEED_READ, NEED_WAIT, NEED_PAUSE, NEED_GROW, NEED_ROOM };
 
-enum { RECLAIM_BATCH = 32 }; /* frames asked of reclaim when a frame was missing */
+enum { RECLAIM_BATCH = 32 }; /* frames asked for when one was missing */
 
 struct fault {
 	struct vm_space *space;
@@ -290,10 +289,11 @@ static ALWAYS_INLINE err_t anon_absent(struct fault *f)
 
 /* --- files --- */
 
-static void note_used(struct page *p)
+/* A page that is in memory is used. Not the one that this fault has brought: if it is used through a mapping, the hardware notes that. */
+static void note_used(const struct fault *f, struct page *p)
 {
-	if (!page_test_flag(p, PAGE_REFERENCED))
-		page_set_flag(p, PAGE_REFERENCED);
+	if (f->pin || !f->read)
+		lru_used(p);
 }
 
 /* The page cache of `file` (locked) at f->idx: *out and 0 if it is there and valid, else what has to be done
@@ -304,7 +304,7 @@ static err_t cached_page(struct fault *f, struct vm_object *file, struct page **
 		return -EIO;
 	struct page *p = *out = page_tree_lookup(&file->tree, f->idx);
 	if (p && !page_test_flag(p, PAGE_BUSY)) {
-		note_used(p);
+		note_used(f, p);
 		return 0;
 	}
 	object_get(file);
@@ -351,7 +351,7 @@ static err_t fault_file(struct fault *f)
 			f->io_object = o;
 			return NEED_ROOM;
 		}
-		page_tree_set_mark(&o->tree, f->idx, PT_DIRTY);
+		file_set_mark(o, f->idx, PT_DIRTY);
 		dirty = true;
 	}
 	err = finish(f, o, p, dirty && may_write(f));
@@ -464,7 +464,7 @@ static err_t satisfy(struct fault *f, err_t need)
 		object_put(o);
 	}
 	if (need == NEED_MEMORY || err == -ENOMEM)
-		err = vm_reclaim(RECLAIM_BATCH) ? 0 : -ENOMEM;
+		err = vm_find_memory(RECLAIM_BATCH);
 	return err;
 }
 
@@ -547,7 +547,7 @@ void vm_unpin(struct vm_pin *p)
 		list_remove(&p->link);
 		/* A write-back that ran meanwhile cleaned the page too early. */
 		if (o->kind == VM_FILE && page_tree_lookup(&o->tree, p->index) == p->page)
-			page_tree_set_mark(&o->tree, p->index, PT_DIRTY);
+			file_set_mark(o, p->index, PT_DIRTY);
 		spin_unlock(&o->lock);
 	}
 	page_unpin(p->page);

@@ -95,6 +95,7 @@ void object_put(struct vm_object *o)
 			o->ops->closing(o);
 		ASSERT(list_is_empty(&o->viewers) && list_is_empty(&o->backed) && list_is_empty(&o->pins));
 		purge_forget(o);
+		file_marks_end(o);
 		page_tree_destroy(&o->tree, object_drop_fn(o));
 		if (o->ops && o->ops->release)
 			o->ops->release(o);
@@ -342,6 +343,7 @@ static void shrink_locked(struct vm_object *o, pgidx_t npages, struct pt_reserve
 	o->generation++;
 	object_unmap_locked(o, npages, UINT64_MAX);
 	note_trim(o, npages);
+	file_forget_marks(o, npages, PT_INDEX_MAX + 1);
 	err_t err = page_tree_remove(&o->tree, npages, PT_INDEX_MAX + 1, r, object_drop_fn(o), &freed);
 	ASSERT(!err);
 }
@@ -408,24 +410,12 @@ uint64_t object_page_count(struct vm_object *o)
 	return n;
 }
 
-static uint64_t count_marked_locked(struct vm_object *o, enum page_mark mark)
-{
-	uint64_t n = 0;
-	if (!page_tree_has_mark(&o->tree, mark))
-		return 0;
-	for (pgidx_t at = 0; page_tree_next_marked(&o->tree, mark, at, PT_INDEX_MAX + 1, &at); at++)
-		n++;
-	return n;
-}
-
 void object_count(struct vm_object *o, struct object_counts *out)
 {
 	*out = (struct object_counts){0};
 	spin_lock(&o->lock);
-	if (!(o->flags & VM_RESIDENT)) {
-		out->dirty = count_marked_locked(o, PT_DIRTY);
-		out->writeback = count_marked_locked(o, PT_WRITEBACK);
-	}
+	out->dirty = o->ndirty;
+	out->writeback = o->nwriteback;
 	if (!list_is_empty(&o->viewers) || !list_is_empty(&o->backed))
 		out->mapped = page_tree_count(&o->tree, 0, PT_INDEX_MAX + 1, NULL);
 	spin_unlock(&o->lock);

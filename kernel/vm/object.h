@@ -66,6 +66,7 @@ struct vm_object {
 	pgidx_t npages;        /* (L) indices >= npages do not exist: -EIO. Private ANON: PT_INDEX_MAX + 1 */
 	uint64_t
 	    generation; /* (L) changes with the tree and with every clone: what was seen before the lock was dropped still holds if it did not */
+	uint64_t ndirty, nwriteback; /* (L) FILE, but not VM_RESIDENT: pages with these marks */
 	struct list viewers;       /* (L) regions by view_link that look at this object */
 	struct list backed;        /* (L) FILE: regions by backing_link that see it behind a private object */
 	struct vm_object *backing; /* (C) ANON: counted; NULL: none */
@@ -159,6 +160,10 @@ struct object_counts {
 	uint64_t mapped;           /* all its pages, if anybody maps it */
 };
 void object_count(struct vm_object *o, struct object_counts *out);
+/* The same marks of all objects together, in pages. */
+void vm_dirty_counts(uint64_t *dirty, uint64_t *writeback);
+/* Pages that were written back since boot. */
+uint64_t vm_written_count(void);
 /* Is there no page at idx? Of a VM_RESIDENT file that is a hole, to be read as zeros without making a page. */
 bool object_is_absent(struct vm_object *o, pgidx_t idx);
 /* Are there dirty pages, or pages being written back? */

@@ -28,6 +28,7 @@ void vm_init(void)
 	space_cache = slab_cache_create("vm_space", sizeof(struct vm_space), CACHE_LINE);
 	region_cache = slab_cache_create("region", sizeof(struct region), 0);
 	ASSERT(space_cache && region_cache);
+	lru_init();
 }
 
 err_t space_create(struct vm_space **out)

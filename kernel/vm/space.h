@@ -43,6 +43,7 @@ struct vm_space {
 	struct mutex brk_lock;      /* processes that share the memory share its heap */
 	struct space_layout layout; /* (C) set by exec before anybody else sees the space, copied by fork */
 	uaddr_t brk_start, brk;     /* brk_lock: heap of the brk call: [brk_start, brk) */
+	_Atomic uint64_t own_seen;  /* (A) what space_count_own said last */
 	_Atomic uint32_t barriers;  /* (A) membarrier commands that its processes registered for */
 };
 

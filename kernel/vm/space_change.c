@@ -338,6 +338,25 @@ bool space_query(struct vm_space *s, uaddr_t addr, struct region_info *out)
 	return r != NULL;
 }
 
+uint64_t space_count_own(struct vm_space *s)
+{
+	uint64_t pages = 0;
+	if (!rwlock_try_read(&s->lock))
+		return MAX(load_relaxed(&s->own_seen), (uint64_t)1);
+	for (struct region *r = region_find_from(&s->regions, 0); r; r = region_next(r)) {
+		uint64_t shared = 0, all;
+		if (!(r->object->flags & VM_PRIVATE))
+			continue;
+		spin_lock(&r->object->lock);
+		all = page_tree_count(&r->object->tree, r->offset, r->offset + region_npages(r), &shared);
+		spin_unlock(&r->object->lock);
+		pages += all - shared / 2;
+	}
+	rwlock_read_unlock(&s->lock);
+	store_relaxed(&s->own_seen, pages);
+	return pages;
+}
+
 bool space_view(struct vm_space *s, uaddr_t addr, struct region_view *out)
 {
 	*out = (struct region_view){0};
