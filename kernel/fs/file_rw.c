@@ -62,14 +62,23 @@ void file_touch_atime(struct mount *m, struct vnode *v)
 
 /* --- reading --- */
 
+/* Pin the page at pos. A file that is read or written in small pieces uses each page once. */
+static err_t pin_page(struct file *f, uint64_t pos, bool write, struct vm_pin *pin)
+{
+	uint64_t page = pos / PAGE_SIZE + 1;
+	bool again = load_relaxed(&f->last_page) == page;
+	store_relaxed(&f->last_page, page);
+	return (again ? object_pin_again : object_pin)(f->vnode->pages, page - 1, write, pin);
+}
+
 /* Copy up to n bytes, within one page, out of the cache. */
-static err_t read_page(struct vnode *v, struct uio *u, uint64_t pos, size_t n, size_t *done)
+static err_t read_page(struct file *f, struct uio *u, uint64_t pos, size_t n, size_t *done)
 {
 	struct vm_pin pin;
-	pgidx_t idx = pos / PAGE_SIZE;
-	if ((v->pages->flags & VM_RESIDENT) && object_is_absent(v->pages, idx))
+	struct vm_object *o = f->vnode->pages;
+	if ((o->flags & VM_RESIDENT) && object_is_absent(o, pos / PAGE_SIZE))
 		return uio_zero(u, n, done);
-	err_t err = object_pin(v->pages, idx, false, &pin);
+	err_t err = pin_page(f, pos, false, &pin);
 	if (err)
 		return err;
 	err = uio_write(u, (uint8_t *)page_to_virt(pin.page) + pos % PAGE_SIZE, n, done);
@@ -77,12 +86,13 @@ static err_t read_page(struct vnode *v, struct uio *u, uint64_t pos, size_t n, s
 	return err;
 }
 
-static err_t read_locked(struct vnode *v, struct uio *u, uint64_t *pos)
+static err_t read_locked(struct file *f, struct uio *u, uint64_t *pos)
 {
+	const struct vnode *v = f->vnode;
 	err_t err = 0;
 	while (!err && u->left && *pos < v->size) {
 		size_t n = MIN(PAGE_SIZE - *pos % PAGE_SIZE, MIN(u->left, v->size - *pos)), done = 0;
-		err = read_page(v, u, *pos, n, &done);
+		err = read_page(f, u, *pos, n, &done);
 		*pos += done;
 	}
 	return err;
@@ -97,7 +107,7 @@ static int64_t regular_read(struct file *f, struct uio *u, uint64_t *pos)
 	if (!u->left)
 		return 0;
 	rwlock_read(&v->lock);
-	err_t err = read_locked(v, u, pos);
+	err_t err = read_locked(f, u, pos);
 	rwlock_read_unlock(&v->lock);
 	if (!(load_relaxed(&f->flags) & FILE_NOATIME) && f->mount)
 		file_touch_atime(f->mount, v);
@@ -272,31 +282,32 @@ static err_t replace_page(struct vnode *v, struct uio *u, pgidx_t idx, size_t *d
 }
 
 /* Copy up to n bytes, within one page, into the cache. */
-static err_t write_page(struct vnode *v, struct uio *u, uint64_t pos, size_t n, size_t *done)
+static err_t write_page(struct file *f, struct uio *u, uint64_t pos, size_t n, size_t *done)
 {
 	struct vm_pin pin;
-	err_t err = object_pin(v->pages, pos / PAGE_SIZE, true, &pin);
+	struct vnode *v = f->vnode;
+	err_t err = pin_page(f, pos, true, &pin);
 	if (err == -EIO && n == PAGE_SIZE && pos + n <= v->pages->npages << PAGE_SHIFT)
 		return replace_page(v, u, pos / PAGE_SIZE, done);
 	if (err)
 		return err;
 	err = uio_read(u, (uint8_t *)page_to_virt(pin.page) + pos % PAGE_SIZE, n, done);
-	if (pos + *done > v->size) /* before the pin goes: write-back writes what lies inside the file */
+	if (*done && pos + *done > v->size) /* before the pin goes: write-back writes what lies inside the file */
 		vnode_store_size(v, pos + *done);
 	vm_unpin(&pin);
 	return err;
 }
 
-static err_t write_pages(struct vnode *v, struct uio *u, uint64_t *pos, size_t n)
+static err_t write_pages(struct file *f, struct uio *u, uint64_t *pos, size_t n)
 {
 	err_t err = 0;
 	while (!err && n) {
 		size_t part = MIN(PAGE_SIZE - *pos % PAGE_SIZE, n), done = 0;
-		err = write_page(v, u, *pos, part, &done);
+		err = write_page(f, u, *pos, part, &done);
 		*pos += done;
 		n -= done;
 		if (done)
-			dirty_note_page(v, (*pos - 1) / PAGE_SIZE);
+			dirty_note_page(f->vnode, (*pos - 1) / PAGE_SIZE);
 	}
 	return err;
 }
@@ -317,7 +328,7 @@ static err_t write_locked(struct file *f, struct uio *u, uint64_t *pos)
 	if (err)
 		return err;
 	uint64_t start = *pos;
-	err = write_pages(v, u, pos, n);
+	err = write_pages(f, u, pos, n);
 	if (*pos > start) {
 		touch_change(v);
 		if (v->ops->written)

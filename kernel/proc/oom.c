@@ -23,7 +23,8 @@
 enum { KIB_PER_PAGE = PAGE_SIZE / 1024 };
 
 /* All of the thread that reclaims. */
-static struct process *victim; /* counted; NULL: none, or it is gone */
+static uint32_t victim_pid; /* without a reference: nobody would drop it when the process is gone */
+static uint64_t victim_serial;
 static nsec_t victim_since;
 static uint64_t killings;
 
@@ -122,18 +123,15 @@ static void tell(const struct choice *c, const struct memory_request *r)
 	    (unsigned long long)(frame_total_count() * KIB_PER_PAGE));
 }
 
-/* Is the last victim still about to end, and not for too long? Forgets one that is not. */
+/* Is the last victim still about to end, and not for too long? */
 static bool victim_is_ending(void)
 {
-	if (!victim)
+	if (clock_now() - victim_since >= PATIENCE)
 		return false;
 	spin_lock(&process_tree_lock);
-	bool ending = victim->space && clock_now() - victim_since < PATIENCE;
+	const struct process *p = process_find_locked(victim_pid);
+	bool ending = p && p->serial == victim_serial && p->space;
 	spin_unlock(&process_tree_lock);
-	if (!ending) {
-		process_put(victim);
-		victim = NULL;
-	}
 	return ending;
 }
 
@@ -150,8 +148,10 @@ static err_t end_somebody(const struct memory_request *r)
 		tell(&c, r);
 		killings++;
 	}
-	victim = c.p;
+	victim_pid = c.p->pid;
+	victim_serial = c.p->serial;
 	victim_since = clock_now();
+	process_put(c.p);
 	return 0;
 }
 

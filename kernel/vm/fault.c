@@ -38,6 +38,8 @@ enum fault_need { NEED_MEMORY = 1, NEED_READ, NEED_WAIT, NEED_PAUSE, NEED_GROW, 
 
 enum { RECLAIM_BATCH = 32 }; /* frames asked for when one was missing */
 
+enum { ACCESS_AGAIN = 1u << 16 }; /* beside enum fault_access: goes on where it was, in a page that it has just used */
+
 struct fault {
 	struct vm_space *space;
 	uaddr_t addr;
@@ -292,7 +294,7 @@ static ALWAYS_INLINE err_t anon_absent(struct fault *f)
 /* A page that is in memory is used. Not the one that this fault has brought: if it is used through a mapping, the hardware notes that. */
 static void note_used(const struct fault *f, struct page *p)
 {
-	if (f->pin || !f->read)
+	if (f->pin ? !(f->access & ACCESS_AGAIN) : !f->read)
 		lru_used(p);
 }
 
@@ -518,11 +520,11 @@ err_t vm_fault_pin(struct vm_space *s, uaddr_t addr, unsigned access, struct vm_
 	return fault_run(&f);
 }
 
-err_t object_pin(struct vm_object *o, pgidx_t idx, bool write, struct vm_pin *out)
+static err_t pin_page(struct vm_object *o, pgidx_t idx, unsigned access, struct vm_pin *out)
 {
 	struct fault f;
 	err_t err;
-	fault_begin(&f, NULL, 0, write ? FAULT_WRITE : FAULT_READ, out);
+	fault_begin(&f, NULL, 0, access, out);
 	f.object = o;
 	f.idx = idx;
 	if (o->kind == VM_PHYS)
@@ -535,6 +537,16 @@ err_t object_pin(struct vm_object *o, pgidx_t idx, bool write, struct vm_pin *ou
 	} while (!err);
 	drop_spare(&f);
 	return err;
+}
+
+err_t object_pin(struct vm_object *o, pgidx_t idx, bool write, struct vm_pin *out)
+{
+	return pin_page(o, idx, write ? FAULT_WRITE : FAULT_READ, out);
+}
+
+err_t object_pin_again(struct vm_object *o, pgidx_t idx, bool write, struct vm_pin *out)
+{
+	return pin_page(o, idx, (write ? FAULT_WRITE : FAULT_READ) | ACCESS_AGAIN, out);
 }
 
 void vm_unpin(struct vm_pin *p)

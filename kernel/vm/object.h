@@ -152,6 +152,8 @@ MUST_CHECK err_t object_sync(struct vm_object *o, pgidx_t first, pgidx_t end);
  * (beyond the end, I/O error), -EACCES (a FILE that cannot be written), -ENOMEM, -EINTR; PHYS: -EINVAL. May
  * sleep. */
 MUST_CHECK err_t object_pin(struct vm_object *o, pgidx_t idx, bool write, struct vm_pin *pin);
+/* The same for who goes on in the page that he used last: it counts as one use, however small the pieces are. */
+MUST_CHECK err_t object_pin_again(struct vm_object *o, pgidx_t idx, bool write, struct vm_pin *pin);
 
 /* FILE: how many pages it has. */
 uint64_t object_page_count(struct vm_object *o);
