@@ -16,6 +16,7 @@
 #include "proc/proc_priv.h"
 #include "proc/timers.h"
 #include "proc/trace.h"
+#include "vm/commit.h"
 #include "vm/space.h"
 
 enum { PID_BUCKETS = 256, TIMER_SLACK = 50000 };
@@ -44,6 +45,7 @@ void proc_init(void)
 	tty_jobs_init();
 	reaper_init();
 	vm_set_limits(current_vm_limits);
+	commit_set_privileged(current_is_privileged);
 	timers_init();
 }
 

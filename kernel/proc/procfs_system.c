@@ -19,6 +19,7 @@
 #include "proc/procfs_priv.h"
 #include "proc/sysfs.h"
 #include "proc/totals.h"
+#include "vm/commit.h"
 #include "vm/fault.h"
 
 enum { TICKS_PER_SEC = 100, KIB_PER_PAGE = PAGE_SIZE / 1024 };
@@ -124,8 +125,8 @@ static void show_meminfo(struct text *t, UNUSED struct vnode *v)
 	show_kib(t, "SUnreclaim:", m.slab - m.reclaimable);
 	show_kib(t, "KernelStack:", m.stacks);
 	show_kib(t, "PageTables:", m.tables);
-	show_kib(t, "CommitLimit:", m.total / 2);
-	show_kib(t, "Committed_AS:", memory_committed(&m));
+	show_kib(t, "CommitLimit:", commit_limit());
+	show_kib(t, "Committed_AS:", commit_count());
 	text_printf(
 	    t, "VmallocTotal:   536870912 kB\nVmallocUsed:           0 kB\nVmallocChunk:          0 kB\n");
 }

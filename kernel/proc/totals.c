@@ -74,17 +74,3 @@ void memory_totals_take(struct memory_totals *m)
 	m->stacks = MIN((uint64_t)user_thread_count() * KSTACK_PAGES, m->kernel);
 	m->available = m->free + m->buffers + m->cached - m->shmem + m->reclaimable / 2;
 }
-
-uint64_t memory_committed(const struct memory_totals *m)
-{
-	uint64_t sum = m->shmem;
-	struct process *p;
-	for (uint32_t from = 0; (p = process_next(from));) {
-		struct memory_summary memory;
-		memory_summary_take(&memory, p);
-		sum += memory.data + memory.stack;
-		from = p->pid + 1;
-		process_put(p);
-	}
-	return sum;
-}

@@ -25,6 +25,7 @@ enum vm_object_flags {
 	VM_PRIVATE =
 	    1 << 0, /* (C) ANON of a private mapping: index = page number of the address where it was made */
 	VM_PURGEABLE = 1 << 1, /* (C) ANON: may be made volatile */
+	VM_NORESERVE = 1 << 3, /* (C) shared ANON: its pages are not promised (commit.c) */
 	VM_RESIDENT =
 	    1
 	    << 2, /* (C) FILE: its pages are all there is of the file (tmpfs): dirty ones are never written back, pages
@@ -83,6 +84,7 @@ struct vm_object {
 	enum volatile_state vol_state; /* (L) */
 	bool was_purged;               /* (L) taken since it was made volatile */
 	struct list purge_link;        /* (P) */
+	uint64_t promised;             /* (L) pages that commit.c counts for it: shared ANON */
 	struct vm_object *fork_clone;  /* (S) the clone that this fork made of it, while a fork runs */
 };
 

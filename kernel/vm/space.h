@@ -60,6 +60,7 @@ enum vm_map_flags {
 	VM_MAP_GROWSDOWN = 1 << 6, /* anonymous private memory that a fault below it extends */
 	VM_MAP_LOCKED = 1 << 7,    /* its pages stay in memory; they are faulted in at once (best effort) */
 	VM_MAP_DONTDUMP = 1 << 8,
+	VM_MAP_NORESERVE = 1 << 9, /* its memory is not promised: it may turn out not to be there */
 };
 
 struct vm_map_args {

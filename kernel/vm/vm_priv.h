@@ -3,6 +3,7 @@
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "mm/slab.h"
+#include "vm/commit.h"
 #include "vm/fault.h"
 
 /* object.c */
@@ -117,6 +118,8 @@ MUST_CHECK err_t check_limits(const struct vm_space *s, const struct vm_limits *
 uaddr_t place_anywhere(const struct vm_space *s, uint64_t len, uaddr_t floor, uaddr_t ceiling);
 /* Pages of regions in [start, end). Locked. */
 uint64_t count_mapped(const struct vm_space *s, uaddr_t start, uaddr_t end);
+/* Pages in [start, end) that are promised. Locked. */
+uint64_t count_promised(const struct vm_space *s, uaddr_t start, uaddr_t end);
 uint64_t count_locked(const struct vm_space *s, uaddr_t start, uaddr_t end);
 struct region *region_alloc(struct vm_space *s);
 void region_free(struct region *r);
