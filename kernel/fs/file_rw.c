@@ -292,7 +292,8 @@ static err_t write_page(struct file *f, struct uio *u, uint64_t pos, size_t n, s
 	if (err)
 		return err;
 	err = uio_read(u, (uint8_t *)page_to_virt(pin.page) + pos % PAGE_SIZE, n, done);
-	if (*done && pos + *done > v->size) /* before the pin goes: write-back writes what lies inside the file */
+	if (*done &&
+	    pos + *done > v->size) /* before the pin goes: write-back writes what lies inside the file */
 		vnode_store_size(v, pos + *done);
 	vm_unpin(&pin);
 	return err;

@@ -147,15 +147,15 @@ static void main_thread_fn(UNUSED void *arg)
 {
 	char pattern[128], path[128] = "/init";
 	bool clean = true;
-	smp_start();   /* the other CPUs; first, so that all that follows finds them */
-	rtc_init();    /* time of day: needs the clock */
-	random_init(); /* before the first program: its stack protector wants bytes */
-	virtio_init(); /* disks: their interrupts and timers work */
+	smp_start();        /* the other CPUs; first, so that all that follows finds them */
+	rtc_init();         /* time of day: needs the clock */
+	random_init();      /* before the first program: its stack protector wants bytes */
+	virtio_init();      /* disks: their interrupts and timers work */
 	vm_pressure_init(); /* before anything that may need much memory */
 	start_thread(&reclaim_thread, "reclaim", vm_pressure_main);
-	proc_init();   /* starts the reaper thread */
-	oom_init();    /* who is ended if there is none: needs processes */
-	load_init();   /* load averages */
+	proc_init(); /* starts the reaper thread */
+	oom_init();  /* who is ended if there is none: needs processes */
+	load_init(); /* load averages */
 	trace_init();
 	syslog_init(); /* what has been read of the log: nobody reads yet */
 	root_init();   /* the first file systems: programs come from there */

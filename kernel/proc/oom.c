@@ -38,7 +38,8 @@ struct choice {
 static bool is_spared(struct process *p)
 {
 	spin_lock(&process_tree_lock);
-	bool spared = p->pid == PID_INIT || p->state != PROCESS_ALIVE || p->exiting || !p->space || p->has_memory_of_parent;
+	bool spared = p->pid == PID_INIT || p->state != PROCESS_ALIVE || p->exiting || !p->space ||
+		      p->has_memory_of_parent;
 	spin_unlock(&process_tree_lock);
 	return spared || load_relaxed(&p->oom_adjust) == OOM_ADJUST_MIN;
 }
@@ -117,9 +118,12 @@ static bool end(struct process *p)
 
 static void tell(const struct choice *c, const struct memory_request *r)
 {
-	log_warn("oom", "out of memory: %s[%u] of user %u is ended: %llu kB of its own, oom_score_adj %d, score %lld; %s[%u] wants %llu kB, %llu kB of %llu kB are free", c->p->name,
-	    c->p->pid, process_uid(c->p), (unsigned long long)(c->pages * KIB_PER_PAGE), load_relaxed(&c->p->oom_adjust), (long long)c->points, r->name, r->tid,
-	    (unsigned long long)(r->npages * KIB_PER_PAGE), (unsigned long long)(frame_free_count() * KIB_PER_PAGE),
+	log_warn("oom",
+	    "out of memory: %s[%u] of user %u is ended: %llu kB of its own, oom_score_adj %d, score %lld; %s[%u] wants %llu kB, %llu kB of %llu kB are free",
+	    c->p->name, c->p->pid, process_uid(c->p), (unsigned long long)(c->pages * KIB_PER_PAGE),
+	    load_relaxed(&c->p->oom_adjust), (long long)c->points, r->name, r->tid,
+	    (unsigned long long)(r->npages * KIB_PER_PAGE),
+	    (unsigned long long)(frame_free_count() * KIB_PER_PAGE),
 	    (unsigned long long)(frame_total_count() * KIB_PER_PAGE));
 }
 
@@ -141,7 +145,8 @@ static err_t end_somebody(const struct memory_request *r)
 		return 0;
 	struct choice c = choose();
 	if (!c.p) {
-		log_warn("oom", "out of memory: %s[%u] wants %llu kB, and there is nobody to be ended", r->name, r->tid, (unsigned long long)(r->npages * KIB_PER_PAGE));
+		log_warn("oom", "out of memory: %s[%u] wants %llu kB, and there is nobody to be ended",
+		    r->name, r->tid, (unsigned long long)(r->npages * KIB_PER_PAGE));
 		return -ENOMEM;
 	}
 	if (end(c.p)) {

@@ -60,7 +60,8 @@ int64_t adjust_store_oom(struct vnode *v, char *s, size_t n)
 void adjust_show_oom_old(struct text *t, struct vnode *v)
 {
 	int32_t value = load_relaxed(&proc_node_of(v)->process->oom_adjust);
-	text_printf(t, "%d\n", value == OOM_ADJUST_MAX ? OOM_OLD_MAX : value * -OOM_OLD_NEVER / OOM_ADJUST_MAX);
+	text_printf(
+	    t, "%d\n", value == OOM_ADJUST_MAX ? OOM_OLD_MAX : value * -OOM_OLD_NEVER / OOM_ADJUST_MAX);
 }
 
 int64_t adjust_store_oom_old(struct vnode *v, char *s, size_t n)
@@ -68,7 +69,8 @@ int64_t adjust_store_oom_old(struct vnode *v, char *s, size_t n)
 	int64_t value;
 	if (parse_signed(s, &value) || value < OOM_OLD_NEVER || value > OOM_OLD_MAX)
 		return -EINVAL;
-	int32_t scaled = value == OOM_OLD_MAX ? OOM_ADJUST_MAX : (int32_t)value * OOM_ADJUST_MAX / -OOM_OLD_NEVER;
+	int32_t scaled =
+	    value == OOM_OLD_MAX ? OOM_ADJUST_MAX : (int32_t)value * OOM_ADJUST_MAX / -OOM_OLD_NEVER;
 	return set_oom(proc_node_of(v)->process, scaled, n);
 }
 

@@ -164,10 +164,10 @@ static const struct proc_dir kernel_dir = {
     .class = CLASS_SYS_KERNEL, .entries = kernel_entries, .count = ARRAY_SIZE(kernel_entries)};
 
 #define VM_SETTING(n) {.name = #n, .mode = MODE_REG | 0644, .text = {vm_show_##n, vm_store_##n}},
-static const struct proc_entry vm_entries[] = {VM_SETTINGS(VM_SETTING)
-    {.name = "drop_caches", .mode = MODE_REG | 0200, .text = {show_nothing, store_drop_caches}},
-    SHOW("max_map_count", map_count), SHOW("mmap_min_addr", mmap_min),
-    SHOW("swappiness", swappiness)};
+static const struct proc_entry vm_entries[] = {
+    VM_SETTINGS(VM_SETTING){
+	.name = "drop_caches", .mode = MODE_REG | 0200, .text = {show_nothing, store_drop_caches}},
+    SHOW("max_map_count", map_count), SHOW("mmap_min_addr", mmap_min), SHOW("swappiness", swappiness)};
 static const struct proc_dir vm_dir = {
     .class = CLASS_SYS_VM, .entries = vm_entries, .count = ARRAY_SIZE(vm_entries)};
 

@@ -160,7 +160,8 @@ static err_t check_anonymous(struct mmap_call *m)
 		return 0;
 	if (type != MAP_SHARED || (m->flags & MAP_GROWSDOWN))
 		return -EINVAL;
-	return object_create_anon(is_unpromised(m) ? VM_NORESERVE : 0, m->len >> PAGE_SHIFT, NULL, &m->object);
+	return object_create_anon(
+	    is_unpromised(m) ? VM_NORESERVE : 0, m->len >> PAGE_SHIFT, NULL, &m->object);
 }
 
 static unsigned vm_flags_of(const struct mmap_call *m)

@@ -22,8 +22,8 @@ enum {
 
 static _Atomic uint64_t committed; /* pages */
 static _Atomic uint32_t mode = COMMIT_GUESS;
-static _Atomic uint32_t ratio = 50;  /* per cent */
-static _Atomic uint64_t limit_kib;   /* 0: the ratio counts */
+static _Atomic uint32_t ratio = 50; /* per cent */
+static _Atomic uint64_t limit_kib;  /* 0: the ratio counts */
 static bool (*_Atomic is_privileged)(void);
 
 uint64_t commit_limit(void)

@@ -3,7 +3,11 @@
 #include "lib/err.h"
 #include "lib/types.h"
 
-enum commit_mode { COMMIT_GUESS, COMMIT_ALWAYS, COMMIT_NEVER }; /* the numbers of vm.overcommit_memory: "never" more than there is */
+enum commit_mode {
+	COMMIT_GUESS,
+	COMMIT_ALWAYS,
+	COMMIT_NEVER
+}; /* the numbers of vm.overcommit_memory: "never" more than there is */
 
 /* Promise npages while `gone` of those promised are about to be given back, which their owner does then; `own`: pages that the asker's space has. -ENOMEM: too many, and nothing is promised. */
 MUST_CHECK err_t commit_exchange(uint64_t npages, uint64_t gone, uint64_t own);

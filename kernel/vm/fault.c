@@ -38,7 +38,9 @@ enum fault_need { NEED_MEMORY = 1, NEED_READ, NEED_WAIT, NEED_PAUSE, NEED_GROW, 
 
 enum { RECLAIM_BATCH = 32 }; /* frames asked for when one was missing */
 
-enum { ACCESS_AGAIN = 1u << 16 }; /* beside enum fault_access: goes on where it was, in a page that it has just used */
+enum {
+	ACCESS_AGAIN = 1u << 16
+}; /* beside enum fault_access: goes on where it was, in a page that it has just used */
 
 struct fault {
 	struct vm_space *space;

@@ -25,9 +25,9 @@
 #include "vm/vm_priv.h"
 
 enum {
-	GHOST_WAYS = 8,     /* entries of a set: half a cache line */
+	GHOST_WAYS = 8, /* entries of a set: half a cache line */
 	GHOST_TIME_BITS = 12,
-	GHOST_SPAN = 4,     /* memories' worth of pages until the time wraps */
+	GHOST_SPAN = 4, /* memories' worth of pages until the time wraps */
 	FRAMES_PER_GHOST = 8,
 	GHOSTS_MIN = 1024,
 	GHOSTS_MAX = 1 << 20, /* 4 MiB: one block of frames */
@@ -42,17 +42,19 @@ struct lru_list {
 
 static struct spinlock lru_lock = SPINLOCK_INIT("page cache list", RANK_PURGE);
 static struct lru_list lists[LRU_LISTS]; /* lru_lock */
-static uint64_t left;                    /* lru_lock: pages that left the inactive list, ever: the time of ghosts */
-static uint64_t nrefaults;               /* lru_lock: pages that came back soon */
-static uint32_t *ghosts;                 /* lru_lock: tag << GHOST_TIME_BITS | time; 0: empty. NULL: none are kept */
-static uint64_t ghost_sets;              /* a power of two */
-static unsigned ghost_shift;             /* time of a ghost in units of 2^shift pages */
+static uint64_t left;        /* lru_lock: pages that left the inactive list, ever: the time of ghosts */
+static uint64_t nrefaults;   /* lru_lock: pages that came back soon */
+static uint32_t *ghosts;     /* lru_lock: tag << GHOST_TIME_BITS | time; 0: empty. NULL: none are kept */
+static uint64_t ghost_sets;  /* a power of two */
+static unsigned ghost_shift; /* time of a ghost in units of 2^shift pages */
 
 /* --- lists --- */
 
 static enum lru_kind kind_of(const struct page *p)
 {
-	return page_test_flag(p, PAGE_KEPT) ? LRU_KEPT : page_test_flag(p, PAGE_ACTIVE) ? LRU_ACTIVE : LRU_INACTIVE;
+	return page_test_flag(p, PAGE_KEPT)     ? LRU_KEPT
+	       : page_test_flag(p, PAGE_ACTIVE) ? LRU_ACTIVE
+						: LRU_INACTIVE;
 }
 
 static void push(struct page *p, enum lru_kind kind)

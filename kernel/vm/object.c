@@ -274,7 +274,8 @@ err_t object_clone(struct vm_object *o, struct vm_object **out)
 	ASSERT(o->kind == VM_ANON);
 	struct clone_kit kit = {0};
 	struct vm_object *clone;
-	pgidx_t npages = o->npages; /* of a shared one: what is promised; a resize at the same time may come first or last */
+	pgidx_t npages =
+	    o->npages; /* of a shared one: what is promised; a resize at the same time may come first or last */
 	err_t err = object_create_anon(o->flags, npages, o->backing, &clone);
 	if (err)
 		return err;

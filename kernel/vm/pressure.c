@@ -22,20 +22,21 @@
 #define MSEC 1000000ULL
 
 enum {
-	FLOOR_SHARE = 64,       /* of memory: active pages that are not taken from those who run on them */
-	WRITE_PASSES_MAX = 30,  /* passes in a row without a page written that dirty pages are waited for */
+	FLOOR_SHARE = 64,      /* of memory: active pages that are not taken from those who run on them */
+	WRITE_PASSES_MAX = 30, /* passes in a row without a page written that dirty pages are waited for */
 };
 #define REST_AFTER_NOTHING (100 * MSEC) /* between passes that nobody waits for and that found nothing */
 #define WAIT_FOR_PASS      (200 * MSEC) /* then look again, whatever the thread does */
 
 static bool started; /* constant once others run */
 static struct spinlock pressure_lock = SPINLOCK_INIT("memory pressure", RANK_SERVICE);
-static struct waitq wake, progress;  /* pressure_lock is their predicates' */
-static _Atomic bool wanted;          /* set under pressure_lock, looked at without: a pass is due */
-static unsigned waiting;             /* pressure_lock: threads that cannot go on */
+static struct waitq wake, progress;   /* pressure_lock is their predicates' */
+static _Atomic bool wanted;           /* set under pressure_lock, looked at without: a pass is due */
+static unsigned waiting;              /* pressure_lock: threads that cannot go on */
 static struct memory_request request; /* pressure_lock: of the last of them */
-static uint64_t passes, useful;      /* pressure_lock: ended; of these, those after which it is worth trying again */
-static uint64_t hopeless;            /* pressure_lock: passes after which there was nobody to be ended */
+static uint64_t passes,
+    useful;               /* pressure_lock: ended; of these, those after which it is worth trying again */
+static uint64_t hopeless; /* pressure_lock: passes after which there was nobody to be ended */
 static err_t (*_Atomic last_resort)(const struct memory_request *r);
 static _Atomic uint64_t nscans, nreclaimed, ndirect, nwaits;
 
@@ -179,7 +180,8 @@ static err_t wait_for_pass(uint64_t npages)
 	err_t err = 0;
 	fetch_add_relaxed(&nwaits, 1);
 	spin_lock(&pressure_lock);
-	uint64_t begun = passes + 1, before = useful; /* a pass that is under way may have looked before we came */
+	uint64_t begun = passes + 1,
+		 before = useful; /* a pass that is under way may have looked before we came */
 	waiting++;
 	request = (struct memory_request){.tid = current_thread()->tid, .npages = npages};
 	memcpy(request.name, current_thread()->name, sizeof(request.name));

@@ -16,9 +16,9 @@
 #include "vm/vm_priv.h"
 
 enum {
-	SHRINK_BATCH = 256,  /* objects asked of the shrinker at a time */
-	DEMOTE_BATCH = 128,  /* active pages looked at before the inactive ones are looked at again */
-	SCAN_ROUNDS = 2,     /* over the inactive pages: once to see that a page was used, once to take it */
+	SHRINK_BATCH = 256, /* objects asked of the shrinker at a time */
+	DEMOTE_BATCH = 128, /* active pages looked at before the inactive ones are looked at again */
+	SCAN_ROUNDS = 2,    /* over the inactive pages: once to see that a page was used, once to take it */
 };
 
 enum page_use { USED = 1, USED_AS_CODE = 2 };
@@ -26,7 +26,8 @@ enum page_use { USED = 1, USED_AS_CODE = 2 };
 static uint64_t (*_Atomic shrinker)(uint64_t nobjects); /* NULL: none */
 static bool (*_Atomic cleaner)(void);                   /* NULL: none */
 static struct spinlock orphans_lock = SPINLOCK_INIT("unused objects", RANK_PURGE);
-static struct list orphans = LIST_INIT(orphans); /* orphans_lock: FILE objects by purge_link; their last reference is the list's */
+static struct list orphans =
+    LIST_INIT(orphans); /* orphans_lock: FILE objects by purge_link; their last reference is the list's */
 
 /* --- letting objects go --- */
 
@@ -150,8 +151,8 @@ static uint64_t judge_next(enum lru_kind kind, unsigned zones)
 	spin_lock(&o->lock);
 	struct page *p = page_tree_lookup(&o->tree, idx);
 	bool active = p && page_test_flag(p, PAGE_ACTIVE);
-	if (p && active == (kind == LRU_ACTIVE) && !page_test_flag(p, PAGE_BUSY | PAGE_KEPT) && !page_pins(p) &&
-	    (zones & 1u << frame_zone(p)))
+	if (p && active == (kind == LRU_ACTIVE) && !page_test_flag(p, PAGE_BUSY | PAGE_KEPT) &&
+	    !page_pins(p) && (zones & 1u << frame_zone(p)))
 		freed = active ? judge_active(o, p, idx) : judge_inactive(o, p, idx);
 	spin_unlock(&o->lock);
 	put_later(o);

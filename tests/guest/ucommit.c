@@ -67,7 +67,8 @@ static bool changed_by(long before, long n)
 	long now = committed();
 	bool is = now >= before + n - SLACK_KIB && now <= before + n + SLACK_KIB;
 	if (!is)
-		printf("# Committed_AS was %ld kB, is %ld kB, and should have changed by %ld\n", before, now, n);
+		printf(
+		    "# Committed_AS was %ld kB, is %ld kB, and should have changed by %ld\n", before, now, n);
 	return is;
 }
 
@@ -91,7 +92,8 @@ static bool test_mappings(void)
 	CHECK(!mprotect(ro, PIECE, RW) && changed_by(before, 2 * PIECE_KIB));
 	CHECK(!munmap(ro, PIECE / 2) && changed_by(before, PIECE_KIB * 3 / 2));
 	CHECK(!munmap(ro + PIECE / 2, PIECE / 2) && !munmap(none, PIECE) && changed_by(before, PIECE_KIB));
-	CHECK(mmap(rw, PIECE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == rw && changed_by(before, PIECE_KIB));
+	CHECK(mmap(rw, PIECE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == rw &&
+	      changed_by(before, PIECE_KIB));
 	CHECK(!munmap(rw, PIECE) && changed_by(before, 0));
 	char *shared = map(PIECE, RW, MAP_SHARED);
 	CHECK(shared != MAP_FAILED && changed_by(before, PIECE_KIB));
@@ -138,7 +140,8 @@ static bool test_processes(void)
 	CHECK(child_exits(check_forked, &before, 0));
 	before = committed();
 	/* Another process, the same memory: it is there once. */
-	pid_t pid = clone(check_in_shared_memory, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, &before);
+	pid_t pid =
+	    clone(check_in_shared_memory, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, &before);
 	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
 	CHECK(!munmap(p, PIECE));
 	return true;
@@ -163,7 +166,8 @@ static bool test_modes(void)
 {
 	size_t huge = (size_t)meminfo("MemTotal:") * KIB + PIECE;
 	ONLY_ALONE;
-	CHECK(get("overcommit_memory") == 0 && get("overcommit_ratio") == 50 && get("overcommit_kbytes") == 0);
+	CHECK(
+	    get("overcommit_memory") == 0 && get("overcommit_ratio") == 50 && get("overcommit_kbytes") == 0);
 	CHECK(map(huge, RW, MAP_PRIVATE) == MAP_FAILED && errno == ENOMEM);
 	char *p = map(huge, RW, MAP_PRIVATE | MAP_NORESERVE), *q = map(huge, PROT_READ, MAP_PRIVATE);
 	CHECK(p != MAP_FAILED && q != MAP_FAILED && FAILS_WITH(mprotect(q, huge, RW), ENOMEM));
@@ -172,7 +176,8 @@ static bool test_modes(void)
 	p = map(huge, RW, MAP_PRIVATE);
 	CHECK(p != MAP_FAILED && !munmap(p, huge));
 	CHECK(set("overcommit_memory", 0));
-	CHECK(set("overcommit_kbytes", 4096) && get("overcommit_ratio") == 0 && meminfo("CommitLimit:") == 4096);
+	CHECK(set("overcommit_kbytes", 4096) && get("overcommit_ratio") == 0 &&
+	      meminfo("CommitLimit:") == 4096);
 	CHECK(set("overcommit_ratio", 50) && get("overcommit_kbytes") == 0);
 	long total = meminfo("MemTotal:");
 	CHECK(labs(meminfo("CommitLimit:") - total / 2) <= 4);

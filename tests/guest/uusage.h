@@ -52,7 +52,8 @@ static inline bool usage_take(struct usage *u)
 	if (access("/proc/mm", F_OK))
 		return false;
 	drop_caches();
-	if (!slurp("/proc/sys/fs/file-nr") || sscanf(usage_text, "%llu", &u->files) != 1 || !slurp("/proc/mm"))
+	if (!slurp("/proc/sys/fs/file-nr") || sscanf(usage_text, "%llu", &u->files) != 1 ||
+	    !slurp("/proc/mm"))
 		return false;
 	for (char *line = strtok(usage_text, "\n"); line; line = strtok(NULL, "\n")) {
 		unsigned long long number, frames;
@@ -104,4 +105,3 @@ static inline bool nothing_is_left(const struct usage *before)
 	}
 	return usage_is_same(before, &now, true);
 }
-
