@@ -76,7 +76,8 @@ struct file {
 	_Atomic uint32_t flags; /* (A) enum open_flags; F_SETFL changes APPEND, NONBLOCK, DIRECT, NOATIME */
 	struct mutex lock;      /* guards pos; RANK_FILE */
 	uint64_t pos;           /* (M) */
-	void *priv;             /* (C) of the ops */
+	_Atomic uint64_t last_page; /* (A) hint: page that was read or written last, + 1 */
+	void *priv;                 /* (C) of the ops */
 	_Atomic uint64_t
 	    write_error_seen;         /* (A) which write-back errors were reported by this file already */
 	struct list link;             /* (F) all files: recount, remount read-only, statistics */

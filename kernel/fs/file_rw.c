@@ -9,14 +9,13 @@
  *	 data ────┼─── zeros of the last page ──┤        a mapping may have written there: what lies beyond the end is
  *	                                                 zeroed when the file grows over it, and when it is cut
  *
- * A write grows the object first, fills pages, then sets the size: if it stops early, the object is cut again to what the size says.
+ * A write grows the object first, then fills pages, and the size follows page by page, since what lies behind it is not written back: if it stops early, the object is cut again to what the size says.
  */
 #include "fs/file.h"
 #include "fs/mount.h"
 #include "fs/notify.h"
 #include "fs/pipe.h"
 #include "lib/string.h"
-#include "mm/frame.h"
 #include "mm/slab.h"
 #include "vm/fault.h"
 #include "vm/space.h"
@@ -64,14 +63,23 @@ void file_touch_atime(struct mount *m, struct vnode *v)
 
 /* --- reading --- */
 
+/* Pin the page at pos. A file that is read or written in small pieces uses each page once. */
+static err_t pin_page(struct file *f, uint64_t pos, bool write, struct vm_pin *pin)
+{
+	uint64_t page = pos / PAGE_SIZE + 1;
+	bool again = load_relaxed(&f->last_page) == page;
+	store_relaxed(&f->last_page, page);
+	return (again ? object_pin_again : object_pin)(f->vnode->pages, page - 1, write, pin);
+}
+
 /* Copy up to n bytes, within one page, out of the cache. */
-static err_t read_page(struct vnode *v, struct uio *u, uint64_t pos, size_t n, size_t *done)
+static err_t read_page(struct file *f, struct uio *u, uint64_t pos, size_t n, size_t *done)
 {
 	struct vm_pin pin;
-	pgidx_t idx = pos / PAGE_SIZE;
-	if ((v->pages->flags & VM_RESIDENT) && object_is_absent(v->pages, idx))
+	struct vm_object *o = f->vnode->pages;
+	if ((o->flags & VM_RESIDENT) && object_is_absent(o, pos / PAGE_SIZE))
 		return uio_zero(u, n, done);
-	err_t err = object_pin(v->pages, idx, false, &pin);
+	err_t err = pin_page(f, pos, false, &pin);
 	if (err)
 		return err;
 	err = uio_write(u, (uint8_t *)page_to_virt(pin.page) + pos % PAGE_SIZE, n, done);
@@ -79,12 +87,13 @@ static err_t read_page(struct vnode *v, struct uio *u, uint64_t pos, size_t n, s
 	return err;
 }
 
-static err_t read_locked(struct vnode *v, struct uio *u, uint64_t *pos)
+static err_t read_locked(struct file *f, struct uio *u, uint64_t *pos)
 {
+	const struct vnode *v = f->vnode;
 	err_t err = 0;
 	while (!err && u->left && *pos < v->size) {
 		size_t n = MIN(PAGE_SIZE - *pos % PAGE_SIZE, MIN(u->left, v->size - *pos)), done = 0;
-		err = read_page(v, u, *pos, n, &done);
+		err = read_page(f, u, *pos, n, &done);
 		*pos += done;
 	}
 	return err;
@@ -99,7 +108,7 @@ static int64_t regular_read(struct file *f, struct uio *u, uint64_t *pos)
 	if (!u->left)
 		return 0;
 	rwlock_read(&v->lock);
-	err_t err = read_locked(v, u, pos);
+	err_t err = read_locked(f, u, pos);
 	rwlock_read_unlock(&v->lock);
 	if (!(load_relaxed(&f->flags) & FILE_NOATIME) && f->mount)
 		file_touch_atime(f->mount, v);
@@ -265,6 +274,8 @@ static err_t replace_page(struct vnode *v, struct uio *u, pgidx_t idx, size_t *d
 		err = object_pin(v->pages, idx, true, &pin);
 	if (!err) {
 		memcpy(page_to_virt(pin.page), bytes, PAGE_SIZE);
+		if ((idx + 1) * PAGE_SIZE > v->size)
+			vnode_store_size(v, (idx + 1) * PAGE_SIZE);
 		vm_unpin(&pin);
 	} else {
 		*done = 0;
@@ -274,27 +285,33 @@ static err_t replace_page(struct vnode *v, struct uio *u, pgidx_t idx, size_t *d
 }
 
 /* Copy up to n bytes, within one page, into the cache. */
-static err_t write_page(struct vnode *v, struct uio *u, uint64_t pos, size_t n, size_t *done)
+static err_t write_page(struct file *f, struct uio *u, uint64_t pos, size_t n, size_t *done)
 {
 	struct vm_pin pin;
-	err_t err = object_pin(v->pages, pos / PAGE_SIZE, true, &pin);
+	struct vnode *v = f->vnode;
+	err_t err = pin_page(f, pos, true, &pin);
 	if (err == -EIO && n == PAGE_SIZE && pos + n <= v->pages->npages << PAGE_SHIFT)
 		return replace_page(v, u, pos / PAGE_SIZE, done);
 	if (err)
 		return err;
 	err = uio_read(u, (uint8_t *)page_to_virt(pin.page) + pos % PAGE_SIZE, n, done);
+	if (*done &&
+	    pos + *done > v->size) /* before the pin goes: write-back writes what lies inside the file */
+		vnode_store_size(v, pos + *done);
 	vm_unpin(&pin);
 	return err;
 }
 
-static err_t write_pages(struct vnode *v, struct uio *u, uint64_t *pos, size_t n)
+static err_t write_pages(struct file *f, struct uio *u, uint64_t *pos, size_t n)
 {
 	err_t err = 0;
 	while (!err && n) {
 		size_t part = MIN(PAGE_SIZE - *pos % PAGE_SIZE, n), done = 0;
-		err = write_page(v, u, *pos, part, &done);
+		err = write_page(f, u, *pos, part, &done);
 		*pos += done;
 		n -= done;
+		if (done)
+			dirty_note_page(f->vnode, (*pos - 1) / PAGE_SIZE);
 	}
 	return err;
 }
@@ -315,9 +332,8 @@ static err_t write_locked(struct file *f, struct uio *u, uint64_t *pos, uint32_t
 	if (err)
 		return err;
 	uint64_t start = *pos;
-	err = write_pages(v, u, pos, n);
+	err = write_pages(f, u, pos, n);
 	if (*pos > start) {
-		vnode_store_size(v, MAX(v->size, *pos));
 		touch_change(v);
 		if (v->ops->written)
 			v->ops->written(v);
@@ -341,18 +357,6 @@ static err_t sync_written(struct file *f, uint32_t more, uint64_t from, uint64_t
 	return err;
 }
 
-/* Memory is not to fill with dirty pages faster than disks take them: whoever has written an eighth of it writes some back. */
-static void throttle(struct vnode *v, uint64_t n)
-{
-	static _Atomic uint64_t dirtied; /* bytes since somebody last did */
-	if (v->pages->flags & VM_RESIDENT)
-		return;
-	if (fetch_add_relaxed(&dirtied, n) + n < frame_total_count() * PAGE_SIZE / 8)
-		return;
-	store_relaxed(&dirtied, 0);
-	(void)vnode_writeback(v, 0, PT_INDEX_MAX + 1); /* its error is noted: fsync tells it */
-}
-
 static int64_t regular_write(struct file *f, struct uio *u, uint64_t *pos)
 {
 	struct vnode *v = f->vnode;
@@ -372,7 +376,6 @@ static int64_t regular_write(struct file *f, struct uio *u, uint64_t *pos)
 	if (!n)
 		return err;
 	*pos = at;
-	throttle(v, (uint64_t)n);
 	err = sync_written(f, u->sync, at - (uint64_t)n, at);
 	return err ? err : n;
 }

@@ -23,13 +23,11 @@
 #include "lib/bits.h"
 #include "mm/frame.h"
 #include "mm/slab.h"
-#include "vm/fault.h"
 
 enum {
 	SIGNAL_PIPE_MET =
 	    1 << 16, /* the other side of a fifo was opened, now or earlier: what its open waits for */
 	REQUEST_FIONREAD = 0x541b,
-	RECLAIM_FRAMES = 16,
 	PIPE_SLOTS_MAX = 1 << 19, /* 2 GiB */
 };
 
@@ -116,10 +114,7 @@ static void drop_page(struct pipe *p, struct page *page)
 
 struct page *pipe_page_alloc(void)
 {
-	struct page *page = frame_alloc(PAGE_KERNEL, 0);
-	if (!page && vm_reclaim(RECLAIM_FRAMES))
-		page = frame_alloc(PAGE_KERNEL, 0);
-	return page;
+	return frame_alloc(PAGE_KERNEL, 0);
 }
 
 static struct page *take_page(struct pipe *p)

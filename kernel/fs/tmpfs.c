@@ -20,6 +20,7 @@
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "mm/slab.h"
+#include "vm/commit.h"
 #include "vm/fault.h"
 
 #define TMPFS_MAGIC 0x01021994ULL
@@ -80,9 +81,11 @@ static err_t pages_read(struct vm_object *o, UNUSED pgidx_t idx, struct page **p
 		memset(page_to_virt(pages[i]), 0, PAGE_SIZE);
 	fetch_add_relaxed(&node->pages, n);
 	fetch_add_relaxed(&all_pages, n);
-	return charge(&tmpfs_of(v)->pages, tmpfs_of(v)->max_pages, n)
-		   ? 0
-		   : -ENOSPC; /* too many: `dropped` counts them back */
+	/* Too many: `dropped` counts them back. */
+	bool promised = !commit_exchange(n, 0, 0);
+	if (!promised)
+		commit_count_more(n);
+	return charge(&tmpfs_of(v)->pages, tmpfs_of(v)->max_pages, n) && promised ? 0 : -ENOSPC;
 }
 
 static err_t pages_write(
@@ -98,6 +101,7 @@ static void pages_dropped(struct vm_object *o)
 	fetch_sub_relaxed(&node->pages, 1);
 	fetch_sub_relaxed(&tmpfs_of(v)->pages, 1);
 	fetch_sub_relaxed(&all_pages, 1);
+	commit_return(1);
 }
 
 static const struct vm_file_ops pages_ops = {

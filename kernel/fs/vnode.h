@@ -254,6 +254,19 @@ void vnode_wait_gone(struct fs *fs);
 void vnode_note_error(struct vnode *v, err_t err);
 uint64_t vnode_sample_error(struct vnode *v);
 MUST_CHECK err_t vnode_check_error(struct vnode *v, uint64_t *seen);
+/* file_dirty.c: limits of dirty pages. The current thread has made page idx of v dirty, or is about to: it may have to write some back first. May sleep; whatever sleeping locks are held. */
+void dirty_note_page(struct vnode *v, pgidx_t idx);
+bool dirty_is_above_background(void);
+bool dirty_is_above_limit(void);
+/* `begin` wakes who writes back in the background. */
+void dirty_set_writer(void (*begin)(void));
+/* Per cent, 0 to 100. */
+void dirty_get_ratios(uint32_t *background, uint32_t *hard);
+void dirty_set_background_ratio(uint32_t percent);
+void dirty_set_hard_ratio(uint32_t percent);
+/* How often somebody had to write back himself. */
+uint64_t dirty_throttled_count(void);
+
 /* Write dirty pages of v back and wait; errors are noted in v, and the first is returned. */
 err_t vnode_writeback(struct vnode *v, pgidx_t first, pgidx_t end);
 

@@ -4,6 +4,8 @@
  * Every five seconds it looks at each file of each file system that lies on a disk. A file that was dirty half a minute ago already is written; so what a crash loses is that old at most. The file system's own data
  * (maps, bitmaps) follows at once, as little of it changes without data.
  *
+ * Above the background limit of dirty pages (file_dirty.c) it writes at once, whatever their age.
+ *
  * When memory is short and what is there is dirty, reclaim wakes the thread, which writes everything then whatever its age, and sleeps a moment until it has made progress. It may hold locks that the thread needs, so
  * it never waits for long.
  */
@@ -73,6 +75,7 @@ static void run_pass(bool all)
 
 static void writeback_main(UNUSED void *arg)
 {
+	vm_use_reserve();
 	spin_lock(&writeback_lock);
 	while (!stopping) {
 		if (!urgent)
@@ -82,7 +85,7 @@ static void writeback_main(UNUSED void *arg)
 		if (stopping)
 			break;
 		spin_unlock(&writeback_lock);
-		run_pass(all);
+		run_pass(all || dirty_is_above_background());
 		spin_lock(&writeback_lock);
 		urgent = false;
 		passes++;
@@ -110,6 +113,17 @@ static bool clean_pages(void)
 	return !err;
 }
 
+/* For those who dirty pages: there are more than the background limit. */
+static void begin_pass(void)
+{
+	spin_lock(&writeback_lock);
+	if (!urgent) {
+		urgent = true;
+		waitq_wake_all(&wake);
+	}
+	spin_unlock(&writeback_lock);
+}
+
 void writeback_init(void)
 {
 	vaddr_t stack = kva_alloc_stack();
@@ -119,6 +133,7 @@ void writeback_init(void)
 	thread_init(&writeback_thread, "writeback", stack, KSTACK_PAGES * PAGE_SIZE, writeback_main, NULL);
 	thread_start(&writeback_thread);
 	vm_set_cleaner(clean_pages);
+	dirty_set_writer(begin_pass);
 }
 
 void writeback_fini(void)

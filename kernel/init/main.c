@@ -32,12 +32,14 @@
 #include "mm/slab.h"
 #include "proc/exec.h"
 #include "proc/load.h"
+#include "proc/oom.h"
 #include "proc/power.h"
 #include "proc/procfs.h"
 #include "proc/sysfs.h"
 #include "proc/process.h"
 #include "proc/trace.h"
 #include "sys/sys.h"
+#include "vm/fault.h"
 #include "vm/page_tree.h"
 #include "vm/space.h"
 
@@ -45,7 +47,7 @@
 unsigned ktest_run(const char *pattern) __attribute__((weak));
 
 static struct thread idle_threads[MAX_CPUS];
-static struct thread main_thread;
+static struct thread main_thread, reclaim_thread;
 
 void upcall_cpu_main(void)
 {
@@ -132,17 +134,28 @@ static void run_init(const char *path, bool clean)
 	machine_halt(clean);
 }
 
+static void start_thread(struct thread *t, const char *name, void (*fn)(void *))
+{
+	vaddr_t stack = kva_alloc_stack();
+	ASSERT(stack);
+	thread_init(t, name, stack, KSTACK_PAGES * PAGE_SIZE, fn, NULL);
+	thread_start(t);
+}
+
 /* The first thread: interrupts work, all CPUs are there or on their way, anything may sleep. */
 static void main_thread_fn(UNUSED void *arg)
 {
 	char pattern[128], path[128] = "/init";
 	bool clean = true;
-	smp_start();   /* the other CPUs; first, so that all that follows finds them */
-	rtc_init();    /* time of day: needs the clock */
-	random_init(); /* before the first program: its stack protector wants bytes */
-	virtio_init(); /* disks: their interrupts and timers work */
-	proc_init();   /* starts the reaper thread */
-	load_init();   /* load averages */
+	smp_start();        /* the other CPUs; first, so that all that follows finds them */
+	rtc_init();         /* time of day: needs the clock */
+	random_init();      /* before the first program: its stack protector wants bytes */
+	virtio_init();      /* disks: their interrupts and timers work */
+	vm_pressure_init(); /* before anything that may need much memory */
+	start_thread(&reclaim_thread, "reclaim", vm_pressure_main);
+	proc_init(); /* starts the reaper thread */
+	oom_init();  /* who is ended if there is none: needs processes */
+	load_init(); /* load averages */
 	trace_init();
 	syslog_init(); /* what has been read of the log: nobody reads yet */
 	root_init();   /* the first file systems: programs come from there */
@@ -155,14 +168,6 @@ static void main_thread_fn(UNUSED void *arg)
 			machine_halt(clean);
 	}
 	run_init(path, clean);
-}
-
-static void start_main_thread(void)
-{
-	vaddr_t stack = kva_alloc_stack();
-	ASSERT(stack);
-	thread_init(&main_thread, "main", stack, KSTACK_PAGES * PAGE_SIZE, main_thread_fn, NULL);
-	thread_start(&main_thread);
 }
 
 /* What the boot loader handed over, for whoever wonders why something is missing. */
@@ -192,6 +197,6 @@ void kernel_main(void)
 	pci_init();            /* before the first driver */
 	timer_init_cpu();      /* timers: the scheduler's slices are one */
 	sched_init_cpu(&idle_threads[0]);
-	start_main_thread();
+	start_thread(&main_thread, "main", main_thread_fn);
 	sched_idle(); /* interrupts are enabled there */
 }

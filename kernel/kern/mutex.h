@@ -53,6 +53,8 @@ static inline void rwlock_read(struct rwlock *l)
 	if (unlikely((old & (RW_WRITER | RW_WAITERS)) || !cas_acquire(&l->state, &old, old + 1)))
 		rwlock_read_slow(l);
 }
+/* Take it for reading if that needs no waiting; so it may go against the order. */
+MUST_CHECK bool rwlock_try_read(struct rwlock *l);
 static inline void rwlock_read_unlock(struct rwlock *l)
 {
 #ifdef CONFIG_DEBUG

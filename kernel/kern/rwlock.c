@@ -102,6 +102,15 @@ void rwlock_read_slow(struct rwlock *l)
 	acquire_slow(l, false);
 }
 
+bool rwlock_try_read(struct rwlock *l)
+{
+	uint32_t old = load_relaxed(&l->state);
+	if ((old & (RW_WRITER | RW_WAITERS)) || !cas_acquire(&l->state, &old, old + 1))
+		return false;
+	sleeplock_acquired(l, l->name, l->rank, __builtin_return_address(0));
+	return true;
+}
+
 void rwlock_read_unlock_slow(struct rwlock *l)
 {
 	uint64_t state = spin_lock_irqsave(&l->waiters.lock);

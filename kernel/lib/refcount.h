@@ -40,6 +40,16 @@ static inline MUST_CHECK bool ref_put(struct refcount *r)
 	return true;
 }
 
+/* Drop one unless it is the last: false, and the caller still has it. */
+static inline MUST_CHECK bool ref_put_but_last(struct refcount *r)
+{
+	uint32_t old = load_relaxed(&r->n);
+	while (old > 1)
+		if (cas_acq_rel(&r->n, &old, old - 1))
+			return true;
+	return false;
+}
+
 static inline uint32_t ref_count(const struct refcount *r)
 {
 	return load_relaxed(&r->n);

@@ -16,6 +16,7 @@
  * stale pointers are found, and the frame named. The address sanitizer is told instead, in its kernels.
  */
 #include "arch/bootinfo.h"
+#include "kern/thread.h"
 #include "lib/inject.h"
 #include "lib/kasan.h"
 #include "lib/string.h"
@@ -111,6 +112,90 @@ static ALWAYS_INLINE struct page *hand_out(uint32_t pfn, enum page_kind kind)
 	return p;
 }
 
+/* --- when memory is short --- */
+
+static const struct frame_pressure *_Atomic pressure; /* NULL: nobody reclaims */
+
+void frame_set_pressure(const struct frame_pressure *p)
+{
+	store_release(&pressure, p);
+}
+
+uint64_t zone_keep(const struct zone *z, unsigned flags)
+{
+	const struct thread *t = current_thread();
+	bool reserve = (flags & FRAME_RESERVE) || (t && (load_relaxed(&t->flags) & THREAD_RESERVE));
+	return reserve ? 0 : load_relaxed(&z->min);
+}
+
+static bool zone_is_low(unsigned zone)
+{
+	return load_relaxed(&zones[zone].free) < load_relaxed(&zones[zone].low);
+}
+
+void frame_note_low(unsigned zone)
+{
+	const struct frame_pressure *p = load_acquire(&pressure);
+	for (unsigned i = 0; i < zone; i++)
+		if (load_relaxed(&zones[i].total) && !zone_is_low(i))
+			return; /* requests go on there */
+	if (p && p->low)
+		p->low();
+}
+
+bool frame_has_room(void)
+{
+	for (unsigned i = 0; i < NZONES; i++)
+		if (load_relaxed(&zones[i].free) > load_relaxed(&zones[i].min))
+			return true;
+	return false;
+}
+
+unsigned frame_zone(const struct page *p)
+{
+	return zone_of(page_to_pfn(p));
+}
+
+uint64_t frame_missing(unsigned *mask)
+{
+	uint64_t missing = 0;
+	*mask = 0;
+	for (unsigned i = 0; i < NZONES; i++) {
+		uint64_t free = load_relaxed(&zones[i].free), high = load_relaxed(&zones[i].high);
+		if (free < high) {
+			missing += high - free;
+			*mask |= 1u << i;
+		} else if (i == ZONE_LOW && load_relaxed(&zones[ZONE_HIGH].total)) {
+			return 0; /* what finds the zone above short goes here */
+		}
+	}
+	return missing;
+}
+
+bool frame_try_again(uint64_t npages, unsigned n)
+{
+	enum { RUN_TRIES = 3 };
+	const struct frame_pressure *p = load_acquire(&pressure);
+	if (!p || preempt_count() != 0 || !irq_is_enabled() || (npages > 1 && n > RUN_TRIES))
+		return false;
+	return p->find(npages);
+}
+
+/* --- single frames --- */
+
+static NOINLINE struct page *alloc_waiting(enum page_kind kind, unsigned flags)
+{
+	uint32_t pfn = 0;
+	for (unsigned n = 1; !pfn && !(flags & FRAME_NOWAIT) && frame_try_again(1, n); n++) {
+		preempt_disable();
+		pfn = pcp_alloc_slow(flags);
+		if (pfn)
+			count_taken(kind, 1);
+		preempt_enable();
+	}
+	return pfn ? hand_out(pfn, kind) : NULL;
+}
+
 /* The cache is empty. Entered with preemption disabled, leaves with it enabled. */
 static NOINLINE struct page *alloc_slow(enum page_kind kind, unsigned flags)
 {
@@ -118,7 +203,7 @@ static NOINLINE struct page *alloc_slow(enum page_kind kind, unsigned flags)
 	if (pfn)
 		count_taken(kind, 1);
 	preempt_enable();
-	return pfn ? hand_out(pfn, kind) : NULL;
+	return pfn ? hand_out(pfn, kind) : alloc_waiting(kind, flags);
 }
 
 static NOINLINE struct page *resched_and_return(struct page *p)
@@ -191,7 +276,7 @@ static uint32_t take_run(uint64_t npages, uint64_t align, uint64_t limit, unsign
 {
 	for (int i = flags & FRAME_LOW ? ZONE_LOW : ZONE_HIGH; i >= 0; i--) {
 		struct zone *z = &zones[i];
-		uint64_t keep = flags & FRAME_RESERVE ? 0 : load_relaxed(&z->min);
+		uint64_t keep = zone_keep(z, flags);
 		if ((i == ZONE_HIGH && limit <= ZONE_LOW_END) || load_relaxed(&z->free) < keep + npages)
 			continue;
 		spin_lock(&z->lock);
@@ -211,9 +296,11 @@ static struct page *alloc_run(
 	if (inject_should_fail())
 		return NULL;
 	uint32_t pfn = take_run(npages, align, limit, flags);
-	if (!pfn) {
+	for (unsigned n = 1; !pfn; n++) {
 		frame_drain_all();
 		pfn = take_run(npages, align, limit, flags);
+		if (!pfn && ((flags & FRAME_NOWAIT) || !frame_try_again(npages, n)))
+			break;
 	}
 	if (!pfn)
 		return NULL;

@@ -2,8 +2,11 @@
 /*
  * frame.h - allocation of physical frames: buddy zones (frame.c, zone.c) behind per-CPU caches (pcp.c).
  *
- * Nothing here sleeps or reclaims: a failed request returns NULL, and callers who can sleep ask vm_reclaim()
- * and try again. Usable with spinlocks of rank below RANK_ZONE held; not in interrupt handlers.
+ * Usable with spinlocks of rank below RANK_ZONE held; not in interrupt handlers. A request that fails asks who was named by frame_set_pressure for memory, and tries again, if it may sleep: preemption
+ * is on, whatever sleeping locks are held. Under a spinlock it returns NULL, and the caller does the same once it has let go (vm_find_memory).
+ *
+ * Watermarks of a zone: below `low`, who reclaims in the background is woken, and works until `high` is reached; below `min` only those go who may use the reserve: threads with
+ * THREAD_RESERVE, which clean pages or are about to die, and requests with FRAME_RESERVE.
  */
 #include "lib/err.h"
 #include "mm/page.h"
@@ -14,6 +17,7 @@ enum frame_flags {
 	FRAME_ZERO = 1 << 0,    /* filled with zeros */
 	FRAME_LOW = 1 << 1,     /* below 4 GiB */
 	FRAME_RESERVE = 1 << 2, /* may use the reserve that keeps fault, writeback, exit able to run */
+	FRAME_NOWAIT = 1 << 3,  /* NULL at once if there is none: it would be nice to have, no more */
 };
 
 enum {
@@ -70,5 +74,22 @@ void frame_drain_cpu(void);
 void frame_drain_all(void);
 /* True while free frames are below the low watermark. Cached frames do not count as free here. */
 bool frame_is_low(void);
+/* Is there a frame for a request without rights to the reserve? */
+bool frame_has_room(void);
+/* Frames missing to the high watermarks of zones that requests find short; *zones gets them as a mask. */
+uint64_t frame_missing(unsigned *zones);
+/* The zone of a frame. */
+unsigned frame_zone(const struct page *p);
+
+/* What a higher layer does when memory is short. */
+struct frame_pressure {
+	/* Memory is below `low`: begin to reclaim. Called with spinlocks up to RANK_SLAB held; may not sleep. */
+	void (*low)(void);
+	/* npages are wanted and not there: find some. May sleep, whatever sleeping locks are held. False: there is nothing to be had. */
+	bool (*find)(uint64_t npages);
+};
+void frame_set_pressure(const struct frame_pressure *p);
+/* A request for npages has failed: should the caller try again, for the n-th time? Several frames in a row may not come however many are free: those are tried for a few times only. May sleep, if the caller may. */
+bool frame_try_again(uint64_t npages, unsigned n);
 /* Check free lists, orders, coalescing, counts; panics on a violation. Locks each zone in turn. */
 void frame_validate(void);

@@ -87,6 +87,11 @@ void zone_validate_locked(struct zone *z);
  * value. */
 uint64_t zone_each_record_locked(struct zone *z, void (*fn)(struct page *p, void *arg), void *arg);
 
+/* frame.c. Frames that a request with these flags, by the current thread, leaves in z. */
+uint64_t zone_keep(const struct zone *z, unsigned flags);
+/* A request has taken from zone and found it below its low watermark. */
+void frame_note_low(unsigned zone);
+
 /* page.c. Panics; not declared to, so that it can be called last and costs frame_free no stack frame. */
 void frame_bad_free(struct page *p);
 

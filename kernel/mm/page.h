@@ -46,8 +46,9 @@ enum page_kind {
 
 enum page_flags {
 	PAGE_BUSY = 1 << 0,       /* FILE: I/O under way; contents not valid yet if it is a read */
-	PAGE_REFERENCED = 1 << 1, /* second chance */
-	PAGE_ERROR = 1 << 2,      /* FILE: a write failed; reported, not retried blindly */
+	PAGE_REFERENCED = 1 << 1, /* FILE: used once since it came */
+	PAGE_ACTIVE = 1 << 2,     /* FILE: on the list of active pages (vm/lru.c) */
+	PAGE_KEPT = 1 << 3,       /* FILE: on the list of pages that cannot be taken */
 	/* While a frame is free the same bits say: */
 	PAGE_HEAD = 1 << 0, /* FREE: first frame of a block on a zone list */
 	PAGE_POISONED =

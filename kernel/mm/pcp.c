@@ -73,11 +73,15 @@ static uint32_t pop_present(struct pcp *c)
 /* From the zone through this CPU's cache, which is empty. */
 static uint32_t refill(struct pcp *c, unsigned zone, unsigned flags)
 {
-	uint64_t keep = flags & FRAME_RESERVE ? 0 : load_relaxed(&zones[zone].min);
+	uint64_t keep = zone_keep(&zones[zone], flags);
 	uint32_t pfns[PCP_BATCH];
-	if (load_relaxed(&zones[zone].free) <= keep)
+	if (load_relaxed(&zones[zone].free) <= keep) {
+		frame_note_low(zone);
 		return 0;
+	}
 	unsigned n = take_batch(zone, pfns, keep);
+	if (load_relaxed(&zones[zone].free) < load_relaxed(&zones[zone].low))
+		frame_note_low(zone);
 	if (!n)
 		return 0;
 	c->limit = PCP_SLOTS;

@@ -274,6 +274,18 @@ static void *alloc_slow(struct slab_cache *c)
 	return object;
 }
 
+/* There is no memory for a slab: have some found, if the caller may sleep. */
+static NOINLINE void *alloc_waiting(struct slab_cache *c)
+{
+	void *object = NULL;
+	for (unsigned n = 1; !object && frame_try_again(1ULL << c->order, n); n++) {
+		preempt_disable();
+		object = alloc_slow(c);
+		preempt_enable();
+	}
+	return object;
+}
+
 /* The magazine is full or missing: give back half of it, the oldest, then the object. */
 static void free_slow(struct slab_cache *c, struct magazine *m, void *object)
 {
@@ -306,6 +318,8 @@ void *slab_alloc_from(struct slab_cache *c, void *where)
 	if (unlikely(!object))
 		object = alloc_slow(c);
 	preempt_enable();
+	if (unlikely(!object))
+		object = alloc_waiting(c);
 	if (object)
 		slab_debug_alloc(c, object, where);
 	return object;

@@ -20,6 +20,7 @@
 #include "proc/proc_priv.h"
 #include "proc/timers.h"
 #include "proc/trace.h"
+#include "vm/fault.h"
 #include "vm/space.h"
 
 enum { END_POLL = 5000000 }; /* ns between two looks while the machine stops */
@@ -202,6 +203,7 @@ static void process_die(struct process *p)
 	p->space = NULL; /* from here on nobody finds it */
 	spin_unlock(&process_tree_lock);
 	space_put(space);
+	vm_memory_came();
 	spin_lock(&process_tree_lock);
 	p->state = PROCESS_DEAD;
 	process_leave_parents_memory_locked(p);

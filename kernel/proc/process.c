@@ -16,6 +16,7 @@
 #include "proc/proc_priv.h"
 #include "proc/timers.h"
 #include "proc/trace.h"
+#include "vm/commit.h"
 #include "vm/space.h"
 
 enum { PID_BUCKETS = 256, TIMER_SLACK = 50000 };
@@ -31,6 +32,11 @@ static _Atomic uint32_t nuser_threads;
 static _Atomic uint64_t last_serial;
 static struct slab_cache *process_cache, *thread_cache;
 
+static bool current_may_administer(void)
+{
+	return current_can(CAP_SYS_ADMIN);
+}
+
 void proc_init(void)
 {
 	for (unsigned i = 0; i < PID_BUCKETS; i++) {
@@ -44,6 +50,7 @@ void proc_init(void)
 	tty_jobs_init();
 	reaper_init();
 	vm_set_limits(current_vm_limits);
+	commit_set_privileged(current_may_administer);
 	timers_init();
 }
 
@@ -91,6 +98,29 @@ err_t process_find(uint32_t pid, struct process **out)
 	spin_unlock(&process_tree_lock);
 	*out = p;
 	return p ? 0 : -ESRCH;
+}
+
+struct process_search {
+	uint32_t from;
+	struct process *found;
+};
+
+static void search_next(struct process *p, void *arg)
+{
+	struct process_search *s = arg;
+	if (p->pid >= s->from && (!s->found || p->pid < s->found->pid))
+		s->found = p;
+}
+
+struct process *process_next(uint32_t from)
+{
+	struct process_search s = {from, NULL};
+	spin_lock(&process_tree_lock);
+	process_for_each_locked(search_next, &s);
+	if (s.found)
+		process_get(s.found);
+	spin_unlock(&process_tree_lock);
+	return s.found;
 }
 
 err_t process_find_by_thread(uint32_t tid, struct process **out)

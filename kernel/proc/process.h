@@ -186,6 +186,8 @@ static inline void process_get(struct process *p)
 void process_put(struct process *p);
 /* The process with this number, alive or dead, with a reference. -ESRCH. */
 MUST_CHECK err_t process_find(uint32_t pid, struct process **out);
+/* The process with the least number from `from` on, with a reference; NULL: none. */
+struct process *process_next(uint32_t from);
 /* The process of the thread with this id; of a dead one, its own number counts too. With a reference. -ESRCH. */
 MUST_CHECK err_t process_find_by_thread(uint32_t tid, struct process **out);
 /* A NEW thread of p, whose first one gets p's number as its id. p's space and *start must be complete when it is started. wish: the id of another one; 0: any. -ENOMEM, -EAGAIN (no id free), -EEXIST (the one wished for is not). */

@@ -3,11 +3,11 @@
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "proc/cred.h"
+#include "proc/oom.h"
 #include "proc/procfs_adjust.h"
-#include "proc/procfs_memory.h"
 #include "proc/procfs_priv.h"
 
-enum { OOM_ADJ_MIN = -1000, OOM_ADJ_MAX = 1000, OOM_OLD_MAX = 15, OOM_OLD_NEVER = -17 };
+enum { OOM_OLD_MAX = 15, OOM_OLD_NEVER = -17 };
 
 err_t proc_parse_number(const char *s, int64_t *out)
 {
@@ -50,7 +50,7 @@ static int64_t set_oom(struct process *p, int32_t value, size_t n)
 int64_t adjust_store_oom(struct vnode *v, char *s, size_t n)
 {
 	int64_t value;
-	if (proc_parse_number(s, &value) || value < OOM_ADJ_MIN || value > OOM_ADJ_MAX)
+	if (proc_parse_number(s, &value) || value < OOM_ADJUST_MIN || value > OOM_ADJUST_MAX)
 		return -EINVAL;
 	return set_oom(proc_node_of(v)->process, (int32_t)value, n);
 }
@@ -59,7 +59,8 @@ int64_t adjust_store_oom(struct vnode *v, char *s, size_t n)
 void adjust_show_oom_old(struct text *t, struct vnode *v)
 {
 	int32_t value = load_relaxed(&proc_node_of(v)->process->oom_adjust);
-	text_printf(t, "%d\n", value == OOM_ADJ_MAX ? OOM_OLD_MAX : value * -OOM_OLD_NEVER / OOM_ADJ_MAX);
+	text_printf(
+	    t, "%d\n", value == OOM_ADJUST_MAX ? OOM_OLD_MAX : value * -OOM_OLD_NEVER / OOM_ADJUST_MAX);
 }
 
 int64_t adjust_store_oom_old(struct vnode *v, char *s, size_t n)
@@ -67,19 +68,17 @@ int64_t adjust_store_oom_old(struct vnode *v, char *s, size_t n)
 	int64_t value;
 	if (proc_parse_number(s, &value) || value < OOM_OLD_NEVER || value > OOM_OLD_MAX)
 		return -EINVAL;
-	int32_t scaled = value == OOM_OLD_MAX ? OOM_ADJ_MAX : (int32_t)value * OOM_ADJ_MAX / -OOM_OLD_NEVER;
+	int32_t scaled =
+	    value == OOM_OLD_MAX ? OOM_ADJUST_MAX : (int32_t)value * OOM_ADJUST_MAX / -OOM_OLD_NEVER;
 	return set_oom(proc_node_of(v)->process, scaled, n);
 }
 
-/* Thousandths of memory that it has, adjusted, on Linux's scale. */
+/* What the process is chosen by, in thousandths of memory on Linux's scale: 667 for one that has nothing and was not adjusted. */
 void adjust_show_oom_score(struct text *t, struct vnode *v)
 {
-	struct process *p = proc_node_of(v)->process;
-	struct memory_summary m;
-	int64_t total = (int64_t)frame_total_count(), adjust = load_relaxed(&p->oom_adjust);
-	memory_summary_take(&m, p);
-	int64_t points = (int64_t)m.resident + adjust * total / OOM_ADJ_MAX;
-	int64_t score = adjust == OOM_ADJ_MIN ? 0 : (1000 + points * 1000 / total) * 2 / 3;
+	int64_t points, total = (int64_t)frame_total_count();
+	bool eligible = oom_points(proc_node_of(v)->process, &points);
+	int64_t score = eligible ? (1000 + points * 1000 / total) * 2 / 3 : 0;
 	text_printf(t, "%lld\n", (long long)MAX(score, (int64_t)0));
 }
 

@@ -12,6 +12,7 @@
 #include "fs/pipe.h"
 #include "proc/cred.h"
 #include "proc/procfs_priv.h"
+#include "proc/procfs_vm.h"
 #include "vm/fault.h"
 
 enum { UUID_BYTES = 16 };
@@ -146,7 +147,6 @@ NUMBER(entropy, 256)
 NUMBER(nr_open, DESC_LIMIT_MAX)
 NUMBER(file_max, INT64_MAX)
 NUMBER(pipe_max, PIPE_MAX_SIZE)
-NUMBER(overcommit, 1)
 NUMBER(map_count, 65530)
 NUMBER(mmap_min, 65536)
 NUMBER(swappiness, 0)
@@ -175,10 +175,11 @@ static const struct proc_entry kernel_entries[] = {SHOW("cap_last_cap", cap_last
 static const struct proc_dir kernel_dir = {
     .class = CLASS_SYS_KERNEL, .entries = kernel_entries, .count = ARRAY_SIZE(kernel_entries)};
 
+#define VM_SETTING(n) {.name = #n, .mode = MODE_REG | 0644, .text = {vm_show_##n, vm_store_##n}},
 static const struct proc_entry vm_entries[] = {
-    {.name = "drop_caches", .mode = MODE_REG | 0200, .text = {show_nothing, store_drop_caches}},
-    SHOW("max_map_count", map_count), SHOW("mmap_min_addr", mmap_min), SHOW("overcommit_memory", overcommit),
-    SHOW("swappiness", swappiness)};
+    VM_SETTINGS(VM_SETTING){
+	.name = "drop_caches", .mode = MODE_REG | 0200, .text = {show_nothing, store_drop_caches}},
+    SHOW("max_map_count", map_count), SHOW("mmap_min_addr", mmap_min), SHOW("swappiness", swappiness)};
 static const struct proc_dir vm_dir = {
     .class = CLASS_SYS_VM, .entries = vm_entries, .count = ARRAY_SIZE(vm_entries)};
 

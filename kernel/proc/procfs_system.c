@@ -16,10 +16,13 @@
 #include "mm/frame.h"
 #include "mm/slab.h"
 #include "proc/load.h"
+#include "proc/oom.h"
 #include "proc/place.h"
 #include "proc/procfs_priv.h"
 #include "proc/sysfs.h"
 #include "proc/totals.h"
+#include "vm/commit.h"
+#include "vm/fault.h"
 
 enum { TICKS_PER_SEC = 100, KIB_PER_PAGE = PAGE_SIZE / 1024 };
 
@@ -148,15 +151,22 @@ static void show_kib(struct text *t, const char *name, uint64_t pages)
 static void show_meminfo(struct text *t, UNUSED struct vnode *v)
 {
 	struct memory_totals m;
+	struct pressure_stats p;
 	memory_totals_take(&m);
+	vm_pressure_stats(&p);
 	show_kib(t, "MemTotal:", m.total);
 	show_kib(t, "MemFree:", m.free);
 	show_kib(t, "MemAvailable:", m.available);
 	show_kib(t, "Buffers:", m.buffers);
 	show_kib(t, "Cached:", m.cached);
 	show_kib(t, "SwapCached:", 0);
-	show_kib(t, "Active:", m.anon);
-	show_kib(t, "Inactive:", m.cached - m.shmem + m.buffers);
+	show_kib(t, "Active:", m.anon + p.active);
+	show_kib(t, "Inactive:", p.inactive);
+	show_kib(t, "Active(anon):", m.anon);
+	show_kib(t, "Inactive(anon):", 0);
+	show_kib(t, "Active(file):", p.active);
+	show_kib(t, "Inactive(file):", p.inactive);
+	show_kib(t, "Unevictable:", p.kept);
 	show_kib(t, "SwapTotal:", 0);
 	show_kib(t, "SwapFree:", 0);
 	show_kib(t, "Dirty:", m.dirty);
@@ -170,8 +180,8 @@ static void show_meminfo(struct text *t, UNUSED struct vnode *v)
 	show_kib(t, "SUnreclaim:", m.slab - m.reclaimable);
 	show_kib(t, "KernelStack:", m.stacks);
 	show_kib(t, "PageTables:", m.tables);
-	show_kib(t, "CommitLimit:", m.total / 2);
-	show_kib(t, "Committed_AS:", memory_committed(&m));
+	show_kib(t, "CommitLimit:", commit_limit());
+	show_kib(t, "Committed_AS:", commit_count());
 	text_printf(
 	    t, "VmallocTotal:   536870912 kB\nVmallocUsed:           0 kB\nVmallocChunk:          0 kB\n");
 }
@@ -189,7 +199,9 @@ static uint64_t disk_sectors(enum block_op op)
 static void show_vmstat(struct text *t, UNUSED struct vnode *v)
 {
 	struct memory_totals m;
+	struct pressure_stats p;
 	memory_totals_take(&m);
+	vm_pressure_stats(&p);
 	const struct {
 		const char *name;
 		uint64_t value;
@@ -198,7 +210,11 @@ static void show_vmstat(struct text *t, UNUSED struct vnode *v)
 	    {"nr_shmem", m.shmem}, {"nr_slab_reclaimable", m.reclaimable},
 	    {"nr_slab_unreclaimable", m.slab - m.reclaimable}, {"nr_page_table_pages", m.tables},
 	    {"nr_kernel_stack", m.stacks * KIB_PER_PAGE}, {"pgpgin", disk_sectors(BLOCK_READ) / 2},
-	    {"pgpgout", disk_sectors(BLOCK_WRITE) / 2}, {"pswpin", 0}, {"pswpout", 0}};
+	    {"pgpgout", disk_sectors(BLOCK_WRITE) / 2}, {"pswpin", 0}, {"pswpout", 0},
+	    {"nr_inactive_file", p.inactive}, {"nr_active_file", p.active}, {"nr_unevictable", p.kept},
+	    {"workingset_refault_file", p.refaults}, {"nr_written", vm_written_count()},
+	    {"pgsteal_kswapd", p.reclaimed}, {"pgsteal_direct", p.direct}, {"allocstall", p.waits},
+	    {"balance_dirty_pages", dirty_throttled_count()}, {"oom_kill", oom_killings()}};
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
 		text_printf(t, "%s %llu\n", rows[i].name, (unsigned long long)rows[i].value);
 }

@@ -74,34 +74,3 @@ void memory_totals_take(struct memory_totals *m)
 	m->stacks = MIN((uint64_t)user_thread_count() * KSTACK_PAGES, m->kernel);
 	m->available = m->free + m->buffers + m->cached - m->shmem + m->reclaimable / 2;
 }
-
-struct process_search {
-	uint64_t from;
-	int64_t found;
-};
-
-static void search(struct process *p, void *arg)
-{
-	struct process_search *s = arg;
-	if (p->pid >= s->from && (s->found < 0 || p->pid < s->found))
-		s->found = p->pid;
-}
-
-uint64_t memory_committed(const struct memory_totals *m)
-{
-	uint64_t sum = m->shmem;
-	for (uint64_t from = 0;;) {
-		struct process_search s = {from, -1};
-		struct process *p;
-		process_for_each(search, &s);
-		if (s.found < 0)
-			return sum;
-		from = (uint64_t)s.found + 1;
-		if (process_find((uint32_t)s.found, &p))
-			continue; /* gone meanwhile */
-		struct memory_summary memory;
-		memory_summary_take(&memory, p);
-		sum += memory.data + memory.stack;
-		process_put(p);
-	}
-}

@@ -12,5 +12,3 @@ struct memory_totals {
 };
 /* Counters only, but for mapped, dirty and writeback, for which files are looked at. May sleep; takes vnodes. */
 void memory_totals_take(struct memory_totals *m);
-/* Private memory that programs may still write to, whether it is there or not, and what is shared in memory. Looks at every process. */
-uint64_t memory_committed(const struct memory_totals *m);

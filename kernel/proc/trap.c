@@ -28,8 +28,6 @@ static int signal_of_vector(unsigned vector)
 static int signal_of_fault(err_t why)
 {
 	switch (why) {
-	case -ENOMEM:
-		return SIGNAL_KILL;
 	case -EFAULT:
 	case -EACCES:
 		return SIGNAL_SEGV;
@@ -42,7 +40,7 @@ static const char *fault_reason(err_t why)
 {
 	switch (why) {
 	case -ENOMEM:
-		return "out of memory";
+		return "no memory, and nobody to be ended for it";
 	case -EFAULT:
 		return "nothing is mapped there";
 	case -EACCES:
@@ -123,8 +121,6 @@ void upcall_user_trap(unsigned vector, uint64_t error_code, uaddr_t addr, err_t 
 	if (!is_handled(info.signo))
 		log_death(info.signo, vector, error_code, addr,
 		    page_fault ? fault_reason(why) : "processor exception");
-	if (info.signo == SIGNAL_KILL)
-		process_exit(wait_status_killed(SIGNAL_KILL));
 	current_user_thread()->signals.fault = (struct user_fault){vector, error_code, page_fault ? addr : 0};
 	if (info.code)
 		signal_force(&info);

@@ -6,6 +6,7 @@
  */
 #include "sys/files.h"
 #include "sys/memory.h"
+#include "vm/commit.h"
 
 enum map_bits {
 	MAP_SHARED = 0x01,
@@ -146,6 +147,11 @@ static err_t check_file(struct mmap_call *m)
 	    m->file, m->offset, m->len, m->prot, type == MAP_PRIVATE ? 0 : VM_MAP_SHARED, &m->object);
 }
 
+static bool is_unpromised(const struct mmap_call *m)
+{
+	return (m->flags & MAP_NORESERVE) && commit_mode() != COMMIT_NEVER;
+}
+
 static err_t check_anonymous(struct mmap_call *m)
 {
 	uint32_t type = m->flags & MAP_TYPE;
@@ -154,7 +160,8 @@ static err_t check_anonymous(struct mmap_call *m)
 		return 0;
 	if (type != MAP_SHARED || (m->flags & MAP_GROWSDOWN))
 		return -EINVAL;
-	return object_create_anon(0, m->len >> PAGE_SHIFT, NULL, &m->object);
+	return object_create_anon(
+	    is_unpromised(m) ? VM_NORESERVE : 0, m->len >> PAGE_SHIFT, NULL, &m->object);
 }
 
 static unsigned vm_flags_of(const struct mmap_call *m)
@@ -172,6 +179,8 @@ static unsigned vm_flags_of(const struct mmap_call *m)
 		f |= VM_MAP_GROWSDOWN;
 	if (m->flags & MAP_LOCKED)
 		f |= VM_MAP_LOCKED;
+	if (is_unpromised(m))
+		f |= VM_MAP_NORESERVE;
 	return f;
 }
 

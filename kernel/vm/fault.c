@@ -31,13 +31,16 @@
  * has seen the new one.
  */
 #include "vm/vm_priv.h"
-#include "kern/thread.h"
 
 /* What a stage wants done with no lock held before the path starts over; positive, so that they never mix
  * with errors. */
 enum fault_need { NEED_MEMORY = 1, NEED_READ, NEED_WAIT, NEED_PAUSE, NEED_GROW, NEED_ROOM };
 
-enum { RECLAIM_BATCH = 32 }; /* frames asked of reclaim when a frame was missing */
+enum { RECLAIM_BATCH = 32 }; /* frames asked for when one was missing */
+
+enum {
+	ACCESS_AGAIN = 1u << 16
+}; /* beside enum fault_access: goes on where it was, in a page that it has just used */
 
 struct fault {
 	struct vm_space *space;
@@ -292,10 +295,11 @@ static ALWAYS_INLINE err_t anon_absent(struct fault *f)
 
 /* --- files --- */
 
-static void note_used(struct page *p)
+/* A page that is in memory is used. Not the one that this fault has brought: if it is used through a mapping, the hardware notes that. */
+static void note_used(const struct fault *f, struct page *p)
 {
-	if (!page_test_flag(p, PAGE_REFERENCED))
-		page_set_flag(p, PAGE_REFERENCED);
+	if (f->pin ? !(f->access & ACCESS_AGAIN) : !f->read)
+		lru_used(p);
 }
 
 /* The page cache of `file` (locked) at f->idx: *out and 0 if it is there and valid, else what has to be done
@@ -306,7 +310,7 @@ static err_t cached_page(struct fault *f, struct vm_object *file, struct page **
 		return -EIO;
 	struct page *p = *out = page_tree_lookup(&file->tree, f->idx);
 	if (p && !page_test_flag(p, PAGE_BUSY)) {
-		note_used(p);
+		note_used(f, p);
 		return 0;
 	}
 	object_get(file);
@@ -353,8 +357,7 @@ static err_t fault_file(struct fault *f)
 			f->io_object = o;
 			return NEED_ROOM;
 		}
-		page_tree_set_mark(&o->tree, f->idx, PT_DIRTY);
-		file_count_dirtied(o);
+		file_set_mark(o, f->idx, PT_DIRTY);
 		dirty = true;
 	}
 	err = finish(f, o, p, dirty && may_write(f));
@@ -477,7 +480,7 @@ static err_t satisfy(struct fault *f, err_t need)
 		object_put(o);
 	}
 	if (need == NEED_MEMORY || err == -ENOMEM)
-		err = vm_reclaim(RECLAIM_BATCH) ? 0 : -ENOMEM;
+		err = vm_find_memory(RECLAIM_BATCH);
 	return err;
 }
 
@@ -531,11 +534,11 @@ err_t vm_fault_pin(struct vm_space *s, uaddr_t addr, unsigned access, struct vm_
 	return fault_run(&f);
 }
 
-err_t object_pin(struct vm_object *o, pgidx_t idx, bool write, struct vm_pin *out)
+static err_t pin_page(struct vm_object *o, pgidx_t idx, unsigned access, struct vm_pin *out)
 {
 	struct fault f;
 	err_t err;
-	fault_begin(&f, NULL, 0, write ? FAULT_WRITE : FAULT_READ, out);
+	fault_begin(&f, NULL, 0, access, out);
 	f.object = o;
 	f.idx = idx;
 	if (o->kind == VM_PHYS)
@@ -550,6 +553,16 @@ err_t object_pin(struct vm_object *o, pgidx_t idx, bool write, struct vm_pin *ou
 	return err;
 }
 
+err_t object_pin(struct vm_object *o, pgidx_t idx, bool write, struct vm_pin *out)
+{
+	return pin_page(o, idx, write ? FAULT_WRITE : FAULT_READ, out);
+}
+
+err_t object_pin_again(struct vm_object *o, pgidx_t idx, bool write, struct vm_pin *out)
+{
+	return pin_page(o, idx, (write ? FAULT_WRITE : FAULT_READ) | ACCESS_AGAIN, out);
+}
+
 void vm_unpin(struct vm_pin *p)
 {
 	struct vm_object *o = p->object;
@@ -560,7 +573,7 @@ void vm_unpin(struct vm_pin *p)
 		list_remove(&p->link);
 		/* A write-back that ran meanwhile cleaned the page too early. */
 		if (o->kind == VM_FILE && page_tree_lookup(&o->tree, p->index) == p->page)
-			page_tree_set_mark(&o->tree, p->index, PT_DIRTY);
+			file_set_mark(o, p->index, PT_DIRTY);
 		spin_unlock(&o->lock);
 	}
 	page_unpin(p->page);

@@ -18,6 +18,67 @@
 
 enum { READ_CLUSTER = 16 }; /* pages read ahead with the one that was asked for: 64 KiB */
 
+static _Atomic uint64_t ndirty, nwriteback; /* pages of all objects together */
+static _Atomic uint64_t nwritten;           /* pages written back, ever */
+
+/* --- marks --- */
+
+/* Count n more pages with the mark, or fewer. Pages of files in memory are never written back: they do not count. */
+static void count_mark(struct vm_object *o, enum page_mark m, int64_t n)
+{
+	if (o->flags & VM_RESIDENT)
+		return;
+	*(m == PT_DIRTY ? &o->ndirty : &o->nwriteback) += (uint64_t)n;
+	fetch_add_relaxed(m == PT_DIRTY ? &ndirty : &nwriteback, (uint64_t)n);
+	if (m == PT_DIRTY && n > 0)
+		thread_count_io(IO_DIRTIED, PAGE_SIZE);
+}
+
+void file_set_mark(struct vm_object *o, pgidx_t idx, enum page_mark m)
+{
+	ASSERT_HELD(&o->lock);
+	if (page_tree_test_mark(&o->tree, idx, m))
+		return;
+	page_tree_set_mark(&o->tree, idx, m);
+	count_mark(o, m, 1);
+}
+
+void file_clear_mark(struct vm_object *o, pgidx_t idx, enum page_mark m)
+{
+	ASSERT_HELD(&o->lock);
+	if (!page_tree_test_mark(&o->tree, idx, m))
+		return;
+	page_tree_clear_mark(&o->tree, idx, m);
+	count_mark(o, m, -1);
+}
+
+void file_forget_marks(struct vm_object *o, pgidx_t first, pgidx_t end)
+{
+	ASSERT_HELD(&o->lock);
+	if (o->kind != VM_FILE || (o->flags & VM_RESIDENT))
+		return;
+	for (pgidx_t at = first; page_tree_next_marked(&o->tree, PT_DIRTY, at, end, &at); at++)
+		file_clear_mark(o, at, PT_DIRTY);
+}
+
+void file_marks_end(struct vm_object *o)
+{
+	count_mark(o, PT_DIRTY, -(int64_t)o->ndirty);
+}
+
+void vm_dirty_counts(uint64_t *dirty, uint64_t *writeback)
+{
+	*dirty = load_relaxed(&ndirty);
+	*writeback = load_relaxed(&nwriteback);
+}
+
+uint64_t vm_written_count(void)
+{
+	return load_relaxed(&nwritten);
+}
+
+/* --- reading --- */
+
 unsigned file_drop_page(struct page *p)
 {
 	struct vm_object *o = p->object;
@@ -52,7 +113,7 @@ static int claim_pages(struct vm_object *o, pgidx_t idx, struct page **pages, in
 {
 	int n;
 	for (n = 0; n < max; n++) {
-		struct page *p = frame_alloc(PAGE_FILE, 0);
+		struct page *p = frame_alloc(PAGE_FILE, n ? FRAME_NOWAIT : 0);
 		if (!p)
 			return n ? n : -ENOMEM;
 		spin_lock(&o->lock);
@@ -146,6 +207,8 @@ void file_wait_range_locked(struct vm_object *o, pgidx_t first, pgidx_t end)
 	}
 }
 
+/* --- writing back --- */
+
 /* Is idx dirty and nobody writing it now? A page that became dirty again while it is written back has to
  * wait: a mark can only tell of one write. */
 static bool can_write_back(const struct vm_object *o, pgidx_t idx)
@@ -163,8 +226,8 @@ static unsigned begin_writeback(struct vm_object *o, pgidx_t at, pgidx_t end, st
 		pages[n] = page_tree_lookup(&o->tree, at + n);
 		if (!page_pin(pages[n]))
 			break;
-		page_tree_clear_mark(&o->tree, at + n, PT_DIRTY);
-		page_tree_set_mark(&o->tree, at + n, PT_WRITEBACK);
+		file_clear_mark(o, at + n, PT_DIRTY);
+		file_set_mark(o, at + n, PT_WRITEBACK);
 		n++;
 	}
 	if (n)
@@ -176,11 +239,13 @@ static void finish_writeback(struct vm_object *o, pgidx_t at, struct page **page
 {
 	spin_lock(&o->lock);
 	for (unsigned i = 0; i < n; i++) {
-		page_tree_clear_mark(&o->tree, at + i, PT_WRITEBACK);
+		file_clear_mark(o, at + i, PT_WRITEBACK);
 		if (err)
-			page_tree_set_mark(&o->tree, at + i, PT_DIRTY);
+			file_set_mark(o, at + i, PT_DIRTY);
 	}
-	if (err && !o->write_error)
+	if (!err)
+		fetch_add_relaxed(&nwritten, n);
+	else if (!o->write_error)
 		o->write_error = err;
 	waitq_wake_all(&o->io_wait);
 	spin_unlock(&o->lock);
@@ -240,24 +305,17 @@ void object_forget(struct vm_object *o, pgidx_t first, pgidx_t end)
 	spin_lock(&o->lock);
 	file_wait_range_locked(o, first, end);
 	object_unmap_locked(o, first, end);
+	file_forget_marks(o, first, end);
 	err_t err = page_tree_remove(&o->tree, first, end, NULL, file_drop_page, &freed);
 	ASSERT(!err); /* a file's nodes are never shared: nothing to copy */
 	spin_unlock(&o->lock);
 }
 
-void file_count_dirtied(const struct vm_object *o)
-{
-	if (!(o->flags & VM_RESIDENT))
-		thread_count_io(IO_DIRTIED, PAGE_SIZE);
-}
-
 void object_mark_dirty(struct vm_object *o, pgidx_t idx, const struct page *p)
 {
 	spin_lock(&o->lock);
-	if (page_tree_lookup(&o->tree, idx) == p && !page_tree_test_mark(&o->tree, idx, PT_DIRTY)) {
-		page_tree_set_mark(&o->tree, idx, PT_DIRTY);
-		file_count_dirtied(o);
-	}
+	if (page_tree_lookup(&o->tree, idx) == p)
+		file_set_mark(o, idx, PT_DIRTY);
 	spin_unlock(&o->lock);
 }
 
@@ -265,8 +323,12 @@ err_t object_fill_zero(struct vm_object *o, pgidx_t idx)
 {
 	struct page *p;
 	int n = claim_pages(o, idx, &p, 1);
-	if (n == -ENOMEM && vm_reclaim(1))
+	while (n == -ENOMEM) { /* no node: a frame is waited for where it is asked for */
+		err_t err = vm_find_memory(1);
+		if (err)
+			return err;
 		n = claim_pages(o, idx, &p, 1);
+	}
 	if (n <= 0)
 		return n;
 	memset(page_to_virt(p), 0, PAGE_SIZE);

@@ -52,6 +52,7 @@ void object_inherit_trim(struct vm_object *o, struct vm_object *clone)
 static err_t fork_region(struct vm_space *child, struct region *r)
 {
 	struct region *copy = region_alloc(child);
+	uint64_t promised = r->flags & REGION_ACCOUNT ? region_npages(r) : 0;
 	if (!copy)
 		return -ENOMEM;
 	copy->start = r->start;
@@ -63,6 +64,8 @@ static err_t fork_region(struct vm_space *child, struct region *r)
 	copy->name = r->name;
 	vm_name_get(&copy->name);
 	err_t err = fork_object(r, &copy->object);
+	if (!err && promised)
+		err = commit_exchange(promised, 0, r->space->npages);
 	if (err) {
 		region_free(copy);
 		return err;

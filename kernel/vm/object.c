@@ -48,9 +48,16 @@ static struct vm_object *object_new(enum vm_kind kind, unsigned flags, pgidx_t n
 err_t object_create_anon(unsigned flags, pgidx_t npages, struct vm_object *backing, struct vm_object **out)
 {
 	ASSERT(!backing || (backing->kind == VM_FILE && (flags & VM_PRIVATE)));
+	uint64_t promised = flags & (VM_PRIVATE | VM_NORESERVE) ? 0 : npages;
+	err_t err = promised ? commit_exchange(promised, 0, 0) : 0;
+	if (err)
+		return err;
 	struct vm_object *o = object_new(VM_ANON, flags, flags & VM_PRIVATE ? PT_INDEX_MAX + 1 : npages);
-	if (!o)
+	if (!o) {
+		commit_return(promised);
 		return -ENOMEM;
+	}
+	o->promised = promised;
 	if (backing) {
 		object_get(backing);
 		o->backing = backing;
@@ -96,6 +103,8 @@ void object_put(struct vm_object *o)
 			o->ops->closing(o);
 		ASSERT(list_is_empty(&o->viewers) && list_is_empty(&o->backed) && list_is_empty(&o->pins));
 		purge_forget(o);
+		file_marks_end(o);
+		commit_return(o->promised);
 		page_tree_destroy(&o->tree, object_drop_fn(o));
 		if (o->ops && o->ops->release)
 			o->ops->release(o);
@@ -266,7 +275,9 @@ err_t object_clone(struct vm_object *o, struct vm_object **out)
 	ASSERT(o->kind == VM_ANON);
 	struct clone_kit kit = {0};
 	struct vm_object *clone;
-	err_t err = object_create_anon(o->flags, 0, o->backing, &clone);
+	pgidx_t npages =
+	    o->npages; /* of a shared one: what is promised; a resize at the same time may come first or last */
+	err_t err = object_create_anon(o->flags, npages, o->backing, &clone);
 	if (err)
 		return err;
 	for (;;) {
@@ -356,8 +367,25 @@ static void shrink_locked(struct vm_object *o, pgidx_t npages, struct pt_reserve
 	o->generation++;
 	object_unmap_locked(o, npages, UINT64_MAX);
 	note_trim(o, npages);
+	file_forget_marks(o, npages, PT_INDEX_MAX + 1);
 	err_t err = page_tree_remove(&o->tree, npages, PT_INDEX_MAX + 1, r, object_drop_fn(o), &freed);
 	ASSERT(!err);
+}
+
+/* What is promised for a shared anonymous object of npages; growing may be refused. */
+static err_t promise(struct vm_object *o, pgidx_t npages)
+{
+	if (o->kind != VM_ANON || (o->flags & VM_NORESERVE))
+		return 0;
+	spin_lock(&o->lock);
+	uint64_t old = o->promised;
+	err_t err = commit_exchange(npages, old, 0);
+	if (!err) {
+		commit_return(old);
+		o->promised = npages;
+	}
+	spin_unlock(&o->lock);
+	return err;
 }
 
 err_t object_resize(struct vm_object *o, pgidx_t npages)
@@ -367,7 +395,9 @@ err_t object_resize(struct vm_object *o, pgidx_t npages)
 		return -EINVAL;
 	if (npages > PT_INDEX_MAX + 1)
 		return -EFBIG;
-	err_t err = lock_for_removal(o, npages, PT_INDEX_MAX + 1, &r);
+	err_t err = npages > o->npages ? promise(o, npages) : 0;
+	if (!err)
+		err = lock_for_removal(o, npages, PT_INDEX_MAX + 1, &r);
 	if (!err) {
 		bool shrinks = npages < o->npages;
 		o->npages = npages; /* from here on nobody reads the tail in again */
@@ -380,6 +410,8 @@ err_t object_resize(struct vm_object *o, pgidx_t npages)
 		spin_unlock(&o->lock);
 	}
 	page_tree_unreserve(&r);
+	err_t less = promise(o, o->npages); /* what it has in the end: not more than now */
+	ASSERT(!less);
 	return err;
 }
 
@@ -422,24 +454,12 @@ uint64_t object_page_count(struct vm_object *o)
 	return n;
 }
 
-static uint64_t count_marked_locked(struct vm_object *o, enum page_mark mark)
-{
-	uint64_t n = 0;
-	if (!page_tree_has_mark(&o->tree, mark))
-		return 0;
-	for (pgidx_t at = 0; page_tree_next_marked(&o->tree, mark, at, PT_INDEX_MAX + 1, &at); at++)
-		n++;
-	return n;
-}
-
 void object_count(struct vm_object *o, struct object_counts *out)
 {
 	*out = (struct object_counts){0};
 	spin_lock(&o->lock);
-	if (!(o->flags & VM_RESIDENT)) {
-		out->dirty = count_marked_locked(o, PT_DIRTY);
-		out->writeback = count_marked_locked(o, PT_WRITEBACK);
-	}
+	out->dirty = o->ndirty;
+	out->writeback = o->nwriteback;
 	if (!list_is_empty(&o->viewers) || !list_is_empty(&o->backed))
 		out->mapped = page_tree_count(&o->tree, 0, PT_INDEX_MAX + 1, NULL);
 	spin_unlock(&o->lock);

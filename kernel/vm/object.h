@@ -25,6 +25,7 @@ enum vm_object_flags {
 	VM_PRIVATE =
 	    1 << 0, /* (C) ANON of a private mapping: index = page number of the address where it was made */
 	VM_PURGEABLE = 1 << 1, /* (C) ANON: may be made volatile */
+	VM_NORESERVE = 1 << 3, /* (C) shared ANON: its pages are not promised (commit.c) */
 	VM_RESIDENT =
 	    1
 	    << 2, /* (C) FILE: its pages are all there is of the file (tmpfs): dirty ones are never written back, pages
@@ -66,7 +67,8 @@ struct vm_object {
 	pgidx_t npages;        /* (L) indices >= npages do not exist: -EIO. Private ANON: PT_INDEX_MAX + 1 */
 	uint64_t
 	    generation; /* (L) changes with the tree and with every clone: what was seen before the lock was dropped still holds if it did not */
-	struct list viewers;       /* (L) regions by view_link that look at this object */
+	uint64_t ndirty, nwriteback; /* (L) FILE, but not VM_RESIDENT: pages with these marks */
+	struct list viewers;         /* (L) regions by view_link that look at this object */
 	struct list backed;        /* (L) FILE: regions by backing_link that see it behind a private object */
 	struct vm_object *backing; /* (C) ANON: counted; NULL: none */
 	pgidx_t trim;     /* lock of the backing: the file was cut here; private pages from it on are void */
@@ -82,6 +84,7 @@ struct vm_object {
 	enum volatile_state vol_state; /* (L) */
 	bool was_purged;               /* (L) taken since it was made volatile */
 	struct list purge_link;        /* (P) */
+	uint64_t promised;             /* (L) pages that commit.c counts for it: shared ANON */
 	struct vm_object *fork_clone;  /* (S) the clone that this fork made of it, while a fork runs */
 };
 
@@ -151,6 +154,8 @@ MUST_CHECK err_t object_sync(struct vm_object *o, pgidx_t first, pgidx_t end);
  * (beyond the end, I/O error), -EACCES (a FILE that cannot be written), -ENOMEM, -EINTR; PHYS: -EINVAL. May
  * sleep. */
 MUST_CHECK err_t object_pin(struct vm_object *o, pgidx_t idx, bool write, struct vm_pin *pin);
+/* The same for who goes on in the page that he used last: it counts as one use, however small the pieces are. */
+MUST_CHECK err_t object_pin_again(struct vm_object *o, pgidx_t idx, bool write, struct vm_pin *pin);
 
 /* FILE: how many pages it has. */
 uint64_t object_page_count(struct vm_object *o);
@@ -159,6 +164,10 @@ struct object_counts {
 	uint64_t mapped;           /* all its pages, if anybody maps it */
 };
 void object_count(struct vm_object *o, struct object_counts *out);
+/* The same marks of all objects together, in pages. */
+void vm_dirty_counts(uint64_t *dirty, uint64_t *writeback);
+/* Pages that were written back since boot. */
+uint64_t vm_written_count(void);
 /* Is there no page at idx? Of a VM_RESIDENT file that is a hole, to be read as zeros without making a page. */
 bool object_is_absent(struct vm_object *o, pgidx_t idx);
 /* Are there dirty pages, or pages being written back? */

@@ -1,180 +1,253 @@
 /*
- * reclaim.c - getting frames back: clean file pages by second chance, then volatile objects.
+ * reclaim.c - getting frames back: clean file pages, then volatile objects, then names and files that nobody uses, then dirty pages once they are written.
  *
- * All pages of the page cache are on one list, a clock: the hand takes the oldest page; one that was used
- * since it was last looked at (PAGE_REFERENCED) goes round once more, a dirty, busy or pinned one stays for
- * later, any other is taken away. The list is linked by frame numbers in the page records.
+ * lru.c orders the page cache; here the pages at the tails of its lists are judged. An inactive page that was used since it came, and now again, becomes active; one that was used once
+ * stays for another round; a dirty, busy, pinned or locked one stays; any other is taken away. When the active pages are too many, or the inactive ones do not suffice, the least used active
+ * ones become inactive and have their chance there. Code that runs stays active.
  *
- * Locking: lru_lock (RANK_PURGE) is inside object locks. The hand goes the other way round: under lru_lock it
- * takes a reference on the page's object, which is valid as long as the page is on the list, because an
- * object takes its pages off before it goes. Then it locks the object and looks the page up again; outcomes:
- * same page (judge it), gone or another page (leave it).
+ * A few active pages are not given up when a program is in need (`floor`): they are what everybody runs on, and machines that take these as well do nothing but read them again. Who needs memory
+ * then has somebody ended (pressure.c).
+ *
+ * Locking: the hand takes a reference on the page's object under lru_lock, which is valid as long as the page is on a list, because an object takes its pages off before it goes. Then it locks the
+ * object and looks the page up again; outcomes: the same page on the same list (judge it), gone, moved or another page (leave it). The reference may turn out to be the last one,
+ * and then ending the object takes locks of file systems that the caller may hold: such objects wait in `orphans` for somebody who holds none.
  */
+#include "mm/kva.h"
 #include "vm/vm_priv.h"
 
-enum { SHRINK_BATCH = 256 }; /* objects asked of the shrinker at a time */
+enum {
+	SHRINK_BATCH = 256, /* objects asked of the shrinker at a time */
+	DEMOTE_BATCH = 128, /* active pages looked at before the inactive ones are looked at again */
+	SCAN_ROUNDS = 2,    /* over the inactive pages: once to see that a page was used, once to take it */
+};
+
+enum page_use { USED = 1, USED_AS_CODE = 2 };
 
 static uint64_t (*_Atomic shrinker)(uint64_t nobjects); /* NULL: none */
 static bool (*_Atomic cleaner)(void);                   /* NULL: none */
-static struct spinlock lru_lock = SPINLOCK_INIT("page cache list", RANK_PURGE);
+static struct spinlock orphans_lock = SPINLOCK_INIT("unused objects", RANK_PURGE);
+static struct list orphans =
+    LIST_INIT(orphans); /* orphans_lock: FILE objects by purge_link; their last reference is the list's */
 
-static uint32_t lru_head, lru_tail; /* guarded by lru_lock: frame numbers, 0 = none; oldest at the head */
-static uint64_t lru_count;          /* guarded by lru_lock */
+/* --- letting objects go --- */
 
-static void lru_push(struct page *p)
+static void put_later(struct vm_object *o)
 {
-	uint32_t pfn = (uint32_t)page_to_pfn(p);
-	p->link_next = 0;
-	p->link_prev = lru_tail;
-	if (lru_tail)
-		pfn_to_page(lru_tail)->link_next = pfn;
-	else
-		lru_head = pfn;
-	lru_tail = pfn;
-	lru_count++;
+	if (!ref_put_but_last(&o->refs)) {
+		spin_lock(&orphans_lock);
+		list_push_back(&orphans, &o->purge_link);
+		spin_unlock(&orphans_lock);
+	}
 }
 
-static void lru_unlink(struct page *p)
-{
-	if (p->link_prev)
-		pfn_to_page(p->link_prev)->link_next = p->link_next;
-	else
-		lru_head = p->link_next;
-	if (p->link_next)
-		pfn_to_page(p->link_next)->link_prev = p->link_prev;
-	else
-		lru_tail = p->link_prev;
-	lru_count--;
-}
-
-void lru_add(struct page *p)
-{
-	spin_lock(&lru_lock);
-	lru_push(p);
-	spin_unlock(&lru_lock);
-}
-
-void lru_remove(struct page *p)
-{
-	spin_lock(&lru_lock);
-	lru_unlink(p);
-	spin_unlock(&lru_lock);
-}
-
-/* Move the hand one page on. Returns its object with a reference and its index, or NULL if the list is empty
- * or that object is going away. */
-static struct vm_object *lru_advance(pgidx_t *idx, bool *empty)
+static struct vm_object *next_orphan(void)
 {
 	struct vm_object *o = NULL;
-	spin_lock(&lru_lock);
-	*empty = !lru_head;
-	if (lru_head) {
-		struct page *p = pfn_to_page(lru_head);
-		lru_unlink(p);
-		lru_push(p);
-		*idx = p->index;
-		o = ref_try_get(&p->object->refs) ? p->object : NULL;
+	spin_lock(&orphans_lock);
+	if (!list_is_empty(&orphans)) {
+		o = list_first(&orphans, struct vm_object, purge_link);
+		list_remove(&o->purge_link);
 	}
-	spin_unlock(&lru_lock);
+	spin_unlock(&orphans_lock);
 	return o;
 }
 
-/* Was the page used since the hand was last here? By a flag that faults set, or by the hardware's accessed
- * bit in any viewer. */
-static bool was_used(struct vm_object *o, struct page *p, pgidx_t idx)
+bool reclaim_put_orphans(void)
 {
-	bool used = page_test_flag(p, PAGE_REFERENCED);
-	page_clear_flag(p, PAGE_REFERENCED);
-	list_for_each (it, &o->viewers) {
-		struct region *r = list_entry(it, struct region, view_link);
-		if (idx >= r->offset && idx - r->offset < region_npages(r))
-			used |= mmu_harvest_accessed(&r->space->mmu, region_addr(r, idx));
-	}
-	list_for_each (it, &o->backed) {
-		struct region *r = list_entry(it, struct region, backing_link);
-		if (idx >= r->offset && idx - r->offset < region_npages(r))
-			used |= mmu_harvest_accessed(&r->space->mmu, region_addr(r, idx));
-	}
-	return used;
+	struct vm_object *o = next_orphan();
+	bool any = o != NULL;
+	for (; o; o = next_orphan())
+		object_put(o);
+	return any;
 }
 
-static bool is_locked_in(const struct region *r, pgidx_t idx)
+/* --- judging a page --- */
+
+static bool shows(const struct region *r, pgidx_t idx)
 {
-	return (r->flags & REGION_LOCKED) && idx >= r->offset && idx - r->offset < region_npages(r);
+	return idx >= r->offset && idx - r->offset < region_npages(r);
+}
+
+static unsigned use_in(struct region *r, pgidx_t idx)
+{
+	if (!shows(r, idx) || !mmu_harvest_accessed(&r->space->mmu, region_addr(r, idx)))
+		return 0;
+	return USED | (r->prot & VM_EXEC ? USED_AS_CODE : 0);
+}
+
+/* How was the page used through mappings since somebody last asked? */
+static unsigned use_of(struct vm_object *o, pgidx_t idx)
+{
+	unsigned use = 0;
+	list_for_each (it, &o->viewers)
+		use |= use_in(list_entry(it, struct region, view_link), idx);
+	list_for_each (it, &o->backed)
+		use |= use_in(list_entry(it, struct region, backing_link), idx);
+	return use;
 }
 
 /* Does a region want the page to stay? */
 static bool is_locked(struct vm_object *o, pgidx_t idx)
 {
-	list_for_each (it, &o->viewers)
-		if (is_locked_in(list_entry(it, struct region, view_link), idx))
+	list_for_each (it, &o->viewers) {
+		struct region *r = list_entry(it, struct region, view_link);
+		if ((r->flags & REGION_LOCKED) && shows(r, idx))
 			return true;
-	list_for_each (it, &o->backed)
-		if (is_locked_in(list_entry(it, struct region, backing_link), idx))
+	}
+	list_for_each (it, &o->backed) {
+		struct region *r = list_entry(it, struct region, backing_link);
+		if ((r->flags & REGION_LOCKED) && shows(r, idx))
 			return true;
+	}
 	return false;
 }
 
-/* Judge the page at idx of o; returns frames freed. */
-static uint64_t reclaim_page(struct vm_object *o, pgidx_t idx)
+static uint64_t evict(struct vm_object *o, struct page *p, pgidx_t idx)
 {
 	uint64_t freed = 0;
+	lru_remember(p);
+	object_unmap_locked(o, idx, idx + 1);
+	err_t err = page_tree_remove(&o->tree, idx, idx + 1, NULL, file_drop_page, &freed);
+	ASSERT(!err); /* a file's nodes are never shared: nothing to copy */
+	return freed;
+}
+
+static uint64_t judge_inactive(struct vm_object *o, struct page *p, pgidx_t idx)
+{
+	bool dirty = page_tree_test_mark(&o->tree, idx, PT_DIRTY);
+	if (dirty && (o->flags & VM_RESIDENT)) {
+		lru_keep(p);
+		return 0;
+	}
+	if (dirty || page_tree_test_mark(&o->tree, idx, PT_WRITEBACK) || is_locked(o, idx))
+		return 0;
+	unsigned use = use_of(o, idx);
+	if ((use & USED_AS_CODE) || (use && page_test_flag(p, PAGE_REFERENCED)))
+		lru_activate(p);
+	else if (use)
+		page_set_flag(p, PAGE_REFERENCED);
+	else
+		return evict(o, p, idx);
+	return 0;
+}
+
+static uint64_t judge_active(struct vm_object *o, struct page *p, pgidx_t idx)
+{
+	unsigned use = use_of(o, idx);
+	page_clear_flag(p, PAGE_REFERENCED);
+	if (!(use & USED_AS_CODE))
+		lru_deactivate(p);
+	return 0;
+}
+
+/* Look at the page at the tail of a list, if its zone is wanted. Returns frames freed. */
+static uint64_t judge_next(enum lru_kind kind, unsigned zones)
+{
+	uint64_t freed = 0;
+	pgidx_t idx;
+	struct vm_object *o = lru_next(kind, &idx);
+	if (!o)
+		return 0;
 	spin_lock(&o->lock);
 	struct page *p = page_tree_lookup(&o->tree, idx);
-	if (p && !page_test_flag(p, PAGE_BUSY) && !page_pins(p) &&
-	    !page_tree_test_mark(&o->tree, idx, PT_DIRTY) &&
-	    !page_tree_test_mark(&o->tree, idx, PT_WRITEBACK) && !was_used(o, p, idx) && !is_locked(o, idx)) {
-		object_unmap_locked(o, idx, idx + 1);
-		err_t err = page_tree_remove(&o->tree, idx, idx + 1, NULL, file_drop_page, &freed);
-		ASSERT(!err); /* a file's nodes are never shared: nothing to copy */
-	}
+	bool active = p && page_test_flag(p, PAGE_ACTIVE);
+	if (p && active == (kind == LRU_ACTIVE) && !page_test_flag(p, PAGE_BUSY | PAGE_KEPT) &&
+	    !page_pins(p) && (zones & 1u << frame_zone(p)))
+		freed = active ? judge_active(o, p, idx) : judge_inactive(o, p, idx);
 	spin_unlock(&o->lock);
+	put_later(o);
 	return freed;
 }
 
-/* Ask the cache of names and files to let some go, then take the slabs that became empty. */
-static uint64_t reclaim_objects(void)
+/* --- scanning --- */
+
+struct scan {
+	uint64_t want, freed; /* frames */
+	uint64_t floor;       /* active pages that stay */
+	unsigned zones;       /* mask: where frames are wanted */
+	uint64_t demotions;   /* active pages that may still be looked at */
+};
+
+/* The least used active pages become inactive. False: those that are left stay. */
+static bool demote(struct scan *s, uint64_t n)
+{
+	struct lru_stats l;
+	lru_stats(&l);
+	if (l.count[LRU_ACTIVE] <= s->floor || !s->demotions)
+		return false;
+	n = MIN(MIN(n, s->demotions), l.count[LRU_ACTIVE] - s->floor);
+	s->demotions -= n;
+	while (n--)
+		(void)judge_next(LRU_ACTIVE, s->zones);
+	return true;
+}
+
+static void scan_inactive(struct scan *s)
+{
+	struct lru_stats l;
+	lru_stats(&l);
+	uint64_t looks = SCAN_ROUNDS * l.count[LRU_INACTIVE];
+	while (s->freed < s->want && looks--) {
+		s->freed += judge_next(LRU_INACTIVE, s->zones);
+		lru_stats(&l);
+		if (lru_has_too_many_active(&l))
+			(void)demote(s, 1);
+	}
+}
+
+uint64_t reclaim_cached(uint64_t npages, uint64_t floor, unsigned zones)
+{
+	struct lru_stats l;
+	lru_stats(&l);
+	struct scan s = {.want = npages, .floor = floor, .zones = zones};
+	s.demotions = SCAN_ROUNDS * l.count[LRU_ACTIVE] + 1;
+	do
+		scan_inactive(&s);
+	while (s.freed < npages && demote(&s, DEMOTE_BATCH));
+	return s.freed;
+}
+
+uint64_t reclaim_volatile(uint64_t npages)
+{
+	uint64_t freed = 0;
+	bool more = true;
+	while (freed < npages && more)
+		freed += vm_purge_one(&more);
+	return freed;
+}
+
+uint64_t reclaim_objects(void)
 {
 	uint64_t (*shrink)(uint64_t nobjects) = load_acquire(&shrinker);
-	return shrink && shrink(SHRINK_BATCH) ? slab_shrink_all() : 0;
+	uint64_t before = frame_free_count();
+	bool any = reclaim_put_orphans();
+	any |= shrink && shrink(SHRINK_BATCH);
+	uint64_t freed = any ? slab_shrink_all() : 0, after = frame_free_count();
+	return MAX(freed, after > before ? after - before : 0); /* a file that goes takes its pages along */
 }
 
-/* Take up to `npages` pages of the page cache. */
-static uint64_t reclaim_pages(uint64_t npages)
-{
-	uint64_t freed = 0, budget;
-	bool empty = false;
-	spin_lock(&lru_lock);
-	budget = 2 * lru_count; /* once to clear the used marks, once to take */
-	spin_unlock(&lru_lock);
-	while (freed < npages && budget-- > 0 && !empty) {
-		pgidx_t idx = 0;
-		struct vm_object *o = lru_advance(&idx, &empty);
-		if (o) {
-			freed += reclaim_page(o, idx);
-			object_put(o);
-		}
-	}
-	return freed;
-}
-
-/* Dirty pages become clean ones, if somebody can make them so. */
-static bool clean_pages(void)
+bool reclaim_clean(void)
 {
 	bool (*clean)(void) = load_acquire(&cleaner);
 	return clean && clean();
 }
 
+void vm_clean_some(void)
+{
+	(void)reclaim_clean();
+}
+
 uint64_t vm_reclaim(uint64_t npages)
 {
-	uint64_t freed = reclaim_pages(npages);
-	bool more = true;
-	while (freed < npages && more)
-		freed += vm_purge_one(&more);
+	enum { ALL_ZONES = (1u << NZONES) - 1 };
+	uint64_t freed = reclaim_cached(npages, 0, ALL_ZONES);
+	if (freed < npages)
+		freed += reclaim_volatile(npages - freed);
 	if (freed < npages)
 		freed += reclaim_objects();
-	if (!freed && clean_pages())
-		freed = reclaim_pages(npages);
+	if (!freed && reclaim_clean())
+		freed = reclaim_cached(npages, 0, ALL_ZONES);
+	reclaim_put_orphans();
 	return freed;
 }
 

@@ -24,6 +24,8 @@ enum region_flags {
 	REGION_LOCKED = 1 << 6,       /* its pages stay in memory */
 	REGION_LOCK_ONFAULT = 1 << 7, /* with LOCKED: once they are there; nothing is brought in before */
 	REGION_DONTDUMP = 1 << 8,     /* not in core dumps */
+	REGION_ACCOUNT = 1 << 9, /* its pages are promised (commit.c): it is private and was writable once */
+	REGION_NORESERVE = 1 << 10, /* nothing is promised for it */
 	REGION_LOCK_MASK = REGION_LOCKED | REGION_LOCK_ONFAULT,
 };
 

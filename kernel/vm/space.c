@@ -28,6 +28,7 @@ void vm_init(void)
 	space_cache = slab_cache_create("vm_space", sizeof(struct vm_space), CACHE_LINE);
 	region_cache = slab_cache_create("region", sizeof(struct region), 0);
 	ASSERT(space_cache && region_cache);
+	lru_init();
 }
 
 err_t space_create(struct vm_space **out)
@@ -65,6 +66,7 @@ void space_put(struct vm_space *s)
 	mmu_unmap(&s->mmu, USER_START, USER_END, &g);
 	mmu_gather_flush(&g);
 	struct region *r;
+	commit_return(count_promised(s, 0, UINT64_MAX));
 	while ((r = region_find_from(&s->regions, 0))) {
 		region_remove(&s->regions, r);
 		object_remove_viewer(r);
@@ -247,6 +249,8 @@ static struct region *unmap_from(
 	if (r->flags & REGION_STACK)
 		fetch_add_relaxed(&s->serial, 1);
 	s->npages -= (to - from) >> PAGE_SHIFT;
+	if (r->flags & REGION_ACCOUNT)
+		commit_return((to - from) >> PAGE_SHIFT);
 	remove_private_pages(r, from, to, &kit->nodes);
 	if (from > r->start && to < r->end) {
 		region_split(r, to, kit->upper);
@@ -339,7 +343,10 @@ static err_t map_check(struct map_plan *p)
 		   (a->flags & VM_MAP_STACK ? REGION_STACK : 0) |
 		   (a->flags & VM_MAP_GROWSDOWN ? REGION_GROWSDOWN : 0) |
 		   (a->flags & VM_MAP_LOCKED ? REGION_LOCKED : 0) |
-		   (a->flags & VM_MAP_DONTDUMP ? REGION_DONTDUMP : 0);
+		   (a->flags & VM_MAP_DONTDUMP ? REGION_DONTDUMP : 0) |
+		   (a->flags & VM_MAP_NORESERVE ? REGION_NORESERVE : 0);
+	if ((a->prot & VM_WRITE) && !(a->flags & (VM_MAP_SHARED | VM_MAP_NORESERVE)))
+		p->flags |= REGION_ACCOUNT;
 	return 0;
 }
 
@@ -348,6 +355,14 @@ uint64_t count_mapped(const struct vm_space *s, uaddr_t start, uaddr_t end)
 	uint64_t n = 0;
 	for (struct region *r = region_find_from(&s->regions, start); r && r->start < end; r = region_next(r))
 		n += (MIN(end, r->end) - MAX(start, r->start)) >> PAGE_SHIFT;
+	return n;
+}
+
+uint64_t count_promised(const struct vm_space *s, uaddr_t start, uaddr_t end)
+{
+	uint64_t n = 0;
+	for (struct region *r = region_find_from(&s->regions, start); r && r->start < end; r = region_next(r))
+		n += r->flags & REGION_ACCOUNT ? (MIN(end, r->end) - MAX(start, r->start)) >> PAGE_SHIFT : 0;
 	return n;
 }
 
@@ -468,7 +483,8 @@ static err_t map_make_region(struct map_plan *p)
 		err = object_create_anon(VM_PRIVATE, 0, a->object, &r->object);
 	} else if (a->flags & VM_MAP_SHARED) {
 		r->offset = 0;
-		err = object_create_anon(0, p->len >> PAGE_SHIFT, NULL, &r->object);
+		err = object_create_anon(
+		    a->flags & VM_MAP_NORESERVE ? VM_NORESERVE : 0, p->len >> PAGE_SHIFT, NULL, &r->object);
 	} else {
 		r->offset = p->start >> PAGE_SHIFT;
 		err = object_create_anon(
@@ -510,6 +526,8 @@ err_t space_map(struct vm_space *s, const struct vm_map_args *args, uaddr_t *out
 		err = unmap_reserve(s, p.start, p.end, &p.kit);
 	if (!err && !map_neighbour(&p))
 		err = map_make_region(&p);
+	if (!err && (p.flags & REGION_ACCOUNT))
+		err = commit_exchange(p.len >> PAGE_SHIFT, count_promised(s, p.start, p.end), s->npages);
 	if (!err)
 		map_commit(&p);
 	space_unlock(s);

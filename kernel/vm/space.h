@@ -44,6 +44,7 @@ struct vm_space {
 	struct mutex brk_lock;   /* processes that share the memory share its heap */
 	struct space_layout layout; /* (C) set by exec before anybody else sees the space, copied by fork */
 	uaddr_t brk_start, brk;     /* brk_lock: heap of the brk call: [brk_start, brk) */
+	_Atomic uint64_t own_seen;  /* (A) what space_count_own said last */
 	_Atomic uint32_t barriers;  /* (A) membarrier commands that its processes registered for */
 	_Atomic uint64_t slots;     /* (A) taken by threads that run in it: proc/rseq.c */
 };
@@ -61,6 +62,7 @@ enum vm_map_flags {
 	VM_MAP_GROWSDOWN = 1 << 6, /* anonymous private memory that a fault below it extends */
 	VM_MAP_LOCKED = 1 << 7,    /* its pages stay in memory; they are faulted in at once (best effort) */
 	VM_MAP_DONTDUMP = 1 << 8,
+	VM_MAP_NORESERVE = 1 << 9, /* its memory is not promised: it may turn out not to be there */
 };
 
 struct vm_map_args {

@@ -96,6 +96,23 @@ static unsigned prot_to_mmu(unsigned prot)
 		   : 0;
 }
 
+/* Does r become memory that has to be promised? It stays that when it is write-protected again, as what was written is kept. */
+static bool needs_promise(const struct region *r, unsigned prot)
+{
+	return (prot & VM_WRITE) && !(r->prot & VM_WRITE) &&
+	       !(r->flags & (REGION_SHARED | REGION_ACCOUNT | REGION_NORESERVE));
+}
+
+static err_t protect_promise(const struct change *c, unsigned prot)
+{
+	uint64_t promised = 0;
+	for (struct region *r = region_find(&c->s->regions, c->start); r && r->start < c->end;
+	     r = region_next(r))
+		if (needs_promise(r, prot))
+			promised += (MIN(c->end, r->end) - MAX(c->start, r->start)) >> PAGE_SHIFT;
+	return promised ? commit_exchange(promised, 0, c->s->npages) : 0;
+}
+
 static void protect_commit(struct change *c, unsigned prot)
 {
 	struct mmu_gather g;
@@ -104,6 +121,8 @@ static void protect_commit(struct change *c, unsigned prot)
 	     r = region_next(r)) {
 		if (r->flags & REGION_STACK)
 			fetch_add_relaxed(&c->s->serial, 1);
+		if (needs_promise(r, prot))
+			region_set_flags(r, r->flags | REGION_ACCOUNT);
 		r->prot = (uint8_t)prot;
 	}
 	mmu_gather_begin(&g, &c->s->mmu);
@@ -132,6 +151,8 @@ err_t space_protect(struct vm_space *s, uaddr_t addr, uint64_t len, unsigned pro
 	err = change_check(&c, check_protect, prot);
 	if (!err && !already_has(&c, prot)) {
 		err = change_reserve(&c);
+		if (!err)
+			err = protect_promise(&c, prot);
 		if (!err)
 			protect_commit(&c, prot);
 	}
@@ -336,6 +357,25 @@ bool space_query(struct vm_space *s, uaddr_t addr, struct region_info *out)
 	}
 	rwlock_read_unlock(&s->lock);
 	return r != NULL;
+}
+
+uint64_t space_count_own(struct vm_space *s)
+{
+	uint64_t pages = 0;
+	if (!rwlock_try_read(&s->lock))
+		return MAX(load_relaxed(&s->own_seen), (uint64_t)1);
+	for (struct region *r = region_find_from(&s->regions, 0); r; r = region_next(r)) {
+		uint64_t shared = 0, all;
+		if (!(r->object->flags & VM_PRIVATE))
+			continue;
+		spin_lock(&r->object->lock);
+		all = page_tree_count(&r->object->tree, r->offset, r->offset + region_npages(r), &shared);
+		spin_unlock(&r->object->lock);
+		pages += all - shared / 2;
+	}
+	rwlock_read_unlock(&s->lock);
+	store_relaxed(&s->own_seen, pages);
+	return pages;
 }
 
 bool space_view(struct vm_space *s, uaddr_t addr, struct region_view *out)

@@ -205,6 +205,9 @@ err_t space_grow(struct vm_space *s, uaddr_t addr)
 	struct region *r = region_find_from(&s->regions, addr);
 	if (!r || (r->start > addr && (!(r->flags & REGION_GROWSDOWN) || !may_grow(r, start)))) {
 		err = -EFAULT;
+	} else if (r->start > addr && (r->flags & REGION_ACCOUNT) &&
+		   commit_exchange((r->start - start) >> PAGE_SHIFT, 0, s->npages)) {
+		err = -EFAULT; /* as a stack that is full */
 	} else if (r->start > addr) {
 		uint64_t more = (r->start - start) >> PAGE_SHIFT;
 		region_set_bounds(r, start, r->end, r->offset - more);

@@ -154,6 +154,19 @@ static err_t make_window(struct remap *m, const struct region *r)
 	return err ? err : page_tree_reserve(&m->nodes, DIVIDE_NODES);
 }
 
+/* What lies at the new place, and at the old one if it goes, is given back as it is unmapped. */
+static err_t move_promise(const struct remap *m, const struct region *r, bool whole)
+{
+	const struct vm_remap_args *a = m->a;
+	uint64_t more = (whole ? a->new_len - a->old_len : a->new_len) >> PAGE_SHIFT;
+	uint64_t gone = count_promised(m->s, m->to, m->to_end);
+	if (!(r->flags & REGION_ACCOUNT) || !more)
+		return 0;
+	if (!whole && !(a->flags & VM_REMAP_DONTUNMAP))
+		gone += a->old_len >> PAGE_SHIFT;
+	return commit_exchange(more, gone, m->s->npages);
+}
+
 static err_t move_reserve(struct remap *m, struct region *r)
 {
 	const struct vm_remap_args *a = m->a;
@@ -167,12 +180,12 @@ static err_t move_reserve(struct remap *m, struct region *r)
 		err = -ENOMEM;
 	if (!err)
 		err = unmap_reserve(m->s, m->to, m->to_end, &m->to_kit);
-	if (err || moves_whole(m, r))
-		return err;
-	err = make_window(m, r);
-	if (!err && a->old_len && !(a->flags & VM_REMAP_DONTUNMAP))
+	bool whole = !err && moves_whole(m, r);
+	if (!err && !whole)
+		err = make_window(m, r);
+	if (!err && !whole && a->old_len && !(a->flags & VM_REMAP_DONTUNMAP))
 		err = unmap_reserve(m->s, a->addr, a->addr + a->old_len, &m->from_kit);
-	return err;
+	return err ? err : move_promise(m, r, whole);
 }
 
 static void forget_translations(struct vm_space *s, uaddr_t start, uaddr_t end)
@@ -270,6 +283,8 @@ static err_t remap_locked(struct remap *m, uaddr_t *out)
 		return err;
 	if (!moves && can_grow_in_place(m, r)) {
 		err = check_limits(m->s, a->limits, r->prot, r->flags, growth(a), 0);
+		if (!err && (r->flags & REGION_ACCOUNT))
+			err = commit_exchange(growth(a), 0, m->s->npages);
 		if (!err)
 			grow_in_place(m, r);
 		return err;

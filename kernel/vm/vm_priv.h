@@ -3,6 +3,7 @@
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "mm/slab.h"
+#include "vm/commit.h"
 #include "vm/fault.h"
 
 /* object.c */
@@ -33,8 +34,13 @@ MUST_CHECK err_t object_trim_locked(struct vm_object *o);
 
 /* file.c */
 unsigned file_drop_page(struct page *p);
-/* A page of the FILE object has become dirty, through the current thread. */
-void file_count_dirtied(const struct vm_object *o);
+/* Called with o locked: set or clear a mark of a page of o, with the counts that go with it. */
+void file_set_mark(struct vm_object *o, pgidx_t idx, enum page_mark m);
+void file_clear_mark(struct vm_object *o, pgidx_t idx, enum page_mark m);
+/* Called with o locked: its pages of [first, end) go, whatever their marks say. */
+void file_forget_marks(struct vm_object *o, pgidx_t first, pgidx_t end);
+/* o, which nobody sees any more, is freed with its dirty pages. */
+void file_marks_end(struct vm_object *o);
 /* Bring page idx of o, and a few that follow, into the page cache. Called with no lock. 0: look again
  * (somebody may have been faster), or an error. */
 MUST_CHECK err_t file_bring_in(struct vm_object *o, pgidx_t idx);
@@ -50,11 +56,41 @@ void purge_note_filled_locked(struct vm_object *o);
 void purge_copy_state_locked(struct vm_object *from, struct vm_object *to);
 void purge_forget(struct vm_object *o);
 
-/* reclaim.c */
+/* lru.c: pages of the page cache, by how likely they are to be used again. */
+enum lru_kind { LRU_INACTIVE, LRU_ACTIVE, LRU_KEPT, LRU_LISTS };
 void lru_init(void);
-/* p, a page of a locked FILE object, joins or leaves the list of reclaimable pages. */
+/* p, a page of a locked FILE object, joins or leaves the lists. */
 void lru_add(struct page *p);
 void lru_remove(struct page *p);
+/* p is about to leave because its frame is wanted: remember it. Its object is locked, as for those that follow. */
+void lru_remember(struct page *p);
+/* p was used by a call or a fault; twice makes it active. */
+void lru_used(struct page *p);
+void lru_activate(struct page *p);
+void lru_deactivate(struct page *p);
+/* p cannot be taken until its file gives it up. */
+void lru_keep(struct page *p);
+/* The page at the tail of a list goes to the head: its index, and its object with a reference. NULL: the list is empty, or that object is going away. */
+struct vm_object *lru_next(enum lru_kind kind, pgidx_t *idx);
+struct lru_stats {
+	uint64_t count[LRU_LISTS]; /* pages */
+	uint64_t refaults;         /* pages that came back soon after they were evicted, ever */
+};
+void lru_stats(struct lru_stats *out);
+/* Are the active pages more than the inactive ones can be compared with? */
+bool lru_has_too_many_active(const struct lru_stats *s);
+
+/* reclaim.c. Each returns frames freed. */
+/* Clean pages of files from the zones in the mask, leaving `floor` active ones. Whatever sleeping locks are held. */
+uint64_t reclaim_cached(uint64_t npages, uint64_t floor, unsigned zones);
+/* Volatile objects. The same. */
+uint64_t reclaim_volatile(uint64_t npages);
+/* Names and files that nobody uses. With no lock held. */
+uint64_t reclaim_objects(void);
+/* Have dirty pages written back; false: nobody did in time. Sleeps for a moment. */
+bool reclaim_clean(void);
+/* With no lock held: end objects whose last reference reclaim has dropped. Were there any? */
+bool reclaim_put_orphans(void);
 
 /* fork.c */
 /* A cut of the file behind o that was noted in o concerns `other`, which has pages of o now, as well. */
@@ -82,6 +118,8 @@ MUST_CHECK err_t check_limits(const struct vm_space *s, const struct vm_limits *
 uaddr_t place_anywhere(const struct vm_space *s, uint64_t len, uaddr_t floor, uaddr_t ceiling);
 /* Pages of regions in [start, end). Locked. */
 uint64_t count_mapped(const struct vm_space *s, uaddr_t start, uaddr_t end);
+/* Pages in [start, end) that are promised. Locked. */
+uint64_t count_promised(const struct vm_space *s, uaddr_t start, uaddr_t end);
 uint64_t count_locked(const struct vm_space *s, uaddr_t start, uaddr_t end);
 struct region *region_alloc(struct vm_space *s);
 void region_free(struct region *r);

@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "utap.h"
+#include "uusage.h"
 
 enum {
 	SPAWNS = 1000,
@@ -32,112 +33,12 @@ enum {
 	DEPTH = 40,   /* shells in shells */
 	FORKERS = 24, /* processes that the bomb's user may have */
 	BOMB_UID = 1000,
-	SETTLE_TRIES = 100, /* of 20 ms */
 	WARM_UP = 60,
 };
 
 static int nspawns = SPAWNS;
 static const char *self; /* absolute path of this program */
 extern char **environ;
-
-/* --- what the kernel has in use --- */
-
-struct usage {
-	/* With the tables of the kernel's own addresses, which it keeps, and the frames of slabs: how many objects there are is compared for each cache, how well they are packed is not. */
-	unsigned long long free_frames;
-	unsigned long long files;
-	unsigned ncaches;
-	struct cache {
-		char name[32];
-		unsigned long long used;
-	} caches[128];
-};
-
-static char text[65536];
-
-static bool slurp(const char *path)
-{
-	size_t used = 0;
-	ssize_t n = -1;
-	int fd = open(path, O_RDONLY);
-	while (fd >= 0 && (n = read(fd, text + used, sizeof(text) - 1 - used)) > 0)
-		used += (size_t)n;
-	if (fd >= 0)
-		close(fd);
-	text[used] = 0;
-	return n == 0 && used;
-}
-
-/* Have the kernel give back what it only keeps because it may be of use again. */
-static void drop_caches(void)
-{
-	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
-	if (fd >= 0 && write(fd, "3\n", 2) != 2)
-		printf("# drop_caches: errno %d\n", errno);
-	if (fd >= 0)
-		close(fd);
-}
-
-/* False: this kernel does not tell. */
-static bool usage_take(struct usage *u)
-{
-	struct cache c;
-	*u = (struct usage){0};
-	if (access("/proc/mm", F_OK))
-		return false;
-	drop_caches();
-	if (!slurp("/proc/sys/fs/file-nr") || sscanf(text, "%llu", &u->files) != 1 || !slurp("/proc/mm"))
-		return false;
-	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
-		unsigned long long number, frames;
-		if (sscanf(line, "of these, tables of the kernel: %llu frames", &number) == 1 ||
-		    sscanf(line, "slab: %llu frames", &number) == 1)
-			u->free_frames += number;
-		if (sscanf(line, "total: %llu frames, %llu free", &number, &frames) == 2)
-			u->free_frames += frames;
-		int end = 0;
-		(void)sscanf(line, "%31s %llu objects of%n", c.name, &c.used, &end);
-		if (end && u->ncaches < 128)
-			u->caches[u->ncaches++] = c;
-	}
-	return true;
-}
-
-static bool usage_is_same(const struct usage *a, const struct usage *b, bool tell)
-{
-	bool same = a->free_frames <= b->free_frames && a->files == b->files && a->ncaches == b->ncaches;
-	if (tell && !same)
-		printf("# free frames %llu, then %llu; open files %llu, then %llu\n", a->free_frames,
-		    b->free_frames, a->files, b->files);
-	for (unsigned i = 0; i < a->ncaches && i < b->ncaches; i++) {
-		if (b->caches[i].used <= a->caches[i].used)
-			continue;
-		same = false;
-		if (tell)
-			printf("# %s: %llu objects, then %llu\n", a->caches[i].name, a->caches[i].used,
-			    b->caches[i].used);
-	}
-	return same;
-}
-
-static void pause_ms(long ms)
-{
-	nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
-}
-
-/* What died a moment ago may still be on its way out. */
-static bool nothing_is_left(const struct usage *before)
-{
-	struct usage now;
-	if (!before->ncaches)
-		return true;
-	for (int tries = 0; tries < SETTLE_TRIES; tries++) {
-		if (usage_take(&now) && usage_is_same(before, &now, false))
-			return true;
-		pause_ms(20);
-	}
-	return usage_is_same(before, &now, true);
-}
 
 /* Do the work once or more, so that caches hold what they will hold, then again; the second time has to leave nothing behind. */
 static bool leaves_nothing(bool (*work)(int n), int warm_up, int n)

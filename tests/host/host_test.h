@@ -78,6 +78,7 @@ static inline void host_test_run(const struct host_test *t, unsigned number)
 	model_usage_get(&after);
 	CHECK_EQ(after.frames, before.frames);
 	CHECK_EQ(after.objects, before.objects);
+	CHECK_EQ(after.promised, before.promised);
 	CHECK_EQ(after.nodes, before.nodes);
 	printf("%sok %u - %s\n", host_test_failed ? "not " : "", number, t->name);
 	fflush(stdout);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vm/commit.h"
 #include "machine/host.h"
 #include "mm/frame.h"
 #include "mm/slab.h"
@@ -228,4 +229,5 @@ void model_usage_get(struct model_usage *out)
 	slab_for_each_cache(add_objects, &out->objects);
 	out->frames = frame_free_count();
 	out->nodes = page_tree_nodes();
+	out->promised = commit_count();
 }

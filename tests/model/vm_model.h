@@ -168,5 +168,6 @@ void model_print_log(void);
 /* Frames and slab objects in use, caches drained: equal before and after whatever leaks nothing. */
 struct model_usage {
 	uint64_t frames, objects, nodes;
+	uint64_t promised; /* pages: commit.c */
 };
 void model_usage_get(struct model_usage *out);

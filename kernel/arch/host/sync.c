@@ -148,6 +148,16 @@ void rwlock_read_slow(struct rwlock *l)
 	}
 }
 
+bool rwlock_try_read(struct rwlock *l)
+{
+	uint32_t old = load_relaxed(&l->state);
+
+	if ((old & (RW_WRITER | RW_WAITERS)) || !cas_acquire(&l->state, &old, old + 1))
+		return false;
+	note_held(l, l->name, l->rank, __builtin_return_address(0));
+	return true;
+}
+
 void rwlock_read_unlock_slow(struct rwlock *l)
 {
 	(void)l; /* the writer that waits polls */

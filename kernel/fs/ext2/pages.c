@@ -154,6 +154,7 @@ static err_t pages_may_dirty(struct vm_object *o, pgidx_t idx)
 {
 	struct vnode *v = vnode_of_pages(o);
 	struct ext2 *e = ext2_of(v);
+	dirty_note_page(v, idx);
 	err_t err = ext2_inode_hold(v);
 	if (err)
 		return err;
