@@ -2,12 +2,14 @@
 
 Kinds of --disk, as a list with commas: `plain`, or `errors` for a disk whose emulator fails some requests; `lines` without messages, `direct`
 without indirect descriptors, `tiny` with a ring of 8; `two` adds a read-only disk. `ext2` is something else: a volume, which tests/guest/kext2.c fills;
-e2fsck and debugfs look at it afterwards. `ioerr` is a volume with files, whose emulator fails requests for some of their blocks: for uioerr.c.
+e2fsck and debugfs look at it afterwards. `core` is an empty volume, on which ucore.c leaves core files: core_files.py reads them. `ioerr` is a volume with files, whose emulator fails requests for some of their blocks: for uioerr.c.
 """
 import os
 import re
 import struct
 import subprocess
+
+import core_files
 
 SECTORS, SECTOR_WORDS = 16384, 64
 MASK = 2**64 - 1
@@ -94,6 +96,15 @@ def failing_differences(image):
     return wrong
 
 
+def core_differences(image, scratch):
+    """What is wrong with the core files that ucore.c left."""
+    status, text = tool("e2fsck", "-fn", image)
+    wrong = ["e2fsck: " + text.decode(errors="replace")[-500:]] if status else []
+    core = os.path.join(scratch, "core")
+    tool("debugfs", "-R", f"dump /threads/core {core}", image)
+    return wrong + core_files.differences(core)
+
+
 def write_errors(path, errors):
     with open(path, "w", encoding="ascii") as f:
         for kind, sector, errno, once in errors:
@@ -117,11 +128,11 @@ def attach(machine, kinds, scratch):
     """Make the images in the folder `scratch`; returns arguments for the emulator."""
     image, args = os.path.join(scratch, "disk.img"), []
     with open(image, "wb") as f:
-        if "ext2" in kinds or "ioerr" in kinds:
+        if "ext2" in kinds or "core" in kinds or "ioerr" in kinds:
             f.truncate(VOLUME_BYTES)
         else:
             f.write(pattern(0, SECTORS, 1))
-    if "ext2" in kinds and tool("mke2fs", "-q", "-t", "ext2", "-b", "1024" if "1k" in kinds else "4096", image)[0]:
+    if ("ext2" in kinds or "core" in kinds) and tool("mke2fs", "-q", "-t", "ext2", "-b", "1024" if "1k" in kinds else "4096", image)[0]:
         raise RuntimeError("mke2fs failed")
     file = image
     if "errors" in kinds or "ioerr" in kinds:
@@ -144,6 +155,8 @@ def differences(scratch, kinds):
     """What is not on the disk as it should be after the tests: a list of texts."""
     if "ext2" in kinds:
         return volume_differences(os.path.join(scratch, "disk.img"))
+    if "core" in kinds:
+        return core_differences(os.path.join(scratch, "disk.img"), scratch)
     if "ioerr" in kinds:
         return failing_differences(os.path.join(scratch, "disk.img"))
     with open(os.path.join(scratch, "disk.img"), "rb") as f:

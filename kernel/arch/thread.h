@@ -14,5 +14,7 @@ void arch_thread_init(struct thread *t, vaddr_t stack_top, void (*entry)(void));
 /* Save prev, resume next; returns in the context of whoever switches back to prev. Interrupts disabled.
  * Switches stack, FPU and user state, TLS base; not the address space (mmu_switch does). */
 void arch_thread_switch(struct thread *prev, struct thread *next);
+/* The frame pointer with which t, which does not run, went off its CPU. */
+vaddr_t arch_thread_frame(const struct thread *t);
 /* Free what the port keeps for t (the FPU area). */
 void arch_thread_fini(struct thread *t);

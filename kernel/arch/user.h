@@ -24,6 +24,10 @@ void user_frame_set_result(struct trap_frame *f, int64_t value);
 void user_frame_set_pc(struct trap_frame *f, uaddr_t pc);
 uaddr_t user_frame_pc(const struct trap_frame *f);
 uaddr_t user_frame_sp(const struct trap_frame *f);
+/* The frame pointer, in code that has one. */
+uaddr_t user_frame_fp(const struct trap_frame *f);
+/* The system call that f is in: its number and arguments. False: it is in none. */
+bool user_frame_call(const struct trap_frame *f, int64_t *number, uint64_t args[6]);
 
 /* Go to user mode with the registers of *f, which may lie anywhere in the kernel's data but at the bottom of
  * the current stack pointer. Does the exit work first. Called with interrupts enabled, on the current
@@ -47,6 +51,16 @@ void user_state_reset(void);
  * flag that is not user space's. False: the instruction pointer is outside user space; going there anyway is
  * a general protection fault of the thread. */
 bool user_frame_sanitize(struct trap_frame *f);
+
+/* The user registers of a thread in the order of the ABI's struct user_regs_struct: what debuggers and core files know. */
+enum { USER_REGISTERS = 27, USER_FPU_BYTES = 512 };
+/* Save the current thread's FPU, vector and TLS-base state to where the two below find it, as long as the thread stays in the kernel. */
+void user_state_save(void);
+/* t is in the kernel and has called user_state_save. */
+void user_registers(const struct thread *t, uint64_t out[USER_REGISTERS]);
+/* Its FPU and vector state as XSAVE lays it out, user_extended_size() bytes (0: the processor has no XSAVE); the first USER_FPU_BYTES alone are as FXSAVE's. */
+size_t user_extended_size(void);
+void user_fpu_state(const struct thread *t, void *out, size_t size);
 
 /* TLS bases of the current thread. Setting fails with -EPERM for an address outside user space. */
 enum user_base { USER_BASE_FS, USER_BASE_GS };

@@ -6,6 +6,8 @@
  */
 #include "debug/backtrace.h"
 #include "debug/symbols.h"
+#include "kern/stack.h"
+#include "kern/thread.h"
 #include "machine/peek.h"
 
 enum { FRAME_SIZE_MAX = 64 << 10 }; /* a caller's frame is not further away than a stack is large */
@@ -52,4 +54,19 @@ void backtrace_print(void (*print)(const char *fmt, ...), vaddr_t pc, vaddr_t fp
 		print_line(print, pc, false);
 	for (unsigned i = 0; i < n; i++)
 		print_line(print, pcs[i], true);
+}
+
+unsigned thread_backtrace(const struct thread *t, vaddr_t *pcs, unsigned max)
+{
+	vaddr_t fp = t == current_thread() ? (vaddr_t)__builtin_frame_address(0) : arch_thread_frame(t);
+
+	return backtrace_collect(fp, pcs, max);
+}
+
+const char *kernel_function(vaddr_t pc, uint64_t *offset, uint64_t *size)
+{
+	const char *name = symbol_find_sized(pc - 1, offset, size); /* a call may be the last instruction */
+
+	*offset += name != NULL;
+	return name;
 }

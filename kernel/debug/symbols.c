@@ -15,6 +15,12 @@ extern const char text_start[], text_end[]; /* kernel.ld */
 
 const char *symbol_find(vaddr_t pc, uint64_t *offset)
 {
+	uint64_t size;
+	return symbol_find_sized(pc, offset, &size);
+}
+
+const char *symbol_find_sized(vaddr_t pc, uint64_t *offset, uint64_t *size)
+{
 	if (pc < (vaddr_t)text_start || pc >= (vaddr_t)text_end || ksyms_count == 0)
 		return NULL;
 	uint32_t low = 0, high = ksyms_count;
@@ -28,5 +34,6 @@ const char *symbol_find(vaddr_t pc, uint64_t *offset)
 	if (ksyms[low].address > (uint32_t)pc)
 		return NULL;
 	*offset = (uint32_t)pc - ksyms[low].address;
+	*size = (high < ksyms_count ? ksyms[high].address : (uint32_t)(vaddr_t)text_end) - ksyms[low].address;
 	return ksyms_names + ksyms[low].name;
 }

@@ -79,7 +79,7 @@ void process_set_cred(struct cred *new)
 	p->cred = new;
 	spin_unlock(&p->lock);
 	if (rights_differ(new, old)) {
-		store_relaxed(&p->dumpable, false);
+		store_relaxed(&p->core.dumpable, core_suid_dumpable());
 		forget_parent_death_signal();
 	}
 	nproc_move(p, new->uid);
@@ -91,7 +91,7 @@ void process_note_rights(bool secure)
 	struct process *p = current_process();
 	struct cred *c = process_cred(p);
 	if (c->euid != c->uid || c->egid != c->gid)
-		store_relaxed(&p->dumpable, false);
+		store_relaxed(&p->core.dumpable, core_suid_dumpable());
 	if (secure)
 		forget_parent_death_signal();
 	cred_put(c);

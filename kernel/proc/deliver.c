@@ -81,6 +81,8 @@ static void default_action_locked(struct process *p, const struct signal_info *i
 	bool spared = p->pid == PID_INIT && info->code <= SI_USER;
 	if (signal_in(signal, SIGNALS_NO_ACTION) || spared)
 		return;
+	if (signal_in(signal, SIGNALS_CORE) && core_begin_locked(p, signal))
+		return; /* signal_deliver goes on */
 	if (!signal_in(signal, SIGNALS_STOP))
 		process_begin_exit_locked(p, wait_status_killed(signal));
 	else if (signal == SIGNAL_STOP || !process_group_is_orphaned_locked(p->pgid, p->sid, NULL))
@@ -133,6 +135,8 @@ void signal_deliver(struct trap_frame *f)
 		trace_signal(signal);
 		if (action.handler != SIGNAL_DEFAULT)
 			enter_handler(f, &info, &action);
+		else if (core_is_writer())
+			core_write(&info);
 	}
 	settle_call_without_handler(f);
 	if (t->restore_mask) {

@@ -33,13 +33,22 @@ static err_t unshare_descs(struct process *p)
 	return err;
 }
 
-/* Nothing fails from here on. */
-static void commit(struct process *p, struct exec_image *image)
+/* May others look into what the program does? Not if they may not even read it. */
+static uint32_t choose_dumpable(const struct fs_context *c, const struct exec_image *image)
 {
+	bool readable = image->program && !vnode_permission(&c->cred, image->program->vnode, MAY_READ);
+	return readable ? DUMP_USER : core_suid_dumpable();
+}
+
+/* Nothing fails from here on. */
+static void commit(struct process *p, const struct fs_context *c, struct exec_image *image)
+{
+	uint32_t dumpable = choose_dumpable(c, image);
 	user_thread_release_memory();
 	desc_close_on_exec(p->descs);
 	process_replace_space(p, image->space, image->name);
 	process_set_program(image->program);
+	store_relaxed(&p->core.dumpable, dumpable);
 	process_set_cred(image->cred);
 	process_note_rights(image->secure);
 	store_relaxed(&p->personality, image->personality);
@@ -67,7 +76,7 @@ err_t process_exec(struct exec_args *args, const struct fs_context *c, struct tr
 		exec_image_drop(&image);
 		return err;
 	}
-	commit(p, &image);
+	commit(p, c, &image);
 	user_frame_start(frame, image.entry, image.sp);
 	return 0;
 }

@@ -70,8 +70,11 @@ void process_begin_exit_locked(struct process *p, int wait_status)
 		return;
 	p->exiting = true;
 	p->wait_status = wait_status;
-	list_for_each (it, &p->threads)
-		thread_interrupt(&list_entry(it, struct user_thread, link)->thread, THREAD_KILLED);
+	list_for_each (it, &p->threads) {
+		struct user_thread *ut = list_entry(it, struct user_thread, link);
+		if (ut != p->core.writer)
+			thread_interrupt(&ut->thread, THREAD_KILLED);
+	}
 }
 
 void process_begin_exit(struct process *p, int wait_status)
@@ -230,6 +233,7 @@ void user_thread_exit(int wait_status)
 	struct process *p = ut->thread.process;
 	struct signal_reserve dropped;
 	signal_reserve(&dropped, 0, 0);
+	core_park();
 	trace_exit(wait_status);
 	user_thread_release_memory();
 	leave_space();
@@ -251,6 +255,7 @@ void user_thread_exit(int wait_status)
 	}
 	if (p->nthreads == 1)
 		waitq_wake_all(&p->exec_wait);
+	core_thread_gone_locked(p);
 	spin_unlock(&process_tree_lock);
 	signal_reserve_fini(&dropped);
 	if (last)
@@ -278,6 +283,7 @@ int process_wait_dead(struct process *p)
 static void end_one_locked(struct process *p, UNUSED void *arg)
 {
 	process_begin_exit_locked(p, wait_status_killed(SIGNAL_KILL));
+	core_interrupt_locked(p);
 }
 
 void process_end_all(void)

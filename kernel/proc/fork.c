@@ -139,7 +139,8 @@ static err_t clone_process(const struct clone_request *c, const struct trap_fram
 		space_put(space);
 		return err;
 	}
-	store_relaxed(&child->dumpable, load_relaxed(&parent->dumpable));
+	store_relaxed(&child->core.dumpable, load_relaxed(&parent->core.dumpable));
+	store_relaxed(&child->core.filter, load_relaxed(&parent->core.filter));
 	child->has_memory_of_parent = c->wait_for_exec; /* no thread yet that could change it */
 	int fd = -1;
 	err = c->give_pidfd ? give_pidfd(c, child, &fd) : 0;

@@ -39,8 +39,9 @@ static bool may_access(struct process *p, const struct cred *mine, uint32_t uid,
 	struct cred *its = process_cred(p);
 	bool same = its->uid == uid && its->euid == uid && its->suid == uid && its->gid == gid &&
 		    its->egid == gid && its->sgid == gid;
-	bool may = (same && load_relaxed(&p->dumpable) && cap_set_within(its->permitted, caps)) ||
-		   cap_set_has(mine->effective, CAP_SYS_PTRACE);
+	bool may =
+	    (same && load_relaxed(&p->core.dumpable) == DUMP_USER && cap_set_within(its->permitted, caps)) ||
+	    cap_set_has(mine->effective, CAP_SYS_PTRACE);
 	cred_put(its);
 	return may;
 }

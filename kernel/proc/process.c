@@ -248,7 +248,7 @@ err_t process_create(struct process *parent, struct vm_space *space, const char 
 	waitq_init(&p->exec_wait);
 	waitq_init(&p->vfork_wait);
 	p->exit_signal = w->exit_signal;
-	store_relaxed(&p->dumpable, true);
+	core_state_init(&p->core);
 	p->serial = fetch_add_relaxed(&last_serial, 1) + 1;
 	p->start_time = clock_now();
 	spin_init(&p->lock, "process", RANK_PROCESS);
@@ -428,7 +428,6 @@ void process_replace_space(struct process *p, struct vm_space *space, const char
 	p->exit_signal = SIGNAL_CHLD; /* and so are those of its children: they know another program */
 	list_for_each (it, &p->children)
 		list_entry(it, struct process, sibling_link)->exit_signal = SIGNAL_CHLD;
-	store_relaxed(&p->dumpable, true);
 	spin_unlock(&process_tree_lock);
 	uint64_t irq = irq_save();
 	t->space = space;

@@ -21,6 +21,7 @@
 #include "kern/mutex.h"
 #include "kern/thread.h"
 #include "lib/list.h"
+#include "proc/core.h"
 #include "proc/signal.h"
 #include "proc/timers.h"
 
@@ -129,8 +130,8 @@ struct process {
 	    exit_signal; /* (T) what its parent gets when it is dead; others than SIGNAL_CHLD hide it from plain waits */
 	struct user_thread
 	    *creator; /* (T) of parent's threads the one that made it, or that took over; NULL: none */
-	bool child_subreaper;  /* (T) takes over the children of its dying descendants */
-	_Atomic bool dumpable; /* (A) as prctl tells it: others of its user may look into it */
+	bool child_subreaper; /* (T) takes over the children of its dying descendants */
+	struct core_state core;
 };
 
 struct user_thread {

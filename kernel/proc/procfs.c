@@ -66,14 +66,16 @@ static uint32_t node_mode(const struct proc_node *n, const struct proc_dir *in)
 	return mode;
 }
 
-/* Files of a process are its user's. v->lock held for writing, or v is new. */
+/* Files of a process are its user's, or the superuser's if its user may not look into it; its directory tells nothing. v->lock held for writing, or v is new. */
 static void set_owner(struct vnode *v, const struct proc_node *n)
 {
 	if (!n->process)
 		return;
 	struct cred *c = process_cred(n->process);
-	v->uid = c->euid;
-	v->gid = c->egid;
+	bool open =
+	    n->entry->mode == (MODE_DIR | 0555) || load_relaxed(&n->process->core.dumpable) == DUMP_USER;
+	v->uid = open ? c->euid : 0;
+	v->gid = open ? c->egid : 0;
 	cred_put(c);
 }
 

@@ -179,3 +179,23 @@ int64_t adjust_store_slack(struct vnode *v, char *s, size_t n)
 	spin_unlock(&process_tree_lock);
 	return ut ? (int64_t)n : -ESRCH;
 }
+
+/* --- core files --- */
+
+void adjust_show_core_filter(struct text *t, struct vnode *v)
+{
+	text_printf(t, "%08x\n", load_relaxed(&proc_node_of(v)->process->core.filter));
+}
+
+/* A number in any form that C knows; bits that nobody knows are dropped. */
+int64_t adjust_store_core_filter(struct vnode *v, char *s, size_t n)
+{
+	uint64_t value;
+	size_t len = strlen(s);
+	if (len && s[len - 1] == '\n')
+		s[--len] = 0;
+	if (!str_to_u64(s, &value) || value > UINT32_MAX)
+		return -EINVAL;
+	store_relaxed(&proc_node_of(v)->process->core.filter, (uint32_t)value & CORE_FILTER_ALL);
+	return (int64_t)n;
+}

@@ -19,3 +19,6 @@ int64_t adjust_store_namespace(struct vnode *v, char *s, size_t n);
 /* timerslack_ns */
 void adjust_show_slack(struct text *t, struct vnode *v);
 int64_t adjust_store_slack(struct vnode *v, char *s, size_t n);
+/* coredump_filter: what of its memory goes into its core file. */
+void adjust_show_core_filter(struct text *t, struct vnode *v);
+int64_t adjust_store_core_filter(struct vnode *v, char *s, size_t n);

@@ -8,21 +8,13 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "proc/procfs_priv.h"
+#include "proc/vdso.h"
 #include "vm/copy.h"
 #include "vm/space.h"
 
-enum { KIB_PER_PAGE = PAGE_SIZE / 1024, NAME_COLUMN = 73, AUX_SYSINFO_EHDR = 33 };
+enum { KIB_PER_PAGE = PAGE_SIZE / 1024, NAME_COLUMN = 73 };
 
 /* --- names of regions --- */
-
-/* Where the vDSO is, as the auxiliary vector told the program; 0: it has none. */
-static uaddr_t vdso_of(const struct space_layout *l)
-{
-	for (unsigned i = 0; i + 1 < l->aux_count; i += 2)
-		if (l->aux[i] == AUX_SYSINFO_EHDR)
-			return l->aux[i + 1];
-	return 0;
-}
 
 /* What a line of maps says last. `buf` has PATH_LEN_MAX bytes; "": nothing. */
 static const char *region_label(const struct region_view *r, const struct vm_space *s, char *buf)
@@ -36,7 +28,7 @@ static const char *region_label(const struct region_view *r, const struct vm_spa
 		path_put(&root);
 		return n < 0 ? "" : buf;
 	}
-	uaddr_t vdso = vdso_of(l);
+	uaddr_t vdso = vdso_address(s);
 	if (vdso && r->info.start == vdso)
 		return "[vdso]";
 	if (vdso && r->info.end == vdso)

@@ -12,6 +12,7 @@
 #include "proc/procfs_adjust.h"
 #include "proc/procfs_memory.h"
 #include "proc/procfs_priv.h"
+#include "proc/procfs_stack.h"
 
 enum { TICKS_PER_SEC = 100, PRIORITY_BASE = 20 };
 #define NSEC_PER_TICK (1000000000ULL / TICKS_PER_SEC)
@@ -594,12 +595,13 @@ static const struct proc_dir task_dir = {.class = CLASS_TASK, .find = task_find,
 	    SHOW("personality", 0400, adjust_show_personality), LINK(root),                                  \
 	    SHOW("sessionid", 0444, adjust_show_session), NAMESPACE("setgroups", setgroups),                 \
 	    SHOW("smaps", 0444, memory_show_smaps), SHOW("smaps_rollup", 0444, memory_show_rollup),          \
-	    SHOW("stat", 0444, show_stat), SHOW("statm", 0444, memory_show_statm),                           \
-	    SHOW("status", 0444, show_status), NAMESPACE("uid_map", id_map),                                 \
+	    SHOW("stack", 0400, stack_show), SHOW("stat", 0444, show_stat),                                  \
+	    SHOW("statm", 0444, memory_show_statm), SHOW("status", 0444, show_status),                       \
+	    SHOW("syscall", 0400, stack_show_syscall), NAMESPACE("uid_map", id_map),                         \
 	    SHOW("vm", 0444, memory_show_vm), SHOW("wchan", 0444, show_wchan)
 
 static const struct proc_entry thread_entries[] = {COMMON_ENTRIES};
-static const struct proc_entry process_entries[] = {COMMON_ENTRIES,
+static const struct proc_entry process_entries[] = {COMMON_ENTRIES, ADJUST("coredump_filter", core_filter),
     {.name = "timerslack_ns", .mode = MODE_REG | 0666, .text = {adjust_show_slack, adjust_store_slack}},
     {.name = "task", .mode = MODE_DIR | 0555, .dir = &task_dir}};
 

@@ -166,6 +166,8 @@ static const struct proc_dir random_dir = {
     .class = CLASS_SYS_RANDOM, .entries = random_entries, .count = ARRAY_SIZE(random_entries)};
 
 static const struct proc_entry kernel_entries[] = {SHOW("cap_last_cap", cap_last_cap),
+    {.name = "core_pattern", .mode = MODE_REG | 0644, .text = {core_show_pattern, core_store_pattern}},
+    {.name = "core_uses_pid", .mode = MODE_REG | 0644, .text = {core_show_uses_pid, core_store_uses_pid}},
     SHOW("domainname", domainname),
     {.name = "hostname", .mode = MODE_REG | 0644, .text = {show_hostname, store_hostname}},
     SHOW("ngroups_max", ngroups_max), SHOW("osrelease", osrelease), SHOW("ostype", ostype),
@@ -207,7 +209,8 @@ static const struct proc_dir inotify_dir = {
     .class = CLASS_SYS_INOTIFY, .entries = inotify_entries, .count = ARRAY_SIZE(inotify_entries)};
 
 static const struct proc_entry fs_entries[] = {SHOW("file-max", file_max), SHOW("file-nr", file_nr),
-    DIR("inotify", inotify_dir), SHOW("nr_open", nr_open), SHOW("pipe-max-size", pipe_max)};
+    DIR("inotify", inotify_dir), SHOW("nr_open", nr_open), SHOW("pipe-max-size", pipe_max),
+    {.name = "suid_dumpable", .mode = MODE_REG | 0644, .text = {core_show_suid, core_store_suid}}};
 static const struct proc_dir fs_dir = {
     .class = CLASS_SYS_FS, .entries = fs_entries, .count = ARRAY_SIZE(fs_entries)};
 

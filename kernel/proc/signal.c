@@ -362,8 +362,13 @@ err_t signal_send_locked(
 {
 	bool news;
 	ASSERT_HELD(&process_tree_lock);
-	if (info->signo == 0 || p->state != PROCESS_ALIVE || p->exiting || list_is_empty(&p->threads))
+	if (info->signo == 0 || p->state != PROCESS_ALIVE || list_is_empty(&p->threads))
 		return 0;
+	if (p->exiting) {
+		if (info->signo == SIGNAL_KILL)
+			core_interrupt_locked(p);
+		return 0;
+	}
 	const struct user_thread *looked_at = ut ? ut : list_first(&p->threads, struct user_thread, link);
 	settle_job_control(p, info->signo, r);
 	if (is_discarded(p, looked_at, info))

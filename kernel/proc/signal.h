@@ -20,8 +20,10 @@ struct user_thread;
 
 enum signal_number { /* the ABI's numbers of those that the kernel names */
 	SIGNAL_HUP = 1,
+	SIGNAL_QUIT = 3,
 	SIGNAL_ILL = 4,
 	SIGNAL_TRAP = 5,
+	SIGNAL_ABRT = 6,
 	SIGNAL_BUS = 7,
 	SIGNAL_FPE = 8,
 	SIGNAL_KILL = 9,
@@ -51,6 +53,11 @@ enum signal_number { /* the ABI's numbers of those that the kernel names */
 #define SIGNALS_UNBLOCKABLE (SIGNAL_BIT(SIGNAL_KILL) | SIGNAL_BIT(SIGNAL_STOP))
 #define SIGNALS_JOB_STOP    (SIGNAL_BIT(SIGNAL_TSTP) | SIGNAL_BIT(SIGNAL_TTIN) | SIGNAL_BIT(SIGNAL_TTOU))
 #define SIGNALS_STOP        (SIGNALS_JOB_STOP | SIGNAL_BIT(SIGNAL_STOP))
+#define SIGNALS_CORE                                                                                         \
+	(SIGNAL_BIT(SIGNAL_QUIT) | SIGNAL_BIT(SIGNAL_ILL) | SIGNAL_BIT(SIGNAL_TRAP) |                        \
+	    SIGNAL_BIT(SIGNAL_ABRT) | SIGNAL_BIT(SIGNAL_BUS) | SIGNAL_BIT(SIGNAL_FPE) |                      \
+	    SIGNAL_BIT(SIGNAL_SEGV) | SIGNAL_BIT(SIGNAL_XCPU) | SIGNAL_BIT(SIGNAL_XFSZ) |                    \
+	    SIGNAL_BIT(SIGNAL_SYS)) /* whose default action leaves a core file */
 #define SIGNALS_NO_ACTION                                                                                    \
 	(SIGNAL_BIT(SIGNAL_CHLD) | SIGNAL_BIT(SIGNAL_CONT) | SIGNAL_BIT(SIGNAL_URG) |                        \
 	    SIGNAL_BIT(SIGNAL_WINCH))

@@ -5,6 +5,7 @@
 #include "kern/log.h"
 #include "kern/spinlock.h"
 #include "proc/process.h"
+#include "proc/user_stack.h"
 
 enum { VECTORS = 32 };
 
@@ -100,14 +101,27 @@ static bool is_handled(int signal)
 	return handler != SIGNAL_DEFAULT && handler != SIGNAL_IGNORE && !blocked;
 }
 
+/* The calls that led there, a line each. */
+static void log_calls(struct thread *t, const struct trap_frame *f)
+{
+	enum { CALLS = 8 };
+	uaddr_t pcs[CALLS];
+	char place[USER_PLACE_MAX];
+	unsigned n = user_backtrace(t->space, user_position_of(f), pcs, CALLS);
+	for (unsigned i = 0; i < n; i++)
+		log_warn("proc", "%s[%u]   #%u %#lx %s", t->process->name, t->process->pid, i,
+		    (unsigned long)pcs[i], user_describe_pc(t->space, pcs[i], i > 0, place));
+}
+
 static void log_death(int signal, unsigned vector, uint64_t error_code, uaddr_t addr, const char *reason)
 {
 	struct thread *t = current_thread();
 	const struct trap_frame *f = user_frame(t);
-	log_warn("proc", "%s[%u] gets %s: %s (error %#lx) at address %#lx, pc %#lx, sp %#lx: %s",
-	    t->process->name, t->process->pid, signal_name(signal), trap_name(vector),
+	log_warn("proc", "%s[%u] thread %u gets %s: %s (error %#lx) at address %#lx, pc %#lx, sp %#lx: %s",
+	    t->process->name, t->process->pid, t->tid, signal_name(signal), trap_name(vector),
 	    (unsigned long)error_code, (unsigned long)addr, (unsigned long)user_frame_pc(f),
 	    (unsigned long)user_frame_sp(f), reason);
+	log_calls(t, f);
 }
 
 void upcall_user_trap(unsigned vector, uint64_t error_code, uaddr_t addr, err_t why)

@@ -59,3 +59,13 @@ err_t vdso_map(struct vm_space *space, uaddr_t ceiling, bool randomize, uaddr_t 
 	*ehdr = at + PAGE_SIZE;
 	return err;
 }
+
+uaddr_t vdso_address(const struct vm_space *space)
+{
+	enum { AUX_SYSINFO_EHDR = 33 };
+	const struct space_layout *l = &space->layout;
+	for (unsigned i = 0; i + 1 < l->aux_count; i += 2)
+		if (l->aux[i] == AUX_SYSINFO_EHDR)
+			return l->aux[i + 1];
+	return 0;
+}

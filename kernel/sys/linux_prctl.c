@@ -63,11 +63,12 @@ static int64_t set_subreaper(bool on)
 	return 0;
 }
 
-static int64_t set_flag(_Atomic bool *flag, uint64_t value)
+/* DUMP_ROOT comes only by itself. */
+static int64_t set_dumpable(struct process *p, uint64_t value)
 {
-	if (value > 1)
+	if (value != DUMP_NOBODY && value != DUMP_USER)
 		return -EINVAL;
-	store_relaxed(flag, value);
+	store_relaxed(&p->core.dumpable, (uint32_t)value);
 	return 0;
 }
 
@@ -93,9 +94,9 @@ int64_t sys_prctl(int32_t option, uint64_t arg, uint64_t arg3, uint64_t arg4, ui
 	case PR_GET_PDEATHSIG:
 		return put_int(arg, ut->parent_death_signal);
 	case PR_GET_DUMPABLE:
-		return load_relaxed(&p->dumpable);
+		return load_relaxed(&p->core.dumpable);
 	case PR_SET_DUMPABLE:
-		return set_flag(&p->dumpable, arg);
+		return set_dumpable(p, arg);
 	case PR_GET_KEEPCAPS:
 		return caps_kept();
 	case PR_SET_KEEPCAPS:

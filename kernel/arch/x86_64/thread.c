@@ -70,6 +70,13 @@ void arch_thread_switch(struct thread *prev, struct thread *next)
 	switch_stacks(&prev->arch.rsp, next->arch.rsp);
 }
 
+vaddr_t arch_thread_frame(const struct thread *t)
+{
+	enum { RBP = 5 }; /* what switch_stacks pushed, last first */
+
+	return ((const uint64_t *)t->arch.rsp)[RBP];
+}
+
 void arch_thread_fini(struct thread *t)
 {
 	fpu_destroy(t->arch.fpu);
@@ -110,6 +117,20 @@ uaddr_t user_frame_pc(const struct trap_frame *f)
 uaddr_t user_frame_sp(const struct trap_frame *f)
 {
 	return f->rsp;
+}
+
+uaddr_t user_frame_fp(const struct trap_frame *f)
+{
+	return f->rbp;
+}
+
+bool user_frame_call(const struct trap_frame *f, int64_t *number, uint64_t args[6])
+{
+	const uint64_t all[6] = {f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9};
+
+	*number = (int64_t)f->error;
+	memcpy(args, all, sizeof(all));
+	return f->vector == VECTOR_SYSCALL;
 }
 
 bool user_frame_sanitize(struct trap_frame *f)
