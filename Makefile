@@ -105,7 +105,7 @@ compile_commands.json: tools/compdb.py $(B)/flags $(B)/objects
 
 # User programs and the initrd that carries them ------------------------------------------------------------------------------
 # What needs a machine of its own has a configuration in tests/run instead of a place here.
-UTESTS := $(filter-out %/urun %/ubench %/uconsole %/ucore %/uioerr %/ustress %/upressure,$(UPROGS))
+UTESTS := $(filter-out %/urun %/ubench %/uconsole %/ucore %/uharden %/uioerr %/uown %/ustress %/upressure,$(UPROGS))
 UFLAGS := -std=gnu11 $(WARN) -O2 -g -static -no-pie -fno-pie -Iabi -Ibuild/gen -DUTESTS='$(UTESTS:build/initrd%="%",)'
 build/initrd/bin/%: tests/guest/%.c build/user/flags
 	@mkdir -p $(@D) build/user

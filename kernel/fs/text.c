@@ -119,7 +119,7 @@ static int64_t text_write(struct file *f, struct uio *u, uint64_t *pos)
 }
 
 /* The size is not known before it is read: no SEEK_END. */
-static int64_t text_seek(struct file *f, int64_t offset, int whence)
+int64_t text_seek(struct file *f, int64_t offset, int whence)
 {
 	if (whence != FILE_SEEK_SET && whence != FILE_SEEK_CUR)
 		return -EINVAL;

@@ -25,5 +25,7 @@ struct text_ops {
 	/* What one write call says: n bytes, terminated. Bytes taken or an error. NULL: not writable (-EIO). */
 	int64_t (*store)(struct vnode *v, char *s, size_t n);
 };
+/* The seek operation of files whose size nobody knows: any position, but not from the end. */
+MUST_CHECK int64_t text_seek(struct file *f, int64_t offset, int whence);
 /* The open operation of such a vnode's ops: f becomes a file of these. -ENOMEM. */
 MUST_CHECK err_t text_open(struct file *f, const struct text_ops *ops);

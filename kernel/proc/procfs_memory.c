@@ -144,20 +144,49 @@ static void show_kib(struct text *t, const char *name, uint64_t pages)
 	text_printf(t, "%-16s%8llu kB\n", name, (unsigned long long)(pages * KIB_PER_PAGE));
 }
 
-static void show_sum(struct text *t, const struct region_sum *s)
+/* What both files say. Nothing here knows who else has a page: one that others may have is taken for a half. */
+static void show_sum(struct text *t, const struct region_sum *s, bool rollup)
 {
 	uint64_t private = s->resident - MIN(s->shared, s->resident);
+	uint64_t written = MIN(private, s->anonymous);
 	show_kib(t, "Rss:", s->resident);
 	show_kib(t, "Pss:", private + s->shared / 2);
-	show_kib(t, "Shared_Clean:", s->shared);
-	show_kib(t, "Shared_Dirty:", 0);
-	show_kib(t, "Private_Clean:", private - MIN(private, s->anonymous));
-	show_kib(t, "Private_Dirty:", MIN(private, s->anonymous));
-	show_kib(t, "Referenced:", s->resident);
-	show_kib(t, "Anonymous:", s->anonymous);
-	show_kib(t, "Swap:", 0);
-	show_kib(t, "SwapPss:", 0);
-	show_kib(t, "Locked:", s->locked);
+	show_kib(t, "Pss_Dirty:", written);
+	if (rollup) {
+		show_kib(t, "Pss_Anon:", written);
+		show_kib(t, "Pss_File:", private + s->shared / 2 - written);
+		show_kib(t, "Pss_Shmem:", 0);
+	}
+	const struct {
+		const char *name;
+		uint64_t pages;
+	} rows[] = {{"Shared_Clean:", s->shared}, {"Shared_Dirty:", 0}, {"Private_Clean:", private - written},
+	    {"Private_Dirty:", written}, {"Referenced:", s->resident}, {"Anonymous:", s->anonymous},
+	    {"KSM:", 0}, {"LazyFree:", 0}, {"AnonHugePages:", 0}, {"ShmemPmdMapped:", 0},
+	    {"FilePmdMapped:", 0}, {"Shared_Hugetlb:", 0}, {"Private_Hugetlb:", 0}, {"Swap:", 0},
+	    {"SwapPss:", 0}, {"Locked:", s->locked}};
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+		show_kib(t, rows[i].name, rows[i].pages);
+}
+
+/* Linux's two letters for what a window is and may. */
+static void show_vm_flags(struct text *t, const struct region_info *i)
+{
+	const struct {
+		bool set;
+		const char *letters;
+	} flags[] = {{i->prot & VM_READ, "rd"}, {i->prot & VM_WRITE, "wr"}, {i->prot & VM_EXEC, "ex"},
+	    {i->flags & REGION_SHARED, "sh"}, {i->max_prot & VM_READ, "mr"}, {i->max_prot & VM_WRITE, "mw"},
+	    {i->max_prot & VM_EXEC, "me"}, {i->flags & REGION_SHARED, "ms"},
+	    {i->flags & REGION_GROWSDOWN, "gd"}, {i->kind == VM_PHYS, "pf"}, {i->flags & REGION_LOCKED, "lo"},
+	    {i->kind == VM_PHYS, "io"}, {i->flags & REGION_DONTFORK, "dc"},
+	    {i->flags & REGION_WIPEONFORK, "wf"}, {i->flags & REGION_DONTDUMP, "dd"},
+	    {i->flags & REGION_IMMUTABLE, "sl"}};
+	text_printf(t, "VmFlags:");
+	for (unsigned k = 0; k < ARRAY_SIZE(flags); k++)
+		if (flags[k].set)
+			text_printf(t, " %s", flags[k].letters);
+	text_printf(t, "\n");
 }
 
 static void show_smap(struct memory_walk *w, const struct region_view *r)
@@ -168,10 +197,9 @@ static void show_smap(struct memory_walk *w, const struct region_view *r)
 	show_kib(w->t, "Size:", w->sum.size);
 	show_kib(w->t, "KernelPageSize:", 1);
 	show_kib(w->t, "MMUPageSize:", 1);
-	show_sum(w->t, &w->sum);
-	text_printf(w->t, "THPeligible:    0\nVmFlags:%s%s%s%s\n", r->info.prot & VM_READ ? " rd" : "",
-	    r->info.prot & VM_WRITE ? " wr" : "", r->info.prot & VM_EXEC ? " ex" : "",
-	    r->info.flags & REGION_SHARED ? " sh" : "");
+	show_sum(w->t, &w->sum, false);
+	text_printf(w->t, "THPeligible:    0\n");
+	show_vm_flags(w->t, &r->info);
 }
 
 void memory_show_smaps(struct text *t, struct vnode *v)
@@ -188,11 +216,29 @@ void memory_show_rollup(struct text *t, struct vnode *v)
 		return;
 	text_printf(t, "%08llx-%08llx ---p 00000000 00:00 0                          [rollup]\n",
 	    (unsigned long long)USER_START, (unsigned long long)USER_END);
-	show_sum(t, &w.sum);
+	show_sum(t, &w.sum, true);
 }
 
-/* --- our own: one line a region --- */
+/* --- our own: a JSON object a line, for each region --- */
 
+static const char *json_bool(bool b)
+{
+	return b ? "true" : "false";
+}
+
+/* A path as the inside of a JSON string. */
+static void add_json(struct text *t, const char *s)
+{
+	for (; *s; s++)
+		if (*s == '"' || *s == '\\')
+			text_printf(t, "\\%c", *s);
+		else if ((unsigned char)*s < ' ')
+			text_printf(t, "\\u%04x", (unsigned char)*s);
+		else
+			text_add(t, s, 1);
+}
+
+/* What a process can reach is all there is here: what the kernel keeps for it is in no region. */
 static void show_vm_region(struct memory_walk *w, const struct region_view *r)
 {
 	static const char *const kinds[] = {
@@ -200,15 +246,19 @@ static void show_vm_region(struct memory_walk *w, const struct region_view *r)
 	struct region_info i;
 	if (!space_query(w->space, r->info.start, &i) || i.start != r->info.start)
 		return;
-	const char *state = !i.purgeable ? "-" : i.vol_state == VOLATILE_YES ? "volatile" : "purgeable";
-	text_printf(w->t,
-	    "%016llx-%016llx %c%c%c %s user %s%s resident %llu shared %llu committed %llu %s %s\n",
+	text_printf(w->t, "{\"start\":\"%#llx\",\"end\":\"%#llx\",\"protection\":\"%c%c%c\",\"user\":true,",
 	    (unsigned long long)i.start, (unsigned long long)i.end, i.prot & VM_READ ? 'r' : '-',
-	    i.prot & VM_WRITE ? 'w' : '-', i.prot & VM_EXEC ? 'x' : '-',
-	    i.flags & REGION_SHARED ? "shared" : "private", kinds[i.kind], i.has_backing ? "+file" : "",
-	    (unsigned long long)pages_resident(&i), (unsigned long long)pages_shared(&i),
-	    (unsigned long long)(i.kind == VM_ANON ? i.resident : 0), state,
-	    region_label(r, w->space, w->label));
+	    i.prot & VM_WRITE ? 'w' : '-', i.prot & VM_EXEC ? 'x' : '-');
+	text_printf(w->t, "\"shared\":%s,\"kind\":\"%s\",\"backed\":%s,\"stack\":%s,\"immutable\":%s,",
+	    json_bool(i.flags & REGION_SHARED), kinds[i.kind], json_bool(i.has_backing),
+	    json_bool(i.flags & REGION_STACK), json_bool(i.flags & REGION_IMMUTABLE));
+	text_printf(w->t, "\"pages\":%llu,\"resident\":%llu,\"shared_pages\":%llu,\"committed\":%llu,",
+	    (unsigned long long)((i.end - i.start) >> PAGE_SHIFT), (unsigned long long)pages_resident(&i),
+	    (unsigned long long)pages_shared(&i), (unsigned long long)(i.kind == VM_ANON ? i.resident : 0));
+	text_printf(w->t, "\"purgeable\":%s,\"volatile\":%s,\"name\":\"", json_bool(i.purgeable),
+	    json_bool(i.purgeable && i.vol_state != VOLATILE_NO));
+	add_json(w->t, region_label(r, w->space, w->label));
+	text_printf(w->t, "\"}\n");
 }
 
 void memory_show_vm(struct text *t, struct vnode *v)

@@ -21,6 +21,9 @@ void memory_show_smaps(struct text *t, struct vnode *v);
 void memory_show_rollup(struct text *t, struct vnode *v);
 void memory_show_statm(struct text *t, struct vnode *v);
 void memory_show_vm(struct text *t, struct vnode *v);
+/* The open operation of pagemap. -EACCES. */
+struct proc_node;
+MUST_CHECK err_t memory_open_pagemap(const struct proc_node *n, struct file *f);
 void memory_show_cmdline(struct text *t, struct vnode *v);
 void memory_show_environ(struct text *t, struct vnode *v);
 /* `mem`: gives f, which is being opened, its operations. -EACCES, -ESRCH. See procfs_mem.c. */

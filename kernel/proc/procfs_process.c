@@ -590,6 +590,7 @@ static const struct proc_dir task_dir = {.class = CLASS_TASK, .find = task_find,
 	    SHOW("maps", 0444, memory_show_maps),                                                            \
 	    {.name = "mem", .mode = MODE_REG | 0600, .open = memory_open},                                   \
 	    SHOW("mountinfo", 0444, show_mountinfo), SHOW("mounts", 0444, show_mounts),                      \
+	    {.name = "pagemap", .mode = MODE_REG | 0400, .open = memory_open_pagemap},                       \
 	    ADJUST("oom_adj", oom_old), ADJUST("oom_score_adj", oom),                                        \
 	    SHOW("oom_score", 0444, adjust_show_oom_score),                                                  \
 	    SHOW("personality", 0400, adjust_show_personality), LINK(root),                                  \

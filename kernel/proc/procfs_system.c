@@ -1,5 +1,4 @@
 /* procfs_system.c - what /proc tells of the system as a whole. Forms: proc(5). */
-#include "arch/mmu.h"
 #include "arch/bootinfo.h"
 #include "arch/clock.h"
 #include "arch/cpu.h"
@@ -18,6 +17,7 @@
 #include "proc/load.h"
 #include "proc/oom.h"
 #include "proc/place.h"
+#include "proc/procfs_mm.h"
 #include "proc/procfs_priv.h"
 #include "proc/sysfs.h"
 #include "proc/totals.h"
@@ -219,44 +219,6 @@ static void show_vmstat(struct text *t, UNUSED struct vnode *v)
 		text_printf(t, "%s %llu\n", rows[i].name, (unsigned long long)rows[i].value);
 }
 
-static void show_one_cache(struct slab_cache *c, void *arg)
-{
-	struct slab_stats s;
-	slab_cache_stats(c, &s);
-	text_printf(arg, "%-24s %8llu objects of %6llu bytes, %8llu frames\n", s.name,
-	    (unsigned long long)s.objects_used, (unsigned long long)s.object_size,
-	    (unsigned long long)s.frames);
-}
-
-/* Our own: zones, kinds of frames, caches. */
-static void show_mm(struct text *t, UNUSED struct vnode *v)
-{
-	static const char *const kind_names[PAGE_KINDS] = {
-	    "virgin", "reserved", "free", "cached", "kernel", "slab", "table", "anonymous", "file"};
-	uint64_t kinds[PAGE_KINDS];
-	for (unsigned i = 0; i < NZONES; i++) {
-		struct zone_stats z;
-		frame_zone_stats(i, &z);
-		if (!z.total)
-			continue;
-		text_printf(t,
-		    "zone %u: %llu frames, %llu free (%llu in caches), watermarks %llu %llu %llu; blocks by order:",
-		    i, (unsigned long long)z.total, (unsigned long long)z.free, (unsigned long long)z.cached,
-		    (unsigned long long)z.min, (unsigned long long)z.low, (unsigned long long)z.high);
-		for (unsigned order = 0; order <= FRAME_MAX_ORDER; order++)
-			text_printf(t, " %llu", (unsigned long long)z.free_by_order[order]);
-		text_printf(t, "\n");
-	}
-	frame_count_kinds(kinds);
-	for (unsigned i = 0; i < PAGE_KINDS; i++)
-		text_printf(t, "%s: %llu frames\n", kind_names[i], (unsigned long long)kinds[i]);
-	text_printf(t, "of these, tables of the kernel: %llu frames\n",
-	    (unsigned long long)mmu_table_count(&kernel_mmu));
-	text_printf(t, "total: %llu frames, %llu free\n", (unsigned long long)frame_total_count(),
-	    (unsigned long long)frame_free_count());
-	slab_for_each_cache(show_one_cache, t);
-}
-
 /* --- the machine --- */
 
 static void show_cpuinfo(struct text *t, UNUSED struct vnode *v)
@@ -400,6 +362,7 @@ const struct proc_entry proc_root_entries[] = {
     LINK_ENTRY("self", link_self),
     LINK_ENTRY("thread-self", link_thread_self),
     LINK_ENTRY("mounts", link_mounts),
+    FILE_ENTRY("buddyinfo", mm_show_buddyinfo),
     FILE_ENTRY("cmdline", show_cmdline),
     FILE_ENTRY("cpuinfo", show_cpuinfo),
     FILE_ENTRY("devices", show_devices),
@@ -409,13 +372,14 @@ const struct proc_entry proc_root_entries[] = {
     FILE_ENTRY("loadavg", show_loadavg),
     FILE_ENTRY("locks", show_locks),
     FILE_ENTRY("meminfo", show_meminfo),
-    FILE_ENTRY("mm", show_mm),
+    FILE_ENTRY("mm", mm_show),
     FILE_ENTRY("partitions", show_partitions),
     FILE_ENTRY("stat", show_stat),
     FILE_ENTRY("swaps", show_swaps),
     FILE_ENTRY("uptime", show_uptime),
     FILE_ENTRY("version", show_version),
     FILE_ENTRY("vmstat", show_vmstat),
+    FILE_ENTRY("zoneinfo", mm_show_zoneinfo),
     {.name = "tty", .mode = MODE_DIR | 0555, .dir = &tty_dir},
     {.name = "sys", .mode = MODE_DIR | 0555, .dir = &proc_sys_dir},
 };

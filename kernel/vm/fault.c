@@ -416,7 +416,7 @@ static err_t check_access(const struct region *r, unsigned access)
 		return r->prot & VM_WRITE ? 0 : -EACCES;
 	if (access & FAULT_EXEC)
 		return r->prot & VM_EXEC ? 0 : -EACCES;
-	return r->prot || (access & FAULT_FORCE) ? 0 : -EACCES;
+	return r->prot ? 0 : -EACCES;
 }
 
 /* The stages from "find page" on, for f->object and f->idx. 0, an error, or an enum fault_need. */

@@ -57,13 +57,13 @@ static inline bool usage_take(struct usage *u)
 		return false;
 	for (char *line = strtok(usage_text, "\n"); line; line = strtok(NULL, "\n")) {
 		unsigned long long number, frames;
-		if (sscanf(line, "of these, tables of the kernel: %llu frames", &number) == 1 ||
-		    sscanf(line, "slab: %llu frames", &number) == 1)
+		if (sscanf(line, "{\"kernel_tables\":%llu}", &number) == 1 ||
+		    sscanf(line, "{\"kind\":\"slab\",\"frames\":%llu}", &number) == 1)
 			u->free_frames += number;
-		if (sscanf(line, "total: %llu frames, %llu free", &number, &frames) == 2)
+		if (sscanf(line, "{\"frames\":%llu,\"free\":%llu}", &number, &frames) == 2)
 			u->free_frames += frames;
 		int end = 0;
-		(void)sscanf(line, "%31s %llu objects of%n", c.name, &c.used, &end);
+		(void)sscanf(line, "{\"cache\":\"%31[^\"]\",\"objects\":%llu,%n", c.name, &c.used, &end);
 		if (end && u->ncaches < 128)
 			u->caches[u->ncaches++] = c;
 	}

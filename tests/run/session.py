@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """session.py - sessions of ./quire on a disk that keeps its changes, as TAP: a busy one that ends in order, one whose machine is killed after
 sync, and shells that share their text."""
+import json
 import os
 import re
 import shutil
@@ -142,7 +143,12 @@ def what_was_synced_survives_a_kill(scratch):
     holds(tool("e2fsck", "-fn", image)[0] == 0, "e2fsck after the second session")
 
 
-TEXT = re.compile(r" r-x private user anonymous\+file resident (\d+) shared (\d+) .*/bash$", re.M)
+def text_region(shell):
+    """What /proc/PID/vm says of the window on the program's text."""
+    regions = [json.loads(line) for line in shell.splitlines() if line.startswith("{")]
+    found = [r for r in regions if r["protection"] == "r-x" and r["backed"] and not r["shared"] and r["name"].endswith("/bash")]
+    holds(len(found) == 1, shell)
+    return found[0]
 
 
 @test
@@ -151,13 +157,19 @@ def shells_share_their_text(_):
     shells = output.split("pid ")[1:]
     holds(status == 0 and len(shells) == 4, (status, output, errors))
     for shell in shells:
-        text = TEXT.search(shell)
-        holds(text, shell)
-        resident, shared = map(int, text.groups())
-        holds(resident > 50 and shared == resident, text.group(0))
+        text = text_region(shell)
+        resident = text["resident"]
+        holds(resident > 50 and text["shared_pages"] == resident, text)
         rss, file_rss = (int(re.search(rf"{name}:\s+(\d+) kB", shell).group(1)) for name in ("VmRSS", "RssFile"))
         holds(file_rss * 4 > resident and rss > file_rss > rss // 4, f"VmRSS {rss} RssFile {file_rss}")
         holds(int(shell.split()[-1]) == rss, f"ps does not say {rss}: {shell.split()[-1]}")
+
+
+@test
+def stacks_have_names(_):
+    """A dynamic program that waits in the C library."""
+    status, output, errors = run("--", "bash", "-c", "sleep 1000 & sleep 1; cat /proc/$!/stack; kill $!")
+    holds(status == 0 and re.search(r"^\[<[0-9a-f]+>\] clock_nanosleep\+0x[0-9a-f]+ in /\S+/libc\.so\.6$", output, re.M), (output, errors))
 
 
 def main():
