@@ -121,18 +121,24 @@ build/initrd/bin/upie: tests/guest/upie.c build/deps/test
 	$Qmusl-gcc -std=gnu11 $(WARN) -O2 -g -fPIE -MMD -MP -MF build/user/upie.d -MT $@ -c -o build/user/upie.o $<
 	$Qld -static -pie --no-dynamic-linker -z text -z relro -z now -o $@ $(MUSL)/rcrt1.o $(MUSL)/crti.o build/user/upie.o \
 		--start-group $(MUSL)/libc.a $$(gcc -print-libgcc-file-name) --end-group $(MUSL)/crtn.o
-build/initrd.cpio: $(UPROGS)
+build/initrd.cpio: $(UPROGS) build/initrd/bin/harden
 	@mkdir -p build/initrd
 	$Qcd build/initrd && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible > ../initrd.cpio
 
 # The guest's first program, alone in the archive that ./quire boots.
-INIT := $(wildcard user/*.c)
+INIT := $(filter-out user/harden.c,$(wildcard user/*.c))
 build/run/init: $(INIT) user/init.h build/gen/quire_syscalls.h Makefile | build/deps/run
 	@mkdir -p $(@D)
 	@echo "MUSL  $@"
 	$Qmusl-gcc -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Ibuild/gen -o $@ $(INIT)
-build/run.cpio: build/run/init
-	$Qcd build/run && mkdir -p dev newroot && printf '%s\n' dev init newroot | cpio --quiet -o -H newc -R 0:0 --reproducible > ../run.cpio
+# Programs that exist nowhere else: init puts them where the guest's programs find them.
+HARDEN := -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Iabi -Ibuild/gen
+build/run/harden build/initrd/bin/harden: user/harden.c abi/quire/guard.h build/gen/quire_syscalls.h Makefile | build/deps/run
+	@mkdir -p $(@D)
+	@echo "MUSL  $@"
+	$Qmusl-gcc $(HARDEN) -o $@ $<
+build/run.cpio: build/run/init build/run/harden
+	$Qcd build/run && mkdir -p dev newroot && printf '%s\n' dev harden init newroot | cpio --quiet -o -H newc -R 0:0 --reproducible > ../run.cpio
 
 # Running -------------------------------------------------------------------------------------------------------------------
 .PHONY: run boot machine debug iso

@@ -29,6 +29,8 @@ LIMITS = [
     ("write fault on anonymous memory, zeroing apart", 500),
     ("read fault of the zero page", 450),
     ("null system call", 100),
+    ("null system call, its stack checked", lambda f: f["null system call"] + 12),
+    ("null system call, its stack and its code checked", lambda f: f["null system call"] + 16),
     ("write to anonymous memory, page after page", None),
     ("write to anonymous memory, one page in 97", None),
     ("write fault on a page that a child shares", None),
@@ -40,6 +42,8 @@ LIMITS = [
 NAMES = {
     "boot_to_user": "reset to the first program",
     "null_syscall": "null system call",
+    "null_syscall_stack": "null system call, its stack checked",
+    "null_syscall_code": "null system call, its stack and its code checked",
     "fault_zero_read": "read fault of the zero page",
     "touch_anon_write_sequential": "write to anonymous memory, page after page",
     "touch_anon_write_sparse": "write to anonymous memory, one page in 97",
@@ -53,10 +57,11 @@ def run(opts):
     """{name: instructions}"""
     command = [os.path.join(ROOT, "tools", "qemu.py"), "test", "--name", "bench", "--machine", "microvm", "--icount", "--mem", "1G"]
     command += ["--kernel", opts.kernel, "--initrd", opts.initrd, "--timeout", "300"]
-    command += ["--append", "test=bench", "--append", "init=/bin/ubench"]
+    command += ["--append", "test=bench", "--append", "init=/bin/harden -- -s /bin/ubench null_syscall_stack"]
+    command += ["--append", "init=/bin/harden -- -s -c /bin/ubench null_syscall_code", "--append", "init=/bin/ubench"]
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
     figures = {}
-    for log in ("bench.log", "bench-2.log"):
+    for log in ("bench.log", "bench-2.log", "bench-3.log", "bench-4.log"):
         with open(os.path.join(ROOT, "build", "log", log), encoding="utf-8", errors="replace") as f:
             figures.update({NAMES.get(name, name): int(value) for name, value in FIGURE.findall(f.read())})
     if done.returncode:

@@ -96,8 +96,24 @@ static void change_root(void)
 		say("cannot change the root to", DISK);
 }
 
+/* The programs that come with init, from the archive, which nobody sees once the disk is the root, to where the guest's programs find them. */
+static void install(int from, const char *to)
+{
+	char buf[4096];
+	ssize_t n = -1;
+	int fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+	while (fd >= 0 && (n = read(from, buf, sizeof(buf))) > 0)
+		if (write(fd, buf, (size_t)n) != n)
+			break;
+	if (n)
+		say("cannot install", to);
+	if (fd >= 0)
+		close(fd);
+}
+
 static void mount_all(void)
 {
+	int harden = open("/harden", O_RDONLY | O_CLOEXEC);
 	mount_at("devtmpfs", "/dev", MS_NOSUID, "mode=0755");
 	change_root();
 	mount_at("devtmpfs", "/dev", MS_NOSUID, "mode=0755");
@@ -107,6 +123,10 @@ static void mount_all(void)
 	mount_at("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
 	mount_at("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755");
 	mount_at("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777");
+	if (harden >= 0) {
+		install(harden, "/run/harden");
+		close(harden);
+	}
 }
 
 /* --- the end --- */

@@ -144,3 +144,14 @@ void signal_deliver(struct trap_frame *f)
 		signal_set_mask(t->saved_mask);
 	}
 }
+
+void signal_die(const struct signal_info *info)
+{
+	struct process *p = current_process();
+	spin_lock(&process_tree_lock);
+	if (!p->exiting)
+		default_action_locked(p, info);
+	spin_unlock(&process_tree_lock);
+	if (core_is_writer())
+		core_write(info);
+}

@@ -53,6 +53,7 @@ static void commit(struct process *p, const struct fs_context *c, struct exec_im
 	process_note_rights(image->secure);
 	store_relaxed(&p->personality, image->personality);
 	signal_exec();
+	guard_attach(current_user_thread());
 	user_state_reset();
 }
 

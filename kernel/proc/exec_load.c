@@ -252,6 +252,7 @@ static err_t map_all(struct exec_load *l)
 	if (err)
 		return err;
 	l->space->mmap_top = l->place.mmap_top;
+	store_relaxed(&l->space->guards, load_relaxed(&l->process->guards));
 	err = map_program(l);
 	if (!err && l->interp.file)
 		err = place_image(l, &l->interp, 0);

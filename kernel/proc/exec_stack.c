@@ -179,10 +179,13 @@ static err_t map_stack(struct exec_load *l, uaddr_t lowest)
 {
 	uaddr_t top = l->place.stack_top, where;
 	uaddr_t start = MIN(top - STACK_FIRST, ALIGN_DOWN(lowest, (uint64_t)PAGE_SIZE));
+	uint32_t guards = load_relaxed(&l->space->guards);
+	bool executable = l->program.elf.exec_stack && !(guards & GUARD_WX);
 	struct vm_map_args m = {.addr = start,
 	    .len = top - start,
-	    .prot = VM_READ | VM_WRITE | (l->program.elf.exec_stack ? VM_EXEC : 0),
-	    .flags = VM_MAP_FIXED | VM_MAP_NOREPLACE | VM_MAP_GROWSDOWN};
+	    .prot = VM_READ | VM_WRITE | (executable ? VM_EXEC : 0),
+	    .flags = VM_MAP_FIXED | VM_MAP_NOREPLACE | VM_MAP_GROWSDOWN |
+		     (guards & GUARD_STACK ? VM_MAP_STACK : 0)};
 	return space_map(l->space, &m, &where);
 }
 

@@ -61,6 +61,8 @@ static err_t start_thread(
 {
 	struct thread *self = current_thread();
 	struct user_thread *ut;
+	if (c->sp && !guard_check_stack(c->sp - 1, c->sp))
+		return -EFAULT;
 	err_t err = user_thread_create(p, self->name, c->number, &ut);
 	if (err)
 		return err;
@@ -140,6 +142,7 @@ static err_t clone_process(const struct clone_request *c, const struct trap_fram
 		return err;
 	}
 	store_relaxed(&child->core.dumpable, load_relaxed(&parent->core.dumpable));
+	store_relaxed(&child->guards, load_relaxed(&parent->guards));
 	store_relaxed(&child->core.filter, load_relaxed(&parent->core.filter));
 	child->has_memory_of_parent = c->wait_for_exec; /* no thread yet that could change it */
 	int fd = -1;

@@ -382,6 +382,7 @@ err_t user_thread_launch(struct user_thread *ut)
 		list_push_back(&p->threads, &ut->link);
 		p->nthreads++;
 		trace_inherit_locked(ut);
+		guard_attach(ut);
 		if (p->signals.stop_signal || p->signals.pending.set & ~ut->signals.mask)
 			thread_interrupt(&ut->thread, THREAD_SIGNALLED);
 		thread_start(&ut->thread); /* locked: who ends the threads finds only such as run */

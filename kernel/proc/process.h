@@ -22,6 +22,7 @@
 #include "kern/thread.h"
 #include "lib/list.h"
 #include "proc/core.h"
+#include "proc/guard.h"
 #include "proc/signal.h"
 #include "proc/timers.h"
 
@@ -132,6 +133,8 @@ struct process {
 	    *creator; /* (T) of parent's threads the one that made it, or that took over; NULL: none */
 	bool child_subreaper; /* (T) takes over the children of its dying descendants */
 	struct core_state core;
+	_Atomic uint32_t
+	    guards; /* (A) enum space_guard of the memory of programs that it runs; only ever more */
 };
 
 struct user_thread {
@@ -151,8 +154,9 @@ struct user_thread {
 	struct {
 		uaddr_t addr; /* 0: none */
 		uint32_t len, sig;
-	} rseq;                  /* (O) as the call rseq says */
-	struct trap_frame start; /* (O) registers that it starts with */
+	} rseq;                    /* (O) as the call rseq says */
+	struct trap_frame start;   /* (O) registers that it starts with */
+	struct thread_guard guard; /* (O) */
 };
 
 static inline struct process *current_process(void)

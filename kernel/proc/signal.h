@@ -244,5 +244,7 @@ void signal_stop_check_locked(struct process *p);
 bool process_group_is_orphaned_locked(uint32_t pgid, uint32_t sid, const struct process *without);
 
 /* deliver.c */
+/* The current thread takes the signal's default action, which ends the process, whatever its actions are. */
+void signal_die(const struct signal_info *info);
 /* Exit work of the current thread: let each signal that is neither blocked nor ignored take its action. Does not return if that ends the thread. */
 void signal_deliver(struct trap_frame *f);

@@ -11,6 +11,7 @@
 #include "kern/mutex.h"
 #include "proc/cred.h"
 #include "proc/process.h"
+#include "vm/space.h"
 
 enum {
 	RECORD_TEXT = 220, /* bytes of a line in one record: room for the thread's number and the marks */
@@ -28,6 +29,14 @@ bool thread_is_traced(const struct thread *t)
 	return load_relaxed(&t->system_call) == syscall_dispatch_traced;
 }
 
+int64_t (*thread_entry(const struct thread *t))(struct trap_frame *f)
+{
+	uint32_t guards = t->space ? load_relaxed(&t->space->guards) : 0;
+	if (guards & GUARD_CALLS)
+		return syscall_dispatch_guarded;
+	return guards & GUARD_STACK ? syscall_dispatch_on_stack : syscall_dispatch;
+}
+
 err_t trace_set(uint32_t pid, bool on)
 {
 	struct process *p;
@@ -39,7 +48,7 @@ err_t trace_set(uint32_t pid, bool on)
 	spin_lock(&process_tree_lock);
 	list_for_each (it, &p->threads) {
 		struct thread *t = &list_entry(it, struct user_thread, link)->thread;
-		store_relaxed(&t->system_call, on ? syscall_dispatch_traced : syscall_dispatch);
+		store_relaxed(&t->system_call, on ? syscall_dispatch_traced : thread_entry(t));
 	}
 	spin_unlock(&process_tree_lock);
 	process_put(p);

@@ -17,6 +17,8 @@ void trace_init(void); /* once at boot */
 MUST_CHECK err_t trace_set(uint32_t pid, bool on);
 /* ut is about to start: it is traced if who starts it is. Process tree locked. */
 void trace_inherit_locked(struct user_thread *ut);
+/* What the thread enters system calls by if it is not traced. */
+int64_t (*thread_entry(const struct thread *t))(struct trap_frame *f);
 bool thread_is_traced(const struct thread *t);
 
 /* All below are for the current thread, which holds no lock; they may sleep, and return when the line is where the log goes. */

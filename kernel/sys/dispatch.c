@@ -12,6 +12,7 @@
 #include "proc/process.h"
 #include "proc/trace.h"
 #include "sys/sys.h"
+#include "vm/space.h"
 
 typedef int64_t syscall_fn(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
 #include "syscall_table.inc"
@@ -75,8 +76,37 @@ int64_t syscall_dispatch(struct trap_frame *f)
 	return fn(f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9);
 }
 
+/* What is said here costs each call of a hardened program: docs/performance.md has the number of instructions. */
+static ALWAYS_INLINE bool is_on_stack(const struct user_thread *ut, const struct trap_frame *f)
+{
+	return load_relaxed(&ut->thread.space->serial) == ut->guard.serial &&
+	       f->rsp - ut->guard.stack_low <= ut->guard.stack_size;
+}
+
+static NOINLINE int64_t dispatch_checked(struct trap_frame *f)
+{
+	return guard_check_call(f) ? syscall_dispatch(f) : -EFAULT; /* which it will never know */
+}
+
+int64_t syscall_dispatch_on_stack(struct trap_frame *f)
+{
+	if (unlikely(!is_on_stack(current_user_thread(), f)))
+		return dispatch_checked(f);
+	return syscall_dispatch(f);
+}
+
+int64_t syscall_dispatch_guarded(struct trap_frame *f)
+{
+	const struct user_thread *ut = current_user_thread();
+	if (unlikely(!is_on_stack(ut, f) || f->rip - ut->guard.code_low > ut->guard.code_size))
+		return dispatch_checked(f);
+	return syscall_dispatch(f);
+}
+
 int64_t syscall_dispatch_traced(struct trap_frame *f)
 {
+	if (guard_is_on(GUARD_STACK | GUARD_CALLS) && !guard_check_call(f))
+		return -EFAULT;
 	const uint64_t args[TRACE_ARGS] = {f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9};
 	const struct trace_call *known = syscall_known(f->rax);
 	struct trace_call unknown = {.nargs = TRACE_NOT_OFFERED};

@@ -90,7 +90,11 @@ int64_t sys_mprotect(uaddr_t addr, uint64_t len, int32_t prot)
 		err = grow_range_down(&addr, end);
 	if (!err)
 		err = space_protect(current_space(), addr, end - addr, vm_prot_of(prot));
-	return err == -ENOMEM || err == -EACCES ? protect_regions(addr, end, vm_prot_of(prot)) : err;
+	if (err == -ENOMEM || err == -EACCES)
+		err = protect_regions(addr, end, vm_prot_of(prot));
+	if (err == -EACCES && (prot & VM_EXEC) && guard_is_on(GUARD_WX))
+		guard_break("memory that is or was writable is to be executable");
+	return err;
 }
 
 int64_t sys_pkey_mprotect(uaddr_t addr, uint64_t len, int32_t prot, int32_t pkey)

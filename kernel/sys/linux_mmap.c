@@ -181,6 +181,9 @@ static unsigned vm_flags_of(const struct mmap_call *m)
 		f |= VM_MAP_LOCKED;
 	if (is_unpromised(m))
 		f |= VM_MAP_NORESERVE;
+	/* It means something only to those who have asked for it; others' memory is counted and merged as ever. */
+	if ((m->flags & MAP_STACK) && !m->object && !m->file && guard_is_on(GUARD_STACK))
+		f |= VM_MAP_STACK;
 	return f;
 }
 
@@ -218,6 +221,10 @@ int64_t sys_mmap(uaddr_t addr, uint64_t len, int32_t prot, int32_t flags, int32_
 	    .offset = (uint64_t)offset};
 	if (offset & (PAGE_SIZE - 1))
 		return -EINVAL;
+	if (guard_is_on(GUARD_WX) && (m.prot & VM_WRITE) && (m.prot & VM_EXEC)) {
+		guard_break("a mapping that is writable and executable");
+		return -EACCES;
+	}
 	int64_t err = flags & MAP_ANONYMOUS ? 0 : fd_file(fd, &m.file);
 	if (err)
 		return err;

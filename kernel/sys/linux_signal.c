@@ -267,6 +267,8 @@ static err_t set_altstack(const struct user_altstack *new, uaddr_t sp)
 		return -EINVAL;
 	if (mode != SS_DISABLE && new->size < ALTSTACK_MIN)
 		return -ENOMEM;
+	if (mode != SS_DISABLE && !guard_check_stack(new->sp, new->sp + new->size))
+		return -EFAULT;
 	*now = (struct user_altstack){.flags = new->flags};
 	if (mode != SS_DISABLE) {
 		now->sp = new->sp;

@@ -3,6 +3,7 @@
 #include "proc/process.h"
 #include "proc/trace.h"
 #include "sys/sys.h"
+#include "vm/space.h"
 
 /* What is longer than a log line is cut; control characters become dots, so that a program cannot forge
  * lines. */
@@ -21,6 +22,11 @@ int64_t sys_diag(uaddr_t text)
 			line[i] = '.';
 	log_info("diag", "%s[%u]: %s", current_process()->name, current_process()->pid, line);
 	return 0;
+}
+
+int64_t sys_harden(uint32_t guards)
+{
+	return guards & ~(uint32_t)GUARD_ALL ? -EINVAL : (int64_t)guard_add(guards);
 }
 
 int64_t sys_trace(int32_t pid, uint32_t on)

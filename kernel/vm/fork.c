@@ -137,6 +137,7 @@ err_t space_fork(struct vm_space *parent, struct vm_space **out)
 		return err;
 	child->layout = parent->layout;
 	child->mmap_top = parent->mmap_top;
+	store_relaxed(&child->guards, load_relaxed(&parent->guards));
 	rwlock_write(&parent->lock);
 	err = fork_regions(parent, child);
 	protect_parent(

@@ -26,7 +26,10 @@ enum region_flags {
 	REGION_DONTDUMP = 1 << 8,     /* not in core dumps */
 	REGION_ACCOUNT = 1 << 9, /* its pages are promised (commit.c): it is private and was writable once */
 	REGION_NORESERVE = 1 << 10, /* nothing is promised for it */
+	REGION_CALLS =
+	    1 << 11, /* a program's or library's code: under GUARD_CALLS, system calls may come from it */
 	REGION_LOCK_MASK = REGION_LOCKED | REGION_LOCK_ONFAULT,
+	REGION_MARKS = REGION_STACK | REGION_CALLS, /* what threads remember: space.serial */
 };
 
 enum {
@@ -65,7 +68,7 @@ struct region {
 	struct vm_object *object; /* (C) counted */
 	struct vm_name name;      /* (C) counted */
 	uint8_t prot;             /* (SO) enum vm_prot: what is allowed now */
-	uint8_t max_prot;         /* (C) what mprotect may reach */
+	uint8_t max_prot;         /* (S) what mprotect may reach; only ever less */
 	uint32_t flags;           /* (SO) enum region_flags */
 	struct list view_link;    /* (O) object->viewers; (S) once it views nothing: space->graves */
 	struct list backing_link; /* (B) object->backing->backed */

@@ -246,7 +246,7 @@ static struct region *unmap_from(
 {
 	struct region *next = region_next(r);
 	uaddr_t from = MAX(start, r->start), to = MIN(end, r->end);
-	if (r->flags & REGION_STACK)
+	if (r->flags & REGION_MARKS)
 		fetch_add_relaxed(&s->serial, 1);
 	s->npages -= (to - from) >> PAGE_SHIFT;
 	if (r->flags & REGION_ACCOUNT)
@@ -347,7 +347,7 @@ static err_t map_check(struct map_plan *p)
 		   (a->flags & VM_MAP_NORESERVE ? REGION_NORESERVE : 0);
 	if ((a->prot & VM_WRITE) && !(a->flags & (VM_MAP_SHARED | VM_MAP_NORESERVE)))
 		p->flags |= REGION_ACCOUNT;
-	return 0;
+	return guard_new_region(p->s, a, &p->flags, &p->max_prot);
 }
 
 uint64_t count_mapped(const struct vm_space *s, uaddr_t start, uaddr_t end)

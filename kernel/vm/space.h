@@ -9,6 +9,15 @@
 #include "kern/mutex.h"
 #include "vm/region.h"
 
+/* Rules for all that is in a space, beyond what the ABI asks: docs/guard.md. */
+enum space_guard {
+	GUARD_STACK = 1 << 0, /* stack pointers point into stacks: proc/guard.c */
+	GUARD_WX = 1 << 1,    /* nothing is writable and executable, or executable after it was writable */
+	GUARD_TEXT = 1 << 2,  /* executable windows on files are immutable */
+	GUARD_CALLS = 1 << 3, /* system calls come from such windows only: proc/guard.c */
+	GUARD_ALL = (1 << 4) - 1,
+};
+
 enum { AUX_WORDS = 2 * 24 }; /* of the auxiliary vector, at most */
 
 /* Where the parts of a program are, as /proc tells. */
@@ -37,7 +46,9 @@ struct vm_space {
 	unsigned lock_future; /* (S) of REGION_LOCK_MASK: what new regions get */
 	struct list
 	    graves; /* (S) regions that left the set while it was locked, to be freed without the lock */
-	_Atomic uint64_t serial; /* (A) changes whenever a stack region is removed or changed */
+	_Atomic uint64_t
+	    serial; /* (A) grows whenever a region with a mark of REGION_MARKS is removed or changed */
+	_Atomic uint32_t guards; /* (A) enum space_guard: set before anything is mapped, copied by fork */
 	struct mmu_context mmu;
 	struct refcount refs;    /* (A) of the memory */
 	struct refcount records; /* (A) of this record: one for the memory, one for each who remembers it */
@@ -147,6 +158,14 @@ struct region_view {
 };
 bool space_view(struct vm_space *s, uaddr_t addr, struct region_view *out);
 void region_view_end(struct region_view *v);
+
+/* --- space_guard.c --- */
+/* The region at addr, if it has this mark (of REGION_MARKS); what it said holds as long as the space's serial is not above `serial`. */
+struct marked_region {
+	uaddr_t start, end;
+	uint64_t serial;
+};
+bool space_find_marked(struct vm_space *s, uaddr_t addr, uint32_t mark, struct marked_region *out);
 
 /* --- space_move.c --- */
 enum vm_remap_flags {

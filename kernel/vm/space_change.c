@@ -86,7 +86,7 @@ static err_t check_protect(struct region *r, unsigned prot)
 {
 	if (r->flags & REGION_IMMUTABLE)
 		return -EPERM;
-	return prot & ~r->max_prot ? -EACCES : 0;
+	return prot & ~r->max_prot ? -EACCES : guard_check_protect(r, prot);
 }
 
 static unsigned prot_to_mmu(unsigned prot)
@@ -119,10 +119,11 @@ static void protect_commit(struct change *c, unsigned prot)
 	change_cut(c);
 	for (struct region *r = region_find(&c->s->regions, c->start); r && r->start < c->end;
 	     r = region_next(r)) {
-		if (r->flags & REGION_STACK)
+		if (r->flags & REGION_MARKS)
 			fetch_add_relaxed(&c->s->serial, 1);
 		if (needs_promise(r, prot))
 			region_set_flags(r, r->flags | REGION_ACCOUNT);
+		guard_note_protect(r, prot);
 		r->prot = (uint8_t)prot;
 	}
 	mmu_gather_begin(&g, &c->s->mmu);

@@ -257,7 +257,7 @@ static void move_commit(struct remap *m)
 	struct region *r =
 	    region_find(&m->s->regions, a->addr); /* what was replaced may have been a part of it */
 	ASSERT(r);
-	if (r->flags & REGION_STACK)
+	if (r->flags & REGION_MARKS)
 		fetch_add_relaxed(&m->s->serial, 1);
 	forget_translations(m->s, a->addr, a->addr + m->moved);
 	if (m->fresh)

@@ -132,6 +132,14 @@ struct region *region_merge(struct vm_space *s, struct region *r);
 void region_set_flags(struct region *r, uint32_t flags);
 /* Set r's bounds under the locks that reverse walkers hold. */
 void region_set_bounds(struct region *r, uaddr_t start, uaddr_t end, pgidx_t offset);
+/* space_guard.c */
+/* What the space's guards make of a window that is to be mapped: its flags and *max_prot. -EACCES: not at all. */
+MUST_CHECK err_t guard_new_region(
+    const struct vm_space *s, const struct vm_map_args *a, uint32_t *flags, unsigned *max_prot);
+/* May r have these rights, as far as the guards are concerned? -EACCES. */
+MUST_CHECK err_t guard_check_protect(const struct region *r, unsigned prot);
+/* r is about to get these rights: what it loses by that for good. Locked for writing. */
+void guard_note_protect(struct region *r, unsigned prot);
 /* space_change.c: a range that is about to be changed, with the regions for its two cuts. */
 struct change {
 	struct vm_space *s;

@@ -110,6 +110,8 @@ static void page_fault_user(struct trap_frame *f)
 		e = upcall_page_fault(addr, fault_access(f->error));
 	if (e)
 		upcall_user_trap(VECTOR_PAGE_FAULT, f->error, addr, e);
+	else if (unlikely(load_relaxed(&current_thread()->flags) & THREAD_GUARDED))
+		upcall_guarded_fault();
 }
 
 static void device_interrupt(struct trap_frame *f)
