@@ -208,7 +208,9 @@ static void show_vm_region(struct memory_walk *w, const struct region_view *r)
 	struct region_info i;
 	if (!space_query(w->space, r->info.start, &i) || i.start != r->info.start)
 		return;
-	const char *state = !i.purgeable ? "-" : i.vol_state == VOLATILE_YES ? "volatile" : "purgeable";
+	static const char *const states[] = {
+	    [VOLATILE_NO] = "purgeable", [VOLATILE_YES] = "volatile", [VOLATILE_PURGED] = "purged"};
+	const char *state = i.purgeable ? states[i.vol_state] : "-";
 	text_printf(w->t,
 	    "%016llx-%016llx %c%c%c %s user %s%s resident %llu shared %llu committed %llu %s %s\n",
 	    (unsigned long long)i.start, (unsigned long long)i.end, i.prot & VM_READ ? 'r' : '-',

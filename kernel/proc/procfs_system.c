@@ -182,6 +182,7 @@ static void show_meminfo(struct text *t, UNUSED struct vnode *v)
 	show_kib(t, "PageTables:", m.tables);
 	show_kib(t, "CommitLimit:", commit_limit());
 	show_kib(t, "Committed_AS:", commit_count());
+	show_kib(t, "Volatile:", m.volatile_pages); /* ours */
 	text_printf(
 	    t, "VmallocTotal:   536870912 kB\nVmallocUsed:           0 kB\nVmallocChunk:          0 kB\n");
 }
@@ -232,7 +233,7 @@ static void show_one_cache(struct slab_cache *c, void *arg)
 static void show_mm(struct text *t, UNUSED struct vnode *v)
 {
 	static const char *const kind_names[PAGE_KINDS] = {
-	    "virgin", "reserved", "free", "cached", "kernel", "slab", "table", "anonymous", "file"};
+	    "virgin", "reserved", "free", "cached", "kernel", "slab", "table", "anonymous", "file", "shared"};
 	uint64_t kinds[PAGE_KINDS];
 	for (unsigned i = 0; i < NZONES; i++) {
 		struct zone_stats z;

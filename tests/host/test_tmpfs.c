@@ -371,7 +371,7 @@ HOST_TEST(memory_files_and_seals)
 	struct file *f;
 	struct vm_object *o;
 	fs_env_begin();
-	CHECK_EQ(memfd_create_file("name", true, 0, &f), 0);
+	CHECK_EQ(memfd_create_file("name", MEMFD_SEALABLE, 0, 0, &f), 0);
 	CHECK(file_describe(f, &fs_me.root, buf, sizeof(buf)) > 0 && !strcmp(buf, "/memfd:name (deleted)"));
 	CHECK_EQ(fs_write(f, "12345", 5), 5);
 	CHECK_EQ(file_control(f, CONTROL_GET_SEALS, 0, false), 0);
@@ -397,7 +397,7 @@ HOST_TEST(memory_files_and_seals)
 	CHECK_EQ(file_control(f, CONTROL_ADD_SEALS, SEAL_GROW, false), -EPERM);
 	CHECK_EQ(fs_recount(fs_env_roots, &fs_me), 0);
 	file_put(f);
-	CHECK_EQ(memfd_create_file("x", false, 0, &f), 0);
+	CHECK_EQ(memfd_create_file("x", 0, 0, 0, &f), 0);
 	CHECK_EQ(file_control(f, CONTROL_ADD_SEALS, SEAL_GROW, false), -EPERM);
 	file_put(f);
 	fs_env_end();
