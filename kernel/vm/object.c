@@ -43,7 +43,7 @@ static struct vm_object *object_new(enum vm_kind kind, unsigned flags, pgidx_t n
 	list_init(&o->pins);
 	list_init(&o->purge_link);
 	waitq_init(&o->io_wait);
-	o->owner.holds = (flags & VM_PRIVATE) && (flags & VM_PURGEABLE);
+	o->owner.holds = (flags & VM_PURGEABLE) && !(flags & VM_RESIDENT);
 	o->holders = o->owner.holds;
 	return o;
 }

@@ -92,7 +92,7 @@ struct vm_object {
 	enum volatile_state vol_state; /* (L) NO: somebody holds it, or it is not purgeable */
 	unsigned holders;              /* (L) of vm_holders that hold it */
 	uint64_t purges;               /* (L) how often pages were taken */
-	struct vm_holder owner;        /* (L) private: whoever has it mapped */
+	struct vm_holder owner;        /* (L) not VM_RESIDENT: whoever has it mapped */
 	struct list purge_link;        /* (P) */
 	uint64_t promised;             /* (L) pages that commit.c counts for it: shared ANON */
 	struct vm_object *fork_clone;  /* (S) the clone that this fork made of it, while a fork runs */

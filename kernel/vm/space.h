@@ -115,8 +115,8 @@ MUST_CHECK err_t space_discard(struct vm_space *s, uaddr_t addr, uint64_t len);
  * -EINVAL, -EPERM. */
 MUST_CHECK err_t space_set_flags(
     struct vm_space *s, uaddr_t addr, uint64_t len, unsigned set, unsigned clear);
-/* MADV_SET_VOLATILE / SET_NONVOLATILE: [addr, addr + len) must be exactly one private purgeable region that shows all
- * of its object (it was not cut), and not be locked to be made volatile: else -EINVAL. */
+/* MADV_SET_VOLATILE / SET_NONVOLATILE: [addr, addr + len) must be exactly one purgeable region that was not cut
+ * (and is no window on a file), and not be locked to be made volatile: else -EINVAL. */
 MUST_CHECK err_t space_set_volatile(struct vm_space *s, uaddr_t addr, uint64_t len);
 MUST_CHECK err_t space_set_nonvolatile(struct vm_space *s, uaddr_t addr, uint64_t len, bool *was_purged);
 /* A copy of the space in time that does not depend on how many pages are resident. -ENOMEM: the parent is as

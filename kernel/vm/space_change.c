@@ -245,12 +245,12 @@ err_t space_discard(struct vm_space *s, uaddr_t addr, uint64_t len)
 
 /* --- purgeable regions --- */
 
-/* Does r show all there is of a private purgeable object? */
+/* Does r show a purgeable object whose owner is whoever has it mapped, and is it the only one to do so if that is private? */
 static bool is_whole_purgeable(const struct region *r)
 {
 	const struct vm_object *o = r->object;
-	const unsigned both = VM_PURGEABLE | VM_PRIVATE;
-	return (o->flags & both) == both && o->viewers.next == &r->view_link && o->viewers.prev == &r->view_link;
+	bool alone = o->viewers.next == &r->view_link && o->viewers.prev == &r->view_link;
+	return (o->flags & VM_PURGEABLE) && !(o->flags & VM_RESIDENT) && (alone || !(o->flags & VM_PRIVATE));
 }
 
 /* The object of the purgeable region that is exactly the range, with a reference, or NULL. One that is locked is not for letting go. */
