@@ -21,7 +21,8 @@ struct picture {
 struct cache {
 	struct picture *pictures;
 	unsigned npictures;
-	unsigned hits, made, taken; /* requests that found the picture, that made it, that made it because it had been taken */
+	unsigned hits, made,
+	    taken; /* requests that found the picture, that made it, that made it because it had been taken */
 };
 
 /* What takes long in a real cache: the value of each byte follows from the picture's number. Only some of them are made, so that the demo does not take long. */
@@ -82,7 +83,8 @@ static int run(void)
 	uint64_t memory = (uint64_t)si.totalram * si.mem_unit;
 	struct cache c = {.npictures = (unsigned)(2 * memory / PICTURE)};
 	c.pictures = calloc(c.npictures, sizeof(c.pictures[0]));
-	printf("cache: %u pictures of 1 MiB in a machine with %llu MiB\n", c.npictures, (unsigned long long)(memory >> 20));
+	printf("cache: %u pictures of 1 MiB in a machine with %llu MiB\n", c.npictures,
+	    (unsigned long long)(memory >> 20));
 	for (unsigned i = 1; i <= REQUESTS; i++) {
 		unsigned number = next_request(c.npictures);
 		if (!is_right(picture_get(&c, number), number)) {
@@ -91,7 +93,9 @@ static int run(void)
 		}
 		picture_release(&c, number);
 		if (i % 250 == 0) {
-			printf("cache: %4u requests: %4u found, %4u made, of these %4u again after the kernel took them\n", i, c.hits, c.made, c.taken);
+			printf(
+			    "cache: %4u requests: %4u found, %4u made, of these %4u again after the kernel took them\n",
+			    i, c.hits, c.made, c.taken);
 			fflush(stdout);
 		}
 	}

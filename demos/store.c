@@ -134,7 +134,8 @@ static void reset(struct store *s)
 
 static void tell(const char *way, uint64_t stopped, uint64_t request, int good)
 {
-	printf("store: %-8s requests wait %11llu, then take %6llu each; what was saved is %s\n", way, (unsigned long long)stopped, (unsigned long long)request, good ? "right" : "WRONG");
+	printf("store: %-8s requests wait %11llu, then take %6llu each; what was saved is %s\n", way,
+	    (unsigned long long)stopped, (unsigned long long)request, good ? "right" : "WRONG");
 	fflush(stdout);
 }
 

@@ -55,12 +55,10 @@ static err_t open_unnamed(struct vnode *v, const char *label, size_t len, struct
 	return 0;
 }
 
-static err_t create(
-    const char *label, size_t len, const struct attr *init, unsigned flags, struct file **out)
+static err_t create(const char *label, size_t len, const struct attr *init, unsigned flags, struct file **out)
 {
 	struct vnode *v;
-	err_t err = tmpfs_make_unnamed(
-	    memfd_mount->fs, init, flags & MEMFD_PURGEABLE ? VM_PURGEABLE : 0, &v);
+	err_t err = tmpfs_make_unnamed(memfd_mount->fs, init, flags & MEMFD_PURGEABLE ? VM_PURGEABLE : 0, &v);
 	if (err)
 		return err;
 	store_relaxed(&v->seals, flags & MEMFD_SEALABLE ? 0 : SEAL_SEAL);

@@ -136,7 +136,7 @@ static int64_t store_purge(UNUSED struct vnode *v, char *s, size_t n)
 	while (len && (s[len - 1] == '\n' || s[len - 1] == ' '))
 		len--;
 	s[len] = 0;
-	if (!current_is_privileged())
+	if (!current_can(CAP_SYS_ADMIN))
 		return -EPERM;
 	if (!str_to_u64(s, &frames))
 		return -EINVAL;

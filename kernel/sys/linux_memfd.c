@@ -26,8 +26,8 @@ int64_t sys_memfd_create(uaddr_t name, uint32_t flags)
 		return len == -ENAMETOOLONG ? -EINVAL : len;
 	if (flags & MFD_HUGETLB)
 		return -ENOSYS;
-	unsigned kind = (flags & MFD_ALLOW_SEALING ? MEMFD_SEALABLE : 0) |
-			(flags & MFD_PURGEABLE ? MEMFD_PURGEABLE : 0);
+	unsigned kind =
+	    (flags & MFD_ALLOW_SEALING ? MEMFD_SEALABLE : 0) | (flags & MFD_PURGEABLE ? MEMFD_PURGEABLE : 0);
 	struct cred *c = process_cred(current_process());
 	err_t err = memfd_create_file(text, kind, c->fsuid, c->fsgid, &f);
 	cred_put(c);
@@ -52,7 +52,7 @@ int64_t fcntl_memory(struct file *f, uint32_t command, uint64_t arg)
 		return snapshot(f, arg);
 	if (arg)
 		return -EINVAL;
-	err_t err = command == CONTROL_SET_VOLATILE ? memfd_set_volatile(f)
-						    : memfd_set_nonvolatile(f, &was_purged);
+	err_t err =
+	    command == CONTROL_SET_VOLATILE ? memfd_set_volatile(f) : memfd_set_nonvolatile(f, &was_purged);
 	return err ? err : was_purged;
 }

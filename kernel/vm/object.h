@@ -186,7 +186,7 @@ MUST_CHECK err_t object_pin_again(struct vm_object *o, pgidx_t idx, bool write, 
 uint64_t object_page_count(struct vm_object *o);
 struct object_counts {
 	uint64_t dirty, writeback;
-	uint64_t mapped;           /* all its pages, if anybody maps it */
+	uint64_t mapped; /* all its pages, if anybody maps it */
 };
 void object_count(struct vm_object *o, struct object_counts *out);
 /* The same marks of all objects together, in pages. */

@@ -46,7 +46,7 @@ static void validate_locked(struct vm_object *o)
 	pgidx_t at;
 	page_tree_validate(&o->tree);
 	ASSERT(ref_count(&o->refs) > 0);
-	ASSERT(o->kind != VM_PHYS || page_tree_is_empty(&o->tree));                   /* O1 */
+	ASSERT(o->kind != VM_PHYS || page_tree_is_empty(&o->tree));                  /* O1 */
 	ASSERT(!o->backing || (object_is_file(o->backing) && !o->backing->backing)); /* O2 */
 	ASSERT(object_is_file(o) || list_is_empty(&o->backed));
 	ASSERT(o->vol_state == VOLATILE_NO || ((o->flags & VM_PURGEABLE) && !o->holders));

@@ -133,8 +133,8 @@ static bool least_recently_volatile_first(void)
 	CHECK(a && b && c);
 	fill(a, 1), fill(b, 2), fill(c, 3);
 	CHECK(make_volatile(a) == 0 && make_volatile(b) == 0 && make_volatile(c) == 0);
-	CHECK(make_volatile(a) == 0);  /* to the young end */
-	CHECK(purge("1") == PAGES);    /* one object at a time, in whole */
+	CHECK(make_volatile(a) == 0); /* to the young end */
+	CHECK(purge("1") == PAGES);   /* one object at a time, in whole */
 	CHECK(all_are(a, 1) && all_are(b, 0) && all_are(c, 3));
 	CHECK(purge("1") == PAGES);
 	CHECK(all_are(a, 1) && all_are(c, 0));
@@ -162,7 +162,8 @@ static bool ranges_are_whole(void)
 	CHECK(mlock(p, LEN) == 0 && FAILS_WITH(make_volatile(p), EINVAL));
 	CHECK(munlock(p, LEN) == 0 && make_volatile(p) == 0);
 	munmap(p, LEN), munmap(plain, LEN);
-	CHECK(mmap(NULL, LEN, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_PURGEABLE, -1, 0) == MAP_FAILED && errno == EINVAL);
+	CHECK(mmap(NULL, LEN, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_PURGEABLE, -1, 0) == MAP_FAILED &&
+	      errno == EINVAL);
 	return true;
 }
 
@@ -191,7 +192,8 @@ static bool fork_in_each_state(void)
 	CHECK(child_exits(child_keeps, p, 0)); /* nonvolatile */
 	CHECK(all_are(p, 1));
 	CHECK(make_volatile(p) == 0);
-	CHECK(child_exits(child_keeps, p, 0)); /* volatile: the parent's is purged meanwhile, the child's shares stay */
+	CHECK(child_exits(
+	    child_keeps, p, 0)); /* volatile: the parent's is purged meanwhile, the child's shares stay */
 	CHECK(all_are(p, 0));
 	CHECK(child_exits(child_is_told, p, 0)); /* purged */
 	CHECK(keep(p) == 1);
@@ -228,9 +230,11 @@ static bool a_file_by_descriptor(void)
 	/* The same by its mapping: the open file is one. */
 	CHECK(make_volatile(p) == 0 && fcntl(fd, F_SET_NONVOLATILE, 0) == 0 && all_are(p, 2));
 	CHECK(FAILS_WITH(advise(p, PAGE, MADV_SET_VOLATILE), EINVAL));
-	CHECK(FAILS_WITH(fcntl(fd, F_SET_VOLATILE, 1), EINVAL) && FAILS_WITH(fcntl(0, F_SET_VOLATILE, 0), EINVAL));
+	CHECK(FAILS_WITH(fcntl(fd, F_SET_VOLATILE, 1), EINVAL) &&
+	      FAILS_WITH(fcntl(0, F_SET_VOLATILE, 0), EINVAL));
 	/* What may be taken cannot be promised to stay. */
-	CHECK(FAILS_WITH(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), EPERM) && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+	CHECK(FAILS_WITH(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), EPERM) &&
+	      fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
 	munmap(p, LEN), close(fd);
 	return true;
 }
@@ -246,7 +250,8 @@ static bool volatile_when_nobody_holds_it(void)
 	CHECK(fcntl(copy, F_SET_NONVOLATILE, 0) == 0); /* a copied descriptor has the same hold */
 	CHECK(fcntl(other, F_SET_VOLATILE, 0) == 0 && purge_all() == 0);
 	CHECK(fcntl(fd, F_SET_VOLATILE, 0) == 0 && purge_all() == PAGES && all_are(p, 0));
-	CHECK(fcntl(fd, F_SET_NONVOLATILE, 0) == 1 && fcntl(other, F_SET_NONVOLATILE, 0) == 1); /* each is told */
+	CHECK(fcntl(fd, F_SET_NONVOLATILE, 0) == 1 &&
+	      fcntl(other, F_SET_NONVOLATILE, 0) == 1); /* each is told */
 	CHECK(fcntl(fd, F_SET_VOLATILE, 0) == 0);
 	fill(p, 3);
 	CHECK(purge_all() == 0);

@@ -773,7 +773,8 @@ static void op_volatile(struct vm_model *m)
 	pick_purgeable(m, s, &first, &end);
 	uint64_t len = (uint64_t)(end - first) * PAGE_SIZE;
 	if (!by_object)
-		o = is_one_region(m, s, first, end) && is_whole(m, s, first, end) ? s->pages[first].obj : NULL;
+		o = is_one_region(m, s, first, end) && is_whole(m, s, first, end) ? s->pages[first].obj
+										  : NULL;
 	model_note(m, "%svolatile space %d pages [%u, %u) %s", make ? "" : "non", (int)(s - m->spaces), first,
 	    end, by_object ? "by object" : "");
 	if (by_object)
