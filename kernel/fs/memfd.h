@@ -9,7 +9,7 @@ enum {
 	CONTROL_SET_NONVOLATILE = 0x5112,
 };
 
-/* Make the place where they are. Once at boot, after tmpfs_init; let go of it at shutdown, when none is open any more. */
+/* Make the place where they are. Once at boot, when tmpfs is registered; let go of it at shutdown, when none is open any more. */
 void memfd_init(void);
 void memfd_fini(void);
 
