@@ -76,8 +76,9 @@ struct vm_object {
 	uint64_t
 	    generation; /* (L) changes with the tree and with every clone: what was seen before the lock was dropped still holds if it did not */
 	uint64_t ndirty, nwriteback; /* (L) FILE: pages with these marks */
-	struct list viewers;       /* (L) regions by view_link that look at this object */
-	struct list backed;        /* (L) FILE, VM_RESIDENT: regions by backing_link that see it behind a private object */
+	struct list viewers;         /* (L) regions by view_link that look at this object */
+	struct list
+	    backed; /* (L) FILE, VM_RESIDENT: regions by backing_link that see it behind a private object */
 	struct vm_object *backing; /* (C) ANON: counted; NULL: none */
 	pgidx_t trim;     /* lock of the backing: the file was cut here; private pages from it on are void */
 	struct list pins; /* (L) struct vm_pin by link: pages somebody writes to now */
