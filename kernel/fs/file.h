@@ -80,6 +80,7 @@ struct file {
 	void *priv;                 /* (C) of the ops */
 	_Atomic uint64_t
 	    write_error_seen;         /* (A) which write-back errors were reported by this file already */
+	struct vm_holder holder;      /* lock of the VM object, if that is purgeable */
 	struct list link;             /* (F) all files: recount, remount read-only, statistics */
 	_Atomic uint64_t owner;       /* (A) F_SETOWN: type << 32 | number, as its caller packs them */
 	_Atomic uint8_t owner_signal; /* (A) F_SETSIG */

@@ -11,7 +11,7 @@
  *
  * A write grows the object first, then fills pages, and the size follows page by page, since what lies behind it is not written back: if it stops early, the object is cut again to what the size says.
  */
-#include "fs/file.h"
+#include "fs/memfd.h"
 #include "fs/mount.h"
 #include "fs/notify.h"
 #include "fs/pipe.h"
@@ -497,6 +497,8 @@ static int64_t add_seals(struct file *f, uint32_t seals)
 		return -EINVAL;
 	rwlock_write(&v->lock);
 	err_t err = load_relaxed(&v->seals) & SEAL_SEAL ? -EPERM : 0;
+	if (!err && (seals & (SEAL_WRITE | SEAL_FUTURE_WRITE)) && (v->pages->flags & VM_PURGEABLE))
+		err = -EPERM; /* what may be taken cannot be promised */
 	if (!err && (seals & SEAL_WRITE) && has_shared_viewer(v->pages))
 		err = -EBUSY;
 	if (!err)
@@ -516,6 +518,11 @@ static int64_t regular_control(struct file *f, int command, uint64_t arg, UNUSED
 	return command == CONTROL_ADD_SEALS ? add_seals(f, (uint32_t)arg) : -EINVAL;
 }
 
+static void regular_release(struct file *f)
+{
+	memfd_let_go(f);
+}
+
 const struct file_ops regular_file_ops = {
     .read = regular_read,
     .write = regular_write,
@@ -523,5 +530,6 @@ const struct file_ops regular_file_ops = {
     .mmap = regular_mmap,
     .sync = regular_sync,
     .control = regular_control,
+    .release = regular_release,
     .splice = SPLICE_READ | SPLICE_WRITE,
 };

@@ -1,9 +1,8 @@
 /*
  * tmpfs.c - files in memory.
  *
- * A file's VM object is all there is of it: of kind FILE, so that private mappings see it from behind as they see any file, with VM_RESIDENT, so that its dirty pages are never
- * written back nor taken. A page is made, zeroed, when it is first asked for, and counted against the size limit then; `dropped` counts it back whatever the reason it leaves for. So the count is exact without anybody
- * looking at ranges. A hole that read(2) meets makes no page.
+ * A file's VM object is all there is of it: anonymous memory that can be mapped privately as any file can (VM_RESIDENT). A page is made, zeroed, when it is first written to, and counted against
+ * the size limit then; what leaves is counted back. A hole that is read makes no page. Memory files (memfd.c) are made here too, and can be copied in O(1).
  *
  * A directory is two trees of its entries: by name (hash first) for look-ups, by cookie for reading. Cookies are given out in ascending order and never again, so a reader's position stays right
  * whatever is made or removed meanwhile; 100,000 names cost no more each than ten.
@@ -42,7 +41,7 @@ struct entry {
 
 struct node {
 	_Atomic uint32_t names;     /* (A) entries that hold the vnode */
-	_Atomic uint64_t pages;     /* (A) of its VM object */
+	_Atomic uint64_t pages;     /* (A) of its VM object; written with that locked */
 	struct rb_tree by_name;     /* (V) directories */
 	struct rb_tree by_cookie;   /* (V) */
 	uint64_t next_cookie;       /* (V) */
@@ -66,48 +65,47 @@ static bool charge(_Atomic uint64_t *used, uint64_t max, uint64_t n)
 
 /* --- pages --- */
 
-static _Atomic uint64_t all_pages; /* of all such file systems */
-
-uint64_t tmpfs_page_count(void)
-{
-	return load_relaxed(&all_pages);
-}
-
-static err_t pages_read(struct vm_object *o, UNUSED pgidx_t idx, struct page **pages, unsigned n)
+static err_t pages_charge(struct vm_object *o)
 {
 	struct vnode *v = vnode_of_pages(o);
 	struct node *node = v->priv;
-	for (unsigned i = 0; i < n; i++)
-		memset(page_to_virt(pages[i]), 0, PAGE_SIZE);
-	fetch_add_relaxed(&node->pages, n);
-	fetch_add_relaxed(&all_pages, n);
-	/* Too many: `dropped` counts them back. */
-	bool promised = !commit_exchange(n, 0, 0);
-	if (!promised)
-		commit_count_more(n);
-	return charge(&tmpfs_of(v)->pages, tmpfs_of(v)->max_pages, n) && promised ? 0 : -ENOSPC;
+	struct tmpfs *t = tmpfs_of(v);
+	if (commit_exchange(1, 0, 0))
+		return -ENOSPC;
+	if (!charge(&t->pages, t->max_pages, 1)) {
+		fetch_sub_relaxed(&t->pages, 1);
+		commit_return(1);
+		return -ENOSPC;
+	}
+	fetch_add_relaxed(&node->pages, 1);
+	return 0;
 }
 
-static err_t pages_write(
-    UNUSED struct vm_object *o, UNUSED pgidx_t idx, UNUSED struct page **pages, UNUSED unsigned n)
-{
-	return -EIO; /* never asked of a VM_RESIDENT object; its being there says that pages may be written to */
-}
-
-static void pages_dropped(struct vm_object *o)
+static void pages_uncharge(struct vm_object *o, uint64_t npages)
 {
 	struct vnode *v = vnode_of_pages(o);
 	struct node *node = v->priv;
-	fetch_sub_relaxed(&node->pages, 1);
-	fetch_sub_relaxed(&tmpfs_of(v)->pages, 1);
-	fetch_sub_relaxed(&all_pages, 1);
-	commit_return(1);
+	fetch_sub_relaxed(&node->pages, npages);
+	fetch_sub_relaxed(&tmpfs_of(v)->pages, npages);
+	commit_return(npages);
+}
+
+/* Copies are made where there is no limit. What they have is promised whatever the mode says: it is there. */
+static void pages_cloned(struct vm_object *o, struct vm_object *clone)
+{
+	const struct node *from = vnode_of_pages(o)->priv;
+	struct vnode *v = vnode_of_pages(clone);
+	struct node *node = v->priv;
+	uint64_t npages = load_relaxed(&from->pages);
+	store_relaxed(&node->pages, npages);
+	fetch_add_relaxed(&tmpfs_of(v)->pages, npages);
+	commit_count_more(npages);
 }
 
 static const struct vm_file_ops pages_ops = {
-    .read = pages_read,
-    .write = pages_write,
-    .dropped = pages_dropped,
+    .charge = pages_charge,
+    .uncharge = pages_uncharge,
+    .cloned = pages_cloned,
     .closing = vnode_pages_closing,
     .release = vnode_pages_release,
 };
@@ -264,9 +262,16 @@ static void fill_vnode(struct vnode *v, struct node *node, const struct attr *in
 	v->atime = v->mtime = v->ctime = v->btime = init->mtime;
 }
 
-/* A file of any type, in nobody's directory yet, one reference. */
-static err_t make_vnode(
-    struct fs *fs, const struct attr *init, uint64_t rdev, const char *target, struct vnode **out)
+/* What a file of any type is made from. */
+struct recipe {
+	const struct attr *init;
+	uint64_t rdev;      /* of a device */
+	const char *target; /* of a symbolic link; NULL: none */
+	unsigned flags;     /* of the VM object of a file's memory: VM_PURGEABLE or 0 */
+};
+
+/* A file in nobody's directory yet, one reference. */
+static err_t make_vnode(struct fs *fs, const struct recipe *r, struct vnode **out)
 {
 	struct tmpfs *t = fs->priv;
 	struct node *node;
@@ -274,14 +279,14 @@ static err_t make_vnode(
 	err_t err = charge(&t->files, t->max_files, 1) ? 0 : -ENOSPC;
 	if (err)
 		goto uncharge;
-	err = node_alloc(init->mode, target, &node);
+	err = node_alloc(r->init->mode, r->target, &node);
 	if (err)
 		goto uncharge;
 	err = vnode_create(fs, fetch_add_relaxed(&fs->next_ino, 1) + 1, &tmpfs_vnode_ops, &v);
 	if (err)
 		goto free_node;
-	fill_vnode(v, node, init, rdev);
-	err = vnode_is(v, MODE_REG) ? vnode_make_pages(v, &pages_ops, VM_RESIDENT) : 0;
+	fill_vnode(v, node, r->init, r->rdev);
+	err = vnode_is(v, MODE_REG) ? vnode_make_pages(v, &pages_ops, VM_RESIDENT | r->flags) : 0;
 	if (err)
 		goto abandon;
 	vnode_publish(v);
@@ -300,7 +305,10 @@ uncharge:
 static void tmpfs_release(struct vnode *v)
 {
 	struct node *node = v->priv;
-	ASSERT(!node->by_name.root && load_relaxed(&node->pages) == 0 && load_relaxed(&node->names) == 0);
+	ASSERT(!node->by_name.root && load_relaxed(&node->names) == 0);
+	uint64_t npages = load_relaxed(&node->pages); /* they went with the object */
+	fetch_sub_relaxed(&tmpfs_of(v)->pages, npages);
+	commit_return(npages);
 	fetch_sub_relaxed(&tmpfs_of(v)->files, 1);
 	node_free(node);
 }
@@ -323,7 +331,7 @@ static err_t tmpfs_create(struct vnode *dir, const char *name, size_t len, const
 	struct entry *e = entry_alloc(name, len);
 	if (!e)
 		return -ENOMEM;
-	err_t err = make_vnode(dir->fs, init, rdev, target, out);
+	err_t err = make_vnode(dir->fs, &(struct recipe){.init = init, .rdev = rdev, .target = target}, out);
 	if (err) {
 		kfree(e);
 		return err;
@@ -336,7 +344,7 @@ static err_t tmpfs_create(struct vnode *dir, const char *name, size_t len, const
 
 static err_t tmpfs_tmpfile(struct vnode *dir, const struct attr *init, struct vnode **out)
 {
-	err_t err = make_vnode(dir->fs, init, 0, NULL, out);
+	err_t err = make_vnode(dir->fs, &(struct recipe){.init = init}, out);
 	if (!err)
 		(*out)->nlink = 0;
 	return err;
@@ -637,7 +645,7 @@ err_t tmpfs_mount(struct fs *fs, UNUSED const char *source, const char *options,
 	t->max_files = o.max_files;
 	fs->priv = t;
 	fs_now(&o.root.mtime);
-	err = make_vnode(fs, &o.root, 0, NULL, root);
+	err = make_vnode(fs, &(struct recipe){.init = &o.root}, root);
 	if (err)
 		kfree(t);
 	return err;
@@ -716,56 +724,10 @@ const struct fs_ops tmpfs_ops = {
     .statfs = tmpfs_statfs,
 };
 
-/* --- memory files --- */
-
-enum { MEMFD_NAME_MAX = 249 };
-
-static struct mount *memfd_mount; /* constant after boot: in no tree */
-
-void tmpfs_fini(void)
+err_t tmpfs_make_unnamed(struct fs *fs, const struct attr *init, unsigned flags, struct vnode **out)
 {
-	mount_put(memfd_mount);
-	memfd_mount = NULL;
-}
-
-void tmpfs_init(void)
-{
-	fs_register(&tmpfs_ops);
-	err_t err = mount_create_internal(&tmpfs_ops, "memfd", "size=0", &memfd_mount);
-	ASSERT(!err); /* at boot */
-}
-
-err_t memfd_create_file(const char *name, bool sealable, unsigned flags, struct file **out)
-{
-	struct attr a = {.mode = MODE_REG | 0777};
-	struct dentry *d;
-	struct vnode *v;
-	char label[MEMFD_NAME_MAX + sizeof("memfd:")];
-	int len = format(label, sizeof(label), "memfd:%s", name);
-	if ((size_t)len >= sizeof(label))
-		return -EINVAL;
-	fs_now(&a.mtime);
-	err_t err = make_vnode(memfd_mount->fs, &a, 0, NULL, &v);
-	if (err)
-		return err;
-	v->nlink = 0;
-	store_relaxed(&v->seals, sealable ? 0 : SEAL_SEAL);
-	err = dentry_add_unhashed(memfd_mount->root, label, (size_t)len, v, &d);
-	if (err) {
-		vnode_put(v);
-		return err;
-	}
-	err = file_create(&regular_file_ops, flags | FILE_RDWR | FILE_LARGEFILE, out);
-	if (err) {
-		dentry_put(d);
-		return err;
-	}
-	mount_get(memfd_mount);
-	(*out)->mount = memfd_mount;
-	(*out)->dentry = d;
-	vnode_get(v);
-	(*out)->vnode = v;
-	fetch_add_relaxed(&v->writers, 1);
-	fetch_or_acq_rel(&(*out)->flags, FILE_WRITER);
-	return 0;
+	err_t err = make_vnode(fs, &(struct recipe){.init = init, .flags = flags}, out);
+	if (!err)
+		(*out)->nlink = 0;
+	return err;
 }

@@ -238,10 +238,10 @@ void vnode_abandon(struct vnode *v)
 err_t vnode_make_pages(struct vnode *v, const struct vm_file_ops *ops, unsigned flags)
 {
 	ASSERT(ops->closing == vnode_pages_closing && ops->release == vnode_pages_release && !v->pages);
-	err_t err = object_create_file(ops, v, DIV_ROUND_UP(v->size, (uint64_t)PAGE_SIZE), &v->pages);
-	if (!err)
-		v->pages->flags |= flags;
-	return err;
+	pgidx_t npages = DIV_ROUND_UP(v->size, (uint64_t)PAGE_SIZE);
+	return flags & VM_RESIDENT
+		   ? object_create_resident(ops, v, flags & ~(unsigned)VM_RESIDENT, npages, &v->pages)
+		   : object_create_file(ops, v, npages, &v->pages);
 }
 
 /* --- all of a file system --- */

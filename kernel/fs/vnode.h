@@ -222,8 +222,8 @@ MUST_CHECK err_t vnode_acquire(
     struct fs *fs, uint64_t ino, const struct vnode_ops *ops, struct vnode **out, bool *fresh);
 /* A vnode that is certainly new (create): vnode_acquire that asserts it. */
 MUST_CHECK err_t vnode_create(struct fs *fs, uint64_t ino, const struct vnode_ops *ops, struct vnode **out);
-/* v, fresh and of type MODE_REG, gets its page cache: a FILE object of v->size bytes on ops, with v as its priv. ops->closing and ops->release are vnode_pages_closing and
- * vnode_pages_release, always. flags: VM_RESIDENT or 0. -ENOMEM. */
+/* v, fresh and of type MODE_REG, gets its pages: an object of v->size bytes on ops, with v as its priv, of kind FILE, or the file's memory (VM_RESIDENT). ops->closing and ops->release are vnode_pages_closing and
+ * vnode_pages_release, always. flags: VM_RESIDENT with or without VM_PURGEABLE, or 0. -ENOMEM. */
 MUST_CHECK err_t vnode_make_pages(struct vnode *v, const struct vm_file_ops *ops, unsigned flags);
 void vnode_pages_closing(struct vm_object *o);
 void vnode_pages_release(struct vm_object *o);

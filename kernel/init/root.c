@@ -16,6 +16,7 @@
 #include "fs/mount.h"
 #include "fs/notify.h"
 #include "fs/timerfd.h"
+#include "fs/memfd.h"
 #include "fs/tmpfs.h"
 #include "fs/tty.h"
 #include "fs/virtport.h"
@@ -178,7 +179,8 @@ static bool current_user_is(uint32_t uid, uint32_t gid)
 		return true; /* the kernel's own work */
 	struct cred *c = process_cred(p);
 	struct fs_cred ids = {.uid = c->fsuid, .gid = c->fsgid, .groups = c->groups, .ngroups = c->ngroups};
-	bool is = ids.uid == uid || (gid && fs_cred_in_group(&ids, gid)) || cap_set_has(c->effective, CAP_SYS_RESOURCE);
+	bool is = ids.uid == uid || (gid && fs_cred_in_group(&ids, gid)) ||
+		  cap_set_has(c->effective, CAP_SYS_RESOURCE);
 	cred_put(c);
 	return is;
 }
@@ -198,7 +200,8 @@ void root_init(void)
 {
 	struct fs_context c;
 	vfs_init(wall_clock);
-	tmpfs_init();
+	fs_register(&tmpfs_ops);
+	memfd_init();
 	fs_current_ids = current_ids;
 	file_anon_init();
 	timerfd_init();
@@ -274,7 +277,7 @@ unsigned root_shutdown(void)
 	devfs_fini();
 	bdev_fini();
 	file_anon_fini();
-	tmpfs_fini();
+	memfd_fini();
 	slab_for_each_cache(check_cache, &wrong);
 	if (wrong)
 		log_err("root", "shutdown: %u things are not accounted for", wrong);

@@ -12,8 +12,8 @@ enum {
 	    1
 	    << FRAME_MAX_ORDER, /* a block: the largest buddy block, and the unit in which memory is opened */
 	ZONE_MAX_RUNS = 160,    /* more than a boot map has, and some that come later */
-	PCP_SLOTS = 62,
-	PCP_BATCH = 31, /* frames moved between a cache and its zone at a time */
+	PCP_SLOTS = 50,
+	PCP_BATCH = 25, /* frames moved between a cache and its zone at a time */
 };
 #define ZONE_LOW_END (GIB(4) >> PAGE_SHIFT)
 

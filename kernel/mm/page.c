@@ -30,7 +30,7 @@ unsigned page_unpin(struct page *p)
 void page_panic(const struct page *p, const char *why)
 {
 	static const char *const kinds[PAGE_KINDS] = {
-	    "virgin", "reserved", "free", "cached", "kernel", "slab", "table", "anon", "file"};
+	    "virgin", "reserved", "free", "cached", "kernel", "slab", "table", "anon", "file", "shmem"};
 	unsigned kind = page_kind(p);
 	panic(
 	    "%s: frame %#llx kind %s (%u) order %u flags %#x shares %u pins %u links %u %u owner %p index %#llx",

@@ -16,7 +16,7 @@
  *
  *	RESERVED (never ours)       VIRGIN -> FREE (first touch of its block by the zone)
  *	FREE <-> CACHED             zone free list <-> per-CPU cache
- *	FREE, CACHED -> KERNEL | SLAB | TABLE | ANON | FILE -> CACHED, FREE
+ *	FREE, CACHED -> KERNEL | SLAB | TABLE | ANON | FILE | SHMEM -> CACHED, FREE
  *
  * A kind changes only while shares = pins = 0 and exactly one thread owns the page.
  *
@@ -41,6 +41,7 @@ enum page_kind {
 	PAGE_TABLE, /* page table of an MMU context */
 	PAGE_ANON,
 	PAGE_FILE,
+	PAGE_SHMEM, /* anonymous memory that several processes may see: shared mappings, files in memory */
 	PAGE_KINDS,
 };
 

@@ -73,7 +73,7 @@ static void show_zone_object(struct text *t, unsigned zone, const struct zone_st
 static void show_kinds(struct text *t)
 {
 	static const char *const names[PAGE_KINDS] = {
-	    "virgin", "reserved", "free", "cached", "kernel", "slab", "table", "anonymous", "file"};
+	    "virgin", "reserved", "free", "cached", "kernel", "slab", "table", "anonymous", "file", "shared"};
 	uint64_t kinds[PAGE_KINDS];
 	frame_count_kinds(kinds);
 	for (unsigned i = 0; i < PAGE_KINDS; i++)

@@ -127,6 +127,32 @@ static int64_t store_limit(_Atomic uint32_t *limit, const char *s, size_t n)
 	return (int64_t)n;
 }
 
+/* Take the pages of volatile objects, the least recently volatile first, until that many frames are free. */
+static int64_t store_purge(UNUSED struct vnode *v, char *s, size_t n)
+{
+	uint64_t frames, freed = 0;
+	bool more = true;
+	size_t len = n;
+	while (len && (s[len - 1] == '\n' || s[len - 1] == ' '))
+		len--;
+	s[len] = 0;
+	if (!current_can(CAP_SYS_ADMIN))
+		return -EPERM;
+	if (!str_to_u64(s, &frames))
+		return -EINVAL;
+	while (freed < frames && more)
+		freed += vm_purge_one(&more);
+	return (int64_t)n;
+}
+
+static void show_purge(struct text *t, UNUSED struct vnode *v)
+{
+	struct vm_purge_stats p;
+	vm_purge_stats(&p);
+	text_printf(t, "%llu volatile objects\n%llu pages in them\n%llu frames purged\n",
+	    (unsigned long long)p.objects, (unsigned long long)p.pages, (unsigned long long)p.freed);
+}
+
 static void show_nothing(struct text *t, UNUSED struct vnode *v)
 {
 	t->err = -EACCES; /* the superuser cannot read it either */
@@ -181,7 +207,9 @@ static const struct proc_dir kernel_dir = {
 static const struct proc_entry vm_entries[] = {
     VM_SETTINGS(VM_SETTING){
 	.name = "drop_caches", .mode = MODE_REG | 0200, .text = {show_nothing, store_drop_caches}},
-    SHOW("max_map_count", map_count), SHOW("mmap_min_addr", mmap_min), SHOW("swappiness", swappiness)};
+    SHOW("max_map_count", map_count), SHOW("mmap_min_addr", mmap_min),
+    {.name = "purge", .mode = MODE_REG | 0644, .text = {show_purge, store_purge}},
+    SHOW("swappiness", swappiness)};
 static const struct proc_dir vm_dir = {
     .class = CLASS_SYS_VM, .entries = vm_entries, .count = ARRAY_SIZE(vm_entries)};
 

@@ -182,6 +182,7 @@ static void show_meminfo(struct text *t, UNUSED struct vnode *v)
 	show_kib(t, "PageTables:", m.tables);
 	show_kib(t, "CommitLimit:", commit_limit());
 	show_kib(t, "Committed_AS:", commit_count());
+	show_kib(t, "Volatile:", m.volatile_pages); /* ours */
 	text_printf(
 	    t, "VmallocTotal:   536870912 kB\nVmallocUsed:           0 kB\nVmallocChunk:          0 kB\n");
 }

@@ -2,7 +2,6 @@
 #include "proc/totals.h"
 #include "fs/bdev.h"
 #include "fs/mount.h"
-#include "fs/tmpfs.h"
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "mm/kva.h"
@@ -64,13 +63,16 @@ void memory_totals_take(struct memory_totals *m)
 	m->free = frame_free_count();
 	m->anon = kinds[PAGE_ANON];
 	m->buffers = MIN(m->buffers, kinds[PAGE_FILE]);
-	m->cached = kinds[PAGE_FILE] - m->buffers;
-	m->shmem = MIN(tmpfs_page_count(), m->cached);
+	m->shmem = kinds[PAGE_SHMEM];
+	m->cached = kinds[PAGE_FILE] - m->buffers + m->shmem;
 	m->mapped = MIN(m->mapped, m->cached);
 	m->slab = kinds[PAGE_SLAB];
 	m->reclaimable = MIN(m->reclaimable, m->slab);
 	m->tables = kinds[PAGE_TABLE];
 	m->kernel = kinds[PAGE_KERNEL];
+	struct vm_purge_stats purge;
+	vm_purge_stats(&purge);
+	m->volatile_pages = MIN(purge.pages, m->anon + m->shmem);
 	m->stacks = MIN((uint64_t)user_thread_count() * KSTACK_PAGES, m->kernel);
 	m->available = m->free + m->buffers + m->cached - m->shmem + m->reclaimable / 2;
 }

@@ -4,6 +4,7 @@
 
 struct memory_totals {
 	uint64_t total, free, available;
+	uint64_t volatile_pages;        /* of anon and shmem: may be taken at any time */
 	uint64_t anon, cached, buffers; /* cached: all pages of files, those in memory alone (shmem) too */
 	uint64_t shmem, mapped;         /* parts of cached; mapped: of files that somebody maps */
 	uint64_t dirty, writeback;

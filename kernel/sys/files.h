@@ -31,6 +31,8 @@ MUST_CHECK err_t fd_file_for(int fd, uint32_t rights, struct file **out);
 MUST_CHECK int64_t fd_install(struct file *f, bool cloexec);
 /* fcntl's commands for locks on ranges; -EINVAL for any other. */
 MUST_CHECK int64_t fcntl_lock(int fd, struct file *f, uint32_t command, uaddr_t arg);
+/* fcntl's commands of Quire's own for files in memory (abi/quire.h). */
+MUST_CHECK int64_t fcntl_memory(struct file *f, uint32_t command, uint64_t arg);
 /* RLIMIT_NOFILE, as a number that descriptors stay below. */
 int fd_limit(void);
 

@@ -5,6 +5,7 @@
  * and the signal that F_SETOWN and F_SETSIG note are told again by F_GETOWN and F_GETSIG, and nothing is sent.
  */
 #include "arch/usercopy.h"
+#include "fs/memfd.h"
 #include "fs/pipe.h"
 #include "proc/cred.h"
 #include "sys/files.h"
@@ -261,6 +262,10 @@ static int64_t fcntl_file(int fd, struct file *f, uint32_t command, uint64_t arg
 		return LEASE_NONE;
 	case CONTROL_ADD_SEALS:
 		return arg > UINT32_MAX ? -EINVAL : control(f, command, arg);
+	case CONTROL_SNAPSHOT:
+	case CONTROL_SET_VOLATILE:
+	case CONTROL_SET_NONVOLATILE:
+		return fcntl_memory(f, command, arg);
 	case CONTROL_SETPIPE_SZ:
 	case CONTROL_GETPIPE_SZ:
 	case CONTROL_GET_SEALS:

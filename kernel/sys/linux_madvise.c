@@ -3,6 +3,7 @@
  *
  * This kernel is as one that was built without merging of equal pages and without huge pages: their advice is not known.
  */
+#include "fs/memfd.h"
 #include "mm/slab.h"
 #include "proc/pidfd.h"
 #include "sys/files.h"
@@ -29,6 +30,8 @@ enum advice {
 	MADV_DONTNEED_LOCKED = 24,
 	MADV_HWPOISON = 100,
 	MADV_SOFT_OFFLINE = 101,
+	MADV_SET_VOLATILE = 0x5100, /* these two are ours: abi/quire.h */
+	MADV_SET_NONVOLATILE = 0x5101,
 };
 
 enum {
@@ -42,12 +45,17 @@ struct advised {
 	uaddr_t start, end;
 };
 
+static bool is_volatility(int32_t advice)
+{
+	return advice == MADV_SET_VOLATILE || advice == MADV_SET_NONVOLATILE;
+}
+
 static bool is_known(int32_t advice)
 {
 	return (advice >= MADV_NORMAL && advice <= MADV_DONTNEED) ||
 	       (advice >= MADV_FREE && advice <= MADV_DOFORK) ||
 	       (advice >= MADV_DONTDUMP && advice <= MADV_DONTNEED_LOCKED) || advice == MADV_HWPOISON ||
-	       advice == MADV_SOFT_OFFLINE;
+	       advice == MADV_SOFT_OFFLINE || is_volatility(advice);
 }
 
 static bool is_device(const struct advised *a)
@@ -188,6 +196,34 @@ static err_t populate(uaddr_t at, uaddr_t end, bool writing)
 	return err == -EIO ? -EFAULT : err;
 }
 
+/* Purgeable memory of the program's own: 1 if it was taken, 0, or an error. */
+static int64_t set_volatility_private(uaddr_t addr, uint64_t len, bool make_volatile)
+{
+	bool was_purged = false;
+	err_t err = make_volatile ? space_set_volatile(current_space(), addr, len)
+				  : space_set_nonvolatile(current_space(), addr, len, &was_purged);
+	return err ? err : was_purged;
+}
+
+/* The same for exactly one window on a purgeable file: what fcntl does for the open file that was mapped. */
+static int64_t set_volatility(uaddr_t addr, uint64_t len, bool make_volatile)
+{
+	struct region_view v;
+	bool was_purged = false;
+	int64_t result = -EINVAL;
+	if (!space_view(current_space(), addr, &v))
+		return -EINVAL;
+	struct file *f = file_of_vm_name(&v.name);
+	const struct region_info *i = &v.info;
+	if (!f)
+		result = set_volatility_private(addr, len, make_volatile);
+	else if (i->start == addr && i->end == addr + len && (i->flags & REGION_SHARED) &&
+		 !(make_volatile && (i->flags & REGION_LOCKED)))
+		result = make_volatile ? memfd_set_volatile(f) : memfd_set_nonvolatile(f, &was_purged);
+	region_view_end(&v);
+	return result ? result : was_purged;
+}
+
 int64_t sys_madvise(uaddr_t addr, uint64_t len, int32_t advice)
 {
 	err_t err = is_known(advice) ? check_range(addr, &len, -EINVAL) : -EINVAL;
@@ -195,6 +231,8 @@ int64_t sys_madvise(uaddr_t addr, uint64_t len, int32_t advice)
 		return err;
 	if (advice == MADV_HWPOISON || advice == MADV_SOFT_OFFLINE)
 		return current_can(CAP_SYS_ADMIN) ? -EINVAL : -EPERM;
+	if (is_volatility(advice))
+		return set_volatility(addr, len, advice == MADV_SET_VOLATILE);
 	if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE)
 		return populate(addr, addr + len, advice == MADV_POPULATE_WRITE);
 	return advise(current_space(), addr, addr + len, advice);

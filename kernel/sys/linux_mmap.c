@@ -27,6 +27,7 @@ enum map_bits {
 	MAP_STACK = 0x20000,
 	MAP_HUGETLB = 0x40000,
 	MAP_FIXED_NOREPLACE = 0x100000,
+	MAP_PURGEABLE = 0x2000000, /* ours: abi/quire.h */
 	MAP_UNINITIALIZED = 0x4000000,
 	MAP_HUGE_SHIFT = 26,
 	MAP_HUGE_MASK = 0x3f,
@@ -141,7 +142,7 @@ static err_t check_file(struct mmap_call *m)
 	}
 	if (!m->file->ops->mmap)
 		return -ENODEV;
-	if (m->flags & MAP_GROWSDOWN)
+	if (m->flags & (MAP_GROWSDOWN | MAP_PURGEABLE))
 		return -EINVAL;
 	return file_mmap(
 	    m->file, m->offset, m->len, m->prot, type == MAP_PRIVATE ? 0 : VM_MAP_SHARED, &m->object);
@@ -156,6 +157,8 @@ static err_t check_anonymous(struct mmap_call *m)
 {
 	uint32_t type = m->flags & MAP_TYPE;
 	m->offset = 0;
+	if ((m->flags & MAP_PURGEABLE) && (type != MAP_PRIVATE || (m->flags & MAP_GROWSDOWN)))
+		return -EINVAL; /* what is to be shared is a purgeable file */
 	if (type == MAP_PRIVATE)
 		return 0;
 	if (type != MAP_SHARED || (m->flags & MAP_GROWSDOWN))
@@ -184,6 +187,8 @@ static unsigned vm_flags_of(const struct mmap_call *m)
 	/* It means something only to those who have asked for it; others' memory is counted and merged as ever. */
 	if ((m->flags & MAP_STACK) && !m->object && !m->file && guard_is_on(GUARD_STACK))
 		f |= VM_MAP_STACK;
+	if (m->flags & MAP_PURGEABLE)
+		f |= VM_MAP_PURGEABLE;
 	return f;
 }
 

@@ -1,17 +1,8 @@
-/* linux_pipe.c - files without names: pipes, eventfd, memfd. */
+/* linux_pipe.c - files without names: pipes, eventfd. */
 #include "fs/pipe.h"
-#include "fs/tmpfs.h"
-#include "proc/cred.h"
 #include "sys/files.h"
 
 enum { EFD_SEMAPHORE = 1 };
-enum {
-	MFD_CLOEXEC = 1,
-	MFD_ALLOW_SEALING = 2,
-	MFD_HUGETLB = 4,
-	MFD_NAME_MAX = 249,
-};
-#define MFD_HUGE_SIZES (0x3fu << 26) /* log2 of the page size, with MFD_HUGETLB */
 
 /* A descriptor that the program was not told of. That it is gone already, closed by another thread that guessed it, does no harm. */
 static void close_again(int fd)
@@ -61,28 +52,4 @@ int64_t sys_eventfd2(uint32_t count, int32_t flags)
 int64_t sys_eventfd(uint32_t count)
 {
 	return sys_eventfd2(count, 0);
-}
-
-int64_t sys_memfd_create(uaddr_t name, uint32_t flags)
-{
-	char text[MFD_NAME_MAX + 1];
-	struct file *f;
-	uint32_t known = MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB;
-	if (flags & MFD_HUGETLB)
-		known |= (uint32_t)MFD_HUGE_SIZES;
-	if (flags & ~known)
-		return -EINVAL;
-	int64_t len = copy_string_from_user(text, name, sizeof(text));
-	if (len < 0)
-		return len == -ENAMETOOLONG ? -EINVAL : len;
-	if (flags & MFD_HUGETLB)
-		return -ENOSYS;
-	err_t err = memfd_create_file(text, flags & MFD_ALLOW_SEALING, FILE_RDWR | FILE_LARGEFILE, &f);
-	if (err)
-		return err;
-	struct cred *c = process_cred(current_process());
-	f->vnode->uid = c->fsuid; /* nobody else knows the file yet */
-	f->vnode->gid = c->fsgid;
-	cred_put(c);
-	return fd_install(f, flags & MFD_CLOEXEC);
 }

@@ -12,7 +12,7 @@
  *	                        | read                      -> use it read-only, with present neighbours
  *	only the backing has it | write                     -> copy into the object
  *	                        | read                      -> the file's page read-only, with neighbours
- *	nobody has it           | file or backing           -> read it in, start over
+ *	nobody has it           | file, not in memory alone -> read it in, start over
  *	                        | write                     -> zeroed frame into the object
  *	                        | read                      -> the shared zero page
  *
@@ -192,7 +192,7 @@ static err_t spare_copy(struct fault *f, struct page *src)
 	f->spare_generation = f->object->generation;
 	object_unlock_both(f->object);
 	drop_spare(f);
-	f->spare = frame_alloc(PAGE_ANON, 0);
+	f->spare = frame_alloc(object_page_kind(f->object), 0);
 	f->spare_src = src;
 	if (f->spare)
 		memcpy(page_to_virt(f->spare), page_to_virt(src), PAGE_SIZE);
@@ -215,8 +215,14 @@ static NOINLINE err_t own_leaf(struct fault *f)
 static ALWAYS_INLINE err_t put_page(struct fault *f, struct page *p, struct page *old)
 {
 	struct vm_object *o = f->object;
-	if (unlikely(!f->leaf) && own_leaf(f))
+	err_t err = !old && o->ops ? o->ops->charge(o) : 0;
+	if (unlikely(err))
+		return err;
+	if (unlikely(!f->leaf) && own_leaf(f)) {
+		if (!old && o->ops)
+			o->ops->uncharge(o, 1);
 		return NEED_MEMORY;
+	}
 	struct page_slot slot = {f->leaf, f->idx & (PT_SLOTS - 1)};
 	o->generation++;
 	/* A private object shows each index once, so enter() will find and remove a translation of the zero
@@ -237,7 +243,7 @@ static ALWAYS_INLINE err_t put_page(struct fault *f, struct page *p, struct page
 static ALWAYS_INLINE err_t promote(struct fault *f, struct page *p, struct page *old)
 {
 	err_t err = put_page(f, p, old);
-	if (unlikely(err == NEED_MEMORY) && page_shares(p) == 0)
+	if (unlikely(err) && page_shares(p) == 0)
 		frame_free(p);
 	return err;
 }
@@ -286,7 +292,7 @@ static ALWAYS_INLINE err_t anon_absent(struct fault *f)
 		return finish(f, f->object, zero_page, false);
 	}
 	/* Zeroed under the lock: dropping it and looking again would cost as much as the zeroing. */
-	struct page *p = frame_alloc(PAGE_ANON, FRAME_ZERO);
+	struct page *p = frame_alloc(object_page_kind(f->object), FRAME_ZERO);
 	if (unlikely(!p))
 		return NEED_MEMORY;
 	COUNT(zero_fills);
@@ -320,15 +326,21 @@ static err_t cached_page(struct fault *f, struct vm_object *file, struct page **
 	return p ? NEED_WAIT : NEED_READ;
 }
 
-/* A private page is absent and there is a file behind it. The locks of both are held. */
+/* A private page is absent and there is a file behind it. The locks of both are held. A file in memory has no more than its pages: a hole reads as zeros. */
 static err_t backing_absent(struct fault *f, const struct pt_node *cover)
 {
 	struct vm_object *file = f->object->backing;
-	struct page *p;
+	struct page *p = NULL;
 	bool exclusive;
-	err_t err = cached_page(f, file, &p);
+	err_t err = 0;
+	if (file->kind == VM_FILE)
+		err = cached_page(f, file, &p);
+	else
+		p = page_tree_lookup(&file->tree, f->idx);
 	if (err)
 		return err;
+	if (!p)
+		return anon_absent(f);
 	if (is_write(f))
 		return copy_up(f, p, NULL);
 	err = finish(f, file, p, false);
@@ -350,7 +362,7 @@ static err_t fault_file(struct fault *f)
 	if (is_write(f) && !dirty) {
 		if (!o->ops->write)
 			return -EACCES;
-		if (f->space && !(o->flags & VM_RESIDENT))
+		if (f->space)
 			store_relaxed(&o->written_by_map, true);
 		if (o->ops->may_dirty && f->space && f->room != f->idx) {
 			object_get(o);

@@ -23,11 +23,9 @@ static _Atomic uint64_t nwritten;           /* pages written back, ever */
 
 /* --- marks --- */
 
-/* Count n more pages with the mark, or fewer. Pages of files in memory are never written back: they do not count. */
+/* Count n more pages with the mark, or fewer. */
 static void count_mark(struct vm_object *o, enum page_mark m, int64_t n)
 {
-	if (o->flags & VM_RESIDENT)
-		return;
 	*(m == PT_DIRTY ? &o->ndirty : &o->nwriteback) += (uint64_t)n;
 	fetch_add_relaxed(m == PT_DIRTY ? &ndirty : &nwriteback, (uint64_t)n);
 	if (m == PT_DIRTY && n > 0)
@@ -55,7 +53,7 @@ void file_clear_mark(struct vm_object *o, pgidx_t idx, enum page_mark m)
 void file_forget_marks(struct vm_object *o, pgidx_t first, pgidx_t end)
 {
 	ASSERT_HELD(&o->lock);
-	if (o->kind != VM_FILE || (o->flags & VM_RESIDENT))
+	if (o->kind != VM_FILE)
 		return;
 	for (pgidx_t at = first; page_tree_next_marked(&o->tree, PT_DIRTY, at, end, &at); at++)
 		file_clear_mark(o, at, PT_DIRTY);
@@ -81,10 +79,7 @@ uint64_t vm_written_count(void)
 
 unsigned file_drop_page(struct page *p)
 {
-	struct vm_object *o = p->object;
 	lru_remove(p);
-	if (o->ops->dropped)
-		o->ops->dropped(o);
 	return page_unshare(p);
 }
 
@@ -163,7 +158,7 @@ static err_t read_cluster(struct vm_object *o, pgidx_t idx, int max, int *n)
 err_t file_bring_in(struct vm_object *o, pgidx_t idx)
 {
 	int n;
-	err_t err = read_cluster(o, idx, o->flags & VM_RESIDENT ? 1 : READ_CLUSTER, &n);
+	err_t err = read_cluster(o, idx, READ_CLUSTER, &n);
 	if (err && n > 1) /* perhaps only a page read ahead is bad: ask for the one page alone */
 		err = read_cluster(o, idx, 1, &n);
 	return err;
@@ -270,7 +265,7 @@ err_t object_sync(struct vm_object *o, pgidx_t first, pgidx_t end)
 {
 	struct page *pages[READ_CLUSTER];
 	pgidx_t at = first;
-	if (o->kind != VM_FILE || !o->ops->write || (o->flags & VM_RESIDENT))
+	if (o->kind != VM_FILE || !o->ops->write)
 		return 0;
 	spin_lock(&o->lock);
 	while (page_tree_next_marked(&o->tree, PT_DIRTY, at, end, &at)) {

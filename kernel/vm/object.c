@@ -30,7 +30,8 @@ static struct vm_object *object_new(enum vm_kind kind, unsigned flags, pgidx_t n
 	struct vm_object *o = slab_zalloc(object_cache);
 	if (!o)
 		return NULL;
-	spin_init(&o->lock, "vm_object", kind == VM_ANON ? RANK_OBJECT : RANK_BACKING);
+	bool in_front = kind == VM_ANON && !(flags & VM_RESIDENT);
+	spin_init(&o->lock, "vm_object", in_front ? RANK_OBJECT : RANK_BACKING);
 	ref_init(&o->refs);
 	o->kind = kind;
 	o->flags = flags;
@@ -42,13 +43,15 @@ static struct vm_object *object_new(enum vm_kind kind, unsigned flags, pgidx_t n
 	list_init(&o->pins);
 	list_init(&o->purge_link);
 	waitq_init(&o->io_wait);
+	o->owner.holds = (flags & VM_PURGEABLE) && !(flags & VM_RESIDENT);
+	o->holders = o->owner.holds;
 	return o;
 }
 
 err_t object_create_anon(unsigned flags, pgidx_t npages, struct vm_object *backing, struct vm_object **out)
 {
-	ASSERT(!backing || (backing->kind == VM_FILE && (flags & VM_PRIVATE)));
-	uint64_t promised = flags & (VM_PRIVATE | VM_NORESERVE) ? 0 : npages;
+	ASSERT(!backing || (object_is_file(backing) && (flags & VM_PRIVATE)));
+	uint64_t promised = flags & (VM_PRIVATE | VM_NORESERVE | VM_RESIDENT) ? 0 : npages;
 	err_t err = promised ? commit_exchange(promised, 0, 0) : 0;
 	if (err)
 		return err;
@@ -78,6 +81,18 @@ err_t object_create_file(const struct vm_file_ops *ops, void *priv, pgidx_t npag
 	return 0;
 }
 
+err_t object_create_resident(
+    const struct vm_file_ops *ops, void *priv, unsigned flags, pgidx_t npages, struct vm_object **out)
+{
+	ASSERT(ops->charge && ops->uncharge && ops->cloned && !(flags & ~(unsigned)VM_PURGEABLE));
+	err_t err = object_create_anon(flags | VM_RESIDENT, npages, NULL, out);
+	if (err)
+		return err;
+	(*out)->ops = ops;
+	(*out)->priv = priv;
+	return 0;
+}
+
 err_t object_create_phys(paddr_t paddr, pgidx_t npages, enum mmu_cache cache, struct vm_object **out)
 {
 	ASSERT(IS_ALIGNED(paddr, PAGE_SIZE));
@@ -99,7 +114,7 @@ void object_put(struct vm_object *o)
 {
 	while (o && ref_put(&o->refs)) {
 		struct vm_object *backing = o->backing;
-		if (o->kind == VM_FILE && o->ops->closing)
+		if (o->ops && o->ops->closing)
 			o->ops->closing(o);
 		ASSERT(list_is_empty(&o->viewers) && list_is_empty(&o->backed) && list_is_empty(&o->pins));
 		purge_forget(o);
@@ -214,10 +229,10 @@ static void kit_free(struct clone_kit *kit)
 	page_tree_unreserve(&kit->nodes);
 }
 
-static err_t kit_fill(struct clone_kit *kit, unsigned npins)
+static err_t kit_fill(struct clone_kit *kit, unsigned npins, enum page_kind kind)
 {
 	while (kit->npages < npins) {
-		struct page *p = frame_alloc(PAGE_ANON, 0);
+		struct page *p = frame_alloc(kind, 0);
 		if (!p)
 			return -ENOMEM;
 		p->link_next = kit->pages ? (uint32_t)page_to_pfn(kit->pages) : 0;
@@ -261,6 +276,8 @@ static void copy_pinned(struct vm_object *o, struct vm_object *clone, struct clo
 /* Called with o locked and the kit full. */
 static void clone_commit(struct vm_object *o, struct vm_object *clone, struct clone_kit *kit)
 {
+	if (o->ops)
+		o->ops->cloned(o, clone);
 	page_tree_clone(&clone->tree, &o->tree);
 	o->generation++;
 	clone->npages = o->npages;
@@ -270,41 +287,54 @@ static void clone_commit(struct vm_object *o, struct vm_object *clone, struct cl
 		object_write_protect_locked(o, 0, o->npages);
 }
 
+/* Lock o with a kit that is enough for a clone. On error o is unlocked. */
+static err_t lock_for_clone(struct vm_object *o, struct clone_kit *kit)
+{
+	for (;;) {
+		spin_lock(&o->lock);
+		unsigned npins = count_pins(o);
+		if (kit->npages >= npins)
+			return 0;
+		spin_unlock(&o->lock);
+		err_t err = kit_fill(kit, npins, object_page_kind(o));
+		if (err)
+			return err;
+	}
+}
+
+err_t object_clone_into(struct vm_object *o, struct vm_object *clone)
+{
+	struct clone_kit kit = {0};
+	ASSERT(o->kind == VM_ANON && clone->flags == o->flags && clone->backing == o->backing);
+	err_t err = lock_for_clone(o, &kit);
+	if (!err) {
+		if (o->backing) { /* a cut that o has not carried out yet concerns the clone as well */
+			spin_lock(&o->backing->lock);
+			clone->trim = o->trim;
+			spin_unlock(&o->backing->lock);
+		}
+		clone_commit(o, clone, &kit);
+		spin_unlock(&o->lock);
+	}
+	kit_free(&kit);
+	return err;
+}
+
 err_t object_clone(struct vm_object *o, struct vm_object **out)
 {
-	ASSERT(o->kind == VM_ANON);
-	struct clone_kit kit = {0};
 	struct vm_object *clone;
 	pgidx_t npages =
 	    o->npages; /* of a shared one: what is promised; a resize at the same time may come first or last */
 	err_t err = object_create_anon(o->flags, npages, o->backing, &clone);
 	if (err)
 		return err;
-	for (;;) {
-		spin_lock(&o->lock);
-		unsigned npins = count_pins(o);
-		if (kit.npages >= npins)
-			break;
-		spin_unlock(&o->lock);
-		err = kit_fill(&kit, npins);
-		if (err)
-			goto free_kit;
+	err = object_clone_into(o, clone);
+	if (err) {
+		object_put(clone);
+		return err;
 	}
-	if (o->backing) { /* a cut that o has not carried out yet concerns the clone as well */
-		spin_lock(&o->backing->lock);
-		clone->trim = o->trim;
-		spin_unlock(&o->backing->lock);
-	}
-	clone_commit(o, clone, &kit);
-	spin_unlock(&o->lock);
-	kit_free(&kit);
 	*out = clone;
 	return 0;
-
-free_kit:
-	kit_free(&kit);
-	object_put(clone);
-	return err;
 }
 
 /* --- resize and discard --- */
@@ -352,12 +382,19 @@ err_t object_trim_locked(struct vm_object *o)
 static void count_cancelled(const struct vm_object *o, pgidx_t npages)
 {
 	pgidx_t at;
-	if (o->kind != VM_FILE || (o->flags & VM_RESIDENT))
+	if (o->kind != VM_FILE)
 		return;
 	while (page_tree_next_marked(&o->tree, PT_DIRTY, npages, PT_INDEX_MAX + 1, &at)) {
 		thread_count_io(IO_CANCELLED, PAGE_SIZE);
 		npages = at + 1;
 	}
+}
+
+/* Pages of [first, end) leave: whoever counts those of the file has to know. A subtree that clones share goes as one reference, so they are counted here, not as they go. */
+static void uncharge_locked(struct vm_object *o, pgidx_t first, pgidx_t end)
+{
+	if (o->flags & VM_RESIDENT)
+		o->ops->uncharge(o, page_tree_count(&o->tree, first, end, NULL));
 }
 
 static void shrink_locked(struct vm_object *o, pgidx_t npages, struct pt_reserve *r)
@@ -368,6 +405,7 @@ static void shrink_locked(struct vm_object *o, pgidx_t npages, struct pt_reserve
 	object_unmap_locked(o, npages, UINT64_MAX);
 	note_trim(o, npages);
 	file_forget_marks(o, npages, PT_INDEX_MAX + 1);
+	uncharge_locked(o, npages, PT_INDEX_MAX + 1);
 	err_t err = page_tree_remove(&o->tree, npages, PT_INDEX_MAX + 1, r, object_drop_fn(o), &freed);
 	ASSERT(!err);
 }
@@ -375,7 +413,7 @@ static void shrink_locked(struct vm_object *o, pgidx_t npages, struct pt_reserve
 /* What is promised for a shared anonymous object of npages; growing may be refused. */
 static err_t promise(struct vm_object *o, pgidx_t npages)
 {
-	if (o->kind != VM_ANON || (o->flags & VM_NORESERVE))
+	if (o->kind != VM_ANON || (o->flags & (VM_NORESERVE | VM_RESIDENT)))
 		return 0;
 	spin_lock(&o->lock);
 	uint64_t old = o->promised;
@@ -425,12 +463,14 @@ err_t object_discard(struct vm_object *o, pgidx_t first, pgidx_t end)
 	err_t err = lock_for_removal(o, first, end, &r);
 	if (!err) {
 		file_wait_range_locked(o, first, end);
-		if (!(o->flags & VM_RESIDENT) && page_tree_next_marked(&o->tree, PT_DIRTY, first, end, &at)) {
+		if (page_tree_next_marked(&o->tree, PT_DIRTY, first, end, &at)) {
 			err = -EBUSY;
 		} else {
 			o->generation++;
 			object_unmap_locked(o, first, end);
+			uncharge_locked(o, first, end);
 			err = page_tree_remove(&o->tree, first, end, &r, object_drop_fn(o), &freed);
+			ASSERT(!err); /* enough was reserved */
 		}
 		spin_unlock(&o->lock);
 	}

@@ -3,8 +3,9 @@
  * object.h - VM objects: where pages come from. See docs/vm.md.
  *
  * Kinds:
- *	ANON  zero-filled memory. Private (belongs to one space, its viewers never overlap) or shared. May have a backing: a file object whose pages show
- *	      wherever it has none itself (private file mappings). At most one level, never a chain: a backing is a FILE object.
+ *	ANON  zero-filled memory. Private (belongs to one space, its viewers never overlap) or shared. May have a backing: a file's object whose pages show
+ *	      wherever it has none itself (private file mappings). At most one level, never a chain: a backing is a FILE object, or a shared one that is
+ *	      the memory of a file that lies in no other place (VM_RESIDENT: tmpfs, memfd).
  *	FILE  the page cache of one file; pages are read and written through ops. Never cloned, never has a backing.
  *	PHYS  a fixed physical range (device memory), no pages of its own.
  *
@@ -27,9 +28,7 @@ enum vm_object_flags {
 	VM_PURGEABLE = 1 << 1, /* (C) ANON: may be made volatile */
 	VM_NORESERVE = 1 << 3, /* (C) shared ANON: its pages are not promised (commit.c) */
 	VM_RESIDENT =
-	    1
-	    << 2, /* (C) FILE: its pages are all there is of the file (tmpfs): dirty ones are never written back, pages
-				* come one at a time. Set by the creator before anybody else sees the object */
+	    1 << 2, /* (C) ANON, shared: its pages are all there is of a file; has ops, may be a backing */
 };
 
 enum volatile_state {
@@ -38,7 +37,13 @@ enum volatile_state {
 	VOLATILE_PURGED, /* they were taken; still volatile, off the list until something is written */
 };
 
-/* What a FILE object asks of its file. Called with no lock held; may sleep. Pages are BUSY and pinned
+/* Who keeps purgeable memory from being taken. */
+struct vm_holder {
+	bool holds;    /* (L) */
+	uint64_t seen; /* (L) what `purges` was when it let go */
+};
+
+/* What the object of a file asks of it. FILE objects: called with no lock held; may sleep. Pages are BUSY and pinned
  * meanwhile. */
 struct vm_file_ops {
 	/* Fill n pages from index idx on; bytes beyond the end of the file are zeroed. 0, -EIO, -ENOMEM, ...
@@ -49,9 +54,12 @@ struct vm_file_ops {
 	/* A mapping is about to write to page idx, which is clean: have room on the disk for it (-ENOSPC ...: the access is a bus error). Called with no lock held, the page may leave meanwhile.
 	 * NULL: nothing to do. */
 	err_t (*may_dirty)(struct vm_object *o, pgidx_t idx);
-	/* A page that was there has left (cut, discarded, reclaimed, its read failed), once for each that `read` was asked for.
-	 * Object locked: may not sleep. NULL: nobody counts. */
-	void (*dropped)(struct vm_object *o);
+	/* VM_RESIDENT, which has these three and none of the above. Object locked: may not sleep. A page more is wanted; -ENOSPC. */
+	err_t (*charge)(struct vm_object *o);
+	/* That many have left. (What is there at the end `release` has to count.) */
+	void (*uncharge)(struct vm_object *o, uint64_t npages);
+	/* clone, empty so far, is about to get all pages of o. */
+	void (*cloned)(struct vm_object *o, struct vm_object *clone);
 	/* The last reference is gone but the pages are still there: the time to write them back. May sleep. NULL: nothing to do. */
 	void (*closing)(struct vm_object *o);
 	/* The last reference is gone; release what priv points to. NULL: nothing to release. */
@@ -67,22 +75,25 @@ struct vm_object {
 	pgidx_t npages;        /* (L) indices >= npages do not exist: -EIO. Private ANON: PT_INDEX_MAX + 1 */
 	uint64_t
 	    generation; /* (L) changes with the tree and with every clone: what was seen before the lock was dropped still holds if it did not */
-	uint64_t ndirty, nwriteback; /* (L) FILE, but not VM_RESIDENT: pages with these marks */
+	uint64_t ndirty, nwriteback; /* (L) FILE: pages with these marks */
 	struct list viewers;         /* (L) regions by view_link that look at this object */
-	struct list backed;        /* (L) FILE: regions by backing_link that see it behind a private object */
+	struct list
+	    backed; /* (L) FILE, VM_RESIDENT: regions by backing_link that see it behind a private object */
 	struct vm_object *backing; /* (C) ANON: counted; NULL: none */
 	pgidx_t trim;     /* lock of the backing: the file was cut here; private pages from it on are void */
 	struct list pins; /* (L) struct vm_pin by link: pages somebody writes to now */
 	struct waitq io_wait; /* (L) is its predicate lock: woken when a page stops being BUSY or pinned */
-	const struct vm_file_ops *ops; /* (C) FILE */
+	const struct vm_file_ops *ops; /* (C) FILE, VM_RESIDENT; others: NULL */
 	void *priv;                    /* (C) for ops */
 	err_t write_error;             /* (L) FILE: first write error not reported yet */
 	_Atomic bool
 	    written_by_map; /* (A) FILE: a shared window was written to since somebody asked: the file's times change */
 	paddr_t phys;                  /* (C) PHYS: first byte */
 	enum mmu_cache cache;          /* (C) PHYS */
-	enum volatile_state vol_state; /* (L) */
-	bool was_purged;               /* (L) taken since it was made volatile */
+	enum volatile_state vol_state; /* (L) NO: somebody holds it, or it is not purgeable */
+	unsigned holders;              /* (L) of vm_holders that hold it */
+	uint64_t purges;               /* (L) how often pages were taken */
+	struct vm_holder owner;        /* (L) not VM_RESIDENT: whoever has it mapped */
 	struct list purge_link;        /* (P) */
 	uint64_t promised;             /* (L) pages that commit.c counts for it: shared ANON */
 	struct vm_object *fork_clone;  /* (S) the clone that this fork made of it, while a fork runs */
@@ -106,9 +117,17 @@ MUST_CHECK err_t object_create_anon(
     unsigned flags, pgidx_t npages, struct vm_object *backing, struct vm_object **out);
 MUST_CHECK err_t object_create_file(
     const struct vm_file_ops *ops, void *priv, pgidx_t npages, struct vm_object **out);
+/* The memory of a file that lies nowhere else: an ANON object with VM_RESIDENT and `flags` (VM_PURGEABLE or 0). -ENOMEM. */
+MUST_CHECK err_t object_create_resident(
+    const struct vm_file_ops *ops, void *priv, unsigned flags, pgidx_t npages, struct vm_object **out);
 /* [paddr, paddr + npages * PAGE_SIZE), page aligned. */
 MUST_CHECK err_t object_create_phys(
     paddr_t paddr, pgidx_t npages, enum mmu_cache cache, struct vm_object **out);
+/* Is it what files are mapped by? */
+static inline bool object_is_file(const struct vm_object *o)
+{
+	return o->kind == VM_FILE || (o->flags & VM_RESIDENT);
+}
 static inline void object_get(struct vm_object *o)
 {
 	ref_get(&o->refs);
@@ -120,6 +139,8 @@ void object_put(struct vm_object *o);
  * copied. Viewers of a shared o are write-protected. The copy is private if o is, has the same backing and
  * volatile state. -ENOMEM: nothing changed. */
 MUST_CHECK err_t object_clone(struct vm_object *o, struct vm_object **out);
+/* The same for the memory of a file: `clone`, of the same flags, empty and seen by nobody else, becomes a copy of o. */
+MUST_CHECK err_t object_clone_into(struct vm_object *o, struct vm_object *clone);
 /* Set the number of pages. Shrinking unmaps the tail everywhere, waits for I/O on it and frees it; growing
  * reads zeros. -ENOMEM: nothing changed. Not for private or PHYS objects (-EINVAL). May sleep. Resizes of a
  * FILE object are serialised by the caller (its file's lock). */
@@ -137,13 +158,18 @@ void object_wait(struct vm_object *o, pgidx_t first, pgidx_t end);
 /* FILE: page p at idx, which the caller holds pinned, was changed: it has to be written back. */
 void object_mark_dirty(struct vm_object *o, pgidx_t idx, const struct page *p);
 
-/* Purgeable objects (-EINVAL for others). was_purged: anything was taken since it was made volatile. Making a
- * volatile object volatile again moves it to the young end of the purge order. */
-MUST_CHECK err_t object_set_volatile(struct vm_object *o);
-MUST_CHECK err_t object_set_nonvolatile(struct vm_object *o, bool *was_purged);
+/* Purgeable objects. h holds o, of which nothing can be taken then; *was_purged: something was since h let go. That h holds it already is no error (false). */
+void object_hold(struct vm_object *o, struct vm_holder *h, bool *was_purged);
+/* h does not hold o, or not any more. The last who lets go makes o volatile; again while it is volatile: moves it to the young end of the purge order. */
+void object_let_go(struct vm_object *o, struct vm_holder *h);
 /* Take the pages of the least recently volatile object. Returns frames really freed; *more = there was one to
  * try. */
 uint64_t vm_purge_one(bool *more);
+/* Pages of all volatile objects, and frames that purging has freed since boot. May sleep. */
+struct vm_purge_stats {
+	uint64_t objects, pages, freed;
+};
+void vm_purge_stats(struct vm_purge_stats *out);
 
 /* FILE: write all dirty pages of [first, end) back and wait. Returns the first error; pages that failed stay
  * dirty. */
@@ -160,15 +186,15 @@ MUST_CHECK err_t object_pin_again(struct vm_object *o, pgidx_t idx, bool write, 
 /* FILE: how many pages it has. */
 uint64_t object_page_count(struct vm_object *o);
 struct object_counts {
-	uint64_t dirty, writeback; /* 0 for VM_RESIDENT */
-	uint64_t mapped;           /* all its pages, if anybody maps it */
+	uint64_t dirty, writeback;
+	uint64_t mapped; /* all its pages, if anybody maps it */
 };
 void object_count(struct vm_object *o, struct object_counts *out);
 /* The same marks of all objects together, in pages. */
 void vm_dirty_counts(uint64_t *dirty, uint64_t *writeback);
 /* Pages that were written back since boot. */
 uint64_t vm_written_count(void);
-/* Is there no page at idx? Of a VM_RESIDENT file that is a hole, to be read as zeros without making a page. */
+/* Is there no page at idx? Of a VM_RESIDENT object that is a hole, to be read as zeros without making a page. */
 bool object_is_absent(struct vm_object *o, pgidx_t idx);
 /* Are there dirty pages, or pages being written back? */
 bool object_is_dirty(struct vm_object *o);

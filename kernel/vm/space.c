@@ -331,7 +331,8 @@ static err_t map_check(struct map_plan *p)
 	p->len = ALIGN_UP(a->len, PAGE_SIZE);
 	if (a->offset > PT_INDEX_MAX || a->offset + (p->len >> PAGE_SHIFT) > PT_INDEX_MAX)
 		return -EOVERFLOW;
-	if (a->object && a->object->kind == VM_ANON && !(a->flags & VM_MAP_SHARED))
+	if (a->object && a->object->kind == VM_ANON && !object_is_file(a->object) &&
+	    !(a->flags & VM_MAP_SHARED))
 		return -EINVAL; /* a private window on an anonymous object would be a clone: object_clone says
 				   so */
 	if (a->object && a->object->kind == VM_PHYS && !(a->flags & VM_MAP_SHARED))

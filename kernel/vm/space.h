@@ -126,8 +126,8 @@ MUST_CHECK err_t space_discard(struct vm_space *s, uaddr_t addr, uint64_t len);
  * -EINVAL, -EPERM. */
 MUST_CHECK err_t space_set_flags(
     struct vm_space *s, uaddr_t addr, uint64_t len, unsigned set, unsigned clear);
-/* MADV_SET_VOLATILE / SET_NONVOLATILE: [addr, addr + len) must be exactly one whole purgeable region: else
- * -EINVAL. */
+/* MADV_SET_VOLATILE / SET_NONVOLATILE: [addr, addr + len) must be exactly one purgeable region that was not cut
+ * (and is no window on a file), and not be locked to be made volatile: else -EINVAL. */
 MUST_CHECK err_t space_set_volatile(struct vm_space *s, uaddr_t addr, uint64_t len);
 MUST_CHECK err_t space_set_nonvolatile(struct vm_space *s, uaddr_t addr, uint64_t len, bool *was_purged);
 /* A copy of the space in time that does not depend on how many pages are resident. -ENOMEM: the parent is as
@@ -142,7 +142,7 @@ struct region_info {
 	uaddr_t start, end;
 	unsigned prot, max_prot, flags;
 	pgidx_t offset;
-	enum vm_kind kind;
+	enum vm_kind kind; /* FILE: also for files in memory */
 	bool has_backing, purgeable;
 	enum volatile_state vol_state;
 	uint64_t resident, shared; /* pages of the window in its own object; of these, shared with a clone */

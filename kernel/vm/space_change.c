@@ -246,16 +246,24 @@ err_t space_discard(struct vm_space *s, uaddr_t addr, uint64_t len)
 
 /* --- purgeable regions --- */
 
-/* The object of the purgeable region that is exactly the range, with a reference, or NULL. */
-static struct vm_object *purgeable_at(struct vm_space *s, uaddr_t addr, uint64_t len)
+/* Does r show a purgeable object whose owner is whoever has it mapped, and is it the only one to do so if that is private? */
+static bool is_whole_purgeable(const struct region *r)
+{
+	const struct vm_object *o = r->object;
+	bool alone = o->viewers.next == &r->view_link && o->viewers.prev == &r->view_link;
+	return (o->flags & VM_PURGEABLE) && !(o->flags & VM_RESIDENT) && (alone || !(o->flags & VM_PRIVATE));
+}
+
+/* The object of the purgeable region that is exactly the range, with a reference, or NULL. One that is locked is not for letting go. */
+static struct vm_object *purgeable_at(struct vm_space *s, uaddr_t addr, uint64_t len, bool locked_too)
 {
 	struct vm_object *o = NULL;
 	if (len > UINT64_MAX - PAGE_SIZE)
 		return NULL;
 	rwlock_read(&s->lock);
 	struct region *r = region_find(&s->regions, addr);
-	if (r && r->start == addr && r->end == addr + ALIGN_UP(len, PAGE_SIZE) &&
-	    (r->object->flags & VM_PURGEABLE)) {
+	if (r && r->start == addr && r->end == addr + ALIGN_UP(len, PAGE_SIZE) && is_whole_purgeable(r) &&
+	    (locked_too || !(r->flags & REGION_LOCKED))) {
 		o = r->object;
 		object_get(o);
 	}
@@ -265,22 +273,22 @@ static struct vm_object *purgeable_at(struct vm_space *s, uaddr_t addr, uint64_t
 
 err_t space_set_volatile(struct vm_space *s, uaddr_t addr, uint64_t len)
 {
-	struct vm_object *o = purgeable_at(s, addr, len);
+	struct vm_object *o = purgeable_at(s, addr, len, false);
 	if (!o)
 		return -EINVAL;
-	err_t err = object_set_volatile(o);
+	object_let_go(o, &o->owner);
 	object_put(o);
-	return err;
+	return 0;
 }
 
 err_t space_set_nonvolatile(struct vm_space *s, uaddr_t addr, uint64_t len, bool *was_purged)
 {
-	struct vm_object *o = purgeable_at(s, addr, len);
+	struct vm_object *o = purgeable_at(s, addr, len, true);
 	if (!o)
 		return -EINVAL;
-	err_t err = object_set_nonvolatile(o, was_purged);
+	object_hold(o, &o->owner, was_purged);
 	object_put(o);
-	return err;
+	return 0;
 }
 
 /* --- looking --- */
@@ -295,7 +303,7 @@ static void describe(const struct region *r, struct region_info *out)
 	    .max_prot = r->max_prot,
 	    .flags = r->flags,
 	    .offset = r->offset,
-	    .kind = o->kind,
+	    .kind = object_is_file(o) ? VM_FILE : o->kind,
 	    .has_backing = o->backing != NULL,
 	    .purgeable = (o->flags & VM_PURGEABLE) != 0,
 	};
@@ -329,7 +337,7 @@ static uint64_t count_file_mapped(const struct region *r)
 	struct vm_object *o = r->object;
 	pgidx_t from = r->offset, end = r->offset + region_npages(r);
 	uint64_t count = 0;
-	while (from < end && (o->kind == VM_FILE || o->backing)) {
+	while (from < end && (object_is_file(o) || o->backing)) {
 		object_lock_both(o);
 		count += count_translated(r, &from, end);
 		object_unlock_both(o);
@@ -388,7 +396,7 @@ bool space_view(struct vm_space *s, uaddr_t addr, struct region_view *out)
 		describe(r, &out->info);
 		out->name = r->name;
 		vm_name_get(&out->name);
-		out->file = r->object->kind == VM_FILE ? r->object : r->object->backing;
+		out->file = object_is_file(r->object) ? r->object : r->object->backing;
 		if (out->file)
 			object_get(out->file);
 	}

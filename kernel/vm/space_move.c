@@ -42,7 +42,7 @@ static err_t window_check(const struct remap *m, struct region **out)
 		return -EFAULT;
 	if (r->flags & REGION_IMMUTABLE)
 		return -EPERM;
-	if ((r->object->flags & VM_PURGEABLE) &&
+	if ((r->object->flags & VM_PURGEABLE) && region_is_private(r) &&
 	    (a->addr != r->start || a->old_len != r->end - r->start || (a->flags & VM_REMAP_DONTUNMAP)))
 		return -EINVAL; /* its state belongs to the whole */
 	if (r->object->kind == VM_PHYS && (a->flags & VM_REMAP_DONTUNMAP))

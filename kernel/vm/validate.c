@@ -46,10 +46,10 @@ static void validate_locked(struct vm_object *o)
 	pgidx_t at;
 	page_tree_validate(&o->tree);
 	ASSERT(ref_count(&o->refs) > 0);
-	ASSERT(o->kind != VM_PHYS || page_tree_is_empty(&o->tree));                   /* O1 */
-	ASSERT(!o->backing || (o->backing->kind == VM_FILE && !o->backing->backing)); /* O2 */
-	ASSERT(o->kind == VM_FILE || list_is_empty(&o->backed));
-	ASSERT(o->vol_state == VOLATILE_NO || (o->flags & VM_PURGEABLE));
+	ASSERT(o->kind != VM_PHYS || page_tree_is_empty(&o->tree));                  /* O1 */
+	ASSERT(!o->backing || (object_is_file(o->backing) && !o->backing->backing)); /* O2 */
+	ASSERT(object_is_file(o) || list_is_empty(&o->backed));
+	ASSERT(o->vol_state == VOLATILE_NO || ((o->flags & VM_PURGEABLE) && !o->holders));
 	ASSERT(o->vol_state != VOLATILE_PURGED || page_tree_is_empty(&o->tree)); /* O5 */
 	ASSERT(!page_tree_next(&o->tree, o->npages, PT_INDEX_MAX + 1, &at) || o->kind == VM_FILE);
 	if (o->flags & VM_PRIVATE) {
@@ -100,7 +100,7 @@ static void validate_translation(const struct region *r, uaddr_t va, const struc
 	}
 	struct page *p = shown_page(r, idx, &writable);
 	ASSERT(t->paddr == page_to_phys(p ? p : zero_page));
-	ASSERT(p || !(o->backing || o->kind == VM_FILE));
+	ASSERT(p || !((o->backing && o->backing->kind == VM_FILE) || o->kind == VM_FILE));
 	ASSERT(!(t->flags & MMU_WRITE) || writable);
 	ASSERT(!p || !page_test_flag(p, PAGE_BUSY));
 }

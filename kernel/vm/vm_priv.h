@@ -20,6 +20,11 @@ static inline void object_unlock_both(struct vm_object *o)
 		spin_unlock(&o->backing->lock);
 	spin_unlock(&o->lock);
 }
+/* What frames of an ANON object are counted as. */
+static inline enum page_kind object_page_kind(const struct vm_object *o)
+{
+	return o->flags & VM_PRIVATE ? PAGE_ANON : PAGE_SHMEM;
+}
 /* Link r into its object's viewers (and its backing's), or take it out. Takes the locks. */
 void object_add_viewer(struct region *r);
 void object_remove_viewer(struct region *r);

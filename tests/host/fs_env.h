@@ -6,6 +6,7 @@
 #include "fs/file.h"
 #include "fs/mount.h"
 #include "fs/pipe.h"
+#include "fs/memfd.h"
 #include "fs/tmpfs.h"
 #include "kern/thread.h"
 #include "lib/inject.h"
@@ -27,7 +28,8 @@ static inline void fs_env_init(uint64_t nframes)
 	host_init(nframes);
 	host_run_cpus(8, fs_env_warm, NULL);
 	vfs_init(NULL);
-	tmpfs_init();
+	fs_register(&tmpfs_ops);
+	memfd_init();
 	file_anon_init();
 	MUST(devfs_init());
 	while (dentry_shrink(100)) /* names of devices: a test must not find them gone */

@@ -220,7 +220,7 @@ HOST_TEST(least_recently_volatile_goes_first)
 
 HOST_TEST(shared_purgeable_object_is_taken_from_all_viewers)
 {
-	struct vm_object *o = new_shared(VM_PURGEABLE, 10), *plain = new_shared(0, 10), *snap;
+	struct vm_object *o = new_shared(VM_PURGEABLE, 10), *snap;
 	struct vm_space *a = new_space(), *b = new_space();
 	bool was;
 
@@ -228,11 +228,9 @@ HOST_TEST(shared_purgeable_object_is_taken_from_all_viewers)
 	map_fixed(b, AT, 10, VM_MAP_SHARED, o);
 	fill(a, AT, 10, 1);
 	CHECK(holds(b, AT, 10, 1));
-	CHECK_EQ(object_set_volatile(plain), -EINVAL);
-	CHECK_EQ(object_set_nonvolatile(plain, &was), -EINVAL);
-	CHECK_EQ(object_set_volatile(o), 0);
+	object_let_go(o, &o->owner);
 	CHECK_EQ(object_clone(o, &snap), 0);
-	CHECK_EQ(object_set_nonvolatile(snap, &was), 0);
+	object_hold(snap, &snap->owner, &was);
 	CHECK(!was);
 	CHECK_EQ(purge_all(), 0); /* the snapshot has them all */
 	CHECK(is_zero(a, AT, 10) && is_zero(b, AT, 10));
@@ -242,7 +240,6 @@ HOST_TEST(shared_purgeable_object_is_taken_from_all_viewers)
 	done_with(b);
 	object_put(o);
 	object_put(snap);
-	object_put(plain);
 }
 
 HOST_TEST(pinned_page_survives_a_purge)

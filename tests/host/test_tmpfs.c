@@ -371,7 +371,7 @@ HOST_TEST(memory_files_and_seals)
 	struct file *f;
 	struct vm_object *o;
 	fs_env_begin();
-	CHECK_EQ(memfd_create_file("name", true, 0, &f), 0);
+	CHECK_EQ(memfd_create_file("name", MEMFD_SEALABLE, 0, 0, &f), 0);
 	CHECK(file_describe(f, &fs_me.root, buf, sizeof(buf)) > 0 && !strcmp(buf, "/memfd:name (deleted)"));
 	CHECK_EQ(fs_write(f, "12345", 5), 5);
 	CHECK_EQ(file_control(f, CONTROL_GET_SEALS, 0, false), 0);
@@ -397,9 +397,48 @@ HOST_TEST(memory_files_and_seals)
 	CHECK_EQ(file_control(f, CONTROL_ADD_SEALS, SEAL_GROW, false), -EPERM);
 	CHECK_EQ(fs_recount(fs_env_roots, &fs_me), 0);
 	file_put(f);
-	CHECK_EQ(memfd_create_file("x", false, 0, &f), 0);
+	CHECK_EQ(memfd_create_file("x", 0, 0, 0, &f), 0);
 	CHECK_EQ(file_control(f, CONTROL_ADD_SEALS, SEAL_GROW, false), -EPERM);
 	file_put(f);
+	fs_env_end();
+}
+
+/* Every allocation of a snapshot fails once; then it is made while somebody writes to a page, which it does not see any more. */
+HOST_TEST(snapshots_and_failed_allocations)
+{
+	struct file *f, *copy = NULL;
+	struct vm_pin pin;
+	char byte = 0;
+	bool fired = true;
+	fs_env_begin();
+	MUST(memfd_create_file("name", MEMFD_PURGEABLE, 0, 0, &f));
+	CHECK_EQ(fs_pwrite(f, "1", 1, 0), 1);
+	CHECK_EQ(fs_pwrite(f, "2", 1, 200 * PAGE_SIZE), 1);
+	MUST(object_pin(f->vnode->pages, 0, true, &pin));
+	for (unsigned n = 1, failed = 0; fired; n++) {
+		inject_arm(n);
+		err_t err = memfd_snapshot(f, 0, 0, &copy);
+		fired = inject_fired();
+		inject_arm(0);
+		failed += err != 0;
+		CHECK(err == 0 || (fired && err == -ENOMEM));
+		CHECK_EQ(file_count(), err ? 1 : 2);
+		if (fired && !err) /* somebody had a second way */
+			file_put(copy);
+		CHECK(fired || failed > 2);
+	}
+	*(char *)page_to_virt(pin.page) = '3';
+	vm_unpin(&pin);
+	CHECK(fs_pread(copy, &byte, 1, 0) == 1 && byte == '1');
+	CHECK(fs_pread(f, &byte, 1, 0) == 1 && byte == '3');
+	CHECK_EQ(memfd_set_volatile(f), 0);
+	bool more;
+	CHECK_EQ(vm_purge_one(&more), 1); /* the page that both have stays */
+	CHECK(fs_pread(copy, &byte, 1, 200 * PAGE_SIZE) == 1 && byte == '2');
+	object_validate(f->vnode->pages);
+	object_validate(copy->vnode->pages);
+	file_put(f);
+	file_put(copy);
 	fs_env_end();
 }
 

@@ -108,7 +108,7 @@ static inline uint64_t anon_frames(void)
 	uint64_t counts[PAGE_KINDS];
 
 	frame_count_kinds(counts);
-	return counts[PAGE_ANON];
+	return counts[PAGE_ANON] + counts[PAGE_SHMEM];
 }
 
 static inline unsigned count_regions(struct vm_space *s)

@@ -162,6 +162,7 @@ static void check_frames(struct vm_model *m)
 	for (unsigned k = 0; k < MODEL_SPACES; k++)
 		if (m->spaces[k].real)
 			tables += mmu_table_count(&m->spaces[k].real->mmu);
+	counts[PAGE_ANON] += counts[PAGE_SHMEM];
 	if (counts[PAGE_ANON] != m->live_contents)
 		model_fail(m, "%llu anonymous frames, expected %llu", (unsigned long long)counts[PAGE_ANON],
 		    (unsigned long long)m->live_contents);

@@ -740,6 +740,28 @@ static void pick_purgeable(struct vm_model *m, struct model_space *s, unsigned *
 	}
 }
 
+/* Does no other region show a private object that [first, end) shows? */
+static bool is_whole(struct vm_model *m, struct model_space *s, unsigned first, unsigned end)
+{
+	struct model_obj *o = s->pages[first].obj;
+	for (unsigned i = 0; o->kind == MODEL_PRIVATE && i < m->opt.npages; i++)
+		if ((i < first || i >= end) && s->pages[i].obj == o)
+			return false;
+	return true;
+}
+
+/* What the owner of a purgeable object does, without looking for it in a space. */
+static err_t set_by_object(struct vm_object *o, bool make, bool *was)
+{
+	if (!(o->flags & VM_PURGEABLE))
+		return -EINVAL;
+	if (make)
+		object_let_go(o, &o->owner);
+	else
+		object_hold(o, &o->owner, was);
+	return 0;
+}
+
 static void op_volatile(struct vm_model *m)
 {
 	struct model_space *s = model_pick_space(m);
@@ -751,11 +773,12 @@ static void op_volatile(struct vm_model *m)
 	pick_purgeable(m, s, &first, &end);
 	uint64_t len = (uint64_t)(end - first) * PAGE_SIZE;
 	if (!by_object)
-		o = is_one_region(m, s, first, end) ? s->pages[first].obj : NULL;
+		o = is_one_region(m, s, first, end) && is_whole(m, s, first, end) ? s->pages[first].obj
+										  : NULL;
 	model_note(m, "%svolatile space %d pages [%u, %u) %s", make ? "" : "non", (int)(s - m->spaces), first,
 	    end, by_object ? "by object" : "");
 	if (by_object)
-		err = make ? object_set_volatile(o->real) : object_set_nonvolatile(o->real, &was);
+		err = set_by_object(o->real, make, &was);
 	else
 		err = make ? space_set_volatile(s->real, model_addr(m, first), len)
 			   : space_set_nonvolatile(s->real, model_addr(m, first), len, &was);
