@@ -66,14 +66,14 @@ static uint32_t node_mode(const struct proc_node *n, const struct proc_dir *in)
 	return mode;
 }
 
-/* Files of a process are its user's, or the superuser's if its user may not look into it; its directory tells nothing. v->lock held for writing, or v is new. */
+/* What is of a process is its user's; its files are the superuser's if its user may not look into it. It always finds its own descriptors. v->lock held for writing, or v is new. */
 static void set_owner(struct vnode *v, const struct proc_node *n)
 {
 	if (!n->process)
 		return;
 	struct cred *c = process_cred(n->process);
 	bool open =
-	    n->entry->mode == (MODE_DIR | 0555) || load_relaxed(&n->process->core.dumpable) == DUMP_USER;
+	    (n->entry->mode & MODE_TYPE) != MODE_REG || load_relaxed(&n->process->core.dumpable) == DUMP_USER;
 	v->uid = open ? c->euid : 0;
 	v->gid = open ? c->egid : 0;
 	cred_put(c);
