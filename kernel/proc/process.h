@@ -129,6 +129,7 @@ struct process {
 	    exit_signal; /* (T) what its parent gets when it is dead; others than SIGNAL_CHLD hide it from plain waits */
 	struct user_thread
 	    *creator; /* (T) of parent's threads the one that made it, or that took over; NULL: none */
+	struct list sem_undos; /* ipc_lock: what is undone when it ends: ipc_sem.c */
 	bool child_subreaper;  /* (T) takes over the children of its dying descendants */
 	_Atomic bool dumpable; /* (A) as prctl tells it: others of its user may look into it */
 };
