@@ -164,6 +164,8 @@ MUST_CHECK err_t sem_get_all(int32_t id, uint16_t *values, unsigned n);
 MUST_CHECK err_t sem_set_all(int32_t id, const uint16_t *values, unsigned n);
 /* The number of semaphores of an array that the caller may read, or write. -EINVAL, -EACCES. */
 MUST_CHECK int64_t sem_count(int32_t id, unsigned access);
+/* Has p done anything with SEM_UNDO? */
+bool sem_undoes(const struct process *p);
 /* p ends: what it did with SEM_UNDO is undone. */
 void sem_exit(struct process *p);
 

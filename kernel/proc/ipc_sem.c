@@ -235,6 +235,14 @@ static void apply_undo_locked(const struct sem_undo *u, uint32_t pid)
 	serve_locked(a);
 }
 
+bool sem_undoes(const struct process *p)
+{
+	spin_lock(&ipc_lock);
+	bool undoes = !list_is_empty(&p->sem_undos);
+	spin_unlock(&ipc_lock);
+	return undoes;
+}
+
 static void free_undos(struct list *dead)
 {
 	while (!list_is_empty(dead)) {

@@ -1,6 +1,7 @@
 /* linux_kcmp.c - kcmp: are two processes' resources one and the same? */
 #include "kern/random.h"
 #include "object/desc.h"
+#include "proc/ipc.h"
 #include "sys/sys.h"
 
 enum kcmp_type { KCMP_FILE, KCMP_VM, KCMP_FILES, KCMP_FS, KCMP_SIGHAND, KCMP_IO, KCMP_SYSVSEM };
@@ -25,6 +26,7 @@ static err_t file_behind(struct process *p, uint64_t fd, uintptr_t *out)
 	return 0;
 }
 
+/* Tree and p locked. */
 static uintptr_t part_of_locked(const struct process *p, int32_t type)
 {
 	switch (type) {
@@ -36,11 +38,21 @@ static uintptr_t part_of_locked(const struct process *p, int32_t type)
 		return (uintptr_t)p->place;
 	case KCMP_SIGHAND:
 		return (uintptr_t)p->signals.table;
-	case KCMP_SYSVSEM:
-		return list_is_empty(&p->sem_undos) ? 0 : (uintptr_t)&p->sem_undos;
 	default:
 		return 0; /* no I/O contexts */
 	}
+}
+
+static uintptr_t part_of(struct process *p, int32_t type)
+{
+	if (type == KCMP_SYSVSEM)
+		return sem_undoes(p) ? (uintptr_t)&p->sem_undos : 0;
+	spin_lock(&process_tree_lock);
+	spin_lock(&p->lock);
+	uintptr_t part = part_of_locked(p, type);
+	spin_unlock(&p->lock);
+	spin_unlock(&process_tree_lock);
+	return part;
 }
 
 static err_t find_pair(
@@ -52,9 +64,7 @@ static err_t find_pair(
 		err_t err = file_behind(p, index[0], &out->a);
 		return err ? err : file_behind(q, index[1], &out->b);
 	}
-	spin_lock(&process_tree_lock);
-	*out = (struct pair){part_of_locked(p, type), part_of_locked(q, type)};
-	spin_unlock(&process_tree_lock);
+	*out = (struct pair){part_of(p, type), part_of(q, type)};
 	return 0;
 }
 

@@ -41,7 +41,7 @@
 
 /* What is shared by threads, and by nobody else. */
 #define CLONE_THREAD_SHARES (CLONE_FS | CLONE_FILES | CLONE_SIGHAND)
-/* Flags that are understood. There is no tracing, no semaphore adjustment and no I/O context: these ask for nothing. DETACHED never did. */
+/* Flags that are understood. There is no tracing and no I/O context, and what SEM_UNDO notes is each process's own: these ask for nothing. DETACHED never did. */
 #define CLONE_KNOWN                                                                                          \
 	(CLONE_VM | CLONE_THREAD_SHARES | CLONE_PIDFD | CLONE_PTRACE | CLONE_VFORK | CLONE_PARENT |          \
 	    CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID |       \
