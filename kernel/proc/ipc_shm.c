@@ -7,6 +7,7 @@
 #include "mm/slab.h"
 #include "proc/cred.h"
 #include "proc/ipc.h"
+#include "vm/commit.h"
 #include "vm/space.h"
 
 struct shm {
@@ -39,7 +40,7 @@ static err_t shm_check(const struct ipc_object *o, uint64_t size)
 
 static err_t shm_create(int32_t key, uint64_t size, uint32_t flags, struct ipc_object **out)
 {
-	enum { SHM_HUGETLB = 04000 };
+	enum { SHM_HUGETLB = 04000, SHM_NORESERVE = 010000 };
 	if (size == 0 || size > SHM_BYTES_MAX || (flags & SHM_HUGETLB) || size > PT_INDEX_MAX << PAGE_SHIFT)
 		return -EINVAL; /* there are no huge pages */
 	struct shm *s = kzalloc(sizeof(*s));
@@ -50,7 +51,8 @@ static err_t shm_create(int32_t key, uint64_t size, uint32_t flags, struct ipc_o
 	s->name_key = key;
 	s->ctime = ipc_time();
 	s->cpid = current_process()->pid;
-	err_t err = object_create_anon(0, pages_of(s), NULL, &s->memory);
+	bool unpromised = (flags & SHM_NORESERVE) && commit_mode() != COMMIT_NEVER;
+	err_t err = object_create_anon(unpromised ? VM_NORESERVE : 0, pages_of(s), NULL, &s->memory);
 	if (err)
 		kfree(s);
 	else
