@@ -16,6 +16,7 @@
 #include "mm/kva.h"
 #include "proc/cred.h"
 #include "proc/futex.h"
+#include "proc/ipc.h"
 #include "proc/pidfd.h"
 #include "proc/proc_priv.h"
 #include "proc/timers.h"
@@ -198,6 +199,7 @@ static void process_die(struct process *p)
 	struct signal_reserve reserve;
 	list_init(&gone);
 	signal_reserve(&reserve, p->exit_signal, 1);
+	sem_exit(p);
 	process_release_files(p);
 	process_timers_fini(p);
 	process_leave_tty(p);

@@ -18,6 +18,7 @@
 #include "proc/futex.h"
 #include "arch/usercopy.h"
 #include "kern/random.h"
+#include "kern/wall.h"
 #include "proc/process.h"
 #include "vm/space.h"
 
@@ -38,6 +39,8 @@ struct futex_waiter {
 	struct futex_key key;                /* bucket's lock; its reference belongs to the waiter */
 	struct futex_bucket *_Atomic bucket; /* changes with both locks held */
 	uint32_t bitset;                     /* constant */
+	nsec_t deadline;                     /* constant */
+	bool wall;                           /* constant: it is a time of day */
 	bool woken;                          /* bucket's lock: off the list */
 	struct waitq wait;
 };
@@ -201,8 +204,15 @@ static err_t enqueue(struct futex_waiter *w, uaddr_t addr, uint32_t expected)
 	return 0;
 }
 
+/* When w's deadline is by the monotonic clock, as things are. Who sets the time of day wakes w afterwards, under the lock that is held here. */
+static nsec_t monotonic_deadline(const struct futex_waiter *w)
+{
+	nsec_t offset = w->wall && w->deadline != NSEC_NEVER ? wall_offset() : 0;
+	return w->deadline > offset ? w->deadline - offset : 0;
+}
+
 /* Called with w's bucket locked; nothing is locked afterwards. */
-static err_t sleep_locked(struct futex_waiter *w, nsec_t deadline)
+static err_t sleep_locked(struct futex_waiter *w)
 {
 	struct futex_bucket *held = load_relaxed(&w->bucket), *b;
 	err_t err = 0;
@@ -210,7 +220,7 @@ static err_t sleep_locked(struct futex_waiter *w, nsec_t deadline)
 		if (load_relaxed(&w->bucket) == held && (w->woken || err))
 			break;
 		if (load_relaxed(&w->bucket) == held)
-			err = waitq_sleep(&w->wait, &held->lock, deadline, WAIT_INTERRUPTIBLE);
+			err = waitq_sleep(&w->wait, &held->lock, monotonic_deadline(w), WAIT_INTERRUPTIBLE);
 		spin_unlock(&held->lock);
 		b = lock_bucket_of(w);
 		held = b;
@@ -223,9 +233,9 @@ static err_t sleep_locked(struct futex_waiter *w, nsec_t deadline)
 	return err;
 }
 
-err_t futex_wait(uaddr_t addr, bool shared, uint32_t expected, nsec_t deadline, uint32_t bitset)
+err_t futex_wait(uaddr_t addr, bool shared, uint32_t expected, nsec_t deadline, bool wall, uint32_t bitset)
 {
-	struct futex_waiter w = {.bitset = bitset};
+	struct futex_waiter w = {.bitset = bitset, .deadline = deadline, .wall = wall};
 	uint32_t value;
 	err_t err;
 	if (!bitset)
@@ -238,12 +248,26 @@ err_t futex_wait(uaddr_t addr, bool shared, uint32_t expected, nsec_t deadline, 
 			return err;
 		err = enqueue(&w, addr, expected);
 		if (!err)
-			err = sleep_locked(&w, deadline);
+			err = sleep_locked(&w);
 		else if (err == -EFAULT && !read_user_u32(addr, &value))
 			err = 1; /* it is there now: start over */
 		key_put(&w.key);
 	} while (err > 0);
 	return err;
+}
+
+void futex_wall_was_set(void)
+{
+	for (unsigned i = 0; i < BUCKETS; i++) {
+		struct futex_bucket *b = &buckets[i];
+		spin_lock(&b->lock);
+		list_for_each (it, &b->waiters) {
+			struct futex_waiter *w = list_entry(it, struct futex_waiter, link);
+			if (w->wall)
+				waitq_wake_one(&w->wait); /* it stays on the list, and sleeps again */
+		}
+		spin_unlock(&b->lock);
+	}
 }
 
 int64_t futex_wake(uaddr_t addr, bool shared, int32_t max, uint32_t bitset)

@@ -15,9 +15,12 @@ enum { FUTEX_ANY = -1 }; /* a bitset that every other meets, as uint32_t */
 
 void futex_init(void);
 
-/* Sleep while the word is `expected`, until woken by somebody whose bitset meets this one, or until the monotonic time `deadline`. 0: woken. -EAGAIN: it was not `expected`;
+/* Sleep while the word is `expected`, until woken by somebody whose bitset meets this one, or until the time `deadline`, monotonic or of day (`wall`). 0: woken. -EAGAIN: it was not `expected`;
  * -ETIMEDOUT, -EINTR; -EFAULT; -EINVAL: not aligned, empty bitset. */
-MUST_CHECK err_t futex_wait(uaddr_t addr, bool shared, uint32_t expected, nsec_t deadline, uint32_t bitset);
+MUST_CHECK err_t futex_wait(
+    uaddr_t addr, bool shared, uint32_t expected, nsec_t deadline, bool wall, uint32_t bitset);
+/* The time of day was set: who waits until one waits for as long as that takes now. */
+void futex_wall_was_set(void);
 /* Wake up to max threads, but at least one, if there is one: the number woken. -EINVAL, -EFAULT. */
 MUST_CHECK int64_t futex_wake(uaddr_t addr, bool shared, int32_t max, uint32_t bitset);
 /* Wake one, as for shared memory, if there is one and the address is good: for threads that go away, which have nobody to tell errors to. */

@@ -242,6 +242,7 @@ err_t process_create(struct process *parent, struct vm_space *space, const char 
 	list_init(&p->pidfds);
 	list_init(&p->sibling_link);
 	list_init(&p->threads);
+	list_init(&p->sem_undos);
 	process_timers_init(p);
 	waitq_init(&p->child_wait);
 	waitq_init(&p->dead_wait);

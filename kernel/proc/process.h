@@ -131,7 +131,8 @@ struct process {
 	    exit_signal; /* (T) what its parent gets when it is dead; others than SIGNAL_CHLD hide it from plain waits */
 	struct user_thread
 	    *creator; /* (T) of parent's threads the one that made it, or that took over; NULL: none */
-	bool child_subreaper; /* (T) takes over the children of its dying descendants */
+	struct list sem_undos; /* ipc_lock: what is undone when it ends: ipc_sem.c */
+	bool child_subreaper;  /* (T) takes over the children of its dying descendants */
 	struct core_state core;
 	_Atomic uint32_t
 	    guards; /* (A) enum space_guard of the memory of programs that it runs; only ever more */

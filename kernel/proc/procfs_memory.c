@@ -5,8 +5,10 @@
  */
 #include "proc/procfs_memory.h"
 #include "fs/mount.h"
+#include "lib/printf.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "proc/ipc.h"
 #include "proc/procfs_priv.h"
 #include "proc/vdso.h"
 #include "vm/copy.h"
@@ -28,6 +30,12 @@ static const char *region_label(const struct region_view *r, const struct vm_spa
 		path_put(&root);
 		return n < 0 ? "" : buf;
 	}
+	int32_t key;
+	uint32_t id;
+	if (shm_of_vm_name(&r->name, &key, &id)) {
+		(void)format(buf, PATH_LEN_MAX, "/SYSV%08x (deleted)", (unsigned)key);
+		return buf;
+	}
 	uaddr_t vdso = vdso_address(s);
 	if (vdso && r->info.start == vdso)
 		return "[vdso]";
@@ -44,12 +52,19 @@ static void show_head(struct text *t, const struct region_view *r, const char *l
 	struct vfs_stat st = {0};
 	size_t from = t->used;
 	const struct region_info *i = &r->info;
-	if (f)
+	int32_t key;
+	uint32_t id;
+	bool shm = shm_of_vm_name(&r->name, &key, &id);
+	if (f) {
 		file_stat(f, &st);
+	} else if (shm) {
+		st.dev = SHM_DEVICE;
+		st.ino = id;
+	}
 	text_printf(t, "%08llx-%08llx %c%c%c%c %08llx %02x:%02x %llu ", (unsigned long long)i->start,
 	    (unsigned long long)i->end, i->prot & VM_READ ? 'r' : '-', i->prot & VM_WRITE ? 'w' : '-',
 	    i->prot & VM_EXEC ? 'x' : '-', i->flags & REGION_SHARED ? 's' : 'p',
-	    (unsigned long long)(f ? i->offset << PAGE_SHIFT : 0), (unsigned)(st.dev >> 8 & 0xfff),
+	    (unsigned long long)(f || shm ? i->offset << PAGE_SHIFT : 0), (unsigned)(st.dev >> 8 & 0xfff),
 	    (unsigned)(st.dev & 0xff), (unsigned long long)st.ino);
 	if (*label) {
 		while (!t->err && t->used - from < NAME_COLUMN)

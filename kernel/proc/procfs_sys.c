@@ -11,6 +11,7 @@
 #include "fs/notify.h"
 #include "fs/pipe.h"
 #include "proc/cred.h"
+#include "proc/ipc.h"
 #include "proc/procfs_priv.h"
 #include "proc/procfs_vm.h"
 #include "vm/fault.h"
@@ -176,6 +177,21 @@ NUMBER(pipe_max, PIPE_MAX_SIZE)
 NUMBER(map_count, 65530)
 NUMBER(mmap_min, 65536)
 NUMBER(swappiness, 0)
+NUMBER(shmmni, SHM_COUNT_MAX)
+NUMBER(shm_rmid_forced, 0)
+NUMBER(msgmax, MSG_SIZE_MAX)
+NUMBER(msgmnb, MSG_QUEUE_BYTES)
+NUMBER(msgmni, MSG_COUNT_MAX)
+
+static void show_shmmax(struct text *t, UNUSED struct vnode *v)
+{
+	text_printf(t, "%llu\n", SHM_BYTES_MAX);
+}
+
+static void show_sem(struct text *t, UNUSED struct vnode *v)
+{
+	text_printf(t, "%u\t%u\t%u\t%u\n", SEM_ARRAY_MAX, SEM_TOTAL_MAX, SEM_OPS_MAX, SEM_COUNT_MAX);
+}
 
 #define SHOW(n, fn)                                                                                          \
 	{                                                                                                    \
@@ -196,9 +212,11 @@ static const struct proc_entry kernel_entries[] = {SHOW("cap_last_cap", cap_last
     {.name = "core_uses_pid", .mode = MODE_REG | 0644, .text = {core_show_uses_pid, core_store_uses_pid}},
     SHOW("domainname", domainname),
     {.name = "hostname", .mode = MODE_REG | 0644, .text = {show_hostname, store_hostname}},
-    SHOW("ngroups_max", ngroups_max), SHOW("osrelease", osrelease), SHOW("ostype", ostype),
-    SHOW("overflowgid", overflow_id), SHOW("overflowuid", overflow_id), SHOW("pid_max", pid_max),
-    DIR("random", random_dir), SHOW("randomize_va_space", randomize), SHOW("threads-max", threads_max),
+    SHOW("msgmax", msgmax), SHOW("msgmnb", msgmnb), SHOW("msgmni", msgmni), SHOW("ngroups_max", ngroups_max),
+    SHOW("osrelease", osrelease), SHOW("ostype", ostype), SHOW("overflowgid", overflow_id),
+    SHOW("overflowuid", overflow_id), SHOW("pid_max", pid_max), DIR("random", random_dir),
+    SHOW("randomize_va_space", randomize), SHOW("sem", sem), SHOW("shm_rmid_forced", shm_rmid_forced),
+    SHOW("shmall", shmmax), SHOW("shmmax", shmmax), SHOW("shmmni", shmmni), SHOW("threads-max", threads_max),
     SHOW("version", version)};
 static const struct proc_dir kernel_dir = {
     .class = CLASS_SYS_KERNEL, .entries = kernel_entries, .count = ARRAY_SIZE(kernel_entries)};

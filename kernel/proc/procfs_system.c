@@ -383,5 +383,6 @@ const struct proc_entry proc_root_entries[] = {
     FILE_ENTRY("zoneinfo", mm_show_zoneinfo),
     {.name = "tty", .mode = MODE_DIR | 0555, .dir = &tty_dir},
     {.name = "sys", .mode = MODE_DIR | 0555, .dir = &proc_sys_dir},
+    {.name = "sysvipc", .mode = MODE_DIR | 0555, .dir = &proc_sysvipc_dir},
 };
 const unsigned proc_root_count = ARRAY_SIZE(proc_root_entries);

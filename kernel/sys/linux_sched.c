@@ -27,21 +27,26 @@ struct priority_call {
 	bool set;
 	int nice; /* to be set; of those found, the least */
 	uint32_t uid, euid;
-	uint64_t limit; /* RLIMIT_NICE of the caller */
 	bool found;
 	err_t err;
 };
 
-/* May the caller give ut this level? Its own user's threads; what is better than they have only with privilege or as the limit says. */
+static bool limit_allows(struct process *p, int nice)
+{
+	spin_lock(&p->lock);
+	uint64_t limit = p->limits[RLIMIT_NICE].soft;
+	spin_unlock(&p->lock);
+	return (uint64_t)(NICE_BASE - nice) <= limit;
+}
+
+/* May the caller give ut this level? Its own user's threads; what is better than they have only with CAP_SYS_NICE or as their limit says. */
 static err_t check_nice(const struct priority_call *c, struct process *p, const struct user_thread *ut)
 {
-	uint32_t uid = process_uid(p), euid = process_euid(p);
 	if (current_can(CAP_SYS_NICE))
 		return 0;
-	if (c->euid != uid && c->euid != euid)
+	if (c->euid != process_uid(p) && c->euid != process_euid(p))
 		return -EPERM;
-	bool better = c->nice < ut->thread.nice;
-	return better && (uint64_t)(NICE_BASE - c->nice) > c->limit ? -EACCES : 0;
+	return c->nice < ut->thread.nice && !limit_allows(p, c->nice) ? -EACCES : 0;
 }
 
 static void nice_thread(struct process *p, struct user_thread *ut, void *arg)
@@ -66,7 +71,6 @@ static err_t do_priority(struct priority_call *c, int32_t which, int32_t who)
 		return -EINVAL;
 	c->uid = process_uid(current_process());
 	c->euid = process_euid(current_process());
-	c->limit = current_limit(RLIMIT_NICE);
 	uint32_t named = which == PRIO_USER && who == 0 ? c->uid : (uint32_t)who;
 	user_threads_visit(WHO_THREAD + (unsigned)(which - PRIO_PROCESS), named, nice_thread, c);
 	return c->found ? c->err : -ESRCH;
@@ -173,20 +177,31 @@ struct policy_change {
 	int nice;
 };
 
-static err_t change_locked(
-    const struct policy_change *c, struct user_thread *ut, const struct priority_call *who)
+/* Without CAP_SYS_NICE: one's own threads, not to a better level than their limit allows (that of an idle thread is worse than all), and what is reset on fork stays so. */
+static bool may_change_locked(
+    const struct policy_change *c, const struct user_thread *ut, int32_t policy, bool resets)
+{
+	struct process *p = ut->thread.process;
+	uint32_t euid = process_euid(current_process());
+	int32_t old = ut->sched_policy;
+	int nice = c->set_nice ? c->nice : ut->thread.nice;
+	bool better =
+	    nice < ut->thread.nice || ((old & ~SCHED_RESET_ON_FORK) == SCHED_IDLE && policy != SCHED_IDLE);
+	bool own = euid == process_uid(p) || euid == process_euid(p);
+	return (own && (!better || limit_allows(p, nice)) && (resets || !(old & SCHED_RESET_ON_FORK))) ||
+	       current_can(CAP_SYS_NICE);
+}
+
+static err_t change_locked(const struct policy_change *c, struct user_thread *ut)
 {
 	int32_t policy = c->policy == -1 ? ut->sched_policy & ~SCHED_RESET_ON_FORK : c->policy;
+	bool resets = c->policy == -1 ? ut->sched_policy & SCHED_RESET_ON_FORK : c->reset_on_fork;
 	err_t err = check_policy(policy, c->priority);
-	if (!err && c->set_nice)
-		err = check_nice(who, ut->thread.process, ut) ? -EPERM : 0;
-	else if (!err && who->euid != 0) /* the level stays: only whose thread it is counts */
-		err = check_nice(
-		    &(struct priority_call){.uid = who->uid, .euid = who->euid, .nice = ut->thread.nice},
-		    ut->thread.process, ut);
+	if (!err && !may_change_locked(c, ut, policy, resets))
+		err = -EPERM;
 	if (err)
 		return err;
-	ut->sched_policy = policy | (c->reset_on_fork ? SCHED_RESET_ON_FORK : 0);
+	ut->sched_policy = policy | (resets ? SCHED_RESET_ON_FORK : 0);
 	if (c->set_nice)
 		thread_set_nice(&ut->thread, c->nice);
 	return 0;
@@ -194,16 +209,11 @@ static err_t change_locked(
 
 static err_t change_policy(int32_t tid, const struct policy_change *c)
 {
-	struct process *self = current_process();
-	struct priority_call who = {.uid = process_uid(self),
-	    .euid = process_euid(self),
-	    .nice = c->nice,
-	    .limit = current_limit(RLIMIT_NICE)};
 	if (tid < 0)
 		return -EINVAL;
 	spin_lock(&process_tree_lock);
 	struct user_thread *ut = find_locked(tid);
-	err_t err = ut ? change_locked(c, ut, &who) : -ESRCH;
+	err_t err = ut ? change_locked(c, ut) : -ESRCH;
 	spin_unlock(&process_tree_lock);
 	return err;
 }

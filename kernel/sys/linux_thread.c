@@ -7,8 +7,8 @@
 #include "arch/clock.h"
 #include "arch/mmu.h"
 #include "kern/thread.h"
-#include "kern/wall.h"
 #include "object/desc.h"
+#include "proc/clocks.h"
 #include "proc/cred.h"
 #include "proc/futex.h"
 #include "proc/place.h"
@@ -41,7 +41,7 @@
 
 /* What is shared by threads, and by nobody else. */
 #define CLONE_THREAD_SHARES (CLONE_FS | CLONE_FILES | CLONE_SIGHAND)
-/* Flags that are understood. There is no tracing, no semaphore adjustment and no I/O context: these ask for nothing. DETACHED never did. */
+/* Flags that are understood. There is no tracing and no I/O context, and what SEM_UNDO notes is each process's own: these ask for nothing. DETACHED never did. */
 #define CLONE_KNOWN                                                                                          \
 	(CLONE_VM | CLONE_THREAD_SHARES | CLONE_PIDFD | CLONE_PTRACE | CLONE_VFORK | CLONE_PARENT |          \
 	    CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID |       \
@@ -242,20 +242,15 @@ enum futex_commands {
 	FUTEX_FLAGS = FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME,
 };
 
-/* The monotonic time when the wait ends. A duration for FUTEX_WAIT, else a point in time. */
-static err_t get_deadline(uaddr_t timeout, int32_t cmd, bool realtime, nsec_t *out)
+/* When the wait ends. A duration for FUTEX_WAIT, else a point in time by the clock that the caller chose. */
+static err_t get_deadline(uaddr_t timeout, int32_t cmd, nsec_t *out)
 {
 	nsec_t time;
 	*out = NSEC_NEVER;
 	err_t err = timeout ? get_timespec(timeout, &time) : 0;
 	if (!timeout || err || time == NSEC_NEVER)
 		return err;
-	if (cmd == FUTEX_WAIT)
-		*out = clock_now() + time;
-	else if (realtime)
-		*out = time > wall_offset() ? time - wall_offset() : 0;
-	else
-		*out = time;
+	*out = cmd == FUTEX_WAIT ? clock_now() + time : time;
 	return 0;
 }
 
@@ -269,8 +264,8 @@ static bool has_timeout(int32_t cmd)
 static int64_t wait_or_restart(const struct call_restart *r)
 {
 	struct thread_signals *t = &current_user_thread()->signals;
-	err_t err =
-	    futex_wait(r->addr, r->flags, (uint32_t)r->value, r->deadline, (uint32_t)(r->value >> 32));
+	err_t err = futex_wait(r->addr, r->flags, (uint32_t)r->value, r->deadline, r->clock == CLOCK_REALTIME,
+	    (uint32_t)(r->value >> 32));
 	if (err != -EINTR)
 		return err;
 	if (r->deadline == NSEC_NEVER)
@@ -279,10 +274,12 @@ static int64_t wait_or_restart(const struct call_restart *r)
 	return -ERESTARTBLOCK;
 }
 
-static int64_t wait_on(uaddr_t addr, bool shared, uint32_t value, nsec_t deadline, uint32_t bitset)
+static int64_t wait_on(
+    uaddr_t addr, bool shared, uint32_t value, nsec_t deadline, int32_t clock, uint32_t bitset)
 {
 	struct call_restart r = {.fn = wait_or_restart,
 	    .deadline = deadline,
+	    .clock = clock,
 	    .addr = addr,
 	    .value = value | (uint64_t)bitset << 32,
 	    .flags = shared};
@@ -295,16 +292,17 @@ int64_t sys_futex(uaddr_t addr, int32_t op, uint32_t val, uaddr_t timeout, uaddr
 	int32_t cmd = op & ~FUTEX_FLAGS;
 	bool shared = !(op & FUTEX_PRIVATE_FLAG), realtime = op & FUTEX_CLOCK_REALTIME;
 	nsec_t deadline = NSEC_NEVER;
-	err_t err = has_timeout(cmd) ? get_deadline(timeout, cmd, realtime, &deadline) : 0;
+	err_t err = has_timeout(cmd) ? get_deadline(timeout, cmd, &deadline) : 0;
 	if (err)
 		return err;
 	if (realtime && cmd != FUTEX_WAIT_BITSET)
 		return -ENOSYS;
 	switch (cmd) {
 	case FUTEX_WAIT:
-		return wait_on(addr, shared, val, deadline, (uint32_t)FUTEX_ANY);
+		return wait_on(addr, shared, val, deadline, CLOCK_MONOTONIC, (uint32_t)FUTEX_ANY);
 	case FUTEX_WAIT_BITSET:
-		return wait_on(addr, shared, val, deadline, val3);
+		return wait_on(
+		    addr, shared, val, deadline, realtime ? CLOCK_REALTIME : CLOCK_MONOTONIC, val3);
 	case FUTEX_WAKE:
 		return futex_wake(addr, shared, (int32_t)val, (uint32_t)FUTEX_ANY);
 	case FUTEX_WAKE_BITSET:

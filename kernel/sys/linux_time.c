@@ -6,6 +6,7 @@
 #include "kern/wall.h"
 #include "proc/clocks.h"
 #include "proc/cred.h"
+#include "proc/futex.h"
 #include "sys/sys.h"
 #include "sys/times.h"
 
@@ -78,6 +79,14 @@ int64_t sys_clock_getres(int32_t number, uaddr_t resolution)
 	return err || !resolution ? err : put_timespec(resolution, c.coarse ? COARSE_TICK_NS : 1);
 }
 
+void wall_set(nsec_t offset)
+{
+	wall_set_offset(offset);
+	timers_wall_was_set();
+	timerfd_wall_was_set();
+	futex_wall_was_set();
+}
+
 /* The time of day becomes `time`. It may not be earlier than the boot would be on that day. */
 static err_t set_wall(const struct sys_timespec *ts)
 {
@@ -89,9 +98,7 @@ static err_t set_wall(const struct sys_timespec *ts)
 		return -EPERM;
 	if (time < now)
 		return -EINVAL;
-	wall_set_offset(time - now);
-	timers_wall_was_set();
-	timerfd_wall_was_set();
+	wall_set(time - now);
 	return 0;
 }
 

@@ -62,7 +62,7 @@ static err_t fork_region(struct vm_space *child, struct region *r)
 	copy->max_prot = r->max_prot;
 	copy->flags = r->flags & ~(uint32_t)REGION_LOCK_MASK; /* locks are not inherited */
 	copy->name = r->name;
-	vm_name_get(&copy->name);
+	vm_name_map(&copy->name);
 	err_t err = fork_object(r, &copy->object);
 	if (!err && promised)
 		err = commit_exchange(promised, 0, r->space->npages);

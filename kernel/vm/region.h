@@ -41,6 +41,9 @@ enum {
 struct vm_name_ops {
 	void (*get)(void *what);
 	void (*put)(void *what); /* may sleep; no lock held */
+	/* A window has come, and has gone, besides the references that it has: whoever only looks has those too. `mapped` may not sleep. NULL: nobody counts. */
+	void (*mapped)(void *what);
+	void (*unmapped)(void *what);
 };
 struct vm_name {
 	const struct vm_name_ops *ops; /* NULL: it has none */
@@ -55,6 +58,20 @@ static inline void vm_name_put(const struct vm_name *n)
 {
 	if (n->ops)
 		n->ops->put(n->what);
+}
+
+/* The references of a window. */
+static inline void vm_name_map(const struct vm_name *n)
+{
+	vm_name_get(n);
+	if (n->ops && n->ops->mapped)
+		n->ops->mapped(n->what);
+}
+static inline void vm_name_unmap(const struct vm_name *n)
+{
+	if (n->ops && n->ops->unmapped)
+		n->ops->unmapped(n->what);
+	vm_name_put(n);
 }
 
 struct region {

@@ -97,7 +97,7 @@ void region_free(struct region *r)
 	ASSERT(list_is_empty(&r->view_link) && list_is_empty(&r->backing_link));
 	if (r->object)
 		object_put(r->object);
-	vm_name_put(&r->name);
+	vm_name_unmap(&r->name);
 	slab_free(region_cache, r);
 }
 
@@ -151,7 +151,7 @@ void region_split(struct region *r, uaddr_t addr, struct region *upper)
 	upper->flags = r->flags;
 	upper->name = r->name;
 	object_get(r->object);
-	vm_name_get(&upper->name);
+	vm_name_map(&upper->name);
 	object_add_viewer(
 	    upper); /* before r gives the range up: reverse walkers must find each page in a viewer */
 	region_set_bounds(r, r->start, addr, r->offset);
@@ -476,7 +476,7 @@ static err_t map_make_region(struct map_plan *p)
 	r->flags = p->flags;
 	r->offset = a->offset;
 	r->name = a->name;
-	vm_name_get(&r->name);
+	vm_name_map(&r->name);
 	if (a->object && (a->flags & VM_MAP_SHARED)) {
 		object_get(a->object);
 		r->object = a->object;

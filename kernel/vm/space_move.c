@@ -144,7 +144,7 @@ static err_t make_window(struct remap *m, const struct region *r)
 	w->max_prot = r->max_prot;
 	w->flags = r->flags;
 	w->name = r->name;
-	vm_name_get(&w->name);
+	vm_name_map(&w->name);
 	if (!region_is_private(r)) {
 		object_get(r->object);
 		w->object = r->object;

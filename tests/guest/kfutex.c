@@ -5,6 +5,7 @@
 #include "kspace.h"
 #include "arch/clock.h"
 #include "arch/user.h"
+#include "kern/wall.h"
 #include "lib/string.h"
 #include "proc/futex.h"
 #include "proc/process.h"
@@ -31,7 +32,13 @@ static bool add_thread(struct process *p, uint64_t rdi)
 	return false;
 }
 
-static struct process *make_process(void)
+/* mov $futex, %eax; mov $(WAIT_BITSET | CLOCK_REALTIME | PRIVATE), %esi; xor %edx, %edx; mov %rdi, %r10; add $0x800, %r10; or $-1, %r9d; syscall; then exit_group(-result). rdi: the word,
+ * which is 0; the time is 0x800 bytes further on. */
+static const uint8_t sleep_until_then[] = {0xb8, 202, 0, 0, 0, 0xbe, 0x89, 1, 0, 0, 0x31, 0xd2, 0x49, 0x89,
+    0xfa, 0x49, 0x81, 0xc2, 0, 8, 0, 0, 0x41, 0x83, 0xc9, 0xff, 0x0f, 0x05, 0x89, 0xc7, 0xf7, 0xdf, 0xb8, 231,
+    0, 0, 0, 0x0f, 0x05};
+
+static struct process *make_process(const void *code, size_t len)
 {
 	struct vm_space *s;
 	struct process *p;
@@ -39,8 +46,7 @@ static struct process *make_process(void)
 	if (space_create(&s))
 		return NULL;
 	if (map_anon(s, CODE_AT, 1, RW, 0) && map_anon(s, STACK_AT, 1, RW, 0) &&
-	    map_anon(s, WORDS_AT, 4, RW, 0) &&
-	    !space_write(s, CODE_AT, sleep_for_ever, sizeof(sleep_for_ever), &done) &&
+	    map_anon(s, WORDS_AT, 4, RW, 0) && !space_write(s, CODE_AT, code, len, &done) &&
 	    !space_protect(s, CODE_AT, PAGE_SIZE, VM_READ | VM_EXEC) &&
 	    !process_create(NULL, s, "kfutex", &(struct process_wish){.exit_signal = SIGNAL_CHLD}, &p))
 		return p;
@@ -65,7 +71,7 @@ static bool wait_for_sleepers(unsigned n)
 KTEST(futex_sleepers_of_the_dying)
 {
 	for (unsigned round = 0; round < 8; round++) {
-		struct process *p = make_process();
+		struct process *p = make_process(sleep_for_ever, sizeof(sleep_for_ever));
 		unsigned n = 0;
 		KT_REQUIRE(p);
 		for (unsigned i = 0; i < SLEEPERS; i++)
@@ -85,7 +91,7 @@ KTEST(futex_sleepers_of_the_dying)
 /* Ids: the first thread has its process's number, others have their own, none is used twice. */
 KTEST(futex_thread_ids)
 {
-	struct process *p = make_process();
+	struct process *p = make_process(sleep_for_ever, sizeof(sleep_for_ever));
 	KT_REQUIRE(p);
 	for (unsigned i = 0; i < 4; i++)
 		KT_CHECK(add_thread(p, WORDS_AT));
@@ -100,6 +106,33 @@ KTEST(futex_thread_ids)
 	spin_unlock(&process_tree_lock);
 	process_begin_exit(p, wait_status_killed(SIGNAL_KILL));
 	KT_CHECK_EQ(process_wait_dead(p), SIGNAL_KILL);
+	process_put(p);
+	settle();
+}
+
+/* Who waits until a time of day wakes when the clock is set beyond it, and not when it is set to before it. */
+KTEST(futex_until_a_time_of_day_that_is_set)
+{
+	enum { HOUR = 3600 };
+	struct process *p = make_process(sleep_until_then, sizeof(sleep_until_then));
+	nsec_t offset = wall_offset();
+	uint64_t then[2] = {wall_now() / NSEC_PER_SEC + HOUR, 0};
+	size_t done;
+	KT_REQUIRE(p);
+	KT_CHECK_EQ(space_write(p->space, WORDS_AT + 0x800, then, sizeof(then), &done), 0);
+	KT_CHECK(add_thread(p, WORDS_AT) && wait_for_sleepers(1));
+	wall_set_offset(offset + HOUR / 2 * NSEC_PER_SEC);
+	futex_wall_was_set();
+	(void)thread_sleep_until(clock_now() + 20000000);
+	KT_CHECK_EQ(futex_sleepers(), 1);
+	wall_set_offset(offset + 2 * HOUR * NSEC_PER_SEC);
+	futex_wall_was_set();
+	bool woke = wait_for_sleepers(0);
+	wall_set_offset(offset);
+	KT_CHECK(woke);
+	if (!woke)
+		process_begin_exit(p, wait_status_killed(SIGNAL_KILL));
+	KT_CHECK_EQ(process_wait_dead(p), wait_status_exited(ETIMEDOUT));
 	process_put(p);
 	settle();
 }

@@ -1,0 +1,223 @@
+/*
+ * linux_adjtime.c - adjtimex and clock_adjtime: what programs that keep the clock right (NTP) tell the kernel of it, and ask.
+ *
+ * The clock runs at the processor's rate. A correction of its phase is made in one step, when it is asked for, where Linux spreads it over seconds; a frequency and the length of a tick
+ * are kept and told. Everything else is notes that these programs leave for one another.
+ */
+#include "arch/clock.h"
+#include "kern/spinlock.h"
+#include "kern/wall.h"
+#include "proc/clocks.h"
+#include "proc/cred.h"
+#include "sys/times.h"
+
+enum adjust_modes { /* the ABI's ADJ_* */
+	ADJ_OFFSET = 0x0001,
+	ADJ_FREQUENCY = 0x0002,
+	ADJ_MAXERROR = 0x0004,
+	ADJ_ESTERROR = 0x0008,
+	ADJ_STATUS = 0x0010,
+	ADJ_TIMECONST = 0x0020,
+	ADJ_TAI = 0x0080,
+	ADJ_SETOFFSET = 0x0100,
+	ADJ_MICRO = 0x1000,
+	ADJ_NANO = 0x2000,
+	ADJ_TICK = 0x4000,
+	ADJ_ADJTIME = 0x8000,
+	ADJ_READ_ONLY = 0x2000, /* with ADJTIME */
+};
+enum adjust_status { /* STA_* */
+	STA_PLL = 0x0001,
+	STA_UNSYNC = 0x0040,
+	STA_CLOCKERR = 0x1000,
+	STA_NANO = 0x2000,
+	STA_READ_ONLY = 0xff00,
+};
+enum { /* Linux's numbers */
+	TIME_OK = 0,
+	TIME_ERROR = 5,
+	ERROR_MAX = 16000000,     /* us */
+	FREQUENCY_MAX = 32768000, /* 500 ppm, in 2^-16 ppm */
+	CONSTANT_MAX = 10,
+	TICK = 10000,
+	TICK_LEAST = 9000,
+	TICK_MOST = 11000,     /* us */
+	TAI_MAX = 100000,      /* s */
+	PHASE_MAX = 500000000, /* ns that a correction of phase may be */
+};
+
+struct sys_timex { /* struct timex of the ABI */
+	uint32_t modes, pad0;
+	int64_t offset, frequency, max_error, estimated_error;
+	int32_t status, pad1;
+	int64_t constant, precision, tolerance, sec, fraction, tick;
+	int64_t pps[7];
+	int64_t unused_count;
+	int32_t tai, unused[11];
+};
+_Static_assert(sizeof(struct sys_timex) == 208 && offsetof(struct sys_timex, tai) == 160, "the ABI");
+
+static struct spinlock notes_lock = SPINLOCK_INIT("clock's notes", RANK_SERVICE);
+static struct { /* notes_lock */
+	int64_t frequency, max_error, estimated_error, constant, tick;
+	int32_t status;
+} notes = {
+    .max_error = ERROR_MAX, .estimated_error = ERROR_MAX, .constant = 2, .tick = TICK, .status = STA_UNSYNC};
+
+static err_t check(const struct sys_timex *t)
+{
+	bool may = current_can(CAP_SYS_TIME);
+	if (t->modes & ADJ_ADJTIME) {
+		if (!(t->modes & ADJ_OFFSET))
+			return -EINVAL;
+		if (!(t->modes & ADJ_READ_ONLY) && !may)
+			return -EPERM;
+	} else {
+		if (t->modes && !may)
+			return -EPERM;
+		if ((t->modes & ADJ_TICK) && (t->tick < TICK_LEAST || t->tick > TICK_MOST))
+			return -EINVAL;
+	}
+	if (t->modes & ADJ_SETOFFSET) {
+		int64_t end = t->modes & ADJ_NANO ? (int64_t)NSEC_PER_SEC : 1000000;
+		if (!may)
+			return -EPERM;
+		if (t->fraction < 0 || t->fraction >= end)
+			return -EINVAL;
+	}
+	int64_t most = INT64_MAX / 65536000;
+	return (t->modes & ADJ_FREQUENCY) && (t->frequency > most || t->frequency < -most) ? -EINVAL : 0;
+}
+
+/* The time of day is `delta` ns later. -EINVAL: it would be before 1970, or beyond what can be told. */
+static err_t step(int64_t delta)
+{
+	int64_t offset = (int64_t)wall_offset();
+	if (delta < -offset || delta > INT64_MAX - offset - (int64_t)clock_now())
+		return -EINVAL;
+	if (delta)
+		wall_set((nsec_t)(offset + delta));
+	return 0;
+}
+
+static err_t add_time(const struct sys_timex *t)
+{
+	int64_t ns = t->modes & ADJ_NANO ? t->fraction : t->fraction * 1000, delta;
+	if (__builtin_mul_overflow(t->sec, (int64_t)NSEC_PER_SEC, &delta) ||
+	    __builtin_add_overflow(delta, ns, &delta))
+		return -EINVAL;
+	return step(delta);
+}
+
+static int64_t clamp(int64_t value, int64_t least, int64_t most)
+{
+	return MAX(least, MIN(value, most));
+}
+
+static void set_status(int32_t status)
+{
+	if ((notes.status & STA_PLL) && !(status & STA_PLL))
+		notes.status = STA_UNSYNC;
+	notes.status = (notes.status & STA_READ_ONLY) | (status & ~STA_READ_ONLY);
+}
+
+/* A correction that is asked for, in ns. */
+static int64_t phase_of(int64_t offset, bool nano)
+{
+	int64_t most = nano ? PHASE_MAX : PHASE_MAX / 1000;
+	return clamp(offset, -most, most) * (nano ? 1 : 1000);
+}
+
+/* In Linux's order. Returns the correction of phase that is left to be made. */
+static int64_t change_locked(const struct sys_timex *t)
+{
+	if (t->modes & ADJ_STATUS)
+		set_status(t->status);
+	if (t->modes & ADJ_NANO)
+		notes.status |= STA_NANO;
+	if (t->modes & ADJ_MICRO)
+		notes.status &= ~STA_NANO;
+	if (t->modes & ADJ_FREQUENCY)
+		notes.frequency = clamp(t->frequency, -FREQUENCY_MAX, FREQUENCY_MAX);
+	if (t->modes & ADJ_MAXERROR)
+		notes.max_error = clamp(t->max_error, 0, ERROR_MAX);
+	if (t->modes & ADJ_ESTERROR)
+		notes.estimated_error = clamp(t->estimated_error, 0, ERROR_MAX);
+	if (t->modes & ADJ_TIMECONST)
+		notes.constant = clamp(
+		    clamp(t->constant, 0, CONSTANT_MAX) + (notes.status & STA_NANO ? 0 : 4), 0, CONSTANT_MAX);
+	if ((t->modes & ADJ_TAI) && t->constant >= 0 && t->constant <= TAI_MAX)
+		wall_set_tai_seconds((int32_t)t->constant);
+	if (t->modes & ADJ_TICK)
+		notes.tick = t->tick;
+	bool follows = (t->modes & ADJ_OFFSET) && (notes.status & STA_PLL);
+	return follows ? phase_of(t->offset, notes.status & STA_NANO) : 0;
+}
+
+static void tell_locked(struct sys_timex *t)
+{
+	nsec_t now = wall_now();
+	t->offset = 0; /* nothing is left to be corrected */
+	t->frequency = notes.frequency;
+	t->max_error = notes.max_error;
+	t->estimated_error = notes.estimated_error;
+	t->status = notes.status;
+	t->constant = notes.constant;
+	t->precision = 1;
+	t->tolerance = FREQUENCY_MAX;
+	t->tick = notes.tick;
+	t->tai = wall_tai_seconds();
+	t->sec = (int64_t)(now / NSEC_PER_SEC);
+	t->fraction = (int64_t)(now % NSEC_PER_SEC) / (notes.status & STA_NANO ? 1 : 1000);
+	for (unsigned i = 0; i < ARRAY_SIZE(t->pps); i++)
+		t->pps[i] = 0;
+	t->unused_count = 0;
+}
+
+static int64_t adjust(struct sys_timex *t)
+{
+	int64_t phase = 0;
+	err_t err = check(t);
+	if (!err && (t->modes & ADJ_SETOFFSET))
+		err = add_time(t);
+	if (err)
+		return err;
+	spin_lock(&notes_lock);
+	if (!(t->modes & ADJ_ADJTIME))
+		phase = change_locked(t);
+	else if (!(t->modes & ADJ_READ_ONLY))
+		phase = phase_of(t->offset, false);
+	spin_unlock(&notes_lock);
+	err = step(phase);
+	spin_lock(&notes_lock);
+	tell_locked(t);
+	bool bad = notes.status & (STA_UNSYNC | STA_CLOCKERR);
+	spin_unlock(&notes_lock);
+	return err ? err : bad ? TIME_ERROR : TIME_OK;
+}
+
+static int64_t adjust_user(uaddr_t timex)
+{
+	struct sys_timex t;
+	if (copy_from_user(&t, timex, sizeof(t)))
+		return -EFAULT;
+	int64_t result = adjust(&t);
+	return result >= 0 && copy_to_user(timex, &t, sizeof(t)) ? -EFAULT : result;
+}
+
+int64_t sys_adjtimex(uaddr_t timex)
+{
+	return adjust_user(timex);
+}
+
+int64_t sys_clock_adjtime(int32_t number, uaddr_t timex)
+{
+	struct sys_timex t;
+	struct user_clock c;
+	if (copy_from_user(&t, timex, sizeof(t)))
+		return -EFAULT;
+	if (number == CLOCK_REALTIME)
+		return adjust_user(timex);
+	err_t err = clock_find(number, &c);
+	return err ? err : -EOPNOTSUPP;
+}
