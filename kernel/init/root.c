@@ -178,7 +178,8 @@ static bool current_user_is(uint32_t uid, uint32_t gid)
 		return true; /* the kernel's own work */
 	struct cred *c = process_cred(p);
 	struct fs_cred ids = {.uid = c->fsuid, .gid = c->fsgid, .groups = c->groups, .ngroups = c->ngroups};
-	bool is = ids.uid == uid || (gid && fs_cred_in_group(&ids, gid)) || cap_set_has(c->effective, CAP_SYS_RESOURCE);
+	bool is = ids.uid == uid || (gid && fs_cred_in_group(&ids, gid)) ||
+		  cap_set_has(c->effective, CAP_SYS_RESOURCE);
 	cred_put(c);
 	return is;
 }
