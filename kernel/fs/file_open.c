@@ -84,6 +84,12 @@ static err_t check_type(const struct opener *o, const struct vnode *v)
 	}
 }
 
+/* Is it to be opened as what only grows may be? */
+static bool may_append(const struct opener *o)
+{
+	return !has(o, FILE_TRUNC) && (!wants_write(o->flags) || has(o, FILE_APPEND));
+}
+
 /* May the caller open it like this? */
 static err_t check_rights(const struct opener *o)
 {
@@ -95,6 +101,8 @@ static err_t check_rights(const struct opener *o)
 		err = mount_want_write(o->path.mount);
 	if (!err)
 		err = vnode_permission(cred, v, access);
+	if (!err && vnode_has(v, INODE_APPEND) && !may_append(o))
+		err = -EPERM;
 	if (!err && has(o, FILE_NOATIME) && !fs_cred_owns(cred, v))
 		err = -EPERM;
 	return err;

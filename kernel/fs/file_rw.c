@@ -46,8 +46,8 @@ void file_touch_atime(struct mount *m, struct vnode *v)
 {
 	struct attr a = {.mask = ATTR_ATIME};
 	uint32_t flags = load_relaxed(&m->flags);
-	if ((flags & MOUNT_NOATIME) || ((flags & MOUNT_NODIRATIME) && vnode_is(v, MODE_DIR)) ||
-	    mount_want_write(m))
+	if ((flags & MOUNT_NOATIME) || vnode_has(v, INODE_NOATIME) ||
+	    ((flags & MOUNT_NODIRATIME) && vnode_is(v, MODE_DIR)) || mount_want_write(m))
 		return;
 	fs_now(&a.atime);
 	rwlock_read(&v->lock);
@@ -197,6 +197,8 @@ err_t file_truncate(struct file *f, int64_t size, uint64_t limit, bool keep_suid
 		return -EBADF;
 	if (size < 0 || !v || !vnode_is(v, MODE_REG) || !file_may_write(f) || !v->pages)
 		return -EINVAL;
+	if (vnode_has(v, INODE_APPEND))
+		return -EPERM;
 	rwlock_write(&v->lock);
 	uint32_t seals = load_relaxed(&v->seals), events = NOTIFY_MODIFY;
 	err_t err = 0;
@@ -418,6 +420,8 @@ static err_t regular_mmap(struct file *f, UNUSED uint64_t offset, UNUSED uint64_
 	struct vnode *v = f->vnode;
 	if (!v->pages)
 		return -ENODEV;
+	if ((map_flags & VM_MAP_SHARED) && vnode_has(v, INODE_APPEND) && file_may_write(f))
+		return -EACCES;
 	if ((map_flags & VM_MAP_SHARED) && (prot & VM_WRITE) &&
 	    (load_relaxed(&v->seals) & (SEAL_WRITE | SEAL_FUTURE_WRITE)))
 		return -EPERM;
@@ -436,13 +440,15 @@ static err_t regular_sync(struct file *f, bool data_only)
 	return v->ops->sync ? v->ops->sync(v, data_only) : 0;
 }
 
-static err_t check_allocate(const struct file *f, int64_t pos, int64_t len)
+static err_t check_allocate(const struct file *f, int mode, int64_t pos, int64_t len)
 {
 	const struct vnode *v = f->vnode;
 	if (pos < 0 || len <= 0)
 		return -EINVAL;
 	if (!file_may_write(f))
 		return -EBADF;
+	if (vnode_has(v, INODE_IMMUTABLE) || (vnode_has(v, INODE_APPEND) && mode & ~ALLOC_KEEP_SIZE))
+		return -EPERM;
 	if (vnode_is(v, MODE_FIFO))
 		return -ESPIPE;
 	if (vnode_is(v, MODE_DIR))
@@ -454,7 +460,7 @@ static err_t check_allocate(const struct file *f, int64_t pos, int64_t len)
 
 err_t file_allocate(struct file *f, int mode, int64_t pos, int64_t len, uint64_t limit)
 {
-	err_t err = check_allocate(f, pos, len);
+	err_t err = check_allocate(f, mode, pos, len);
 	if (err)
 		return err;
 	struct vnode *v = f->vnode;

@@ -53,6 +53,8 @@ static bool may_despite_mode(const struct fs_cred *cred, const struct vnode *v, 
 err_t vnode_permission(const struct fs_cred *cred, const struct vnode *v, unsigned mask)
 {
 	uint32_t mode = vnode_mode(v);
+	if ((mask & MAY_WRITE) && vnode_has(v, INODE_IMMUTABLE))
+		return -EPERM;
 	if (__atomic_load_n(&v->uid, __ATOMIC_RELAXED) == cred->uid)
 		mode >>= 6;
 	else if (fs_cred_in_group(cred, __atomic_load_n(&v->gid, __ATOMIC_RELAXED)))

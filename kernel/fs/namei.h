@@ -112,13 +112,16 @@ void vfs_stat_vnode(struct vnode *v, struct vfs_stat *st);
 enum access_mask { MAY_EXEC = 1, MAY_WRITE = 2, MAY_READ = 4 }; /* the ABI's R_OK, W_OK, X_OK */
 /* access(2) with the ids of c->cred (the caller puts the real ones there unless AT_EACCESS). Read-only mounts count for files and directories. */
 MUST_CHECK err_t vfs_access(const struct fs_context *c, const struct path *p, unsigned mask);
-/* May these ids do this with the file, by its mode? 0 or -EACCES. */
+/* May these ids do this with the file, by its mode? 0 or -EACCES. -EPERM: nobody changes it. */
 MUST_CHECK err_t vnode_permission(const struct fs_cred *cred, const struct vnode *v, unsigned mask);
 
 enum { OWNER_KEEP = UINT32_MAX };
 MUST_CHECK err_t vfs_chmod(const struct fs_context *c, const struct path *p, uint32_t mode);
 /* OWNER_KEEP: as it is. */
 MUST_CHECK err_t vfs_chown(const struct fs_context *c, const struct path *p, uint32_t uid, uint32_t gid);
+/* chattr(1)'s flags, see vnode_ops. -ENOTTY: this file has none; -EPERM, -EROFS. */
+MUST_CHECK err_t vfs_get_flags(const struct path *p, uint32_t *out);
+MUST_CHECK err_t vfs_set_flags(const struct fs_context *c, const struct path *p, uint32_t flags);
 enum time_choice { TIME_OMIT, TIME_NOW, TIME_SET, TIME_INVALID };
 struct time_change {
 	enum time_choice choice;

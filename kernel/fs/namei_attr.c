@@ -165,7 +165,7 @@ err_t vfs_chmod(const struct fs_context *c, const struct path *p, uint32_t mode)
 	if (vnode_is(v, MODE_LINK))
 		return -ENOTSUP;
 	rwlock_write(&v->lock);
-	if (!fs_cred_owns(&c->cred, v))
+	if (vnode_has(v, INODE_FIXED) || !fs_cred_owns(&c->cred, v))
 		err = -EPERM;
 	if (!fs_cred_can(&c->cred, CAP_FSETID) && !fs_cred_in_group(&c->cred, v->gid))
 		a.mode &= ~02000u;
@@ -208,9 +208,9 @@ err_t vfs_chown(const struct fs_context *c, const struct path *p, uint32_t uid, 
 	if (err)
 		return err;
 	rwlock_write(&v->lock);
-	if (!may_chown(&c->cred, v, uid, gid))
-		err = -EPERM;
 	a.mask = (uid != OWNER_KEEP ? ATTR_UID : 0) | (gid != OWNER_KEEP ? ATTR_GID : 0);
+	if ((a.mask && vnode_has(v, INODE_FIXED)) || !may_chown(&c->cred, v, uid, gid))
+		err = -EPERM;
 	if (!vnode_is(v, MODE_DIR) && (v->mode & 06000)) {
 		a.mask |= ATTR_MODE;
 		a.mode = without_suid(v->mode);
@@ -229,6 +229,8 @@ static void choose_time(struct attr *a, unsigned bit, struct timespec64 *to, con
 /* Setting the time to now needs the right to write; to anything else, the owner. */
 static err_t may_set_times(const struct fs_cred *cred, const struct vnode *v, bool now)
 {
+	if (vnode_has(v, now ? INODE_IMMUTABLE : INODE_FIXED))
+		return -EPERM;
 	if (fs_cred_owns(cred, v))
 		return 0;
 	return now ? vnode_permission(cred, v, MAY_WRITE) : -EPERM;

@@ -160,6 +160,8 @@ static err_t link_locked(struct maker *m, struct vnode *v)
 {
 	if (v->fs != m->dir->fs)
 		return -EXDEV;
+	if (vnode_has(v, INODE_FIXED))
+		return -EPERM;
 	if (!m->dir->ops->link || vnode_is(v, MODE_DIR))
 		return -EPERM;
 	rwlock_write_nested(&v->lock); /* no directory: nobody who holds it waits for one */
@@ -207,6 +209,8 @@ static err_t may_delete(
 	err_t err = vnode_permission(cred, dir, MAY_WRITE | MAY_EXEC);
 	if (err)
 		return err;
+	if (vnode_has(dir, INODE_APPEND) || vnode_has(v, INODE_FIXED))
+		return -EPERM;
 	if ((dir->mode & 01000) && !fs_cred_owns(cred, v) && dir->uid != cred->uid)
 		return -EPERM;
 	if (want_dir != vnode_is(v, MODE_DIR))

@@ -336,6 +336,7 @@ static err_t tmpfs_create(struct vnode *dir, const char *name, size_t len, const
 		kfree(e);
 		return err;
 	}
+	store_relaxed(&(*out)->flags, load_relaxed(&dir->flags) & (INODE_NODUMP | INODE_NOATIME));
 	add_entry(dir, e, *out);
 	if (vnode_is(*out, MODE_DIR))
 		dir->nlink++;
@@ -530,6 +531,20 @@ static err_t tmpfs_allocate(struct vnode *v, int mode, uint64_t pos, uint64_t le
 	return err;
 }
 
+static uint32_t tmpfs_get_flags(struct vnode *v)
+{
+	return load_relaxed(&v->flags);
+}
+
+static err_t tmpfs_set_flags(struct vnode *v, uint32_t flags)
+{
+	if (flags & ~(uint32_t)INODE_HONOURED)
+		return -ENOTSUP;
+	store_relaxed(&v->flags, flags);
+	fs_now(&v->ctime);
+	return 0;
+}
+
 static const struct vnode_ops tmpfs_vnode_ops = {
     .lookup = tmpfs_lookup,
     .create = tmpfs_create,
@@ -541,6 +556,8 @@ static const struct vnode_ops tmpfs_vnode_ops = {
     .readdir = tmpfs_readdir,
     .readlink = tmpfs_readlink,
     .getattr = tmpfs_getattr,
+    .get_flags = tmpfs_get_flags,
+    .set_flags = tmpfs_set_flags,
     .allocate = tmpfs_allocate,
     .release = tmpfs_release,
 };

@@ -103,6 +103,7 @@ static err_t deliver_once(
 	if (!err) {
 		m->from = s->name;
 		list_push_back(&p->queue, &m->link);
+		flight_begin_locked(m);
 		p->queued += m->len;
 		p->nmessages++;
 		socket_tell_locked(p);
@@ -204,6 +205,8 @@ int64_t socket_send(
 {
 	struct unix_socket *s = socket_of(f), *p;
 	int64_t done = flags & SOCKET_OOB ? -EOPNOTSUPP : 0;
+	if (e->nfiles)
+		flight_limit();
 	if (!done)
 		done = find_receiver(s, c, e, &p);
 	if (!done) {
@@ -249,6 +252,7 @@ static void consume(struct unix_socket *s, struct message *m, size_t n)
 	m->offset += n;
 	s->queued -= n;
 	if (m->offset == m->len) {
+		flight_end_locked(m);
 		list_remove(&m->link);
 		list_push_back(&gone, &m->link);
 		s->nmessages--;
@@ -267,10 +271,13 @@ static void take_files(struct receiver *r, struct message *m)
 	if (!m->nfiles || !e)
 		return;
 	if (!(r->flags & SOCKET_PEEK)) {
+		spin_lock(&unix_lock);
+		flight_end_locked(m);
 		e->files = m->files;
 		e->nfiles = m->nfiles;
 		m->files = NULL;
 		m->nfiles = 0;
+		spin_unlock(&unix_lock);
 		return;
 	}
 	e->files = kmalloc(m->nfiles * sizeof(*e->files));

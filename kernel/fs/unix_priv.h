@@ -49,6 +49,10 @@ struct unix_socket {
 	struct socket_ids peer_ids;           /* (U) */
 	nsec_t receive_timeout, send_timeout; /* (U) */
 	struct mutex iolock;                  /* one reader at a time; RANK_CHANNEL */
+	unsigned flights;                     /* (U) messages in queues that carry its file: unix_flight.c */
+	struct list flight_link;              /* (U) if there are any */
+	unsigned outside;                     /* (U) the search's own: those in queues that can be reached */
+	bool candidate;                       /* (U) the search's own */
 };
 
 extern struct spinlock unix_lock; /* (U) */
@@ -79,4 +83,15 @@ nsec_t socket_deadline(nsec_t timeout);
 bool socket_is_full_locked(const struct unix_socket *s);
 /* The file of s, to wait at, with a reference; NULL: it is closed. Locked. */
 struct file *socket_file_locked(struct unix_socket *s);
+/* --- unix_flight.c --- */
+
+/* m is in a queue from now on, or no longer. Locked. */
+void flight_begin_locked(const struct message *m);
+void flight_end_locked(const struct message *m);
+/* Move the queue of s to `messages`. Locked. */
+void flight_empty_locked(struct unix_socket *s, struct list *messages);
+/* Let go of sockets that only messages hold which nobody can receive. flight_limit: if there may be many. May sleep. */
+void flight_collect(void);
+void flight_limit(void);
+
 int64_t socket_ioctl(struct file *f, uint32_t request, uint64_t arg);

@@ -13,7 +13,7 @@
  *
  * A peer pointer counts, but a socket whose file is gone is dead: nothing is sent to it, and its queue is gone. The peer of a dead stream keeps it for its name.
  *
- * Files in messages hold the references of descriptors. Sockets that lie in each other's queues and nowhere else are found by nobody any more.
+ * Files in messages hold the references of descriptors. Sockets that lie in each other's queues and nowhere else are looked for: unix_flight.c.
  */
 #include "fs/unix_priv.h"
 #include "fs/anon.h"
@@ -107,6 +107,7 @@ static struct unix_socket *alloc_socket(enum socket_type type, const struct sock
 	list_init(&s->queue);
 	list_init(&s->embryos);
 	list_init(&s->name_link);
+	list_init(&s->flight_link);
 	mutex_init(&s->iolock, "socket", RANK_CHANNEL);
 	return s;
 }
@@ -202,9 +203,7 @@ static void end_locked(struct unix_socket *s, struct remains *r, bool unread, st
 	s->file = NULL;
 	s->peer = NULL;
 	*peer = p;
-	list_splice_back(&r->messages, &s->queue);
-	list_init(&s->queue);
-	s->queued = s->nmessages = 0;
+	flight_empty_locked(s, &r->messages);
 	if (!p || p->dead)
 		return;
 	if (is_connected_type(s)) {
@@ -256,6 +255,7 @@ static void socket_release(struct file *f)
 	if (node.dentry)
 		path_put(&node);
 	socket_put(s);
+	flight_collect();
 }
 
 /* The last descriptor is gone: whoever waits for room here need not any more. */

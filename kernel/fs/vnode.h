@@ -62,6 +62,15 @@ enum seals {
 	SEAL_FUTURE_WRITE = 16
 }; /* the ABI's F_SEAL_* */
 
+enum inode_flags {              /* the ABI's FS_*_FL, which ext2 has on the disk as well */
+	INODE_IMMUTABLE = 0x10, /* nobody changes it, its names or what it has inside */
+	INODE_APPEND = 0x20,    /* it only grows */
+	INODE_NODUMP = 0x40,
+	INODE_NOATIME = 0x80,
+	INODE_FIXED = INODE_IMMUTABLE | INODE_APPEND,
+	INODE_HONOURED = INODE_FIXED | INODE_NODUMP | INODE_NOATIME,
+};
+
 struct vnode {
 	_Atomic uint32_t
 	    refs; /* (A) from and to 0 only with (H); 0 while only a mapping of its pages keeps it */
@@ -83,6 +92,7 @@ struct vnode {
 	struct list hash_link;   /* (H) by (fs, ino) */
 	struct list fs_link;     /* (H) fs->vnode_list */
 	_Atomic int32_t writers; /* (A) > 0: open for writing; < 0: being executed by so many: -ETXTBSY */
+	_Atomic uint32_t flags;  /* (A) written with (V): enum inode_flags, INODE_HONOURED */
 	bool dead;               /* (V) a directory that was removed: nothing is made in it any more */
 	bool linkable;           /* (V) has no name yet (O_TMPFILE) and may be given one */
 	_Atomic uint32_t seals;  /* (A) written with (V): enum seals */
@@ -145,6 +155,9 @@ struct vnode_ops {
 	void (*getattr)(struct vnode *v, struct vfs_stat *st);
 	/* Called with v->lock for writing before the generic layer stores the attributes in v: make them durable, or refuse. NULL: nothing to do. */
 	err_t (*setattr)(struct vnode *v, const struct attr *a);
+	/* chattr(1)'s flags, all that the file system has; v->lock held for reading. Set: for writing; those that it does not know are -EOPNOTSUPP or as they were. v->flags is the generic layer's. NULL: -ENOTTY. */
+	uint32_t (*get_flags)(struct vnode *v);
+	err_t (*set_flags)(struct vnode *v, uint32_t flags);
 	/* Set the size (v->lock held for writing): free or account blocks and make it known on the disk; v->size is `size` already. The page cache beyond is cut by the caller before a
 	 * shrink frees blocks. */
 	err_t (*truncate)(struct vnode *v, uint64_t size);
@@ -290,6 +303,11 @@ static inline uint32_t vnode_mode(const struct vnode *v)
 static inline void vnode_store_size(struct vnode *v, uint64_t size)
 {
 	__atomic_store_n(&v->size, size, __ATOMIC_RELAXED);
+}
+/* Has it any of these enum inode_flags? */
+static inline bool vnode_has(const struct vnode *v, uint32_t flags)
+{
+	return unlikely(load_relaxed(&v->flags) & flags);
 }
 static inline bool vnode_is(const struct vnode *v, unsigned type)
 {

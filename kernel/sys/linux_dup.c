@@ -125,6 +125,8 @@ static bool can_be_direct(const struct file *f)
 static int64_t set_flags(struct file *f, uint32_t flags)
 {
 	uint32_t old = load_relaxed(&f->flags);
+	if (((flags ^ old) & FILE_APPEND) && vnode_has(f->vnode, INODE_APPEND))
+		return -EPERM;
 	if ((flags & ~old & FILE_NOATIME) && !owns(f, CAP_FOWNER))
 		return -EPERM;
 	if ((flags & FILE_DIRECT) && !can_be_direct(f))

@@ -154,6 +154,7 @@ int64_t sys_pwritev2(
 
 /* --- requests --- */
 
+#define FS_IOC_GETFLAGS 0x80086601u
 enum request { /* the ABI's */
 	FIGETBSZ = 2,
 	FIONBIO = 0x5421,
@@ -161,6 +162,7 @@ enum request { /* the ABI's */
 	FIOCLEX = 0x5451,
 	FIOASYNC = 0x5452,
 	FIOQSIZE = 0x5460,
+	FS_IOC_SETFLAGS = 0x40086602,
 };
 
 static int64_t set_nonblock(struct file *f, uaddr_t arg)
@@ -200,6 +202,28 @@ static int64_t tell_block_size(struct file *f, uaddr_t arg)
 	return copy_to_user(arg, &size, sizeof(size));
 }
 
+/* chattr(1)'s flags, an int. */
+static int64_t exchange_flags(struct file *f, bool set, uaddr_t arg)
+{
+	struct fs_view view;
+	struct path p;
+	uint32_t flags;
+	err_t err = file_get_path(f, &p);
+	if (err)
+		return err;
+	err = vfs_get_flags(&p, &flags);
+	if (!err)
+		err = set ? copy_from_user(&flags, arg, sizeof(flags))
+			  : copy_to_user(arg, &flags, sizeof(flags));
+	if (!err && set) {
+		fs_view_get(current_process(), &view);
+		err = vfs_set_flags(&view.context, &p, flags);
+		fs_view_put(&view);
+	}
+	path_put(&p);
+	return err;
+}
+
 /* What every file knows, then what the file itself does. */
 static int64_t ioctl_file(int32_t fd, struct file *f, uint32_t request, uaddr_t arg)
 {
@@ -215,6 +239,9 @@ static int64_t ioctl_file(int32_t fd, struct file *f, uint32_t request, uaddr_t 
 		return tell_size(f, arg);
 	case FIGETBSZ:
 		return tell_block_size(f, arg);
+	case FS_IOC_GETFLAGS:
+	case FS_IOC_SETFLAGS:
+		return exchange_flags(f, request == FS_IOC_SETFLAGS, arg);
 	default:
 		return file_ioctl(f, request, arg);
 	}

@@ -243,6 +243,127 @@ static bool arguments_are_checked(void)
 	return true;
 }
 
+/* --- sockets that only messages hold --- */
+
+static bool send_files(int through, const struct sockaddr_un *to, const int *fds, unsigned n)
+{
+	char byte = 'x', control[CMSG_SPACE(4 * sizeof(int))] = {0};
+	struct iovec iov = {&byte, 1};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control};
+	m.msg_controllen = CMSG_SPACE(n * sizeof(int));
+	if (to) {
+		m.msg_name = (void *)to;
+		m.msg_namelen = sizeof(sa_family_t) + 6;
+	}
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(n * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, n * sizeof(int));
+	return sendmsg(through, &m, 0) == 1;
+}
+
+/* Sockets lead to each other in different ways; with them goes the end of a pipe. What they were made with is closed. */
+static bool self_in_itself(int end)
+{
+	int s[2];
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
+	CHECK(send_files(s[1], NULL, (int[]){s[0], end}, 2) && close(s[1]) == 0 && close(s[0]) == 0);
+	return true;
+}
+
+static bool two_in_each_other(int end)
+{
+	int a[2], b[2];
+	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, a) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, b) == 0);
+	CHECK(
+	    send_files(a[1], NULL, (int[]){b[0], b[0]}, 2) && send_files(b[1], NULL, (int[]){a[0], end}, 2));
+	CHECK(close(a[1]) == 0 && close(b[1]) == 0 && close(a[0]) == 0 && close(b[0]) == 0);
+	return true;
+}
+
+static bool both_ends_in_each_other(int end)
+{
+	int s[2];
+	CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, s) == 0);
+	CHECK(send_files(s[1], NULL, (int[]){s[1], end}, 2) && send_files(s[0], NULL, s, 2));
+	CHECK(close(s[0]) == 0 && close(s[1]) == 0);
+	return true;
+}
+
+static const struct sockaddr_un cycle_name = {.sun_family = AF_UNIX, .sun_path = "\0cycle"};
+
+static bool datagram_to_itself(int end)
+{
+	int s = socket(AF_UNIX, SOCK_DGRAM, 0);
+	CHECK(bind(s, (const void *)&cycle_name, sizeof(sa_family_t) + 6) == 0);
+	CHECK(send_files(s, &cycle_name, (int[]){s, end}, 2) && close(s) == 0);
+	return true;
+}
+
+static bool listener_in_a_connection(int end)
+{
+	int l = socket(AF_UNIX, SOCK_STREAM, 0), c = socket(AF_UNIX, SOCK_STREAM, 0);
+	CHECK(bind(l, (const void *)&cycle_name, sizeof(sa_family_t) + 6) == 0 && listen(l, 3) == 0);
+	CHECK(connect(c, (const void *)&cycle_name, sizeof(sa_family_t) + 6) == 0);
+	CHECK(send_files(c, NULL, (int[]){l, c, end}, 3) && close(l) == 0 && close(c) == 0);
+	return true;
+}
+
+/* The end of any socket makes the kernel look for others that can go. */
+static bool end_a_socket(void)
+{
+	int s = socket(AF_UNIX, SOCK_STREAM, 0);
+	return s >= 0 && close(s) == 0;
+}
+
+static bool is_let_go(bool (*make)(int end))
+{
+	char c;
+	int p[2];
+	CHECK(pipe(p) == 0 && make(p[1]) && close(p[1]) == 0 && end_a_socket());
+	struct pollfd poller = {p[0], POLLIN, 0};
+	CHECK(poll(&poller, 1, 10000) == 1 && read(p[0], &c, 1) == 0 && close(p[0]) == 0);
+	return true;
+}
+
+static bool circles_are_let_go(void)
+{
+	for (int i = 0; i < 20; i++) {
+		CHECK(is_let_go(self_in_itself) && is_let_go(two_in_each_other));
+		CHECK(is_let_go(both_ends_in_each_other) && is_let_go(datagram_to_itself));
+		CHECK(is_let_go(listener_in_a_connection));
+	}
+	return true;
+}
+
+/* What can be received still is not touched: a chain of sockets, one in the other, that ends in a circle. */
+static bool chains_stay(void)
+{
+	int outer[2], inner[2], p[2], got[2];
+	char c, control[CMSG_SPACE(4 * sizeof(int))];
+	struct iovec iov = {&c, 1};
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, outer) == 0 &&
+	      socketpair(AF_UNIX, SOCK_STREAM, 0, inner) == 0);
+	CHECK(pipe(p) == 0 && send_files(inner[1], NULL, (int[]){inner[0], p[1]}, 2)); /* in its own queue */
+	CHECK(send_files(outer[1], NULL, inner, 2));
+	CHECK(close(inner[0]) == 0 && close(inner[1]) == 0 && close(p[1]) == 0 && end_a_socket());
+	struct msghdr m = {
+	    .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	CHECK(recvmsg(outer[0], &m, 0) == 1);
+	memcpy(got, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(got));
+	CHECK(end_a_socket() && write(got[1], "y", 1) == 1);
+	m.msg_controllen = sizeof(control);
+	CHECK(recvmsg(got[0], &m, 0) == 1 && c == 'x');
+	memcpy(inner, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(inner));
+	CHECK(read(inner[0], &c, 1) == 1 && c == 'y' && write(inner[1], "z", 1) == 1);
+	CHECK(read(p[0], &c, 1) == 1 && c == 'z');
+	close(inner[0]), close(inner[1]), close(got[0]), close(got[1]);
+	CHECK(read(p[0], &c, 1) == 0);
+	close(p[0]), close(outer[0]), close(outer[1]);
+	return true;
+}
+
 static const struct utest tests[] = {
     {"streams flow", streams_flow},
     {"streams end", streams_end},
@@ -252,6 +373,8 @@ static const struct utest tests[] = {
     {"datagrams by name", datagrams_by_name},
     {"files and ids travel", files_travel},
     {"arguments", arguments_are_checked},
+    {"sockets in each other's queues", circles_are_let_go},
+    {"sockets that can be received stay", chains_stay},
 };
 
 int main(void)

@@ -14,6 +14,8 @@ enum {
 	INHERITED_BY_OTHERS = 0x40 | 0x80,  /* nodump, noatime */
 	INHERITED =
 	    0xf | 0x40 | 0x80 | 0x600 | 0x1c000, /* secrm ... sync, compression, journal, notail, dirsync */
+	CHATTR_SEEN = 0x3dfff, /* of all flags: what chattr(1) is told, and what it may change */
+	CHATTR_CHANGED = 0x380ff,
 	OLD_DEVICE_MAX = 0xff,
 };
 
@@ -252,6 +254,25 @@ static err_t set_attributes(struct vnode *v, const struct attr *a)
 	return 0;
 }
 
+static uint32_t get_flags(struct vnode *v)
+{
+	return ext2_node_of(v)->flags & CHATTR_SEEN;
+}
+
+static err_t set_flags(struct vnode *v, uint32_t flags)
+{
+	struct ext2_node *n = ext2_node_of(v);
+	err_t err = ext2_may_change(ext2_of(v));
+	if (!err)
+		err = ext2_inode_hold(v);
+	if (err)
+		return err;
+	n->flags = (n->flags & ~(uint32_t)CHATTR_CHANGED) | (flags & CHATTR_CHANGED);
+	fs_now(&v->ctime);
+	ext2_inode_store(v);
+	return 0;
+}
+
 static void get_attributes(struct vnode *v, struct vfs_stat *st)
 {
 	struct ext2_node *n = ext2_node_of(v);
@@ -300,6 +321,7 @@ static err_t fill(struct ext2 *e, const struct ext2_inode *i, struct vnode *v)
 	n->fast_link = is_fast_link(e, i);
 	n->sectors = i->sectors;
 	n->flags = i->flags;
+	store_relaxed(&v->flags, i->flags & INODE_HONOURED);
 	n->acl = i->acl;
 	set_kind(n, i->mode & MODE_TYPE);
 	v->priv = n;
@@ -381,6 +403,7 @@ static void fill_new(struct vnode *v, struct ext2_node *n, const struct attr *in
 {
 	unsigned type = init->mode & MODE_TYPE;
 	v->priv = n;
+	store_relaxed(&v->flags, n->flags & INODE_HONOURED);
 	v->mode = init->mode;
 	v->uid = init->uid;
 	v->gid = init->gid;
@@ -534,6 +557,8 @@ const struct vnode_ops ext2_vnode_ops = {
     .readlink = ext2_readlink,
     .getattr = get_attributes,
     .setattr = set_attributes,
+    .get_flags = get_flags,
+    .set_flags = set_flags,
     .truncate = ext2_truncate,
     .reserve = ext2_reserve,
     .written = written,
