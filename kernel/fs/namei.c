@@ -395,7 +395,11 @@ err_t walk_last(struct walk *w, bool dir_locked, struct dentry **out)
 		*out = w->last_len > NAME_LEN_MAX ? NULL : find_valid(w->at.dentry, w->last, w->last_len);
 		return *out ? 0 : -EAGAIN;
 	}
-	return lookup_child(w->at.dentry, w->last, w->last_len, dir_locked, out);
+	err_t err = lookup_child(w->at.dentry, w->last, w->last_len, dir_locked, out);
+	if (err || dentry_vnode(*out) || !w->at.dentry->fs->volatile_names)
+		return err;
+	dentry_put(*out); /* there are only the names that come by themselves */
+	return -ENOENT;
 }
 
 /* The end of the path is where the walk stands, or one step from it without a name. */

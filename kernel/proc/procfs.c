@@ -16,7 +16,13 @@
 #include "proc/proc_priv.h"
 #include "proc/procfs_priv.h"
 
-enum { INDEX_BITS = 20, CLASS_BITS = 4, TID_BITS = 15, ROOT_INO = 1 };
+enum {
+	INDEX_BITS = 20,
+	CLASS_BITS = 4,
+	TID_BITS = 15,
+	ROOT_INO = 1,
+	FD_LINK_SIZE = 64
+}; /* the size is what Linux tells of any such link */
 
 static const struct vnode_ops proc_vnode_ops, proc_magic_ops;
 static const struct proc_entry root_entry = {.mode = MODE_DIR | 0555};
@@ -98,6 +104,7 @@ static err_t node_vnode(
 	v->priv = copy;
 	v->mode = node_mode(n, in);
 	v->nlink = n->entry->dir ? 2 : 1;
+	v->size = in->class == CLASS_FD ? FD_LINK_SIZE : 0;
 	set_owner(v, n);
 	fs_now(&v->mtime);
 	v->atime = v->ctime = v->mtime;
@@ -229,6 +236,12 @@ static err_t proc_open(struct vnode *v, struct file *f)
 	return e->text.show || e->text.store ? text_open(f, &e->text) : -ENXIO;
 }
 
+/* What a process has open or runs is for those who may debug it. */
+static err_t check_link(const struct proc_node *n)
+{
+	return n->process && !current_may_access(n->process) ? -EACCES : 0;
+}
+
 /* What a link to something that is found by no name says: where that is. */
 static int64_t describe_target(struct proc_node *n, char *buf, size_t size)
 {
@@ -246,7 +259,9 @@ static int64_t describe_target(struct proc_node *n, char *buf, size_t size)
 static err_t proc_readlink(struct vnode *v, char *buf, size_t size, size_t *len)
 {
 	struct proc_node *n = proc_node_of(v);
-	int64_t got = n->entry->readlink ? n->entry->readlink(n, buf, size) : describe_target(n, buf, size);
+	int64_t got = check_link(n);
+	if (!got)
+		got = n->entry->readlink ? n->entry->readlink(n, buf, size) : describe_target(n, buf, size);
 	*len = got > 0 ? (size_t)got : 0;
 	return got < 0 ? (err_t)got : 0;
 }
@@ -254,7 +269,8 @@ static err_t proc_readlink(struct vnode *v, char *buf, size_t size, size_t *len)
 static err_t proc_follow(struct vnode *v, struct path *out)
 {
 	struct proc_node *n = proc_node_of(v);
-	return n->entry->follow(n, out);
+	err_t err = check_link(n);
+	return err ? err : n->entry->follow(n, out);
 }
 
 static const struct vnode_ops proc_vnode_ops = {

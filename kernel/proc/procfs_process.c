@@ -175,8 +175,8 @@ static void show_ids(struct text *t, struct process *p)
 		desc_table_put(d);
 	text_printf(t, "FDSize:\t%u\nGroups:\t", MAX(ALIGN_UP(used, 64u), d ? 64u : 0u));
 	for (unsigned i = 0; i < c->ngroups; i++)
-		text_printf(t, "%u ", c->groups[i]);
-	text_printf(t, "\n");
+		text_printf(t, i ? " %u" : "%u", c->groups[i]);
+	text_printf(t, " \n");
 	cred_put(c);
 }
 
@@ -328,7 +328,7 @@ struct mounts_show {
 	struct text *t;
 	struct path root;
 	char *buf;
-	bool info;
+	enum mounts_form { MOUNTS_TABLE, MOUNTS_INFO, MOUNTS_STATS } form;
 };
 
 static void show_flags(struct text *t, const struct mount *m)
@@ -352,12 +352,19 @@ static const char *mount_source(const struct mount *m)
 	return m->source[0] ? m->source : "none";
 }
 
-static bool show_mount(struct mount *m, void *arg)
+static void show_mount_stats(const struct mounts_show *s, const struct mount *m)
 {
-	struct mounts_show *s = arg;
-	if (mount_point_path(m, &s->root, s->buf, PATH_LEN_MAX) < 0)
-		return true; /* cannot be reached from this root */
-	if (s->info) {
+	text_printf(s->t, "device ");
+	text_add_escaped(s->t, mount_source(m), " \t\n\\");
+	text_printf(s->t, " mounted on ");
+	text_add_escaped(s->t, s->buf, " \t\n\\");
+	text_printf(s->t, " with fstype %s\n", m->fs->ops->name);
+}
+
+static void show_mount_line(const struct mounts_show *s, const struct mount *m)
+{
+	bool info = s->form == MOUNTS_INFO;
+	if (info) {
 		unsigned parent = m->parent ? m->parent->id : m->id;
 		text_printf(s->t, "%u %u %llu:%llu / ", m->id, parent,
 		    (unsigned long long)DEV_MAJOR(m->fs->dev), (unsigned long long)DEV_MINOR(m->fs->dev));
@@ -366,22 +373,33 @@ static bool show_mount(struct mount *m, void *arg)
 		text_printf(s->t, " ");
 	}
 	text_add_escaped(s->t, s->buf, " \t\n\\");
-	text_printf(s->t, s->info ? " " : " %s ", m->fs->ops->name);
+	text_printf(s->t, info ? " " : " %s ", m->fs->ops->name);
 	show_flags(s->t, m);
-	if (s->info) {
+	if (info) {
 		text_printf(s->t, " - %s ", m->fs->ops->name);
 		text_add_escaped(s->t, mount_source(m), " \t\n\\");
 		text_printf(s->t, " %s\n", m->fs->read_only ? "ro" : "rw");
 	} else {
 		text_printf(s->t, " 0 0\n");
 	}
+}
+
+static bool show_mount(struct mount *m, void *arg)
+{
+	struct mounts_show *s = arg;
+	if (mount_point_path(m, &s->root, s->buf, PATH_LEN_MAX) < 0)
+		return true; /* cannot be reached from this root */
+	if (s->form == MOUNTS_STATS)
+		show_mount_stats(s, m);
+	else
+		show_mount_line(s, m);
 	return true;
 }
 
-static void show_mount_list(struct text *t, struct vnode *v, bool info)
+static void show_mount_list(struct text *t, struct vnode *v, enum mounts_form form)
 {
 	struct place *place = process_place(proc_node_of(v)->process);
-	struct mounts_show s = {.t = t, .info = info, .buf = kmalloc(PATH_LEN_MAX)};
+	struct mounts_show s = {.t = t, .form = form, .buf = kmalloc(PATH_LEN_MAX)};
 	if (!place || !s.buf) {
 		t->err = place ? -ENOMEM : 0;
 	} else {
@@ -396,12 +414,17 @@ static void show_mount_list(struct text *t, struct vnode *v, bool info)
 
 static void show_mounts(struct text *t, struct vnode *v)
 {
-	show_mount_list(t, v, false);
+	show_mount_list(t, v, MOUNTS_TABLE);
 }
 
 static void show_mountinfo(struct text *t, struct vnode *v)
 {
-	show_mount_list(t, v, true);
+	show_mount_list(t, v, MOUNTS_INFO);
+}
+
+static void show_mountstats(struct text *t, struct vnode *v)
+{
+	show_mount_list(t, v, MOUNTS_STATS);
 }
 
 /* --- links: exe, cwd, root, fd --- */
@@ -563,9 +586,14 @@ static const struct proc_dir fd_dir = {.class = CLASS_FD, .find = fd_find, .next
 static const struct proc_dir fdinfo_dir = {.class = CLASS_FDINFO, .find = fdinfo_find, .next = fd_next};
 static const struct proc_dir task_dir = {.class = CLASS_TASK, .find = task_find, .next = task_next};
 
+static int64_t store_nothing(UNUSED struct vnode *v, UNUSED char *s, UNUSED size_t n)
+{
+	return -EINVAL; /* unlike the files of the system, which say -EIO */
+}
+
 #define SHOW(n, m, fn)                                                                                       \
 	{                                                                                                    \
-		.name = n, .mode = MODE_REG | (m), .text = {.show = fn }                                     \
+		.name = n, .mode = MODE_REG | (m), .text = { fn, store_nothing }                             \
 	}
 #define LINK(n)                                                                                              \
 	{                                                                                                    \
@@ -590,6 +618,7 @@ static const struct proc_dir task_dir = {.class = CLASS_TASK, .find = task_find,
 	    SHOW("maps", 0444, memory_show_maps),                                                            \
 	    {.name = "mem", .mode = MODE_REG | 0600, .open = memory_open},                                   \
 	    SHOW("mountinfo", 0444, show_mountinfo), SHOW("mounts", 0444, show_mounts),                      \
+	    SHOW("mountstats", 0400, show_mountstats),                                                       \
 	    {.name = "pagemap", .mode = MODE_REG | 0400, .open = memory_open_pagemap},                       \
 	    ADJUST("oom_adj", oom_old), ADJUST("oom_score_adj", oom),                                        \
 	    SHOW("oom_score", 0444, adjust_show_oom_score),                                                  \

@@ -73,11 +73,11 @@ static err_t fetch_target(uaddr_t from, int32_t len, struct socket_name *name)
 	return err ? err : family != AF_UNIX || !name->len ? -EINVAL : 0;
 }
 
-/* Tell a name, cut to what the program has room for; the whole length goes to *len_at. to 0: nobody wants it. */
-static err_t put_name(uaddr_t to, uaddr_t len_at, const struct socket_name *name)
+/* Tell a name of `whole` bytes, cut to what the program has room for; that length goes to *len_at. to 0: nobody wants it. */
+static err_t put_address(uaddr_t to, uaddr_t len_at, const struct socket_name *name, int32_t whole)
 {
 	struct sys_address a = {.family = AF_UNIX};
-	int32_t room, whole = (int32_t)(sizeof(a.family) + name->len);
+	int32_t room;
 	if (!to)
 		return 0;
 	if (copy_from_user(&room, len_at, sizeof(room)))
@@ -89,6 +89,17 @@ static err_t put_name(uaddr_t to, uaddr_t len_at, const struct socket_name *name
 	if (copy_to_user(to, &a, n))
 		return -EFAULT;
 	return copy_to_user(len_at, &whole, sizeof(whole));
+}
+
+static err_t put_name(uaddr_t to, uaddr_t len_at, const struct socket_name *name)
+{
+	return put_address(to, len_at, name, (int32_t)(sizeof(uint16_t) + name->len));
+}
+
+/* Who sent a message: one without a name has not even a family. */
+static err_t put_sender(uaddr_t to, uaddr_t len_at, const struct socket_name *name)
+{
+	return name->len ? put_name(to, len_at, name) : put_address(to, len_at, name, 0);
 }
 
 /* --- making --- */
@@ -538,7 +549,7 @@ int64_t sys_recvfrom(int32_t fd, uaddr_t buf, uint64_t count, uint32_t flags, ua
 	file_put(f);
 	if (e.files)
 		socket_drop_files(e.files, e.nfiles);
-	err = done < 0 ? 0 : put_name(name, len, &e.name);
+	err = done < 0 ? 0 : put_sender(name, len, &e.name);
 	return err ? err : restartable(done);
 }
 
@@ -608,7 +619,7 @@ static int64_t receive_message(struct file *f, uaddr_t at, struct sys_message *m
 		kfree(segs);
 	if (done >= 0) {
 		m->flags = e.flags | (flags & SOCKET_CMSG_CLOEXEC);
-		err = put_name(m->name, at + offsetof(struct sys_message, name_len), &e.name);
+		err = put_sender(m->name, at + offsetof(struct sys_message, name_len), &e.name);
 		if (!err)
 			err = put_extras(m, &e, flags);
 	}

@@ -306,11 +306,65 @@ static bool the_first_user_namespace(void)
 	return true;
 }
 
+static int look_at_parent(void *arg)
+{
+	static const char *const links[] = {"exe", "cwd", "root"};
+	char path[64], buf[64];
+	(void)arg;
+	UCHECK(sc(setresgid, 65534, 65534, 65534) == 0 && sc(setresuid, 65534, 65534, 65534) == 0);
+	for (unsigned i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "/proc/%d/%s", (int)getppid(), links[i]);
+		UCHECK(FAILS_WITH(readlink(path, buf, sizeof(buf)), EACCES));
+		UCHECK(FAILS_WITH(open(path, O_RDONLY), EACCES));
+	}
+	snprintf(path, sizeof(path), "/proc/%d/cwd/.", (int)getppid());
+	UCHECK(FAILS_WITH(access(path, F_OK), EACCES));
+	UCHECK(readlink("/proc/self/cwd", buf, sizeof(buf)) > 0);
+	return 0;
+}
+
+static bool links_are_private(void)
+{
+	CHECK(child_exits(look_at_parent, NULL, 0));
+	return true;
+}
+
+static bool nothing_can_be_made(void)
+{
+	struct stat st;
+	CHECK(FAILS_WITH(mkdir("/proc/new", 0777), ENOENT) &&
+	      FAILS_WITH(mkdir("/proc/self/new", 0777), ENOENT));
+	CHECK(FAILS_WITH(open("/proc/new", O_CREAT | O_WRONLY, 0600), ENOENT));
+	CHECK(FAILS_WITH(symlink("x", "/proc/new"), ENOENT) && FAILS_WITH(mkdir("/proc/self", 0777), EEXIST));
+	int fd = open("/proc/self/stat", O_WRONLY);
+	CHECK(fd >= 0 && FAILS_WITH(write(fd, "x", 1), EINVAL));
+	close(fd);
+	CHECK((fd = open("/proc/version", O_WRONLY)) >= 0 && FAILS_WITH(write(fd, "x", 1), EIO));
+	close(fd);
+	CHECK(lstat("/proc/self/fd/1", &st) == 0 && st.st_size == 64);
+	return true;
+}
+
+/* A file that never had a name is called by its number. */
+static bool nameless(void)
+{
+	struct stat st;
+	char link[32], buf[64], want[64];
+	int fd = open("/", O_TMPFILE | O_RDWR, 0600);
+	CHECK(fd >= 0 && fstat(fd, &st) == 0);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	snprintf(want, sizeof(want), "/#%llu (deleted)", (unsigned long long)st.st_ino);
+	CHECK(readlink(link, buf, sizeof(buf)) == (ssize_t)strlen(want) && !memcmp(buf, want, strlen(want)));
+	close(fd);
+	return true;
+}
+
 static const struct utest tests[] = {{"self", self}, {"other processes", others}, {"exe, cwd, root", links},
     {"descriptors", descriptors}, {"memory", memory}, {"names and strings", strings},
     {"the system", the_system}, {"positions", positions}, {"transfers are counted", transfers_are_counted},
     {"counts are private", counts_are_private}, {"locks of files", locks}, {"logging in", logging_in},
-    {"the first user namespace", the_first_user_namespace}};
+    {"the first user namespace", the_first_user_namespace}, {"links are private", links_are_private},
+    {"nothing can be made", nothing_can_be_made}, {"nameless", nameless}};
 
 int main(void)
 {

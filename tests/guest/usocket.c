@@ -361,6 +361,23 @@ static bool chains_stay(void)
 	close(inner[0]), close(inner[1]), close(got[0]), close(got[1]);
 	CHECK(read(p[0], &c, 1) == 0);
 	close(p[0]), close(outer[0]), close(outer[1]);
+/* Who has no name is told as nobody at all, not as a family without a name. */
+static bool nameless_senders(void)
+{
+	struct sockaddr_un a;
+	socklen_t len = sizeof(a);
+	char c;
+	int fds[2];
+	CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds) == 0);
+	CHECK(send(fds[0], "ab", 2, 0) == 2 && send(fds[0], "ab", 2, 0) == 2);
+	CHECK(recvfrom(fds[1], &c, 1, 0, (struct sockaddr *)&a, &len) == 1 && len == 0);
+	struct iovec iov = {&c, 1};
+	struct msghdr m = {.msg_name = &a, .msg_namelen = sizeof(a), .msg_iov = &iov, .msg_iovlen = 1};
+	CHECK(recvmsg(fds[1], &m, 0) == 1 && m.msg_namelen == 0);
+	len = sizeof(a);
+	CHECK(getpeername(fds[0], (struct sockaddr *)&a, &len) == 0 && len == sizeof(sa_family_t));
+	close(fds[0]);
+	close(fds[1]);
 	return true;
 }
 
@@ -375,6 +392,7 @@ static const struct utest tests[] = {
     {"arguments", arguments_are_checked},
     {"sockets in each other's queues", circles_are_let_go},
     {"sockets that can be received stay", chains_stay},
+    {"senders without a name", nameless_senders},
 };
 
 int main(void)
