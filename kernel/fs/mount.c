@@ -138,6 +138,7 @@ static void fs_end(struct fs *fs)
 	if (fs->ops->drain)
 		fs->ops->drain(fs);
 	dentry_shrink_fs(fs);
+	vm_settle();
 	ASSERT(load_relaxed(&fs->root->refs) == 1);
 	dentry_put(fs->root);
 	fs_free(fs);
@@ -710,6 +711,7 @@ static err_t detach_unused(struct mount *m, uint32_t users, struct path *was)
 static bool fs_in_use(struct mount *m)
 {
 	dentry_shrink_fs(m->fs);
+	vm_settle();
 	return m->fs->mounts == 1 && vnode_fs_is_busy(m->fs, dentry_vnode(m->fs->root), 1);
 }
 

@@ -32,7 +32,7 @@ static _Atomic uint32_t nuser_threads;
 static _Atomic uint64_t last_serial;
 static struct slab_cache *process_cache, *thread_cache;
 
-static bool current_may_administer(void)
+static bool may_administer(void)
 {
 	return current_can(CAP_SYS_ADMIN);
 }
@@ -50,7 +50,7 @@ void proc_init(void)
 	tty_jobs_init();
 	reaper_init();
 	vm_set_limits(current_vm_limits);
-	commit_set_privileged(current_may_administer);
+	commit_set_privileged(may_administer);
 	timers_init();
 }
 

@@ -6,24 +6,6 @@
 
 enum { PERCENT_MAX = 100 };
 
-/* A decimal number up to `max` with white space around it. -EINVAL. */
-static err_t parse(const char *s, uint64_t max, uint64_t *out)
-{
-	uint64_t value = 0;
-	while (*s == ' ' || *s == '\t' || *s == '\n')
-		s++;
-	if (*s < '0' || *s > '9')
-		return -EINVAL;
-	for (; *s >= '0' && *s <= '9'; s++)
-		if (__builtin_mul_overflow(value, 10, &value) ||
-		    __builtin_add_overflow(value, (uint64_t)(*s - '0'), &value))
-			return -EINVAL;
-	while (*s == ' ' || *s == '\t' || *s == '\n')
-		s++;
-	*out = value;
-	return *s || value > max ? -EINVAL : 0;
-}
-
 /* The two functions of a file that says `get` and sets by `set` what is at most `max`. */
 #define SETTING(ident, max, get, set)                                                                        \
 	void vm_show_##ident(struct text *t, UNUSED struct vnode *v)                                         \
@@ -32,10 +14,9 @@ static err_t parse(const char *s, uint64_t max, uint64_t *out)
 	}                                                                                                    \
 	int64_t vm_store_##ident(UNUSED struct vnode *v, char *s, size_t n)                                  \
 	{                                                                                                    \
-		uint64_t value;                                                                              \
-		err_t err = parse(s, max, &value);                                                           \
-		if (err)                                                                                     \
-			return err;                                                                          \
+		int64_t value;                                                                               \
+		if (proc_parse_number(s, &value) || value < 0 || value > (max))                              \
+			return -EINVAL;                                                                      \
 		set;                                                                                         \
 		return (int64_t)n;                                                                           \
 	}
@@ -56,6 +37,6 @@ static uint32_t hard_ratio(void)
 
 SETTING(overcommit_memory, COMMIT_NEVER, commit_mode(), commit_set_mode((enum commit_mode)value))
 SETTING(overcommit_ratio, INT32_MAX, commit_ratio(), commit_set_ratio((uint32_t)value))
-SETTING(overcommit_kbytes, UINT64_MAX, commit_kib(), commit_set_kib(value))
+SETTING(overcommit_kbytes, INT64_MAX, commit_kib(), commit_set_kib((uint64_t)value))
 SETTING(dirty_background_ratio, PERCENT_MAX, background_ratio(), dirty_set_background_ratio((uint32_t)value))
 SETTING(dirty_ratio, PERCENT_MAX, hard_ratio(), dirty_set_hard_ratio((uint32_t)value))

@@ -370,6 +370,7 @@ static err_t fault_file(struct fault *f)
 			return NEED_ROOM;
 		}
 		file_set_mark(o, f->idx, PT_DIRTY);
+		file_count_dirtied(o);
 		dirty = true;
 	}
 	err = finish(f, o, p, dirty && may_write(f));

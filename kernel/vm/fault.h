@@ -19,7 +19,7 @@ void vm_unpin(struct vm_pin *pin);
 /* Get frames back: clean file pages, volatile objects, names and files that nobody uses; dirty pages, once written, if there was nothing else. Returns frames really freed. May sleep; no lock held that
  * ending a file takes. */
 uint64_t vm_reclaim(uint64_t npages);
-/* Files whose end reclaim has put off come to it. No lock held that ending a file takes. */
+/* Files that reclaim alone still holds, for a moment or because it has put off their end, come to their end. No lock held that ending a file takes. */
 void vm_settle(void);
 /* A cache of a higher layer that can give memory back: `shrink` drops about `nobjects` of its objects and returns how many. It may sleep; no lock is held. */
 void vm_set_shrinker(uint64_t (*shrink)(uint64_t nobjects));

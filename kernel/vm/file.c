@@ -28,8 +28,6 @@ static void count_mark(struct vm_object *o, enum page_mark m, int64_t n)
 {
 	*(m == PT_DIRTY ? &o->ndirty : &o->nwriteback) += (uint64_t)n;
 	fetch_add_relaxed(m == PT_DIRTY ? &ndirty : &nwriteback, (uint64_t)n);
-	if (m == PT_DIRTY && n > 0)
-		thread_count_io(IO_DIRTIED, PAGE_SIZE);
 }
 
 void file_set_mark(struct vm_object *o, pgidx_t idx, enum page_mark m)
@@ -306,11 +304,19 @@ void object_forget(struct vm_object *o, pgidx_t first, pgidx_t end)
 	spin_unlock(&o->lock);
 }
 
+void file_count_dirtied(const struct vm_object *o)
+{
+	if (!(o->flags & VM_RESIDENT))
+		thread_count_io(IO_DIRTIED, PAGE_SIZE);
+}
+
 void object_mark_dirty(struct vm_object *o, pgidx_t idx, const struct page *p)
 {
 	spin_lock(&o->lock);
-	if (page_tree_lookup(&o->tree, idx) == p)
+	if (page_tree_lookup(&o->tree, idx) == p && !page_tree_test_mark(&o->tree, idx, PT_DIRTY)) {
 		file_set_mark(o, idx, PT_DIRTY);
+		file_count_dirtied(o);
+	}
 	spin_unlock(&o->lock);
 }
 

@@ -234,11 +234,6 @@ void vm_use_reserve(void)
 	fetch_or_acq_rel(&current_thread()->flags, THREAD_RESERVE);
 }
 
-void vm_settle(void)
-{
-	reclaim_put_orphans();
-}
-
 void vm_set_last_resort(err_t (*end_somebody)(const struct memory_request *r))
 {
 	store_release(&last_resort, end_somebody);

@@ -25,6 +25,7 @@ enum page_use { USED = 1, USED_AS_CODE = 2 };
 
 static uint64_t (*_Atomic shrinker)(uint64_t nobjects); /* NULL: none */
 static bool (*_Atomic cleaner)(void);                   /* NULL: none */
+static _Atomic uint32_t judging; /* threads that look at a page now, with a reference on its object */
 static struct spinlock orphans_lock = SPINLOCK_INIT("unused objects", RANK_PURGE);
 static struct list orphans =
     LIST_INIT(orphans); /* orphans_lock: FILE objects by purge_link; their last reference is the list's */
@@ -145,9 +146,12 @@ static uint64_t judge_next(enum lru_kind kind, unsigned zones)
 {
 	uint64_t freed = 0;
 	pgidx_t idx;
+	fetch_add_relaxed(&judging, 1);
 	struct vm_object *o = lru_next(kind, &idx);
-	if (!o)
+	if (!o) {
+		fetch_sub_release(&judging, 1);
 		return 0;
+	}
 	spin_lock(&o->lock);
 	struct page *p = page_tree_lookup(&o->tree, idx);
 	bool active = p && page_test_flag(p, PAGE_ACTIVE);
@@ -156,6 +160,7 @@ static uint64_t judge_next(enum lru_kind kind, unsigned zones)
 		freed = active ? judge_active(o, p, idx) : judge_inactive(o, p, idx);
 	spin_unlock(&o->lock);
 	put_later(o);
+	fetch_sub_release(&judging, 1);
 	return freed;
 }
 
@@ -230,6 +235,16 @@ bool reclaim_clean(void)
 {
 	bool (*clean)(void) = load_acquire(&cleaner);
 	return clean && clean();
+}
+
+void vm_settle(void)
+{
+	enum {
+		TRIES = 10000
+	}; /* each judgement is short; there may be others by then, but of objects that live */
+	for (unsigned i = 0; i < TRIES && load_acquire(&judging); i++)
+		cpu_relax();
+	reclaim_put_orphans();
 }
 
 void vm_clean_some(void)

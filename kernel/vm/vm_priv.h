@@ -39,6 +39,8 @@ MUST_CHECK err_t object_trim_locked(struct vm_object *o);
 
 /* file.c */
 unsigned file_drop_page(struct page *p);
+/* A page of the FILE object has become dirty, through the current thread. */
+void file_count_dirtied(const struct vm_object *o);
 /* Called with o locked: set or clear a mark of a page of o, with the counts that go with it. */
 void file_set_mark(struct vm_object *o, pgidx_t idx, enum page_mark m);
 void file_clear_mark(struct vm_object *o, pgidx_t idx, enum page_mark m);

@@ -439,6 +439,14 @@ static const struct utest tests[] = {
     {"all at once", test_all_at_once},
 };
 
+/* The stack that the tests need is there before they compare anything. */
+static void touch_stack(void)
+{
+	volatile char deep[64 << 10];
+	for (size_t i = 0; i < sizeof(deep); i += PAGE)
+		deep[i] = 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1 && !strcmp(argv[1], "exit"))
@@ -451,5 +459,6 @@ int main(int argc, char **argv)
 		perror("oom_score_adj");
 		return 1;
 	}
+	touch_stack();
 	return UTEST_RUN(tests);
 }

@@ -49,7 +49,8 @@ HOST_TEST(windows)
 	MUST(map(s, AT + LEN(10), 10, VM_READ, 0));
 	MUST(map(s, AT + LEN(20), 10, RW, VM_MAP_NORESERVE));
 	CHECK_EQ(promised(), 10);
-	MUST(map(s, AT + LEN(5), 10, RW, 0)); /* in the place of five that were promised and five that were not */
+	MUST(map(
+	    s, AT + LEN(5), 10, RW, 0)); /* in the place of five that were promised and five that were not */
 	CHECK_EQ(promised(), 15);
 	MUST(space_unmap(s, AT + LEN(2), LEN(2)));
 	CHECK_EQ(promised(), 13);
@@ -77,9 +78,11 @@ HOST_TEST(protection)
 	CHECK_EQ(promised(), 0);
 }
 
-static err_t remap(struct vm_space *s, uaddr_t addr, uint64_t from, uint64_t to, unsigned flags, uaddr_t where)
+static err_t remap(
+    struct vm_space *s, uaddr_t addr, uint64_t from, uint64_t to, unsigned flags, uaddr_t where)
 {
-	struct vm_remap_args a = {.addr = addr, .old_len = LEN(from), .new_len = LEN(to), .flags = flags, .new_addr = where};
+	struct vm_remap_args a = {
+	    .addr = addr, .old_len = LEN(from), .new_len = LEN(to), .flags = flags, .new_addr = where};
 	uaddr_t got;
 	return space_remap(s, &a, &got);
 }

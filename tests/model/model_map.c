@@ -252,7 +252,8 @@ void model_op_map(struct vm_model *m)
 	if (model_chance(m, 4))
 		spoil(m, &t);
 	t.region_flags = (t.args.flags & VM_MAP_SHARED ? REGION_SHARED : 0) |
-			 (t.args.flags & VM_MAP_STACK ? REGION_STACK : 0);
+			 (t.args.flags & VM_MAP_STACK ? REGION_STACK : 0) |
+			 ((t.prot & VM_WRITE) && !(t.args.flags & VM_MAP_SHARED) ? REGION_ACCOUNT : 0);
 	model_note(m,
 	    "map space %d addr %#llx len %#llx prot %u max %u flags %#x %s offset %llu -> %d at page %u",
 	    (int)(t.s - m->spaces), (unsigned long long)t.args.addr, (unsigned long long)t.args.len,

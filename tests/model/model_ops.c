@@ -155,8 +155,11 @@ static void op_protect(struct vm_model *m)
 	if (model_inject_struck(m, err))
 		return;
 	expect(m, "protect", err, want);
-	for (unsigned i = first; !err && i < end; i++)
+	for (unsigned i = first; !err && i < end; i++) {
+		if ((prot & VM_WRITE) && !(s->pages[i].flags & REGION_SHARED))
+			s->pages[i].flags |= REGION_ACCOUNT;
 		s->pages[i].prot = (uint8_t)prot;
+	}
 }
 
 static void op_discard(struct vm_model *m)
