@@ -75,6 +75,10 @@ MUST_CHECK err_t mmu_enter(struct mmu_context *ctx, vaddr_t va, paddr_t paddr, u
  * table may be missing; it is simply not filled there. */
 void mmu_enter_around(
     struct mmu_context *ctx, vaddr_t va, struct page *const *pages, unsigned n, unsigned flags);
+/* Enter pages[i] at va + i * PAGE_SIZE for i < n, one after the other, up to the first address that is translated already, or the end of
+ * the table that translates va. Returns how many were entered; 0 if there is no such table. Restores write access as mmu_enter does. */
+unsigned mmu_enter_run(
+    struct mmu_context *ctx, vaddr_t va, struct page *const *pages, unsigned n, unsigned flags);
 /* Enter a physically contiguous range into the kernel half (device maps, buffers), all or nothing; large
  * pages where aligned. */
 MUST_CHECK err_t mmu_enter_range(

@@ -271,6 +271,45 @@ void frame_free(struct page *p)
 		preempt_enable();
 }
 
+/* Take up to n frames out of a zone that has more than its high watermark, the largest blocks first. */
+static unsigned take_blocks(struct zone *z, struct page **out, unsigned n)
+{
+	uint64_t free = load_relaxed(&z->free), keep = load_relaxed(&z->high);
+	unsigned got = 0, order = FRAME_MAX_ORDER;
+	if (free <= keep)
+		return 0;
+	n = (unsigned)MIN(n, free - keep);
+	spin_lock(&z->lock);
+	while (got < n) {
+		order = MIN(order, bit_highest(n - got));
+		uint32_t pfn = zone_take_locked(z, order, keep);
+		if (!pfn && !order)
+			break;
+		if (!pfn)
+			order--; /* blocks as large are all in use */
+		else
+			for (unsigned i = 0; i < 1u << order; i++)
+				out[got++] = pfn_to_page(pfn + i);
+	}
+	spin_unlock(&z->lock);
+	return got;
+}
+
+unsigned frame_alloc_batch(enum page_kind kind, unsigned flags, struct page **out, unsigned n)
+{
+	unsigned got = 0, run;
+	if (inject_should_fail())
+		return 0;
+	for (int i = flags & FRAME_LOW ? ZONE_LOW : (int)zone_normal; i >= 0 && got < n; i--)
+		got += take_blocks(&zones[i], out + got, n - got);
+	for (unsigned i = 0; i < got; i += run) {
+		for (run = 1; i + run < got && out[i + run] == out[i] + run; run++)
+			;
+		mark_used(out[i], run, kind, flags);
+	}
+	return got;
+}
+
 /* One try over the zones that the flags and the limit allow. */
 static uint32_t take_run(uint64_t npages, uint64_t align, uint64_t limit, unsigned flags)
 {

@@ -66,13 +66,15 @@ struct page {
 			uint32_t table_next; /* chain in a gather */
 			uint32_t table_used; /* entries present */
 		};
+		uint32_t ahead; /* (O) ANON: see vm/fault_ahead.c */
 	};
 	union {
 		struct vm_object *object; /* (O) FILE: whose page cache it is in */
 		void *slab;               /* SLAB: the slab's cache */
 		void *owner;              /* TABLE: the context */
 	};
-	pgidx_t index; /* (O) FILE: index in the object. SLAB: free list and count, packed by slab.c */
+	/* (O) FILE: index in the object. ANON: see vm/fault_ahead.c. SLAB: free list and count, packed by slab.c */
+	pgidx_t index;
 };
 _Static_assert(sizeof(struct page) == 32, "a frame's record is 32 bytes");
 

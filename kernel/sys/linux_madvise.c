@@ -152,7 +152,12 @@ static err_t advise_region(const struct advised *a, int32_t advice)
 		return set_flags(a, REGION_DONTDUMP, 0);
 	case MADV_DODUMP:
 		return is_device(a) ? -EINVAL : set_flags(a, 0, REGION_DONTDUMP);
-	default: /* order of access: nothing here depends on it */
+	case MADV_RANDOM:
+		return set_flags(a, REGION_RANDOM, 0);
+	case MADV_NORMAL: /* what is used in order is seen to be: MADV_SEQUENTIAL says nothing more */
+	case MADV_SEQUENTIAL:
+		return set_flags(a, 0, REGION_RANDOM);
+	default: /* HWPOISON, SOFT_OFFLINE: told before */
 		return 0;
 	}
 }

@@ -13,7 +13,8 @@
  *	only the backing has it | write                     -> copy into the object
  *	                        | read                      -> the file's page read-only, with neighbours
  *	nobody has it           | file, not in memory alone -> read it in, start over
- *	                        | write                     -> zeroed frame into the object
+ *	                        | write                     -> zeroed frame into the object; if it goes on
+ *	                        |                              where others ended, several (fault_ahead.c)
  *	                        | read                      -> the shared zero page
  *
  * Locks: the space for reading, then the object, then its backing; entering a translation happens under the
@@ -38,9 +39,12 @@ enum fault_need { NEED_MEMORY = 1, NEED_READ, NEED_WAIT, NEED_PAUSE, NEED_GROW, 
 
 enum { RECLAIM_BATCH = 32 }; /* frames asked for when one was missing */
 
+/* Beside enum fault_access. */
 enum {
-	ACCESS_AGAIN = 1u << 16
-}; /* beside enum fault_access: goes on where it was, in a page that it has just used */
+	ACCESS_AGAIN = 1u << 16, /* goes on where it was, in a page that it has just used */
+	FAULT_ALONE = 1u << 17,  /* nothing is served ahead any more */
+	FAULT_RANGE = 1u << 18,  /* all pages up to `end` are wanted */
+};
 
 struct fault {
 	struct vm_space *space;
@@ -63,19 +67,22 @@ struct fault {
 	struct vm_object *io_object; /* NEED_READ, NEED_WAIT, NEED_ROOM: counted */
 	pgidx_t room;                /* the page that may_dirty was last asked about; UINT64_MAX: none */
 	bool read;                   /* a file was read for it */
+	uaddr_t end;                 /* FAULT_RANGE */
+	unsigned served;             /* FAULT_RANGE: pages */
 };
 
 /* Each row is written by its own CPU with preemption disabled, and read by anybody: plain loads and stores,
  * atomic to be whole. */
 struct counter_row {
-	_Atomic uint64_t faults, zero_maps, zero_fills, copies, reuses, file_reads, around, retries;
+	_Atomic uint64_t faults, zero_maps, zero_fills, ahead, copies, reuses, file_reads, around, retries;
 } ALIGNED(CACHE_LINE);
 static struct counter_row counters[MAX_CPUS];
-#define COUNT(event)                                                                                         \
+#define COUNT_N(event, n)                                                                                    \
 	do {                                                                                                 \
 		_Atomic uint64_t *c_ = &counters[cpu_id()].event;                                            \
-		store_relaxed(c_, load_relaxed(c_) + 1);                                                     \
+		store_relaxed(c_, load_relaxed(c_) + (n));                                                   \
 	} while (0)
+#define COUNT(event) COUNT_N(event, 1)
 
 static bool is_write(const struct fault *f)
 {
@@ -225,6 +232,7 @@ static ALWAYS_INLINE err_t put_page(struct fault *f, struct page *p, struct page
 	}
 	struct page_slot slot = {f->leaf, f->idx & (PT_SLOTS - 1)};
 	o->generation++;
+	ahead_note(o, p, 1);
 	/* A private object shows each index once, so enter() will find and remove a translation of the zero
 	 * page or the file's. Otherwise every viewer may have one of these, or of the old page. */
 	if (unlikely(old || f->pin || !(o->flags & VM_PRIVATE)))
@@ -285,18 +293,82 @@ static err_t anon_read_present(struct fault *f, struct pt_node *leaf, struct pag
 	return err;
 }
 
-static ALWAYS_INLINE err_t anon_absent(struct fault *f)
+/* Put the first of n fresh pages at f->idx, where none is, and the others behind it; `want` is what there should be. Returns how many are used up. */
+static unsigned put_stretch(struct fault *f, struct page **pages, unsigned n, unsigned want, err_t *err)
 {
-	if (!is_write(f)) {
-		COUNT(zero_maps);
-		return finish(f, f->object, zero_page, false);
-	}
+	struct vm_object *o = f->object;
+	*err = promote(f, pages[0], NULL);
+	if (*err)
+		return 1;
+	struct page_slot behind = {f->leaf, (f->idx & (PT_SLOTS - 1)) + 1};
+	unsigned used = 1 + (n > 1 ? ahead_put(f->region, behind, f->idx + 1, pages + 1, n - 1) : 0);
+	ahead_note(o, pages[used - 1], MAX(used, want / 2)); /* what the leaf cut off is asked for again */
+	f->served = used;
+	COUNT_N(zero_fills, used);
+	COUNT_N(ahead, used - 1);
+	return used;
+}
+
+/* `want` pages are served, as far as there is room and memory for them. -EAGAIN: look again. */
+static err_t absent_stretch(struct fault *f, struct pt_node *leaf, unsigned want)
+{
+	struct vm_object *o = f->object;
+	struct page *pages[PT_SLOTS];
+	unsigned room = MIN(want, ahead_room(f->region, leaf, f->idx)), used = 0;
+	bool exclusive = false;
+	err_t err = -EAGAIN;
+	object_unlock_both(o);
+	unsigned n = frame_alloc_batch(PAGE_ANON, FRAME_ZERO, pages, room);
+	object_lock_both(o);
+	leaf = page_tree_leaf(&o->tree, f->idx, &exclusive);
+	f->leaf = exclusive ? leaf : NULL;
+	room = ahead_room(f->region, leaf, f->idx);
+	if (n && room)
+		used = put_stretch(f, pages, MIN(n, room), want, &err);
+	while (n > used)
+		frame_free(pages[--n]);
+	f->access |= FAULT_ALONE;
+	return err;
+}
+
+/* A write where no page is: put a page of zeros there. */
+static ALWAYS_INLINE err_t absent_alone(struct fault *f)
+{
 	/* Zeroed under the lock: dropping it and looking again would cost as much as the zeroing. */
 	struct page *p = frame_alloc(object_page_kind(f->object), FRAME_ZERO);
 	if (unlikely(!p))
 		return NEED_MEMORY;
 	COUNT(zero_fills);
 	return promote(f, p, NULL);
+}
+
+/* Pages that a write where no page is wants. */
+static unsigned stretch_want(const struct fault *f)
+{
+	if (f->pin || (f->access & FAULT_ALONE) || !(f->object->flags & VM_PRIVATE))
+		return 1;
+	if (f->access & FAULT_RANGE)
+		return (unsigned)MIN((f->end - f->addr) >> PAGE_SHIFT, (uint64_t)PT_SLOTS);
+	return ahead_want(f->object, f->region, f->idx);
+}
+
+/* The same, where the write may go on where others ended. */
+static NOINLINE err_t absent_behind(struct fault *f, struct pt_node *leaf)
+{
+	unsigned want = stretch_want(f);
+	return want > 1 ? absent_stretch(f, leaf, want) : absent_alone(f);
+}
+
+static ALWAYS_INLINE err_t anon_absent(struct fault *f, struct pt_node *leaf)
+{
+	unsigned i = f->idx & (PT_SLOTS - 1);
+	if (!is_write(f)) {
+		COUNT(zero_maps);
+		return finish(f, f->object, zero_page, false);
+	}
+	if (unlikely(!i || (leaf && leaf->slots[i - 1].page)))
+		return absent_behind(f, leaf);
+	return absent_alone(f);
 }
 
 /* --- files --- */
@@ -392,7 +464,7 @@ static ALWAYS_INLINE err_t fault_anon(struct fault *f)
 	struct page *p = leaf ? leaf->slots[f->idx & (PT_SLOTS - 1)].page : NULL;
 	f->leaf = exclusive ? leaf : NULL;
 	if (!p)
-		return o->backing ? backing_absent(f, leaf) : anon_absent(f);
+		return o->backing ? backing_absent(f, leaf) : anon_absent(f, leaf);
 	return is_write(f) ? anon_write_present(f, leaf, p, exclusive)
 			   : anon_read_present(f, leaf, p, exclusive);
 }
@@ -540,6 +612,18 @@ err_t vm_fault(struct vm_space *s, uaddr_t addr, unsigned access)
 	return fault_run(&f);
 }
 
+err_t vm_fault_range(struct vm_space *s, uaddr_t addr, uaddr_t end, unsigned access, uaddr_t *next)
+{
+	struct fault f;
+	ASSERT(IS_ALIGNED(addr | end, PAGE_SIZE) && addr < end);
+	fault_begin(&f, s, addr, access | FAULT_RANGE, NULL);
+	f.end = end;
+	f.served = 1;
+	err_t err = fault_run(&f);
+	*next = addr + (uint64_t)f.served * PAGE_SIZE;
+	return err;
+}
+
 err_t vm_fault_pin(struct vm_space *s, uaddr_t addr, unsigned access, struct vm_pin *out)
 {
 	struct fault f;
@@ -619,6 +703,7 @@ void vm_counters(struct vm_counters *out)
 		out->faults += load_relaxed(&row->faults);
 		out->zero_maps += load_relaxed(&row->zero_maps);
 		out->zero_fills += load_relaxed(&row->zero_fills);
+		out->ahead += load_relaxed(&row->ahead);
 		out->copies += load_relaxed(&row->copies);
 		out->reuses += load_relaxed(&row->reuses);
 		out->file_reads += load_relaxed(&row->file_reads);

@@ -11,7 +11,10 @@
  * -EACCES: rights; -EIO: beyond the end or I/O error; -ENOMEM: no memory even after reclaim; -EINTR: the
  * thread is being killed while waiting. */
 MUST_CHECK err_t vm_fault(struct vm_space *s, uaddr_t addr, unsigned access);
-/* The same, and pin the page that answers the access, so that it can be reached through the direct map.
+/* The same for [addr, end), page aligned: as many of the first pages as can be had at once, at least one. *next gets where to go on. */
+MUST_CHECK err_t vm_fault_range(
+    struct vm_space *s, uaddr_t addr, uaddr_t end, unsigned access, uaddr_t *next);
+/* The same for one page, and pin the page that answers the access, so that it can be reached through the direct map.
  * Nothing is entered into the MMU context. PHYS objects: -EFAULT. */
 MUST_CHECK err_t vm_fault_pin(struct vm_space *s, uaddr_t addr, unsigned access, struct vm_pin *pin);
 void vm_unpin(struct vm_pin *pin);
@@ -56,6 +59,6 @@ void vm_pressure_stats(struct pressure_stats *out);
 uint64_t space_count_own(struct vm_space *s);
 
 struct vm_counters { /* events since boot, summed over CPUs */
-	uint64_t faults, zero_maps, zero_fills, copies, reuses, file_reads, around, retries;
+	uint64_t faults, zero_maps, zero_fills, ahead, copies, reuses, file_reads, around, retries;
 };
 void vm_counters(struct vm_counters *out);

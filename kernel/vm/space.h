@@ -122,7 +122,7 @@ MUST_CHECK err_t space_protect(struct vm_space *s, uaddr_t addr, uint64_t len, u
 /* Throw pages away (MADV_DONTNEED): private memory reads zeros or its file again; shared: only translations
  * go. -ENOMEM for a hole, -EINVAL. */
 MUST_CHECK err_t space_discard(struct vm_space *s, uaddr_t addr, uint64_t len);
-/* Set or clear region flags DONTFORK, WIPEONFORK (anonymous private memory only: -EINVAL), DONTDUMP, IMMUTABLE (set only) on [addr, addr + len). -ENOMEM,
+/* Set or clear region flags DONTFORK, WIPEONFORK (anonymous private memory only: -EINVAL), DONTDUMP, RANDOM, IMMUTABLE (set only) on [addr, addr + len). -ENOMEM,
  * -EINVAL, -EPERM. */
 MUST_CHECK err_t space_set_flags(
     struct vm_space *s, uaddr_t addr, uint64_t len, unsigned set, unsigned clear);

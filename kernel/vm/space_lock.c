@@ -136,8 +136,9 @@ err_t space_populate(struct vm_space *s, uaddr_t start, uaddr_t end, enum popula
 		err = how_to_touch(s, at, mode, &access, &touch, &stop);
 		if (err)
 			break;
-		for (stop = MIN(stop, end); touch && !err && at < stop; at += PAGE_SIZE)
-			err = vm_fault(s, at, access);
+		stop = MIN(stop, end);
+		while (touch && !err && at < stop)
+			err = vm_fault_range(s, at, stop, access, &at);
 		at = stop;
 	}
 	return err;

@@ -37,6 +37,20 @@ uint64_t object_remove_pages(struct vm_object *o, pgidx_t first, pgidx_t end, st
  * -ENOMEM: try again. */
 MUST_CHECK err_t object_trim_locked(struct vm_object *o);
 
+/* fault_ahead.c: called with the object locked. */
+/* How many pages does a write fault at idx of o, which is private, want, where none is? 1: just its own. */
+unsigned ahead_want(const struct vm_object *o, const struct region *r, pgidx_t idx);
+/* How many are absent from idx on, in r and in `leaf` (NULL: there is none): at least 1 if idx is. */
+unsigned ahead_room(const struct region *r, const struct pt_node *leaf, pgidx_t idx);
+/* Enter up to n fresh pages from idx on, for writing, and put them into the empty slots from `slot` on. Returns how many found a place. */
+unsigned ahead_put(struct region *r, struct page_slot slot, pgidx_t idx, struct page **pages, unsigned n);
+/* p, which nobody else can reach, is the last of `n` pages that were put into o together. */
+static inline void ahead_note(const struct vm_object *o, struct page *p, unsigned n)
+{
+	p->index = o->generation;
+	p->ahead = n;
+}
+
 /* file.c */
 unsigned file_drop_page(struct page *p);
 /* A page of the FILE object has become dirty, through the current thread. */

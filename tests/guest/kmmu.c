@@ -86,7 +86,11 @@ KTEST(kmmu_no_memory)
 {
 	run_case(8);
 }
-_Static_assert(ARRAY_SIZE(mc_cases) == 9, "a test for each case");
+KTEST(kmmu_enter_run)
+{
+	run_case(9);
+}
+_Static_assert(ARRAY_SIZE(mc_cases) == 10, "a test for each case");
 
 /* What is written through a translation arrives in its frame; so the tables are the ones in use, not just
  * consistent. */

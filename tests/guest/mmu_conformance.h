@@ -250,6 +250,30 @@ static void mc_around(struct mc *t)
 		MC_CHECK(mc_can(&t->ctx, va + i * PAGE_SIZE, MMU_WRITE) == (i == 0 || i == 2));
 }
 
+static void mc_run(struct mc *t)
+{
+	struct page *const *pages = t->frames;
+	vaddr_t va = MC_VA + MIB(2) - 8 * PAGE_SIZE; /* eight pages before the boundary */
+	MC_CHECK(mmu_enter_run(&t->ctx, va, pages, 8, MC_RW) == 0 && mmu_table_count(&t->ctx) == 1);
+	MC_CHECK(mmu_enter(&t->ctx, va + 5 * PAGE_SIZE, mc_pa(t, 40), MC_R) == 0);
+	MC_CHECK(mmu_enter_run(&t->ctx, va, pages, 0, MC_RW) == 0);
+	MC_CHECK(mmu_enter_run(&t->ctx, va + 5 * PAGE_SIZE, pages, 3, MC_RW) == 0); /* something is there */
+	MC_CHECK(mmu_enter_run(&t->ctx, va, pages, 8, MC_RW) == 5);                 /* up to there */
+	MC_CHECK(
+	    mmu_enter_run(&t->ctx, va + 6 * PAGE_SIZE, pages + 6, 10, MC_RW) == 2); /* up to the boundary */
+	MC_CHECK(mmu_table_count(&t->ctx) == 4);
+	for (unsigned i = 0; i < 16; i++) {
+		MC_CHECK(mc_rights(t, va + i * PAGE_SIZE) == (i >= 8 ? 0u : i == 5 ? MC_R : MC_RW));
+		MC_CHECK(i >= 8 || mc_translates(t, va + i * PAGE_SIZE, mc_pa(t, i == 5 ? 40 : i)));
+	}
+	/* Write access that was taken away above comes back for the run alone. */
+	mc_change(t, MC_UNMAP, va, va + 4 * PAGE_SIZE, 0);
+	mc_change(t, MC_WRITE_PROTECT, MC_VA, MC_VA + GIB(1), 0);
+	MC_CHECK(mmu_enter_run(&t->ctx, va, pages, 8, MC_RW) == 4);
+	for (unsigned i = 0; i < 8; i++)
+		MC_CHECK(mc_can(&t->ctx, va + i * PAGE_SIZE, MMU_WRITE) == (i < 4));
+}
+
 static void mc_harvest(struct mc *t)
 {
 	struct mmu_translation q;
@@ -292,4 +316,5 @@ static const struct mc_case {
     {"enter around", mc_around},
     {"harvest", mc_harvest},
     {"no memory", mc_no_memory},
+    {"enter run", mc_run},
 };

@@ -405,6 +405,18 @@ static void op_contiguous(void)
 	}
 }
 
+static void op_batch(void)
+{
+	struct page *pages[64];
+	unsigned flags = some_flags(),
+		 n = frame_alloc_batch(PAGE_ANON, flags, pages, 1 + (unsigned)below(64));
+	assert_true(n <= 64);
+	for (unsigned i = 0; i < n; i++) {
+		assert_true(page_to_pfn(pages[i]) < flag_limit(flags));
+		hold(pages[i], 1, 0, PAGE_ANON, flags);
+	}
+}
+
 /* A contiguous run goes back in one piece, in two, or frame by frame. */
 static void free_held(struct held *h)
 {
@@ -444,10 +456,12 @@ static void random_requests_match_the_model(void **state UNUSED)
 			/* Phases that fill and phases that empty. */
 			bool fill = (i / (MODEL_STEPS / 6)) % 2 == 0;
 			uint64_t dice = below(100);
-			if (nheld == HELD_MAX || dice < (fill ? 25 : 65))
+			if (nheld > HELD_MAX - 64 || dice < (fill ? 25 : 65))
 				op_free();
 			else if (dice < 85)
 				op_alloc();
+			else if (dice < 88)
+				op_batch();
 			else
 				op_contiguous();
 			if (i % 512 == 0) {
@@ -485,6 +499,35 @@ static void ordinary_requests_leave_the_reserve(void **state UNUSED)
 	give_all(all, n);
 	assert_false(frame_is_low());
 	assert_coalesced();
+}
+
+/* Frames that it would be nice to have: in large blocks, the zone above first, and no zone goes below its high watermark. */
+static void batches_take_what_is_plentiful(void **state UNUSED)
+{
+	for (unsigned m = 0; m < 5; m += 4) {
+		start(&maps[m]);
+		struct page *pages[64];
+		struct zone_stats z;
+		unsigned n = frame_alloc_batch(PAGE_ANON, FRAME_ZERO, pages, 64);
+		assert_int_equal(n, 64);
+		for (unsigned i = 0; i < n; i++) {
+			assert_ptr_equal(pages[i], pages[0] + i);
+			assert_true(page_to_pfn(pages[i]) >= pcp_normal_first);
+		}
+		for (; n; n = frame_alloc_batch(PAGE_ANON, 0, pages, 1 + (unsigned)below(64))) {
+			for (unsigned i = 0; i < n; i++) {
+				assert_int_equal(page_kind(pages[i]), PAGE_ANON);
+				model_take(pages[i], 1);
+			}
+			frame_validate();
+		}
+		for (unsigned i = 0; i < NZONES; i++) {
+			frame_zone_stats(i, &z);
+			assert_int_equal(z.free - z.cached, z.high);
+		}
+		assert_int_equal(frame_free_count(), model_count(FREE));
+		assert_non_null(frame_alloc(PAGE_ANON, 0)); /* others go on */
+	}
 }
 
 static void low_requests_stay_below_4g(void **state UNUSED)
@@ -905,6 +948,7 @@ int main(void)
 	    cmocka_unit_test(memory_that_comes_later_is_used),
 	    cmocka_unit_test(random_requests_match_the_model),
 	    cmocka_unit_test(ordinary_requests_leave_the_reserve),
+	    cmocka_unit_test(batches_take_what_is_plentiful),
 	    cmocka_unit_test(low_requests_stay_below_4g),
 	    cmocka_unit_test(frames_cached_elsewhere_are_found),
 	    cmocka_unit_test(injected_failures_leave_nothing),

@@ -289,6 +289,7 @@ static err_t op_file_shrink(struct state *t) { return object_resize(t->file, 3);
 static err_t op_read_zero(struct state *t) { return access_word(t->s, AT_ANON + 15, false); }
 static err_t op_read_far(struct state *t) { return access_word(t->s, AT_BIG + 1199, false); }
 static err_t op_write_zero(struct state *t) { return access_word(t->s, AT_ANON + 15, true); }
+static err_t op_write_next(struct state *t) { return access_word(t->s, AT_BIG + 603, true); }
 static err_t op_write_far(struct state *t) { return access_word(t->s, AT_BIG + 1199, true); }
 static err_t op_write_cow(struct state *t) { return access_word(t->s, AT_ANON + 3, true); }
 static err_t op_child_write_cow(struct state *t) { return access_word(t->other, AT_ANON + 3, true); }
@@ -421,6 +422,8 @@ static const struct scenario scenarios[] = {
     {"read untouched memory", setup_all, op_read_zero},
     {"read far from everything", setup_all, op_read_far},
     {"write untouched memory", setup_all, op_write_zero},
+    {"write where others ended", setup_all, op_write_next},
+    {"write where others ended, in a forked space", setup_forked, op_write_next},
     {"write far from everything", setup_all, op_write_far},
     {"write after a fork", setup_forked, op_write_cow},
     {"write in the child", setup_forked, op_child_write_cow},

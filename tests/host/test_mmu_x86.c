@@ -259,6 +259,31 @@ static bool model_has_table(vaddr_t va)
 	return false;
 }
 
+/* The page of the model at va, or NULL. */
+static struct mpage *page_at(vaddr_t va)
+{
+	for (unsigned i = 0; i < NPAGES; i++)
+		if (model[i].va == va)
+			return &model[i];
+	return NULL;
+}
+
+static void op_enter_run(void)
+{
+	struct page *pages[64];
+	vaddr_t va = random_page()->va;
+	unsigned n = 0, most = 1 + (unsigned)(rnd() % 64), flags = random_flags(), expect = 0;
+	for (; n < most && page_at(va + n * PAGE_SIZE); n++)
+		pages[n] = phys_to_page(random_pa());
+	while (expect < n && model_has_table(va) && !page_at(va + expect * PAGE_SIZE)->present &&
+	       va >> 21 == (va + expect * PAGE_SIZE) >> 21)
+		expect++;
+	CHECK(tables_enter_run(&pt, va, pages, n, flags) == expect);
+	for (unsigned i = 0; i < expect; i++)
+		*page_at(va + i * PAGE_SIZE) = (struct mpage){
+		    .va = va + i * PAGE_SIZE, .present = true, .pa = page_to_phys(pages[i]), .flags = flags};
+}
+
 static void op_enter_around(void)
 {
 	struct page *pages[64];
@@ -420,6 +445,9 @@ static void run_random(uint64_t s, unsigned steps, unsigned max_leaf)
 			break;
 		case 6:
 			op_enter_around();
+			break;
+		case 7:
+			op_enter_run();
 			break;
 		default:
 			op_enter();

@@ -202,11 +202,11 @@ HOST_TEST(least_recently_volatile_goes_first)
 	bool more;
 
 	for (unsigned i = 0; i < 4; i++) {
-		map_fixed(s, AT + LEN(20 * i), 10, VM_MAP_PURGEABLE, NULL);
+		map_fixed(s, AT + LEN(20 * i), i + 1, VM_MAP_PURGEABLE, NULL);
 		fill(s, AT + LEN(20 * i), i + 1, 1);
-		CHECK_EQ(space_set_volatile(s, AT + LEN(20 * i), LEN(10)), 0);
+		CHECK_EQ(space_set_volatile(s, AT + LEN(20 * i), LEN(i + 1)), 0);
 	}
-	CHECK_EQ(space_set_volatile(s, AT + LEN(20), LEN(10)), 0); /* the second is the youngest now */
+	CHECK_EQ(space_set_volatile(s, AT + LEN(20), LEN(2)), 0); /* the second is the youngest now */
 	static const unsigned order[] = {0, 2, 3, 1};
 	for (unsigned i = 0; i < 4; i++) {
 		CHECK_EQ(vm_purge_one(&more), order[i] + 1);

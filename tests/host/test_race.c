@@ -134,6 +134,15 @@ static bool is_checked(unsigned area)
 	return area != AREA_FILE_PRIVATE;
 }
 
+/* Write to one page after the other, so that the next ones are served ahead of us. */
+static void race_fill(struct world *w, struct place *p, unsigned me)
+{
+	unsigned area = (unsigned)pick(AREAS), page = (unsigned)pick(PAGES), end = MIN(page + 20, PAGES);
+
+	for (; page < end; page++)
+		(void)write_stamp(stamps_of(w, p, area), p->space, area, page, me);
+}
+
 static void race_access(struct world *w, struct place *p, unsigned me)
 {
 	unsigned area = (unsigned)pick(AREAS), page = (unsigned)pick(PAGES);
@@ -288,6 +297,9 @@ static void race_step(struct world *w, struct place *p, unsigned me)
 		break;
 	case 9:
 		(void)vm_reclaim(1 + pick(8));
+		break;
+	case 10:
+		race_fill(w, p, me);
 		break;
 	default:
 		race_access(w, p, me);

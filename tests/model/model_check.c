@@ -171,6 +171,30 @@ static void check_frames(struct vm_model *m)
 		    (unsigned long long)counts[PAGE_TABLE], (unsigned long long)tables);
 }
 
+/* ---------------------------------------------------------------- served ahead */
+
+bool model_goes_on(const struct model_space *s, unsigned i)
+{
+	const struct model_page *p = &s->pages[i];
+
+	return i && p->obj && p->obj->kind == MODEL_PRIVATE && !p->obj->backing && !p->own &&
+	       !(p->flags & REGION_RANDOM) && model_joined(s, i) && s->pages[i - 1].own;
+}
+
+static bool is_there(const struct vm_model *m, const struct model_space *s, unsigned i)
+{
+	const struct region *r = region_find(&s->real->regions, model_addr(m, i));
+
+	return r && page_tree_lookup(&r->object->tree, region_index(r, model_addr(m, i)));
+}
+
+void model_served_ahead(struct vm_model *m, struct model_space *s, unsigned i)
+{
+	while (++i < m->opt.npages && model_joined(s, i) && s->pages[i].idx % PT_SLOTS != 0 &&
+	       !s->pages[i].own && is_there(m, s, i))
+		(void)model_page_write(m, &s->pages[i]);
+}
+
 void model_check(struct vm_model *m)
 {
 	check_frames(m);

@@ -194,12 +194,12 @@ static err_t wipe_error(struct model_space *s, unsigned first, unsigned end)
 
 static void op_set_flags(struct vm_model *m)
 {
-	static const uint8_t settable[] = {
-	    REGION_DONTFORK, REGION_DONTFORK, REGION_WIPEONFORK, REGION_WIPEONFORK, 0};
+	static const uint16_t settable[] = {
+	    REGION_DONTFORK, REGION_DONTFORK, REGION_WIPEONFORK, REGION_WIPEONFORK, REGION_RANDOM, 0};
 	struct model_space *s = model_pick_space(m);
 	unsigned first, end;
-	unsigned set = model_chance(m, 3) ? REGION_IMMUTABLE : settable[model_pick(m, sizeof(settable))];
-	unsigned clear = set == REGION_IMMUTABLE ? 0 : settable[model_pick(m, sizeof(settable))] & ~set;
+	unsigned set = model_chance(m, 3) ? REGION_IMMUTABLE : settable[model_pick(m, ARRAY_SIZE(settable))];
+	unsigned clear = set == REGION_IMMUTABLE ? 0 : settable[model_pick(m, ARRAY_SIZE(settable))] & ~set;
 
 	model_pick_range(m, &first, &end);
 	err_t want = range_error(s, first, end, true, 0);
@@ -316,9 +316,8 @@ static void op_read(struct vm_model *m)
 	}
 }
 
-static void op_write(struct vm_model *m)
+static void write_words(struct vm_model *m, struct word_access a)
 {
-	struct word_access a = pick_access(m);
 	uint64_t buf[2] = {++m->stamp << 8 | 1, ++m->stamp << 8 | 2};
 	size_t want_done;
 	err_t err, want = expect_access(&a, FAULT_WRITE, &want_done);
@@ -330,8 +329,30 @@ static void op_write(struct vm_model *m)
 	    model_inject_struck(m, err)) /* the page may be there already: do as a program would, try again */
 		done = do_access(m, &a, buf, true, &err);
 	check_done(m, "write", err, done, want, want_done);
-	for (unsigned i = 0; i < done / 8; i++)
+	for (unsigned i = 0; i < done / 8; i++) {
+		bool goes_on = model_goes_on(a.s, a.page + i);
 		model_page_write(m, &a.s->pages[a.page + i])[i ? 0 : a.word] = buf[i];
+		if (goes_on)
+			model_served_ahead(m, a.s, a.page + i);
+	}
+}
+
+static void op_write(struct vm_model *m)
+{
+	write_words(m, pick_access(m));
+}
+
+/* One page after the other. */
+static void op_fill(struct vm_model *m)
+{
+	struct word_access a = {
+	    .s = model_pick_space(m), .word = (unsigned)model_pick(m, MODEL_WORDS), .n = 8};
+	unsigned end;
+
+	for (model_pick_range(m, &a.page, &end); a.page < end; a.page++) {
+		a.addr = model_addr(m, a.page) + model_word_offset[a.word];
+		write_words(m, a);
+	}
 }
 
 static void op_device(struct vm_model *m)
@@ -839,6 +860,7 @@ static const struct {
     {op_set_flags, 3},
     {op_read, 24},
     {op_write, 30},
+    {op_fill, 2},
     {op_device, 2},
     {op_execute, 2},
     {op_copy, 5},

@@ -307,6 +307,23 @@ void mmu_enter_around(
 	spin_unlock(&ctx->lock);
 }
 
+unsigned mmu_enter_run(
+    struct mmu_context *ctx, vaddr_t va, struct page *const *pages, unsigned n, unsigned flags)
+{
+	unsigned i = 0;
+	ASSERT(IS_ALIGNED(va, PAGE_SIZE) && (flags & MMU_READ));
+	spin_lock(&ctx->lock);
+	struct page *table = find_leaf_table(ctx, va);
+	for (; table && i < n; i++, va += PAGE_SIZE) {
+		if ((i && slot_of(va, 0) == 0) ||
+		    load_relaxed(&entries_of(table)[slot_of(va, 0)]) & E_PRESENT)
+			break;
+		enter_leaf(ctx, table, va, page_to_phys(pages[i]), flags);
+	}
+	spin_unlock(&ctx->lock);
+	return i;
+}
+
 err_t mmu_enter_range(struct mmu_context *ctx, vaddr_t va, paddr_t paddr, uint64_t len, unsigned flags)
 {
 	uint64_t done = 0;

@@ -78,6 +78,16 @@ void mmu_enter_around(
 	spin_unlock(&ctx->lock);
 }
 
+unsigned mmu_enter_run(
+    struct mmu_context *ctx, vaddr_t va, struct page *const *pages, unsigned n, unsigned flags)
+{
+	DEBUG_ASSERT(range_is_valid(ctx, va, va + (uint64_t)n * PAGE_SIZE) && flags_are_valid(ctx, flags));
+	spin_lock(&ctx->lock);
+	n = tables_enter_run(&ctx->tables, va, pages, n, flags);
+	spin_unlock(&ctx->lock);
+	return n;
+}
+
 err_t mmu_enter_range(struct mmu_context *ctx, vaddr_t va, paddr_t paddr, uint64_t len, unsigned flags)
 {
 	struct mmu_gather g;

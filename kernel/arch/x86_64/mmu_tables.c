@@ -473,6 +473,23 @@ void tables_enter_around(
 	}
 }
 
+unsigned tables_enter_run(
+    struct page_tables *pt, vaddr_t va, struct page *const *pages, unsigned n, unsigned flags)
+{
+	uint64_t path, bits = leaf_bits(flags);
+	pte_t *slot = walk_to_page(pt, va, &path);
+	unsigned i = 0;
+	if (!slot)
+		return 0;
+	n = MIN(n, PT_ENTRIES - pt_index(va, 0));
+	if (bits & ~path & PTE_W)
+		push_down(pt, va, slot);
+	for (; i < n && !(load_relaxed(&slot[i]) & PTE_P); i++)
+		store_release(&slot[i], page_to_phys(pages[i]) | bits);
+	entries_added(table_of(slot), i);
+	return i;
+}
+
 static unsigned block_level(vaddr_t va, paddr_t pa, uint64_t len)
 {
 	unsigned level = pt_max_leaf_level;

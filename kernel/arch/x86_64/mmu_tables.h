@@ -78,6 +78,8 @@ void tables_fini(struct page_tables *pt);
 MUST_CHECK err_t tables_enter(struct page_tables *pt, vaddr_t va, paddr_t pa, unsigned flags);
 void tables_enter_around(
     struct page_tables *pt, vaddr_t va, struct page *const *pages, unsigned n, unsigned flags);
+unsigned tables_enter_run(
+    struct page_tables *pt, vaddr_t va, struct page *const *pages, unsigned n, unsigned flags);
 void tables_unmap(struct page_tables *pt, vaddr_t start, vaddr_t end, struct mmu_gather *g);
 void tables_protect(struct page_tables *pt, vaddr_t start, vaddr_t end, unsigned flags, struct mmu_gather *g);
 void tables_write_protect(struct page_tables *pt, vaddr_t start, vaddr_t end, struct mmu_gather *g);
