@@ -148,6 +148,16 @@ static uint64_t write_sequential(unsigned n)
 	return touch_fresh(n, 1, 1);
 }
 
+/* With the huge pages that the kernel has. */
+static uint64_t write_big(unsigned n)
+{
+	char *p = mmap(NULL, (size_t)n * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	need(p != MAP_FAILED, "mmap");
+	uint64_t t = touch(p, n, 1, 1);
+	munmap(p, (size_t)n * PAGE);
+	return t;
+}
+
 static uint64_t write_sparse(unsigned n)
 {
 	return touch_fresh(n, SPARSE, 1);
@@ -689,6 +699,7 @@ static const struct test {
     {"clock_gettime", 1000, read_clock},
     {"sched_yield, alone", 1000, yield_alone},
     {"fault: write, page after page", PAGES, write_sequential},
+    {"fault: write, 64 MiB with huge pages", BIG / PAGE, write_big},
     {"fault: write, one page in 97", PAGES, write_sparse},
     {"fault: read, page after page", PAGES, read_sequential},
     {"fault: write of a page read before", PAGES, write_after_read},

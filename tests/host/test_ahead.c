@@ -3,12 +3,16 @@
 
 #define AT (GIB(1) + MIB(2)) /* begins a leaf of the tree, and a table */
 
-static uint64_t faults(void)
+static struct vm_counters counted(void)
 {
 	struct vm_counters c;
 
 	vm_counters(&c);
-	return c.faults;
+	return c;
+}
+static uint64_t faults(void)
+{
+	return counted().faults;
 }
 
 static uint64_t resident(struct vm_space *s, uaddr_t addr)
@@ -19,10 +23,11 @@ static uint64_t resident(struct vm_space *s, uaddr_t addr)
 HOST_TEST(in_order_a_fault_serves_many)
 {
 	struct vm_space *s = new_space();
-	uint64_t before = anon_frames(), f = faults();
+	uint64_t before = anon_frames(), f = faults(), ahead = counted().ahead;
 
 	map_fixed(s, AT, 512, 0, NULL);
 	fill(s, AT, 512, 1);
+	CHECK_EQ(counted().ahead - ahead, 512 - (faults() - f));
 	CHECK(faults() - f <= 16); /* 1, 2, 4 ... 32 in the first leaf, its rest, and one for each of seven */
 	CHECK_EQ(anon_frames(), before + 512);
 	CHECK(holds(s, AT, 512, 1));

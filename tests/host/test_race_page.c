@@ -96,6 +96,42 @@ HOST_TEST(race_first_touch_after_fork)
 	space_put(t.s[0]);
 }
 
+/* Each at its own pace, so that what is served ahead for one is what another one touches. */
+static void filler(void *arg, unsigned me)
+{
+	struct vm_space *s = arg;
+
+	rng = me + 77;
+	for (unsigned page = 0; page < PAGES; page++) {
+		uint64_t value = 1000 + page;
+		err_t err;
+		mock_access(s, page_addr(0, page) + me * 8, &value, 8, true, &err);
+		CHECK_EQ(err, 0);
+		for (uint64_t i = pick(4); i > 0; i--)
+			cpu_relax();
+	}
+}
+
+HOST_TEST(race_in_order)
+{
+	for (unsigned round = 0; round < 100 * factor; round++) {
+		struct vm_space *s;
+		uint64_t words[4];
+		size_t done;
+
+		MUST(space_create(&s));
+		map_at(s, 0, NULL, 0);
+		host_run_cpus(4, filler, s);
+		vm_validate(s);
+		for (unsigned page = 0; page < PAGES; page++) {
+			MUST(space_read(s, words, page_addr(0, page), sizeof(words), &done));
+			for (unsigned i = 0; i < 4; i++)
+				CHECK_EQ(words[i], 1000 + page);
+		}
+		space_put(s);
+	}
+}
+
 HOST_TEST(race_first_touch_file)
 {
 	struct touch t = {0};
