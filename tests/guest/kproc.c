@@ -153,7 +153,7 @@ KTEST(proc_out_of_memory)
 		return;
 	}
 	struct vm_space *s = make_space(touch_for_ever, sizeof(touch_for_ever));
-	KT_REQUIRE(s && map_anon(s, 0x100000000000, GIB(64) / PAGE_SIZE, RW, 0));
+	KT_REQUIRE(s && map_anon(s, 0x100000000000, GIB(64) / PAGE_SIZE, RW, VM_MAP_NORESERVE));
 	KT_CHECK_EQ(run(s, 0x100000000000), SIGNAL_KILL);
 	KT_CHECK_EQ(run(make_space(exit_with_argument, sizeof(exit_with_argument)), 4), 4 << 8);
 	settle();
