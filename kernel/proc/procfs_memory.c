@@ -270,8 +270,8 @@ static void show_vm_region(struct memory_walk *w, const struct region_view *r)
 	text_printf(w->t, "\"pages\":%llu,\"resident\":%llu,\"shared_pages\":%llu,\"committed\":%llu,",
 	    (unsigned long long)((i.end - i.start) >> PAGE_SHIFT), (unsigned long long)pages_resident(&i),
 	    (unsigned long long)pages_shared(&i), (unsigned long long)(i.kind == VM_ANON ? i.resident : 0));
-	text_printf(w->t, "\"purgeable\":%s,\"volatile\":%s,\"purged\":%s,\"name\":\"", json_bool(i.purgeable),
-	    json_bool(i.purgeable && i.vol_state != VOLATILE_NO),
+	text_printf(w->t, "\"purgeable\":%s,\"volatile\":%s,\"purged\":%s,\"name\":\"",
+	    json_bool(i.purgeable), json_bool(i.purgeable && i.vol_state != VOLATILE_NO),
 	    json_bool(i.purgeable && i.vol_state == VOLATILE_PURGED));
 	add_json(w->t, region_label(r, w->space, w->label));
 	text_printf(w->t, "\"}\n");

@@ -208,7 +208,8 @@ static bool run_one(const struct ktest *t, unsigned number)
 unsigned ktest_run(const char *pattern)
 {
 	unsigned n = 0, number = 0, failed = 0;
-	(void)vm_reclaim(frame_total_count()); /* what programs left in caches, so that no test gets it instead */
+	(void)vm_reclaim(
+	    frame_total_count()); /* what programs left in caches, so that no test gets it instead */
 	for (const struct ktest *t = ktests_start; t < ktests_end; t++)
 		n += selects(pattern, t->name);
 	kt_print("1..%u", n);
