@@ -310,7 +310,7 @@ static unsigned put_stretch(struct fault *f, struct page **pages, unsigned n, un
 }
 
 /* `want` pages are served, as far as there is room and memory for them. -EAGAIN: look again. */
-static err_t absent_stretch(struct fault *f, struct pt_node *leaf, unsigned want)
+static err_t absent_stretch(struct fault *f, const struct pt_node *leaf, unsigned want)
 {
 	struct vm_object *o = f->object;
 	struct page *pages[PT_SLOTS];
@@ -320,9 +320,9 @@ static err_t absent_stretch(struct fault *f, struct pt_node *leaf, unsigned want
 	object_unlock_both(o);
 	unsigned n = frame_alloc_batch(PAGE_ANON, FRAME_ZERO, pages, room);
 	object_lock_both(o);
-	leaf = page_tree_leaf(&o->tree, f->idx, &exclusive);
-	f->leaf = exclusive ? leaf : NULL;
-	room = ahead_room(f->region, leaf, f->idx);
+	struct pt_node *now = page_tree_leaf(&o->tree, f->idx, &exclusive);
+	f->leaf = exclusive ? now : NULL;
+	room = ahead_room(f->region, now, f->idx);
 	if (n && room)
 		used = put_stretch(f, pages, MIN(n, room), want, &err);
 	while (n > used)
@@ -342,24 +342,25 @@ static ALWAYS_INLINE err_t absent_alone(struct fault *f)
 	return promote(f, p, NULL);
 }
 
-/* Pages that a write where no page is wants. */
+/* Pages that a write where no page is wants. With a backing, it may have the next ones. */
 static unsigned stretch_want(const struct fault *f)
 {
-	if (f->pin || (f->access & FAULT_ALONE) || !(f->object->flags & VM_PRIVATE))
+	const struct vm_object *o = f->object;
+	if (f->pin || (f->access & FAULT_ALONE) || !(o->flags & VM_PRIVATE) || o->backing)
 		return 1;
 	if (f->access & FAULT_RANGE)
 		return (unsigned)MIN((f->end - f->addr) >> PAGE_SHIFT, (uint64_t)PT_SLOTS);
-	return ahead_want(f->object, f->region, f->idx);
+	return ahead_want(o, f->region, f->idx);
 }
 
 /* The same, where the write may go on where others ended. */
-static NOINLINE err_t absent_behind(struct fault *f, struct pt_node *leaf)
+static NOINLINE err_t absent_behind(struct fault *f, const struct pt_node *leaf)
 {
 	unsigned want = stretch_want(f);
 	return want > 1 ? absent_stretch(f, leaf, want) : absent_alone(f);
 }
 
-static ALWAYS_INLINE err_t anon_absent(struct fault *f, struct pt_node *leaf)
+static ALWAYS_INLINE err_t anon_absent(struct fault *f, const struct pt_node *leaf)
 {
 	unsigned i = f->idx & (PT_SLOTS - 1);
 	if (!is_write(f)) {
@@ -412,7 +413,7 @@ static err_t backing_absent(struct fault *f, const struct pt_node *cover)
 	if (err)
 		return err;
 	if (!p)
-		return anon_absent(f);
+		return anon_absent(f, cover);
 	if (is_write(f))
 		return copy_up(f, p, NULL);
 	err = finish(f, file, p, false);

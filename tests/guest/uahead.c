@@ -150,6 +150,25 @@ static bool across_a_fork(void)
 	return true;
 }
 
+/* Pages of a file that lie behind those that are written to in order are still seen. */
+static bool holes_of_a_file(void)
+{
+	int fd = (int)syscall(SYS_memfd_create, "holes", 0);
+	CHECK(fd >= 0 && ftruncate(fd, 64 * PAGE) == 0);
+	for (int i = 3; i < 64; i += 10)
+		CHECK(pwrite(fd, "file", 4, (long)i * PAGE) == 4);
+	char *p = mmap(NULL, 64 * PAGE, RW, MAP_PRIVATE, fd, 0);
+	CHECK(p != MAP_FAILED);
+	for (int i = 0; i < 64; i++)
+		if (i % 10 != 3)
+			p[(long)i * PAGE] = 1;
+	for (int i = 3; i < 64; i += 10)
+		CHECK(!memcmp(p + (long)i * PAGE, "file", 4));
+	munmap(p, 64 * PAGE);
+	close(fd);
+	return true;
+}
+
 /* The kernel writes on behalf of the program. */
 static bool calls(void)
 {
@@ -205,6 +224,7 @@ static const struct utest tests[] = {
     {"at random, each page is a fault, and there is no other", at_random},
     {"MADV_RANDOM, each page is a fault, and there is no other", advice},
     {"parent and child go on apart", across_a_fork},
+    {"what a file has is seen behind its holes", holes_of_a_file},
     {"read goes on as well", calls},
     {"threads that write to the same pages", threads},
 };
