@@ -49,7 +49,6 @@ enum page_flags {
 	PAGE_BUSY = 1 << 0,       /* FILE: I/O under way; contents not valid yet if it is a read */
 	PAGE_REFERENCED = 1 << 1, /* FILE: used once since it came */
 	PAGE_ACTIVE = 1 << 2,     /* FILE: on the list of active pages (vm/lru.c) */
-	PAGE_KEPT = 1 << 3,       /* FILE: on the list of pages that cannot be taken */
 	/* While a frame is free the same bits say: */
 	PAGE_HEAD = 1 << 0, /* FREE: first frame of a block on a zone list */
 	PAGE_POISONED =
@@ -73,7 +72,8 @@ struct page {
 		void *slab;               /* SLAB: the slab's cache */
 		void *owner;              /* TABLE: the context */
 	};
-	/* (O) FILE: index in the object. ANON: see vm/fault_ahead.c. SLAB: free list and count, packed by slab.c */
+	/* (O) FILE: index in the object. ANON: see vm/fault_ahead.c. SLAB: free list and count, packed by
+	 * slab.c */
 	pgidx_t index;
 };
 _Static_assert(sizeof(struct page) == 32, "a frame's record is 32 bytes");

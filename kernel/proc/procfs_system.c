@@ -166,7 +166,7 @@ static void show_meminfo(struct text *t, UNUSED struct vnode *v)
 	show_kib(t, "Inactive(anon):", 0);
 	show_kib(t, "Active(file):", p.active);
 	show_kib(t, "Inactive(file):", p.inactive);
-	show_kib(t, "Unevictable:", p.kept);
+	show_kib(t, "Unevictable:", 0); /* pages of locked memory stay on their lists */
 	show_kib(t, "SwapTotal:", 0);
 	show_kib(t, "SwapFree:", 0);
 	show_kib(t, "Dirty:", m.dirty);
@@ -212,7 +212,7 @@ static void show_vmstat(struct text *t, UNUSED struct vnode *v)
 	    {"nr_slab_unreclaimable", m.slab - m.reclaimable}, {"nr_page_table_pages", m.tables},
 	    {"nr_kernel_stack", m.stacks * KIB_PER_PAGE}, {"pgpgin", disk_sectors(BLOCK_READ) / 2},
 	    {"pgpgout", disk_sectors(BLOCK_WRITE) / 2}, {"pswpin", 0}, {"pswpout", 0},
-	    {"nr_inactive_file", p.inactive}, {"nr_active_file", p.active}, {"nr_unevictable", p.kept},
+	    {"nr_inactive_file", p.inactive}, {"nr_active_file", p.active}, {"nr_unevictable", 0},
 	    {"workingset_refault_file", p.refaults}, {"nr_written", vm_written_count()},
 	    {"pgsteal_kswapd", p.reclaimed}, {"pgsteal_direct", p.direct}, {"allocstall", p.waits},
 	    {"balance_dirty_pages", dirty_throttled_count()}, {"oom_kill", oom_killings()}};

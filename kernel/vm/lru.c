@@ -8,19 +8,23 @@
  *	  soon: ACTIVE  ▼
  *	          evicted: remembered as a ghost
  *
- * A page enters the inactive list and has to be used a second time to become active; so a file that is read once passes through the inactive list and leaves what others use alone. The
- * lists are clocks: the hand takes the tail and puts it in front, and whoever judges it moves it if need be.
+ * A page enters the inactive list and has to be used a second time to become active; so a file that is read
+ * once passes through the inactive list and leaves what others use alone. The lists are clocks: the hand
+ * takes the tail and puts it in front, and whoever judges it moves it if need be.
  *
- * A page of a working set that is larger than the inactive list would be evicted before its second use, each time. For that there are ghosts: of an evicted page the hash of its name and the
- * time are kept, time being counted in pages that left the inactive list. If it is read again within as much time as the active list is long, it would have stayed, had it been there
- * instead of the least used active page: it becomes active at once. (This is the refault distance of Linux, and what the test list of CLOCK-Pro decides.) Ghosts are a table of sets of
- * eight: about half a byte for each frame of the machine. Two names with one hash cost a page a place that it did not earn.
+ * A page of a working set that is larger than the inactive list would be evicted before its second use, each
+ * time. For that there are ghosts: of an evicted page the hash of its name and the time are kept, time being
+ * counted in pages that left the inactive list. If it is read again within as much time as the active list is
+ * long, it would have stayed, had it been there instead of the least used active page: it becomes active at
+ * once. (This is the refault distance of Linux, and what the test list of CLOCK-Pro decides.) Ghosts are a
+ * table of sets of eight: about half a byte for each frame of the machine. Two names with one hash cost a
+ * page a place that it did not earn.
  *
- * KEPT are pages that cannot be taken at all, dirty ones of files in memory: so that the hands do not meet them again and again.
+ * Rejected: one clock with a used bit (the seed: a scan makes every page used); a timestamp for each page (no
+ * room in 32 bytes); ghosts in the page trees (a slot would be a page or not).
  *
- * Rejected: one clock with a used bit (the seed: a scan makes every page used); a timestamp for each page (no room in 32 bytes); ghosts in the page trees (a slot would be a page or not).
- *
- * Locking: lru_lock (RANK_PURGE), inside object locks. Which list a page is on is told by PAGE_ACTIVE and PAGE_KEPT, changed under lru_lock by whoever holds the object's lock too.
+ * Locking: lru_lock (RANK_PURGE), inside object locks. Which list a page is on is told by PAGE_ACTIVE, changed
+ * under lru_lock by whoever holds the object's lock too.
  */
 #include "vm/vm_priv.h"
 
@@ -52,9 +56,7 @@ static unsigned ghost_shift; /* time of a ghost in units of 2^shift pages */
 
 static enum lru_kind kind_of(const struct page *p)
 {
-	return page_test_flag(p, PAGE_KEPT)     ? LRU_KEPT
-	       : page_test_flag(p, PAGE_ACTIVE) ? LRU_ACTIVE
-						: LRU_INACTIVE;
+	return page_test_flag(p, PAGE_ACTIVE) ? LRU_ACTIVE : LRU_INACTIVE;
 }
 
 static void push(struct page *p, enum lru_kind kind)
@@ -184,9 +186,9 @@ static void move(struct page *p, enum lru_kind to)
 	enum lru_kind from = kind_of(p);
 	if (from != to) {
 		take_out(p, from);
-		page_clear_flag(p, PAGE_ACTIVE | PAGE_KEPT | PAGE_REFERENCED);
-		if (to != LRU_INACTIVE)
-			page_set_flag(p, to == LRU_ACTIVE ? PAGE_ACTIVE : PAGE_KEPT);
+		page_clear_flag(p, PAGE_ACTIVE | PAGE_REFERENCED);
+		if (to == LRU_ACTIVE)
+			page_set_flag(p, PAGE_ACTIVE);
 		push(p, to);
 		left += from == LRU_INACTIVE && to == LRU_ACTIVE;
 	}
@@ -203,16 +205,11 @@ void lru_deactivate(struct page *p)
 	move(p, LRU_INACTIVE);
 }
 
-void lru_keep(struct page *p)
-{
-	move(p, LRU_KEPT);
-}
-
 void lru_used(struct page *p)
 {
 	if (!page_test_flag(p, PAGE_REFERENCED))
 		page_set_flag(p, PAGE_REFERENCED);
-	else if (!page_test_flag(p, PAGE_ACTIVE | PAGE_KEPT))
+	else if (!page_test_flag(p, PAGE_ACTIVE))
 		lru_activate(p);
 }
 

@@ -7,10 +7,14 @@
  *	  min ──── who needs a frame reclaims itself, then waits for the thread
  *	  0 ────── the reserve: threads that clean pages, and those that are being ended
  *
- * Whoever needs memory takes what can be had under spinlocks (clean pages, volatile objects), as it may hold any sleeping lock: so do faults, copies, and every allocation that may sleep. What takes locks of file
- * systems, or waits for disks, is the thread's, which holds none. If a pass of it finds nothing either and nothing is on its way to disks, the last resort is to end a process; who waits goes on waiting, as the memory
- * comes once the process is gone. It may not go for as long as somebody who waits here holds a lock that it needs: so the last resort takes another one after a while, and says so when there is none left. Then whoever
- * waits learns -ENOMEM. Each wait is bounded, nobody waits for a lock in here, and every turn either frees memory, writes pages or brings the number of processes down: so there is an end to it.
+ * Whoever needs memory takes what can be had under spinlocks (clean pages, volatile objects), as it may hold
+ * any sleeping lock: so do faults, copies, and every allocation that may sleep. What takes locks of file
+ * systems, or waits for disks, is the thread's, which holds none. If a pass of it finds nothing either and
+ * nothing is on its way to disks, the last resort is to end a process; who waits goes on waiting, as the
+ * memory comes once the process is gone. It may not go for as long as somebody who waits here holds a lock
+ * that it needs: so the last resort takes another one after a while, and says so when there is none left.
+ * Then whoever waits learns -ENOMEM. Each wait is bounded, nobody waits for a lock in here, and every turn
+ * either frees memory, writes pages or brings the number of processes down: so there is an end to it.
  *
  * Locking: pressure_lock (RANK_SERVICE) for what is said between those who wait and the thread.
  */
@@ -173,7 +177,8 @@ static bool is_killed(void)
 	return load_relaxed(&current_thread()->flags) & THREAD_KILLED;
 }
 
-/* Wait for a pass that began after now. 0: it is worth trying again. -ENOMEM: nobody is left to be ended. -EAGAIN: neither. */
+/* Wait for a pass that began after now. 0: it is worth trying again. -ENOMEM: nobody is left to be ended.
+ * -EAGAIN: neither. */
 static err_t wait_for_pass(uint64_t npages)
 {
 	nsec_t until = clock_now() + WAIT_FOR_PASS;
@@ -249,8 +254,7 @@ void vm_pressure_stats(struct pressure_stats *out)
 	    .waits = load_relaxed(&nwaits),
 	    .refaults = l.refaults,
 	    .active = l.count[LRU_ACTIVE],
-	    .inactive = l.count[LRU_INACTIVE],
-	    .kept = l.count[LRU_KEPT]};
+	    .inactive = l.count[LRU_INACTIVE]};
 }
 
 void vm_pressure_init(void)

@@ -1,16 +1,22 @@
 /*
- * reclaim.c - getting frames back: clean file pages, then volatile objects, then names and files that nobody uses, then dirty pages once they are written.
+ * reclaim.c - getting frames back: clean file pages, then volatile objects, then names and files that nobody
+ * uses, then dirty pages once they are written.
  *
- * lru.c orders the page cache; here the pages at the tails of its lists are judged. An inactive page that was used since it came, and now again, becomes active; one that was used once
- * stays for another round; a dirty, busy, pinned or locked one stays; any other is taken away. When the active pages are too many, or the inactive ones do not suffice, the least used active
- * ones become inactive and have their chance there. Code that runs stays active.
+ * lru.c orders the page cache; here the pages at the tails of its lists are judged. An inactive page that was
+ * used since it came, and now again, becomes active; one that was used once stays for another round; a dirty,
+ * busy, pinned or locked one stays; any other is taken away. When the active pages are too many, or the
+ * inactive ones do not suffice, the least used active ones become inactive and have their chance there. Code
+ * that runs stays active.
  *
- * A few active pages are not given up when a program is in need (`floor`): they are what everybody runs on, and machines that take these as well do nothing but read them again. Who needs memory
- * then has somebody ended (pressure.c).
+ * A few active pages are not given up when a program is in need (`floor`): they are what everybody runs on,
+ * and machines that take these as well do nothing but read them again. Who needs memory then has somebody
+ * ended (pressure.c).
  *
- * Locking: the hand takes a reference on the page's object under lru_lock, which is valid as long as the page is on a list, because an object takes its pages off before it goes. Then it locks the
- * object and looks the page up again; outcomes: the same page on the same list (judge it), gone, moved or another page (leave it). The reference may turn out to be the last one,
- * and then ending the object takes locks of file systems that the caller may hold: such objects wait in `orphans` for somebody who holds none.
+ * Locking: the hand takes a reference on the page's object under lru_lock, which is valid as long as the page
+ * is on a list, because an object takes its pages off before it goes. Then it locks the object and looks the
+ * page up again; outcomes: the same page on the same list (judge it), gone, moved or another page (leave it).
+ * The reference may turn out to be the last one, and then ending the object takes locks of file systems that
+ * the caller may hold: such objects wait in `orphans` for somebody who holds none.
  */
 #include "mm/kva.h"
 #include "vm/vm_priv.h"
@@ -115,12 +121,7 @@ static uint64_t evict(struct vm_object *o, struct page *p, pgidx_t idx)
 
 static uint64_t judge_inactive(struct vm_object *o, struct page *p, pgidx_t idx)
 {
-	bool dirty = page_tree_test_mark(&o->tree, idx, PT_DIRTY);
-	if (dirty && (o->flags & VM_RESIDENT)) {
-		lru_keep(p);
-		return 0;
-	}
-	if (dirty || page_tree_test_mark(&o->tree, idx, PT_WRITEBACK) || is_locked(o, idx))
+	if (page_tree_test_mark(&o->tree, idx, PT_DIRTY) || page_tree_test_mark(&o->tree, idx, PT_WRITEBACK) || is_locked(o, idx))
 		return 0;
 	unsigned use = use_of(o, idx);
 	if ((use & USED_AS_CODE) || (use && page_test_flag(p, PAGE_REFERENCED)))
@@ -155,7 +156,7 @@ static uint64_t judge_next(enum lru_kind kind, unsigned zones)
 	spin_lock(&o->lock);
 	struct page *p = page_tree_lookup(&o->tree, idx);
 	bool active = p && page_test_flag(p, PAGE_ACTIVE);
-	if (p && active == (kind == LRU_ACTIVE) && !page_test_flag(p, PAGE_BUSY | PAGE_KEPT) &&
+	if (p && active == (kind == LRU_ACTIVE) && !page_test_flag(p, PAGE_BUSY) &&
 	    !page_pins(p) && (zones & 1u << frame_zone(p)))
 		freed = active ? judge_active(o, p, idx) : judge_inactive(o, p, idx);
 	spin_unlock(&o->lock);

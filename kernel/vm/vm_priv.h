@@ -42,7 +42,8 @@ MUST_CHECK err_t object_trim_locked(struct vm_object *o);
 unsigned ahead_want(const struct vm_object *o, const struct region *r, pgidx_t idx);
 /* How many are absent from idx on, in r and in `leaf` (NULL: there is none): at least 1 if idx is. */
 unsigned ahead_room(const struct region *r, const struct pt_node *leaf, pgidx_t idx);
-/* Enter up to n fresh pages from idx on, for writing, and put them into the empty slots from `slot` on. Returns how many found a place. */
+/* Enter up to n fresh pages from idx on, for writing, and put them into the empty slots from `slot` on.
+ * Returns how many found a place. */
 unsigned ahead_put(struct region *r, struct page_slot slot, pgidx_t idx, struct page **pages, unsigned n);
 /* p, which nobody else can reach, is the last of `n` pages that were put into o together. */
 static inline void ahead_note(const struct vm_object *o, struct page *p, unsigned n)
@@ -78,20 +79,20 @@ void purge_copy_state_locked(struct vm_object *from, struct vm_object *to);
 void purge_forget(struct vm_object *o);
 
 /* lru.c: pages of the page cache, by how likely they are to be used again. */
-enum lru_kind { LRU_INACTIVE, LRU_ACTIVE, LRU_KEPT, LRU_LISTS };
+enum lru_kind { LRU_INACTIVE, LRU_ACTIVE, LRU_LISTS };
 void lru_init(void);
 /* p, a page of a locked FILE object, joins or leaves the lists. */
 void lru_add(struct page *p);
 void lru_remove(struct page *p);
-/* p is about to leave because its frame is wanted: remember it. Its object is locked, as for those that follow. */
+/* p is about to leave because its frame is wanted: remember it. Its object is locked, as for those that
+ * follow. */
 void lru_remember(struct page *p);
 /* p was used by a call or a fault; twice makes it active. */
 void lru_used(struct page *p);
 void lru_activate(struct page *p);
 void lru_deactivate(struct page *p);
-/* p cannot be taken until its file gives it up. */
-void lru_keep(struct page *p);
-/* The page at the tail of a list goes to the head: its index, and its object with a reference. NULL: the list is empty, or that object is going away. */
+/* The page at the tail of a list goes to the head: its index, and its object with a reference. NULL: the list
+ * is empty, or that object is going away. */
 struct vm_object *lru_next(enum lru_kind kind, pgidx_t *idx);
 struct lru_stats {
 	uint64_t count[LRU_LISTS]; /* pages */
@@ -102,7 +103,8 @@ void lru_stats(struct lru_stats *out);
 bool lru_has_too_many_active(const struct lru_stats *s);
 
 /* reclaim.c. Each returns frames freed. */
-/* Clean pages of files from the zones in the mask, leaving `floor` active ones. Whatever sleeping locks are held. */
+/* Clean pages of files from the zones in the mask, leaving `floor` active ones. Whatever sleeping locks are
+ * held. */
 uint64_t reclaim_cached(uint64_t npages, uint64_t floor, unsigned zones);
 /* Volatile objects. The same. */
 uint64_t reclaim_volatile(uint64_t npages);
@@ -132,10 +134,12 @@ MUST_CHECK err_t unmap_reserve(struct vm_space *s, uaddr_t start, uaddr_t end, s
 void unmap_commit(struct vm_space *s, uaddr_t start, uaddr_t end, struct unmap_kit *kit);
 /* Not under the space's lock. */
 void kit_fini(struct unmap_kit *kit);
-/* Called with s locked: may `fresh` more pages of a region with these rights and flags be mapped, `gone` of all regions' pages going at the same time, and be locked? -ENOMEM, -EAGAIN. limits may be NULL. */
+/* Called with s locked: may `fresh` more pages of a region with these rights and flags be mapped, `gone` of
+ * all regions' pages going at the same time, and be locked? -ENOMEM, -EAGAIN. limits may be NULL. */
 MUST_CHECK err_t check_limits(const struct vm_space *s, const struct vm_limits *limits, unsigned prot,
     uint32_t flags, uint64_t fresh, uint64_t gone);
-/* Highest free place of len bytes for a region that does not say where: below mmap_top, else anywhere. 0: none. */
+/* Highest free place of len bytes for a region that does not say where: below mmap_top, else anywhere. 0:
+ * none. */
 uaddr_t place_anywhere(const struct vm_space *s, uint64_t len, uaddr_t floor, uaddr_t ceiling);
 /* Pages of regions in [start, end). Locked. */
 uint64_t count_mapped(const struct vm_space *s, uaddr_t start, uaddr_t end);
@@ -154,7 +158,8 @@ void region_set_flags(struct region *r, uint32_t flags);
 /* Set r's bounds under the locks that reverse walkers hold. */
 void region_set_bounds(struct region *r, uaddr_t start, uaddr_t end, pgidx_t offset);
 /* space_guard.c */
-/* What the space's guards make of a window that is to be mapped: its flags and *max_prot. -EACCES: not at all. */
+/* What the space's guards make of a window that is to be mapped: its flags and *max_prot. -EACCES: not at
+ * all. */
 MUST_CHECK err_t guard_new_region(
     const struct vm_space *s, const struct vm_map_args *a, uint32_t *flags, unsigned *max_prot);
 /* May r have these rights, as far as the guards are concerned? -EACCES. */
