@@ -235,6 +235,9 @@ bench: $(B)/quire.elf build/initrd.cpio build/compare.cpio build/curve.cpio buil
 	$Qpython3 bench/bench.py --kernel $< --initrd build/initrd.cpio --write docs/performance.md
 	$Qpython3 bench/compare.py --kernel $< --initrd build/compare.cpio --write docs/performance.md
 	$Qpython3 bench/curve.py --kernel $< --initrd build/curve.cpio --write docs/performance.md
+.PHONY: demos
+demos: build/quire.elf build/deps/run
+	$Qdemos/run.py $(DEMO)
 build/%.cpio: bench/%.c Makefile | build/deps/run
 	@mkdir -p build/$*/dev
 	@echo "MUSL  $<"
@@ -277,6 +280,7 @@ help:
 #: make stress     thousands of processes, threads and descriptors, and nothing left of them   SPAWNS=n
 #: make fuzz       the fuzzers, for long                  SECONDS=n for each
 #: make bench      the figures of docs/performance.md, counted in instructions, and those of Debian's Linux
+#: make demos      programs that show what memory can do here, on Quire and on Debian's Linux   DEMO=cache|store|forkserver
 #: make coverage   lines of mm/ and vm/ that the host tests run
 #: make format     lay the sources out;  make lint: check layout, layers, sizes, and what cppcheck sees
 #: make docs       docs/abi.md, from the table of system calls
