@@ -1,11 +1,13 @@
 /*
- * compare.c - what the operations of a Unix cost, counted in instructions, on any kernel that runs Linux programs.
+ * compare.c - what the operations of a Unix cost, counted in instructions, on any kernel that runs Linux
+ * programs.
  *
- * It is the first program and the only file of an archive that is booted on Quire and on Linux, on one CPU in the emulator's
- * instruction-count mode: a tick of the time-stamp counter is an instruction. Prints lines "compare NAME = COUNT" and restarts the
- * machine. Each count is the least of several rounds, each the mean of many operations: so the first round warms up what is made once, and
- * the timer's interrupts hit some rounds and not the others. The calls are made without a library around them. With the argument "exit"
- * it is the program that the tests of execve run.
+ * It is the first program and the only file of an archive that is booted on Quire and on Linux, on one CPU in
+ * the emulator's instruction-count mode: a tick of the time-stamp counter is an instruction. Prints lines
+ * "compare NAME = COUNT" and restarts the machine. Each count is the least of several rounds, each the mean
+ * of many operations: so the first round warms up what is made once, and the timer's interrupts hit some
+ * rounds and not the others. The calls are made without a library around them. With the argument "exit" it is
+ * the program that the tests of execve run.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -87,7 +89,7 @@ static void need(int good, const char *what)
 		ticks() - start_;                                                                            \
 	})
 
-/* System calls, clocks -------------------------------------------------------------------------------------------------- */
+/* System calls, clocks ----------------------------------------------------------------------------------- */
 
 static uint64_t null_call(unsigned n)
 {
@@ -105,7 +107,7 @@ static uint64_t yield_alone(unsigned n)
 	return TIMED(n, call3(SYS_sched_yield, 0, 0, 0));
 }
 
-/* Faults ------------------------------------------------------------------------------------------------------------------ */
+/* Faults ------------------------------------------------------------------------------------------------- */
 
 /* Private memory that gets no huge pages: faults are of one page on both kernels. */
 static char *map(size_t size)
@@ -245,7 +247,7 @@ static uint64_t file_write_shared(unsigned n)
 	return touch_file(n, PROT_READ | PROT_WRITE, MAP_SHARED, 1);
 }
 
-/* The address space -------------------------------------------------------------------------------------------------------- */
+/* The address space -------------------------------------------------------------------------------------- */
 
 static uint64_t unmap_touched(unsigned n)
 {
@@ -328,7 +330,7 @@ static uint64_t move_break_touch(unsigned n)
 		     call3(SYS_brk, end, 0, 0));
 }
 
-/* Processes ---------------------------------------------------------------------------------------------------------------- */
+/* Processes ---------------------------------------------------------------------------------------------- */
 
 static inline void reap(long pid)
 {
@@ -412,7 +414,7 @@ static uint64_t thread_join(unsigned n)
 		     pthread_join(thread, NULL));
 }
 
-/* Signals ------------------------------------------------------------------------------------------------------------------ */
+/* Signals ------------------------------------------------------------------------------------------------ */
 
 static sigjmp_buf after_fault;
 
@@ -479,7 +481,7 @@ static uint64_t signal_fault(unsigned n)
 	return t;
 }
 
-/* Pipes, futexes, switches --------------------------------------------------------------------------------------------------- */
+/* Pipes, futexes, switches ------------------------------------------------------------------------------- */
 
 static uint64_t pipe_self(unsigned n)
 {
@@ -540,8 +542,8 @@ static uint64_t pipe_stream(unsigned n)
 	return t;
 }
 
-/* Both of real-time priority where the kernel knows it: Linux's other scheduler mostly lets the one that yields go on. Here each yield is a
- * switch. */
+/* Both of real-time priority where the kernel knows it: Linux's other scheduler mostly lets the one that
+ * yields go on. Here each yield is a switch. */
 static uint64_t switch_yield(unsigned n)
 {
 	static const struct {
@@ -604,7 +606,7 @@ static uint64_t futex_round_trip(unsigned n)
 	return t;
 }
 
-/* Files ---------------------------------------------------------------------------------------------------------------------- */
+/* Files -------------------------------------------------------------------------------------------------- */
 
 static uint64_t file_pread(unsigned n, long size)
 {
@@ -688,7 +690,7 @@ static uint64_t poll_10(unsigned n)
 	return poll_pipes(n, 10);
 }
 
-/* All of it ------------------------------------------------------------------------------------------------------------------ */
+/* All of it ---------------------------------------------------------------------------------------------- */
 
 static const struct test {
 	const char *name;

@@ -1,8 +1,9 @@
 /*
  * curve.c - what fork costs a process that has touched 1 MiB, 4 MiB ... 4 GiB, counted in instructions.
  *
- * The only program of an archive that bench/curve.py boots on Quire and on Linux, as compare.c is. Prints lines "curve WHAT MIB = COUNT": "fork" until the
- * first of the two goes on, "whole" until the child, which writes nothing of it, has exited and been waited for. The number of mappings is the same for all sizes.
+ * The only program of an archive that bench/curve.py boots on Quire and on Linux, as compare.c is. Prints
+ * lines "curve WHAT MIB = COUNT": "fork" until the first of the two goes on, "whole" until the child, which
+ * writes nothing of it, has exited and been waited for. The number of mappings is the same for all sizes.
  */
 #define _GNU_SOURCE
 #include <signal.h>

@@ -1,8 +1,10 @@
 /*
  * cache.c - an image cache that does not know how much memory there is.
  *
- * Its pictures come to twice the memory of the machine, and it never gives one back. In purgeable memory that works: a picture that nobody looks at is volatile, and the kernel takes the least
- * recently used ones when it needs memory. On a kernel without purgeable memory the same cache grows until it is killed. docs/purgeable.md says how a cache is built on this.
+ * Its pictures come to twice the memory of the machine, and it never gives one back. In purgeable memory that
+ * works: a picture that nobody looks at is volatile, and the kernel takes the least recently used ones when
+ * it needs memory. On a kernel without purgeable memory the same cache grows until it is killed.
+ * docs/purgeable.md says how a cache is built on this.
  */
 #define _GNU_SOURCE
 #include <string.h>
@@ -26,7 +28,8 @@ struct cache {
 	    taken; /* requests that found the picture, that made it, that made it because it had been taken */
 };
 
-/* What takes long in a real cache: the value of each byte follows from the picture's number. Only some of them are made, so that the demo does not take long. */
+/* What takes long in a real cache: the value of each byte follows from the picture's number. Only some of
+ * them are made, so that the demo does not take long. */
 static void decode(uint8_t *pixels, unsigned number)
 {
 	for (unsigned at = 0; at < PICTURE; at += PAGE)

@@ -1,7 +1,8 @@
 #pragma once
 /*
- * demo.h - a demo that may be the only program of a machine: as process 1 it runs itself as a child, tells how that ended, and turns the machine off. tools and scripts
- * look for the line "NAME done". Elsewhere it is an ordinary program.
+ * demo.h - a demo that may be the only program of a machine: as process 1 it runs itself as a child, tells
+ * how that ended, and turns the machine off. tools and scripts look for the line "NAME done". Elsewhere it is
+ * an ordinary program.
  */
 #include <stdint.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* purge.c - have volatile memory purged now: purge [FRAMES]. Without a number, all of it. Tells how many frames that freed. */
+/* purge.c - have volatile memory purged now: purge [FRAMES]. Without a number, all of it. Tells how many
+ * frames that freed. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,13 +1,16 @@
 /*
  * store.c - a key-value store that saves itself without stopping.
  *
- * All of the store is in one memory file: a hash table of fixed-size records, in which a key's place is found by probing. To save it, it needs a copy of one moment while requests go on. Three ways:
+ * All of the store is in one memory file: a hash table of fixed-size records, in which a key's place is found
+ * by probing. To save it, it needs a copy of one moment while requests go on. Three ways:
  *
  *	snapshot	fcntl F_SNAPSHOT: a second file that shares all pages with the first. Quire's own
- *	fork		a child whose memory is a copy (the store then has to be private memory, so it is copied into such memory first). What Redis does
+ *	fork		a child whose memory is a copy (the store then has to be private memory, so it is
+ *			copied into such memory first). What Redis does
  *	copy		write(2) all of it into another file while requests wait. What is left elsewhere
  *
- * The program fills the store, saves it in each way that the kernel has, answers requests meanwhile, checks that what was saved is the moment that was asked for, and prints how long requests had to wait for it
+ * The program fills the store, saves it in each way that the kernel has, answers requests meanwhile, checks
+ * that what was saved is the moment that was asked for, and prints how long requests had to wait for it
  * (instructions, in the emulator's instruction-count mode).
  */
 #define _GNU_SOURCE

@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
-"""check_size.py FILE... - the size rule of STYLE.md: functions have a median under 15 lines and none over 100, files under 1,000.
+"""check_size.py FILE... - the size rules of STYLE.md: functions have a median under 15 lines and none over 100, files under 1,000;
+sentences in comments end at column 110 (clang-format leaves them alone, as it would break drawings).
 
 Lengths are those of the whole definition, from the line of the name to the closing brace, found by universal-ctags. Tables are
 not functions, and assembly is not looked at.
 """
 import json
+import re
 import statistics
 import subprocess
 import sys
 
-MEDIAN, LONGEST, FILE = 15, 100, 1000
+MEDIAN, LONGEST, FILE, COLUMNS = 15, 100, 1000, 110
+PROSE = re.compile(r"\s*(/\*| \*) \S")  # drawings and tables are indented by more
 
 
 def functions(files):
@@ -26,9 +29,11 @@ def main():
     problems = []
     for path in files:
         with open(path, encoding="utf-8") as f:
-            lines = sum(1 for _ in f)
-        if lines >= FILE:
-            problems.append(f"{path}: {lines} lines; a file has fewer than {FILE:,}")
+            lines = [line.rstrip("\n").expandtabs(8) for line in f]
+        if len(lines) >= FILE:
+            problems.append(f"{path}: {len(lines)} lines; a file has fewer than {FILE:,}")
+        wide = [n for n, line in enumerate(lines, 1) if len(line) > COLUMNS and PROSE.match(line)]
+        problems += [f"{path}:{n}: a comment wider than {COLUMNS} columns" for n in wide]
     lengths = []
     for length, path, line, name in functions(files):
         lengths.append(length)

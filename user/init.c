@@ -1,8 +1,10 @@
 /*
- * init.c - the guest's first program. A plain Linux program: static, started as PID 1 from the initial archive.
+ * init.c - the guest's first program. A plain Linux program: static, started as PID 1 from the initial
+ * archive.
  *
- * It puts the disk under the root, mounts what every Unix program expects, then serves the launcher if there is one (serve.c), else keeps a shell on the
- * console. At the end everything that still runs is killed, everything is written back and unmounted, and the machine is turned off.
+ * It puts the disk under the root, mounts what every Unix program expects, then serves the launcher if there
+ * is one (serve.c), else keeps a shell on the console. At the end everything that still runs is killed,
+ * everything is written back and unmounted, and the machine is turned off.
  *
  *	init [--port]       as PID 1; with --port there is a launcher, and its port is waited for if need be
  *	init --serve FD     only the conversation, over a descriptor: for tests on any Linux
@@ -71,7 +73,8 @@ static void mount_at(const char *type, const char *where, unsigned long flags, c
 		say("cannot mount", where);
 }
 
-/* Make the disk the root, unless there is none, or the kernel has done so. A volume that cannot be written is better than none. */
+/* Make the disk the root, unless there is none, or the kernel has done so. A volume that cannot be written is
+ * better than none. */
 static void change_root(void)
 {
 	struct stat disk, root;
@@ -96,7 +99,8 @@ static void change_root(void)
 		say("cannot change the root to", DISK);
 }
 
-/* The programs that come with init, from the archive, which nobody sees once the disk is the root, to where the guest's programs find them. */
+/* The programs that come with init, from the archive, which nobody sees once the disk is the root, to where
+ * the guest's programs find them. */
 static void install(int from, const char *to)
 {
 	char buf[4096];
@@ -229,7 +233,8 @@ static int way_to_end(void)
 	return asked_for == SIGUSR1 ? RB_HALT_SYSTEM : RB_POWER_OFF;
 }
 
-/* The launcher's port; -1: there is none. Ports are found while the system starts, so one that must come is waited for. */
+/* The launcher's port; -1: there is none. Ports are found while the system starts, so one that must come is
+ * waited for. */
 static int open_port(bool must_come)
 {
 	struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};

@@ -2,7 +2,8 @@
 /*
  * init.h - the guest's first program, and the protocol by which it serves the launcher on the host.
  *
- * The two talk over the virtio-serial port named "quire.run", a stream of bytes in both directions. What is said is cut into frames:
+ * The two talk over the virtio-serial port named "quire.run", a stream of bytes in both directions. What is
+ * said is cut into frames:
  *
  *	type (1 byte)   stream (1)   0 (2)   length of the payload (4, little-endian)   payload
  *
@@ -13,9 +14,10 @@
  *	SIZE, SIGNAL, SHUTDOWN         ──▶
  *	                               ◀──    EXIT, or ERROR before it
  *
- * Streams 0, 1 and 2 are the command's standard ones. Nobody sends more than WINDOW bytes of a stream before the other has said with ACK that
- * they have reached their reader; so neither side ever has to stop listening, and a reader that does not read holds up its own stream
- * only. CLOSED says that there is no reader any more. A command with a terminal has just streams 0 and 1, both its terminal.
+ * Streams 0, 1 and 2 are the command's standard ones. Nobody sends more than WINDOW bytes of a stream before
+ * the other has said with ACK that they have reached their reader; so neither side ever has to stop
+ * listening, and a reader that does not read holds up its own stream only. CLOSED says that there is no
+ * reader any more. A command with a terminal has just streams 0 and 1, both its terminal.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -98,5 +100,6 @@ const char *copy_data(const void *data, size_t n);
 const char *copy_end(void);
 const char *copy_link(const char *path, const char *target);
 
-/* serve.c - the conversation. Returns when the command has ended and all was said, or the launcher is gone. SIGCHLD is blocked and has a handler. */
+/* serve.c - the conversation. Returns when the command has ended and all was said, or the launcher is gone.
+ * SIGCHLD is blocked and has a handler. */
 void serve(int port);

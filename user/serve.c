@@ -1,12 +1,12 @@
 /*
  * serve.c - the guest's side of the conversation with the launcher: see init.h.
  *
- * One loop over poll(2). Input streams are buffered up to WINDOW, which is all that the launcher may send ahead; output is read from the command
- * only while there is credit, and written to the port at once, which the launcher always drains. So a full buffer anywhere
- * just stops the stream that it belongs to.
+ * One loop over poll(2). Input streams are buffered up to WINDOW, which is all that the launcher may send
+ * ahead; output is read from the command only while there is credit, and written to the port at once, which
+ * the launcher always drains. So a full buffer anywhere just stops the stream that it belongs to.
  *
- * When the command has ended, what it left in its pipes is still told, as far as credit and the pipes' contents go; processes that it left behind do not
- * keep the machine.
+ * When the command has ended, what it left in its pipes is still told, as far as credit and the pipes'
+ * contents go; processes that it left behind do not keep the machine.
  */
 #define _GNU_SOURCE
 #include "init.h"
@@ -360,7 +360,8 @@ static void fill_poll(const struct server *s, struct pollfd p[NPOLL])
 	}
 }
 
-/* The command has ended. Tell what is still in its pipes; a reader on the host that does not read is waited for. */
+/* The command has ended. Tell what is still in its pipes; a reader on the host that does not read is waited
+ * for. */
 static bool is_done(struct server *s)
 {
 	if (!s->started || !s->job.exited)

@@ -7,7 +7,8 @@
  *	void irq_restore(uint64_t state)
  *	void irq_enable(void), irq_disable(void)
  *	bool irq_is_enabled(void)
- *	void cpu_wait_irq(void)            enable interrupts and halt until one comes; returns with interrupts enabled. Called with them
+ *	void cpu_wait_irq(void)            enable interrupts and halt until one comes; returns with
+ *	                                   interrupts enabled. Called with them
  *	                                   disabled, so that a wake-up between the check and the halt is not lost
  *	struct cpu *this_cpu(void)         record of this CPU; stable only while preemption is disabled
  *	struct thread *current_thread(void) always stable
@@ -37,7 +38,7 @@ unsigned cpus_count(void);
 /* Stop the machine with an exit status for the emulator: true = clean (QEMU exit status 33 by isa-debug-exit
  * where present). */
 NORETURN void machine_halt(bool clean);
-/* The same, but turn the machine off, or start it again, where there is no emulator to be told. In a thread; nothing else is of
- * use any more. */
+/* The same, but turn the machine off, or start it again, where there is no emulator to be told. In a thread;
+ * nothing else is of use any more. */
 NORETURN void machine_power_off(bool clean);
 NORETURN void machine_restart(bool clean);

@@ -15,10 +15,10 @@
  * then (if wanted) mmu_enter. Rights may be widened in place, which costs at worst a spurious fault
  * elsewhere; the fault path answers those by entering the same translation again.
  *
- * Others' changes: when mmu_unmap, mmu_protect, mmu_write_protect or its wide kind finds that there is nothing to change,
- * another thread may have changed it and not have flushed yet. These functions note the whole range in
- * that case (while any other gather of the context waits), so that after the caller's own mmu_gather_flush no
- * CPU holds what the caller asked to be gone, whoever removed it.
+ * Others' changes: when mmu_unmap, mmu_protect, mmu_write_protect or its wide kind finds that there is
+ * nothing to change, another thread may have changed it and not have flushed yet. These functions note the
+ * whole range in that case (while any other gather of the context waits), so that after the caller's own
+ * mmu_gather_flush no CPU holds what the caller asked to be gone, whoever removed it.
  */
 #include "lib/err.h"
 #include "machine/mmu.h" /* struct mmu_context; USER_START, USER_END; phys_to_virt, virt_to_phys */
@@ -75,8 +75,9 @@ MUST_CHECK err_t mmu_enter(struct mmu_context *ctx, vaddr_t va, paddr_t paddr, u
  * table may be missing; it is simply not filled there. */
 void mmu_enter_around(
     struct mmu_context *ctx, vaddr_t va, struct page *const *pages, unsigned n, unsigned flags);
-/* Enter pages[i] at va + i * PAGE_SIZE for i < n, one after the other, up to the first address that is translated already, or the end of
- * the table that translates va. Returns how many were entered; 0 if there is no such table. Restores write access as mmu_enter does. */
+/* Enter pages[i] at va + i * PAGE_SIZE for i < n, one after the other, up to the first address that is
+ * translated already, or the end of the table that translates va. Returns how many were entered; 0 if there
+ * is no such table. Restores write access as mmu_enter does. */
 unsigned mmu_enter_run(
     struct mmu_context *ctx, vaddr_t va, struct page *const *pages, unsigned n, unsigned flags);
 /* Enter a physically contiguous range into the kernel half (device maps, buffers), all or nothing; large
@@ -94,8 +95,9 @@ void mmu_protect(struct mmu_context *ctx, vaddr_t start, vaddr_t end, unsigned f
 /* Take write access away from [start, end) by clearing W in the highest entries that lie wholly in the range
  * (one store for 1 GiB), and in lower ones at its edges. */
 void mmu_write_protect(struct mmu_context *ctx, vaddr_t start, vaddr_t end, struct mmu_gather *g);
-/* Take write access away from [start, end) and from all else that the same entries of the root span: one store for 512 GiB, whatever is there. What was not meant gets its own back
- * by faults, one for each table and leaf. */
+/* Take write access away from [start, end) and from all else that the same entries of the root span: one
+ * store for 512 GiB, whatever is there. What was not meant gets its own back by faults, one for each table
+ * and leaf. */
 void mmu_write_protect_wide(struct mmu_context *ctx, vaddr_t start, vaddr_t end, struct mmu_gather *g);
 /* Tell what is translated at va. False: nothing present. */
 bool mmu_query(struct mmu_context *ctx, vaddr_t va, struct mmu_translation *out);
@@ -121,6 +123,7 @@ static inline bool mmu_gather_is_empty(const struct mmu_gather *g)
  * Afterwards frames that the range named may be reused. g is empty again. May be called with spinlocks held;
  * every spin loop answers requests. */
 void mmu_gather_flush(struct mmu_gather *g);
-/* Every CPU that has ctx loaded executes a full memory barrier between entry and return, the current one included; one that loads it later sees all that was written before. No
- * translation changes. Interrupts enabled, no spinlock held. */
+/* Every CPU that has ctx loaded executes a full memory barrier between entry and return, the current one
+ * included; one that loads it later sees all that was written before. No translation changes. Interrupts
+ * enabled, no spinlock held. */
 void mmu_barrier(struct mmu_context *ctx);

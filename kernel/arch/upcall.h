@@ -26,7 +26,8 @@ err_t upcall_page_fault(uaddr_t addr, unsigned access);
  * may sleep; may return, and then the exit work follows. Defined in proc/. */
 void upcall_user_trap(unsigned vector, uint64_t error_code, uaddr_t addr, err_t why);
 
-/* A page fault of a thread with THREAD_GUARDED was resolved: is its stack pointer where it may be? Interrupts enabled, may sleep. Defined in proc/. */
+/* A page fault of a thread with THREAD_GUARDED was resolved: is its stack pointer where it may be? Interrupts
+ * enabled, may sleep. Defined in proc/. */
 void upcall_guarded_fault(void);
 
 /* The timer of this CPU went off. Interrupts disabled. Defined in kern/timer.c. */

@@ -52,13 +52,16 @@ void user_state_reset(void);
  * a general protection fault of the thread. */
 bool user_frame_sanitize(struct trap_frame *f);
 
-/* The user registers of a thread in the order of the ABI's struct user_regs_struct: what debuggers and core files know. */
+/* The user registers of a thread in the order of the ABI's struct user_regs_struct: what debuggers and core
+ * files know. */
 enum { USER_REGISTERS = 27, USER_FPU_BYTES = 512 };
-/* Save the current thread's FPU, vector and TLS-base state to where the two below find it, as long as the thread stays in the kernel. */
+/* Save the current thread's FPU, vector and TLS-base state to where the two below find it, as long as the
+ * thread stays in the kernel. */
 void user_state_save(void);
 /* t is in the kernel and has called user_state_save. */
 void user_registers(const struct thread *t, uint64_t out[USER_REGISTERS]);
-/* Its FPU and vector state as XSAVE lays it out, user_extended_size() bytes (0: the processor has no XSAVE); the first USER_FPU_BYTES alone are as FXSAVE's. */
+/* Its FPU and vector state as XSAVE lays it out, user_extended_size() bytes (0: the processor has no XSAVE);
+ * the first USER_FPU_BYTES alone are as FXSAVE's. */
 size_t user_extended_size(void);
 void user_fpu_state(const struct thread *t, void *out, size_t size);
 
@@ -115,10 +118,11 @@ struct user_signal {
 	struct user_fault fault;
 };
 
-/* Make *f and the FPU state those of the start of the handler, with what they were on its stack, so that user_signal_pop finds it. -EFAULT: the stack cannot be written, *f is as
- * it was. */
+/* Make *f and the FPU state those of the start of the handler, with what they were on its stack, so that
+ * user_signal_pop finds it. -EFAULT: the stack cannot be written, *f is as it was. */
 MUST_CHECK err_t user_signal_push(struct trap_frame *f, const struct user_signal *s);
-/* Load what the frame at *f's stack pointer says. Nothing there is trusted: -EFAULT for what cannot be read or loaded, and then the FPU state is as it was. */
+/* Load what the frame at *f's stack pointer says. Nothing there is trusted: -EFAULT for what cannot be read
+ * or loaded, and then the FPU state is as it was. */
 MUST_CHECK err_t user_signal_pop(struct trap_frame *f, uint64_t *mask, struct user_altstack *altstack);
 /* Is sp on this stack, in the sense of sigaltstack? */
 bool user_on_altstack(const struct user_altstack *s, uaddr_t sp);

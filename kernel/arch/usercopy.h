@@ -23,8 +23,9 @@ MUST_CHECK err_t read_user_u32(uaddr_t addr, uint32_t *out);
 MUST_CHECK err_t cas_user_u32(uaddr_t addr, uint32_t expected, uint32_t desired, uint32_t *seen);
 
 /*
- * Between these two an access that faults does not sleep but fails with -EFAULT, so it may be made with spinlocks of threads held (interrupts enabled). Whoever gets -EFAULT
- * lets go of the locks, makes the access again outside, and starts over if that worked. `thread` is the current one.
+ * Between these two an access that faults does not sleep but fails with -EFAULT, so it may be made with
+ * spinlocks of threads held (interrupts enabled). Whoever gets -EFAULT lets go of the locks, makes the access
+ * again outside, and starts over if that worked. `thread` is the current one.
  */
 #define usercopy_atomic_begin(thread)                                                                        \
 	((void)atomic_fetch_or_explicit(&(thread)->flags, THREAD_NOFAULT, memory_order_relaxed))

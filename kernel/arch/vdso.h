@@ -1,5 +1,6 @@
 #pragma once
-/* vdso.h - the code that the port offers to user space for telling the time, and the page of data that it reads. */
+/* vdso.h - the code that the port offers to user space for telling the time, and the page of data that it
+ * reads. */
 #include "lib/types.h"
 
 struct vdso_image {
@@ -8,5 +9,6 @@ struct vdso_image {
 };
 
 void arch_vdso_image(struct vdso_image *out);
-/* The time of day is `offset` ahead of the monotonic clock, and international atomic time so many seconds ahead of that. One caller at a time. */
+/* The time of day is `offset` ahead of the monotonic clock, and international atomic time so many seconds
+ * ahead of that. One caller at a time. */
 void arch_vdso_update(nsec_t offset, int32_t tai_seconds);

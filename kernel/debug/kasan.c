@@ -133,9 +133,7 @@ static ALWAYS_INLINE void check(const void *p, size_t n, bool write, void *where
 		report(bad, p, n, write, where);
 }
 
-/* Poisoning
- * --------------------------------------------------------------------------------------------------------------
- */
+/* Poisoning ---------------------------------------------------------------------------------------------- */
 
 void kasan_poison(const void *p, size_t n, enum kasan_code why)
 {
@@ -159,8 +157,7 @@ void kasan_start(void)
 		(*c)();
 }
 
-/* What the compilers call
- * --------------------------------------------------------------------------------------------------- */
+/* What the compilers call -------------------------------------------------------------------------------- */
 
 #define ACCESS(size)                                                                                         \
 	void __asan_load##size##_noabort(const void *p);                                                     \
@@ -243,8 +240,7 @@ SET_SHADOW(f3)
 SET_SHADOW(f5)
 SET_SHADOW(f8)
 
-/* Copies: the linker's --wrap sends every call here
- * ---------------------------------------------------------------------------- */
+/* Copies: the linker's --wrap sends every call here ------------------------------------------------------ */
 
 void *__wrap_memcpy(void *dst, const void *src, size_t n);
 void *__wrap_memmove(void *dst, const void *src, size_t n);

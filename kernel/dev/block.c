@@ -1,8 +1,8 @@
 /*
  * block.c - see block.h: checks requests, gives them to the driver, and hands results back.
  *
- * FUA is made of two steps: when the write has ended without error, the same request goes to the driver again as a flush, from the context in which the
- * write ended. Its submitter sees one end.
+ * FUA is made of two steps: when the write has ended without error, the same request goes to the driver again
+ * as a flush, from the context in which the write ended. Its submitter sees one end.
  */
 #include "dev/block.h"
 #include "arch/clock.h"
@@ -15,7 +15,7 @@ static struct list registry = LIST_INIT(registry);
 
 enum { PIECES = 32 }; /* segments that block_read and block_write hand over at a time */
 
-/* -- registry ---------------------------------------------------------------------------------------------------- */
+/* -- registry -------------------------------------------------------------------------------------------- */
 
 void block_register(struct block_device *b)
 {
@@ -49,7 +49,7 @@ struct block_device *block_find(const char *name)
 	return NULL;
 }
 
-/* -- requests ---------------------------------------------------------------------------------------------------- */
+/* -- requests -------------------------------------------------------------------------------------------- */
 
 void block_request_init(struct block_request *r, enum block_op op, uint64_t sector)
 {
@@ -191,9 +191,10 @@ err_t block_wait(struct block_request *r)
 	return r->error;
 }
 
-/* -- in one call ------------------------------------------------------------------------------------------------- */
+/* -- in one call ----------------------------------------------------------------------------------------- */
 
-/* Cut the head of [p, p + len) into at most `max` pieces of pages, `limit` bytes in sum; the bytes covered. */
+/* Cut the head of [p, p + len) into at most `max` pieces of pages, `limit` bytes in sum; the bytes covered.
+ */
 static size_t cut(
     const char *p, size_t len, struct block_segment *out, unsigned max, size_t limit, unsigned *n)
 {

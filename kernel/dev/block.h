@@ -2,11 +2,13 @@
 /*
  * block.h - disks: arrays of 512-byte sectors that are read and written by requests.
  *
- * A request is given to block_submit and comes back exactly once, with its own result in `error`: by a call of `done`, or, if that is NULL, through
- * block_wait. Any number may be under way; they end in any order, and two that touch the same sectors at the same time have no order
- * at all. Data is durable when a FLUSH that was submitted after the write's end, or a write with BLOCK_FUA, has ended without error.
+ * A request is given to block_submit and comes back exactly once, with its own result in `error`: by a call
+ * of `done`, or, if that is NULL, through block_wait. Any number may be under way; they end in any order, and
+ * two that touch the same sectors at the same time have no order at all. Data is durable when a FLUSH that
+ * was submitted after the write's end, or a write with BLOCK_FUA, has ended without error.
  *
- * Until it has come back the request, its segments and the pages that they name belong to the disk. The owner keeps them alive.
+ * Until it has come back the request, its segments and the pages that they name belong to the disk. The owner
+ * keeps them alive.
  */
 #include "kern/spinlock.h"
 #include "kern/waitq.h"
@@ -39,8 +41,9 @@ struct block_request {
 	uint64_t nsectors; /* DISCARD, WRITE_ZEROES; READ and WRITE go by their segments */
 	const struct block_segment *segments;
 	unsigned nsegments;
-	/* Called when it has ended, often in an interrupt handler: no sleeping, no allocation, spinlocks of RANK_IRQ and above only. May free the
-	 * request, and may submit others. NULL: somebody calls block_wait. */
+	/* Called when it has ended, often in an interrupt handler: no sleeping, no allocation, spinlocks of
+	 * RANK_IRQ and above only. May free the request, and may submit others. NULL: somebody calls
+	 * block_wait. */
 	void (*done)(struct block_request *r);
 	void *arg; /* for `done` */
 	/* The result; valid once it has ended. */
@@ -58,7 +61,8 @@ struct block_request {
 
 /* What a driver does. */
 struct block_driver {
-	/* Take a request that was checked; from any context, interrupts disabled or not. It calls block_end, perhaps before it returns. */
+	/* Take a request that was checked; from any context, interrupts disabled or not. It calls block_end,
+	 * perhaps before it returns. */
 	void (*submit)(struct block_device *b, struct block_request *r);
 };
 
@@ -100,8 +104,9 @@ struct block_device *block_at(unsigned index);
 
 /* Prepare a request: everything but op, place and segments has its default. */
 void block_request_init(struct block_request *r, enum block_op op, uint64_t sector);
-/* Start a request. Never fails by itself: a request that makes no sense ends at once with -EINVAL (not a multiple of the block size, too long, too many
- * segments), -EIO (beyond the end), -EROFS, or -ENOTSUP (DISCARD or WRITE_ZEROES where there is none). From any context, with no lock held that `done` takes, nor
+/* Start a request. Never fails by itself: a request that makes no sense ends at once with -EINVAL (not a
+ * multiple of the block size, too long, too many segments), -EIO (beyond the end), -EROFS, or -ENOTSUP
+ * (DISCARD or WRITE_ZEROES where there is none). From any context, with no lock held that `done` takes, nor
  * one of RANK_IRQ or above. */
 void block_submit(struct block_device *b, struct block_request *r);
 /* Sleep until a request without `done` has ended; its result. */
@@ -109,8 +114,9 @@ MUST_CHECK err_t block_wait(struct block_request *r);
 /* For drivers: r has ended. No lock of the driver held. From any context. */
 void block_end(struct block_request *r, err_t error);
 
-/* Read or write len bytes (a multiple of the block size) between the kernel's directly mapped memory (frames, slab objects; not stacks) and the disk, in as many requests
- * as it takes. After an error an unknown part was transferred. They sleep. */
+/* Read or write len bytes (a multiple of the block size) between the kernel's directly mapped memory (frames,
+ * slab objects; not stacks) and the disk, in as many requests as it takes. After an error an unknown part was
+ * transferred. They sleep. */
 MUST_CHECK err_t block_read(struct block_device *b, uint64_t sector, void *buffer, size_t len);
 MUST_CHECK err_t block_write(struct block_device *b, uint64_t sector, const void *buffer, size_t len);
 /* All that was written before is durable. */

@@ -113,8 +113,7 @@ void pci_write(struct pci_address at, unsigned reg, unsigned size, uint32_t v)
 		port_write(at, reg, size, v);
 }
 
-/* -- finding functions
- * ------------------------------------------------------------------------------------------- */
+/* -- finding functions ----------------------------------------------------------------------------------- */
 
 struct walk {
 	bool (*fn)(const struct pci_device *d, void *arg);
@@ -210,8 +209,7 @@ unsigned pci_find_capability(struct pci_address at, unsigned id, unsigned index)
 	return 0;
 }
 
-/* -- base address registers
- * -------------------------------------------------------------------------------------- */
+/* -- base address registers ------------------------------------------------------------------------------ */
 
 /* Write all ones and see which bits stay: the device's decoding is off meanwhile. */
 static uint32_t probe(struct pci_address at, unsigned reg)
@@ -261,8 +259,7 @@ err_t pci_get_bar(struct pci_address at, unsigned i, struct pci_bar *out)
 	return 0;
 }
 
-/* -- messages
- * ---------------------------------------------------------------------------------------------------- */
+/* -- messages -------------------------------------------------------------------------------------------- */
 
 err_t pci_msi_connect(struct pci_address at, irq_handler *handler, void *arg, struct pci_msi *out)
 {

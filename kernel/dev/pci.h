@@ -87,8 +87,9 @@ struct pci_msix {
 	void *map;                /* of the base address register that the table is in */
 };
 
-/* Map base address register i, memory, uncached; give it an address first if firmware has not (bus 0 only), and let the device answer there.
- * At boot, before devices run. -ENOENT: no such register; -ENOTSUP: it is for ports; -ENOSPC: no room; -ENOMEM. Unmapped by kva_unmap_phys. */
+/* Map base address register i, memory, uncached; give it an address first if firmware has not (bus 0 only),
+ * and let the device answer there. At boot, before devices run. -ENOENT: no such register; -ENOTSUP: it is
+ * for ports; -ENOSPC: no room; -ENOMEM. Unmapped by kva_unmap_phys. */
 MUST_CHECK err_t pci_map_bar(struct pci_address at, unsigned i, volatile char **out, uint64_t *len);
 /* Get at the device's message table, all masked, and enable MSI-X. -ENOTSUP: it has none. */
 MUST_CHECK err_t pci_msix_open(struct pci_address at, struct pci_msix *out);

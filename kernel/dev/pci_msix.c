@@ -1,8 +1,10 @@
 /*
- * pci_msix.c - what drivers do with a function's memory: map its base address registers, and connect its messages by MSI-X (PCI 3.0, 6.8.2).
+ * pci_msix.c - what drivers do with a function's memory: map its base address registers, and connect its
+ * messages by MSI-X (PCI 3.0, 6.8.2).
  *
- * Some firmware (qboot) leaves base address registers without addresses. Such a register gets one from the top of the hole below 4 GiB down, clear of
- * the boot map, the configuration window and all registers that have an address. Behind a bridge this would take a window of the bridge as well: not done.
+ * Some firmware (qboot) leaves base address registers without addresses. Such a register gets one from the
+ * top of the hole below 4 GiB down, clear of the boot map, the configuration window and all registers that
+ * have an address. Behind a bridge this would take a window of the bridge as well: not done.
  */
 #include "arch/bootinfo.h"
 #include "dev/acpi.h"
@@ -23,7 +25,7 @@ enum {
 	MSIX_MASKED = 1,
 };
 
-/* -- addresses --------------------------------------------------------------------------------------------------- */
+/* -- addresses ------------------------------------------------------------------------------------------- */
 
 /* Where the piece [base, base + len) could go; base sinks until nothing is in its way. */
 struct place {
@@ -98,7 +100,7 @@ err_t pci_map_bar(struct pci_address at, unsigned i, volatile char **out, uint64
 	return 0;
 }
 
-/* -- messages ---------------------------------------------------------------------------------------------------- */
+/* -- messages -------------------------------------------------------------------------------------------- */
 
 err_t pci_msix_open(struct pci_address at, struct pci_msix *out)
 {

@@ -1,8 +1,8 @@
 /*
  * uart.c - the 16550 serial port as console of last resort.
  *
- * Output is polled; input interrupts once somebody wants it. Nothing here allocates, locks or sleeps, so panic can
- * use it from an NMI.
+ * Output is polled; input interrupts once somebody wants it. Nothing here allocates, locks or sleeps, so
+ * panic can use it from an NMI.
  *
  * A port that is not there reads as all ones (floating bus); the scratch register and the loopback test tell
  * one that is.

@@ -17,5 +17,6 @@ void uart_write_raw(const uint8_t *bytes, size_t n);
 enum uart_fault { UART_GOOD, UART_BREAK, UART_BAD };
 /* Take a received byte, if there is one. One caller at a time. */
 bool uart_receive(uint8_t *byte, enum uart_fault *fault);
-/* Have handler called, in interrupt context, when bytes arrive; it takes them all. -ENODEV, or as irq_connect. */
+/* Have handler called, in interrupt context, when bytes arrive; it takes them all. -ENODEV, or as
+ * irq_connect. */
 MUST_CHECK err_t uart_enable_input(void (*handler)(void *arg));

@@ -1,4 +1,5 @@
-/* virtio.c - see virtio.h: bringing a device up in the order of 3.1.1 of the specification, and stopping it. */
+/* virtio.c - see virtio.h: bringing a device up in the order of 3.1.1 of the specification, and stopping it.
+ */
 #include "dev/virtio.h"
 #include "arch/cpu.h"
 #include "kern/log.h"

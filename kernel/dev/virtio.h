@@ -2,9 +2,10 @@
 /*
  * virtio.h - virtio devices (Virtual I/O Device 1.1): what drivers share, whatever bus the device is on.
  *
- * A transport (virtio_pci.c, virtio_mmio.c) finds a device and calls virtio_probe, which gives it to the driver of its type. The driver then
- * calls, in this order: virtio_begin, virtio_setup_queue for each queue, virtio_connect, virtio_run. When one of them fails it calls
- * virtio_end, and the device is as if it had never been found.
+ * A transport (virtio_pci.c, virtio_mmio.c) finds a device and calls virtio_probe, which gives it to the
+ * driver of its type. The driver then calls, in this order: virtio_begin, virtio_setup_queue for each queue,
+ * virtio_connect, virtio_run. When one of them fails it calls virtio_end, and the device is as if it had
+ * never been found.
  *
  * A device that fails (it says so, or writes nonsense) is stopped with virtio_stop and stays so.
  */
@@ -94,21 +95,23 @@ void virtio_pci_init(void);
 void virtio_mmio_init(void);
 /* Is there a driver for devices of this type? */
 bool virtio_has_driver(uint32_t type);
-/* Give a device that a transport has found to its driver. -ENODEV: there is no driver for its type; then, and with any other error, the transport
- * releases it. */
+/* Give a device that a transport has found to its driver. -ENODEV: there is no driver for its type; then, and
+ * with any other error, the transport releases it. */
 MUST_CHECK err_t virtio_probe(struct virtio_device *d);
-/* Reset the device and agree on those of `wanted` features that it offers; VERSION_1 is always asked for. -ENODEV: it does not answer; -ENOTSUP: not
- * without features that this kernel does not have. */
+/* Reset the device and agree on those of `wanted` features that it offers; VERSION_1 is always asked for.
+ * -ENODEV: it does not answer; -ENOTSUP: not without features that this kernel does not have. */
 MUST_CHECK err_t virtio_begin(struct virtio_device *d, uint64_t wanted);
 /* A configuration field of 8 bytes, read in one piece. */
 uint64_t virtio_config64(struct virtio_device *d, unsigned offset);
-/* Give the device a queue of at most `max` descriptors. *memory is freed by virtio_free_queue after the device was reset. -ENOENT: no such queue. */
+/* Give the device a queue of at most `max` descriptors. *memory is freed by virtio_free_queue after the
+ * device was reset. -ENOENT: no such queue. */
 MUST_CHECK err_t virtio_setup_queue(
     struct virtio_device *d, unsigned index, uint16_t max, struct virtqueue *q, struct page **memory);
 void virtio_free_queue(struct page *memory);
 MUST_CHECK err_t virtio_connect(struct virtio_device *d);
 void virtio_run(struct virtio_device *d);
-/* Reset it: afterwards it touches no memory. False: it did not answer; it is isolated then. From any context. */
+/* Reset it: afterwards it touches no memory. False: it did not answer; it is isolated then. From any context.
+ */
 bool virtio_stop(struct virtio_device *d);
 /* Undo everything since virtio_begin; for a driver that cannot go on. Not in an interrupt handler. */
 void virtio_end(struct virtio_device *d);

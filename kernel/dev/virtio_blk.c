@@ -1,12 +1,14 @@
 /*
  * virtio_blk.c - disks by virtio: Virtual I/O Device 1.1, 5.2.
  *
- * Everything that a request needs on its way is made when the disk is found: SLOTS slots, each with the header and the status byte that the device
- * reads and writes, and a table of descriptors. A request that finds no free slot waits on a list, so that neither starting nor ending one ever allocates, and
- * both may happen in interrupt handlers. With indirect descriptors a request takes one descriptor of the ring; without, one for each buffer.
+ * Everything that a request needs on its way is made when the disk is found: SLOTS slots, each with the
+ * header and the status byte that the device reads and writes, and a table of descriptors. A request that
+ * finds no free slot waits on a list, so that neither starting nor ending one ever allocates, and both may
+ * happen in interrupt handlers. With indirect descriptors a request takes one descriptor of the ring;
+ * without, one for each buffer.
  *
- * A disk that fails (it asks for a reset, or the ring holds nonsense) is reset, which ends its use of memory; then every request under way ends with -EIO, and so does
- * every later one.
+ * A disk that fails (it asks for a reset, or the ring holds nonsense) is reset, which ends its use of memory;
+ * then every request under way ends with -EIO, and so does every later one.
  */
 #include "arch/clock.h"
 #include "dev/block.h"
@@ -88,7 +90,7 @@ struct disk {
 
 static unsigned ndisks; /* disks are found one after another */
 
-/* -- starting ---------------------------------------------------------------------------------------------------- */
+/* -- starting -------------------------------------------------------------------------------------------- */
 
 static void add_buffer(
     const struct disk *k, struct slot *s, unsigned *n, paddr_t addr, uint32_t len, uint16_t flags)
@@ -170,7 +172,8 @@ static bool start(struct disk *k, struct block_request *r)
 }
 
 /* Start what waits, as far as it goes. true: the device is to be told, by notify(), with the lock dropped. An
- * emulated device does the work within the write that tells it, while the other CPUs would wait for the lock. */
+ * emulated device does the work within the write that tells it, while the other CPUs would wait for the lock.
+ */
 static MUST_CHECK bool start_waiting(struct disk *k)
 {
 	ASSERT_HELD(&k->lock);
@@ -211,7 +214,7 @@ static void disk_submit(struct block_device *b, struct block_request *r)
 
 static const struct block_driver disk_driver = {.submit = disk_submit};
 
-/* -- ending ------------------------------------------------------------------------------------------------------ */
+/* -- ending ---------------------------------------------------------------------------------------------- */
 
 static err_t error_of(uint8_t status)
 {
@@ -330,7 +333,7 @@ static void disk_watch(void *arg)
 		log_warn("virtio", "%s: %u requests are not done after 30 s", k->block.name, slow);
 }
 
-/* -- finding ----------------------------------------------------------------------------------------------------- */
+/* -- finding --------------------------------------------------------------------------------------------- */
 
 static uint32_t config32(struct virtio_device *d, uint64_t feature, unsigned offset, uint32_t otherwise)
 {

@@ -5,15 +5,18 @@
  *	queue 2, 3      control: the host tells of ports (ADD, REMOVE, NAME, OPEN), the driver answers (READY, OPEN)
  *	queue 4, 5 ...  port 1 ...
  *
- * Bytes move in pages. Those for receiving lie in the ring until they are filled, then in the port's list until they are read, then in the ring
- * again; those for sending are in the ring or free. All belong to the port from its first life on and stay, for there is no way to take
- * a buffer out of a ring that runs; so a port that comes again goes on with its rings.
+ * Bytes move in pages. Those for receiving lie in the ring until they are filled, then in the port's list
+ * until they are read, then in the ring again; those for sending are in the ring or free. All belong to the
+ * port from its first life on and stay, for there is no way to take a buffer out of a ring that runs; so a
+ * port that comes again goes on with its rings.
  *
- * Interrupt handlers move bytes. Control messages are the work of a thread, since ports become device files. What is to be told to the host is kept as
- * a wish for each port (READY, OPEN) and sent when there is room, so nobody waits for the control queue, and only the last wish counts.
+ * Interrupt handlers move bytes. Control messages are the work of a thread, since ports become device files.
+ * What is to be told to the host is kept as a wish for each port (READY, OPEN) and sent when there is room,
+ * so nobody waits for the control queue, and only the last wish counts.
  *
- * Nothing that the device writes is trusted: lengths are confined to the buffers, ports to those that exist. A ring with nonsense in it, or a device that
- * asks for a reset, ends the console: it is reset, and all its ports are gone.
+ * Nothing that the device writes is trusted: lengths are confined to the buffers, ports to those that exist.
+ * A ring with nonsense in it, or a device that asks for a reset, ends the console: it is reset, and all its
+ * ports are gone.
  */
 #include "arch/clock.h"
 #include "dev/virtio.h"
@@ -380,7 +383,8 @@ static void port_opened(struct vport *p, bool open)
 	spin_unlock_irqrestore(&p->console->lock, state);
 }
 
-/* A port that is a terminal of the host's: nobody has it, so what is typed there is lost. It is answered as the specification asks. */
+/* A port that is a terminal of the host's: nobody has it, so what is typed there is lost. It is answered as
+ * the specification asks. */
 static void port_is_console(struct vport *p)
 {
 	uint64_t state = spin_lock_irqsave(&p->console->lock);
@@ -451,7 +455,8 @@ static uint32_t next_message(struct console *c, uint8_t *bytes)
 	return slot ? MAX(len, 1u) : 0;
 }
 
-/* Bring the watcher up to date. Only this thread changes what is looked at here, but for `present`, which failing clears. */
+/* Bring the watcher up to date. Only this thread changes what is looked at here, but for `present`, which
+ * failing clears. */
 static void announce(struct vport *p)
 {
 	const struct vport_watcher *w = load_acquire(&watcher);

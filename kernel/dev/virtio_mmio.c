@@ -1,8 +1,9 @@
 /*
  * virtio_mmio.c - virtio devices with their registers at a fixed address: Virtual I/O Device 1.1, 4.2.
  *
- * Nothing on the bus says where they are. The command line may (virtio_mmio.device=SIZE@BASE:GSI, any number of times); else, on the one machine
- * that is known to have them without saying so there (hardware-reduced ACPI by QEMU: microvm), all of its slots are looked at.
+ * Nothing on the bus says where they are. The command line may (virtio_mmio.device=SIZE@BASE:GSI, any number
+ * of times); else, on the one machine that is known to have them without saying so there (hardware-reduced
+ * ACPI by QEMU: microvm), all of its slots are looked at.
  */
 #include "arch/bootinfo.h"
 #include "dev/acpi.h"

@@ -1,8 +1,9 @@
 /*
  * virtio_pci.c - virtio devices on PCI, by the modern interface: Virtual I/O Device 1.1, 4.1.
  *
- * Vendor capabilities say in which base address register, and where in it, each group of registers is; what lies outside the register's memory
- * is not used. Transitional devices have the same capabilities and are driven in the same way.
+ * Vendor capabilities say in which base address register, and where in it, each group of registers is; what
+ * lies outside the register's memory is not used. Transitional devices have the same capabilities and are
+ * driven in the same way.
  */
 #include "dev/virtio.h"
 #include "kern/log.h"
@@ -141,7 +142,7 @@ static uint32_t vpci_acknowledge(struct virtio_device *d)
 	return get(d->pci.isr, 1); /* reading it takes the line back */
 }
 
-/* -- interrupts -------------------------------------------------------------------------------------------------- */
+/* -- interrupts ------------------------------------------------------------------------------------------ */
 
 static void on_queue_message(void *device)
 {
@@ -155,7 +156,8 @@ static void on_config_message(void *device)
 	d->on_config(d);
 }
 
-/* All queues that were enabled share a message. The device reads a vector back as "none" where it could not take it. */
+/* All queues that were enabled share a message. The device reads a vector back as "none" where it could not
+ * take it. */
 static bool set_vectors(struct virtio_device *d)
 {
 	put16(d, COMMON_MSIX_CONFIG, VECTOR_CONFIG);
@@ -194,7 +196,8 @@ close:
 	return err;
 }
 
-/* The line that firmware has routed the pin to. Where it is wrong or shared the driver still looks by itself once in a while. */
+/* The line that firmware has routed the pin to. Where it is wrong or shared the driver still looks by itself
+ * once in a while. */
 static err_t connect_line(struct virtio_device *d)
 {
 	unsigned isa = pci_read(d->pci.at, PCI_INTERRUPT_LINE, 1), gsi;
@@ -275,7 +278,7 @@ static const struct virtio_transport pci_transport = {
     .release = vpci_release,
 };
 
-/* -- finding ----------------------------------------------------------------------------------------------------- */
+/* -- finding --------------------------------------------------------------------------------------------- */
 
 struct bar_map {
 	volatile char *base;

@@ -1,9 +1,10 @@
 /*
  * virtqueue.c - see virtqueue.h.
  *
- * Three orders matter. The descriptors are written before the index that publishes them (release). The used index is read before the
- * entries that it publishes (acquire). And whoever publishes looks at the other side's wish to be told only after a full fence: either it
- * sees the wish, or the other side, which looks again after stating it, sees what was published.
+ * Three orders matter. The descriptors are written before the index that publishes them (release). The used
+ * index is read before the entries that it publishes (acquire). And whoever publishes looks at the other
+ * side's wish to be told only after a full fence: either it sees the wish, or the other side, which looks
+ * again after stating it, sees what was published.
  */
 #include "dev/virtqueue.h"
 #include "lib/assert.h"

@@ -1,9 +1,11 @@
 #pragma once
 /*
- * vport.h - ports of virtio consoles: streams of bytes to and from the host, that it may have given names. See virtio_console.c.
+ * vport.h - ports of virtio consoles: streams of bytes to and from the host, that it may have given names.
+ * See virtio_console.c.
  *
- * A port comes and goes as the host wants; its record stays, so that pointers to it are never wrong. Each life of a port has a number,
- * its epoch; what is asked of a port in another epoch is answered as for a port that is gone.
+ * A port comes and goes as the host wants; its record stays, so that pointers to it are never wrong. Each
+ * life of a port has a number, its epoch; what is asked of a port in another epoch is answered as for a port
+ * that is gone.
  */
 #include "lib/err.h"
 
@@ -34,7 +36,8 @@ struct vport_watcher {
 /* Say who is told of all ports, those that are there included. Once. */
 void vport_watch(const struct vport_watcher *w);
 
-/* Take the port for oneself, and tell the host. *epoch gets the life that it is in. -EBUSY: somebody has it; -ENXIO: it is gone. */
+/* Take the port for oneself, and tell the host. *epoch gets the life that it is in. -EBUSY: somebody has it;
+ * -ENXIO: it is gone. */
 MUST_CHECK err_t vport_open(struct vport *p, vport_notify *notify, void *opener, unsigned *epoch);
 /* Let go; what was received and not read is lost. When it returns, notify does not run any more. */
 void vport_close(struct vport *p, unsigned epoch);

@@ -4,9 +4,11 @@
  *	file ──▶ file_ops, priv           what it does
  *	   └──▶ vnode (pipefs, sockfs)    what it is: number, owner, mode, times
  *
- * They lie in three file systems that are mounted nowhere, so that numbers and devices are nobody else's. A pipe (both ends of it) and a socket have a vnode of their own, which belongs to who made it and can be
- * given to others; all other kinds share one, which stays as it is. An open file of these has no dentry. Where a path is needed - /proc/PID/fd leads to open files, attributes are changed by path - it gets one for the time,
- * below the root of its file system and found by nobody.
+ * They lie in three file systems that are mounted nowhere, so that numbers and devices are nobody else's. A
+ * pipe (both ends of it) and a socket have a vnode of their own, which belongs to who made it and can be
+ * given to others; all other kinds share one, which stays as it is. An open file of these has no dentry.
+ * Where a path is needed - /proc/PID/fd leads to open files, attributes are changed by path - it gets one for
+ * the time, below the root of its file system and found by nobody.
  */
 #include "fs/anon.h"
 #include "fs/mount.h"

@@ -1,9 +1,11 @@
 /*
  * bdev.c - disks as files.
  *
- * Each disk has a page cache of its own, a FILE object, which read(2), write(2) and mmap(2) of /dev/vda share. A file system on the disk does not use it: it keeps its metadata by blocks, which pages would mix with data.
- * So while a file system is mounted, what the disk's file shows is what the file system has written back: whenever it has, the next read forgets what was read before. Writing to the file meanwhile is as unwise as on any
- * system. A mount writes the cache back and forgets it, and each first open looks afresh.
+ * Each disk has a page cache of its own, a FILE object, which read(2), write(2) and mmap(2) of /dev/vda
+ * share. A file system on the disk does not use it: it keeps its metadata by blocks, which pages would mix
+ * with data. So while a file system is mounted, what the disk's file shows is what the file system has
+ * written back: whenever it has, the next read forgets what was read before. Writing to the file meanwhile is
+ * as unwise as on any system. A mount writes the cache back and forgets it, and each first open looks afresh.
  */
 #include "fs/bdev.h"
 #include "arch/usercopy.h"

@@ -1,5 +1,6 @@
 /*
- * block_io.c - blocks to and from the disk. Pieces that follow each other on the disk become one request; when the next piece lies elsewhere the request starts, and the next one is filled while it is under way.
+ * block_io.c - blocks to and from the disk. Pieces that follow each other on the disk become one request;
+ * when the next piece lies elsewhere the request starts, and the next one is filled while it is under way.
  * What is needed lies on the caller's stack: write-back must not need memory.
  */
 #include "fs/block_io.h"

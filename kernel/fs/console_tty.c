@@ -1,10 +1,13 @@
 /*
- * console_tty.c - the terminal on the serial port: /dev/ttyS0, and /dev/console, which is the same without job control.
+ * console_tty.c - the terminal on the serial port: /dev/ttyS0, and /dev/console, which is the same without
+ * job control.
  *
  *	interrupt ──▶ ring ──▶ thread "console" ──▶ wire ──▶ line discipline
  *
- * The interrupt handler only empties the port; echo and signals take locks that it may not have, so a thread of its own does the rest. Output gathers in a small buffer while a line is processed and then goes out at once,
- * polled: the port is fast enough for what people read, and the log, which must work anywhere, writes to it in the same way.
+ * The interrupt handler only empties the port; echo and signals take locks that it may not have, so a thread
+ * of its own does the rest. Output gathers in a small buffer while a line is processed and then goes out at
+ * once, polled: the port is fast enough for what people read, and the log, which must work anywhere, writes
+ * to it in the same way.
  */
 #include "dev/console.h"
 #include "dev/uart.h"

@@ -1,18 +1,22 @@
 /*
  * dentry.c - the cache of names.
  *
- * A dentry says what a name in a directory leads to: a vnode, or nothing (negative). The cache finds it by (parent, name), so that a walk over known names asks no file
- * system. Each holds its parent, so all of a file system's hang together below its root, deleted ones included, until nobody holds them.
+ * A dentry says what a name in a directory leads to: a vnode, or nothing (negative). The cache finds it by
+ * (parent, name), so that a walk over known names asks no file system. Each holds its parent, so all of a
+ * file system's hang together below its root, deleted ones included, until nobody holds them.
  *
  *	in use (refs > 0)  ◀──find──  unused (refs 0, in the table, on the list of unused ones)
  *	      └── last put: found by a walk -> unused; deleted -> freed, with its reference on the parent
  *
- * Deleting a name that nobody else holds makes the dentry negative in its place; else it leaves the table and whoever holds it keeps the file. A rename
- * moves the dentry itself, so paths of open files follow. What a dentry says changes only under the directory's lock; the table and all links are under dentry_lock, one
- * spinlock, held for a few loads at a time. A walk takes a reference for each step: simple, and two atomic operations dearer than the read-copy-update schemes, which
- * need every reader of names and modes to tolerate torn states.
+ * Deleting a name that nobody else holds makes the dentry negative in its place; else it leaves the table and
+ * whoever holds it keeps the file. A rename moves the dentry itself, so paths of open files follow. What a
+ * dentry says changes only under the directory's lock; the table and all links are under dentry_lock, one
+ * spinlock, held for a few loads at a time. A walk takes a reference for each step: simple, and two atomic
+ * operations dearer than the read-copy-update schemes, which need every reader of names and modes to tolerate
+ * torn states.
  *
- * Unused names are bounded in number, oldest dropped first, and given up under memory pressure (dentry_shrink): a vnode goes with its last name, so files with dirty pages are spared.
+ * Unused names are bounded in number, oldest dropped first, and given up under memory pressure
+ * (dentry_shrink): a vnode goes with its last name, so files with dirty pages are spared.
  */
 #include "fs/dentry.h"
 #include "fs/notify.h"
@@ -197,7 +201,8 @@ err_t dentry_add_unhashed(
 
 /* --- letting go --- */
 
-/* d has no user: take it out of everything. What it held goes to the caller, to be dropped without the lock. */
+/* d has no user: take it out of everything. What it held goes to the caller, to be dropped without the lock.
+ */
 static void detach_locked(struct dentry *d)
 {
 	ASSERT(load_relaxed(&d->refs) == 0 && list_is_empty(&d->children));
@@ -337,7 +342,8 @@ static void take_unused_of(struct fs *fs, struct list *taken)
 	spin_unlock(&dentry_lock);
 }
 
-/* Others may be giving up names of fs at this moment: sleep until they have put what those names held. True: there were some, and parents may be unused now. */
+/* Others may be giving up names of fs at this moment: sleep until they have put what those names held. True:
+ * there were some, and parents may be unused now. */
 static bool wait_leaving(struct fs *fs)
 {
 	spin_lock(&dentry_lock);
@@ -357,7 +363,8 @@ void dentry_shrink_fs(struct fs *fs)
 	} while (!list_is_empty(&taken) || wait_leaving(fs));
 }
 
-/* Drop the unused children of a directory that is being removed: it is empty, so they say only what does not exist. */
+/* Drop the unused children of a directory that is being removed: it is empty, so they say only what does not
+ * exist. */
 static void prune_children(struct dentry *dir)
 {
 	struct list taken = LIST_INIT(taken);

@@ -47,10 +47,12 @@ static inline struct vnode *dentry_vnode(const struct dentry *d)
 	return load_acquire(&d->vnode);
 }
 
-/* What the cache knows of `name` in `parent`: a dentry with a reference (dentry_vnode NULL: it does not exist), or NULL: ask the file system. */
+/* What the cache knows of `name` in `parent`: a dentry with a reference (dentry_vnode NULL: it does not
+ * exist), or NULL: ask the file system. */
 struct dentry *dentry_find(struct dentry *parent, const char *name, size_t len);
-/* Put what the file system said into the cache: v (its reference is taken over on success, v may be NULL). If the name is there already (another look-up was
- * faster) that one is returned. The caller holds the directory's lock, in either way. -ENOMEM. */
+/* Put what the file system said into the cache: v (its reference is taken over on success, v may be NULL). If
+ * the name is there already (another look-up was faster) that one is returned. The caller holds the
+ * directory's lock, in either way. -ENOMEM. */
 MUST_CHECK err_t dentry_add(
     struct dentry *parent, const char *name, size_t len, struct vnode *v, struct dentry **out);
 /* A name that nobody can find, already deleted: O_TMPFILE. */
@@ -58,12 +60,13 @@ MUST_CHECK err_t dentry_add_unhashed(
     struct dentry *parent, const char *name, size_t len, struct vnode *v, struct dentry **out);
 /* Directory's lock held for writing: d, which was negative, is v now (takes over the reference). */
 void dentry_set_vnode(struct dentry *d, struct vnode *v);
-/* Directory's lock held for writing: the name is gone. The caller's reference stays; others keep a "(deleted)" file. */
+/* Directory's lock held for writing: the name is gone. The caller's reference stays; others keep a
+ * "(deleted)" file. */
 void dentry_delete(struct dentry *d);
 /* No longer to be found, whatever it is: the file system says otherwise now (revalidate). */
 void dentry_forget(struct dentry *d);
-/* Both directories' locks and the rename lock held. d takes the place of `over`, which is negative or being replaced; exchange: they swap. Memory for names was reserved:
- * `spare` (from dentry_rename_prepare). */
+/* Both directories' locks and the rename lock held. d takes the place of `over`, which is negative or being
+ * replaced; exchange: they swap. Memory for names was reserved: `spare` (from dentry_rename_prepare). */
 struct dentry_spare {
 	char *name; /* NULL: the new name is short */
 };
@@ -76,7 +79,8 @@ struct dentry *dentry_parent(struct dentry *d);
 bool dentry_is_below(struct dentry *d, struct dentry *above);
 bool dentry_is_deleted(struct dentry *d);
 
-/* Drop up to n unused names, oldest first, sparing files with dirty pages; returns how many went. May sleep. For reclaim. */
+/* Drop up to n unused names, oldest first, sparing files with dirty pages; returns how many went. May sleep.
+ * For reclaim. */
 uint64_t dentry_shrink(uint64_t n);
 /* Drop every unused name of fs. */
 void dentry_shrink_fs(struct fs *fs);

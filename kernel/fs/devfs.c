@@ -1,7 +1,8 @@
 /*
  * devfs.c - device files.
  *
- * Two things: a table from device numbers to drivers, asked whenever a device file is opened, whatever file system its name is on; and the tree of names that is mounted on /dev, a tmpfs made at boot that every mount
+ * Two things: a table from device numbers to drivers, asked whenever a device file is opened, whatever file
+ * system its name is on; and the tree of names that is mounted on /dev, a tmpfs made at boot that every mount
  * shows. A driver registers both at once. The devices that need no hardware are in devfs_mem.c.
  */
 #include "fs/devfs.h"

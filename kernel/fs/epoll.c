@@ -4,10 +4,13 @@
  *	epoll file ──items (by file and descriptor)──▶ item ──observes──▶ watched file
  *	      └──ready──▶ items that something happened to
  *
- * An item holds no reference to what it watches: a file is closed when its last descriptor is, watched or not, and then tells its observers that it is gone. An item whose file has news is put on the ready
- * list, under the lock of the epoll file's object, which is taken inside the watched object's: epolls that watch epolls form no circle (-ELOOP), so the order from watched to watcher is one.
+ * An item holds no reference to what it watches: a file is closed when its last descriptor is, watched or
+ * not, and then tells its observers that it is gone. An item whose file has news is put on the ready list,
+ * under the lock of the epoll file's object, which is taken inside the watched object's: epolls that watch
+ * epolls form no circle (-ELOOP), so the order from watched to watcher is one.
  *
- * Whoever waits takes items off the ready list one by one and looks what is so now. What was asked for by level stays on the list while it is so; what was asked for by edge waits for more news.
+ * Whoever waits takes items off the ready list one by one and looks what is so now. What was asked for by
+ * level stays on the list while it is so; what was asked for by edge waits for more news.
  *
  * Letters: (K) lock of the epoll file's object; (M) epoll.mutex; (E) kobject_ends; (C) constant
  */
@@ -116,7 +119,8 @@ static err_t tell_item(struct epoll_item *it, uaddr_t to, bool *told)
 	return *told ? copy_to_user(to, &e, sizeof(e)) : 0;
 }
 
-/* Look at all that is ready now and tell up to max of it. What is still to be told, or is asked for by level, stays on the list. */
+/* Look at all that is ready now and tell up to max of it. What is still to be told, or is asked for by level,
+ * stays on the list. */
 static int64_t harvest(struct epoll *ep, uaddr_t events, int max)
 {
 	struct list todo, again;

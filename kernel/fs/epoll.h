@@ -19,10 +19,12 @@ struct epoll_event {
 /* epoll_create1(2). -ENOMEM. */
 MUST_CHECK err_t epoll_create_file(struct file **out);
 static inline bool file_is_epoll(const struct file *f);
-/* epoll_ctl(2): `f` is what descriptor fd names. -EEXIST, -ENOENT, -EPERM (cannot be waited for), -EINVAL, -ELOOP, -ENOMEM. May sleep. */
+/* epoll_ctl(2): `f` is what descriptor fd names. -EEXIST, -ENOENT, -EPERM (cannot be waited for), -EINVAL,
+ * -ELOOP, -ENOMEM. May sleep. */
 MUST_CHECK err_t epoll_change(
     struct file *f, enum epoll_operation op, struct file *target, int fd, const struct epoll_event *event);
-/* epoll_wait(2) into user memory: number of events, 0 at the monotonic deadline (0: do not sleep), -EINTR, -EFAULT. */
+/* epoll_wait(2) into user memory: number of events, 0 at the monotonic deadline (0: do not sleep), -EINTR,
+ * -EFAULT. */
 MUST_CHECK int64_t epoll_wait_events(struct file *ep, uaddr_t events, int max, nsec_t deadline);
 
 extern const struct file_ops epoll_file_ops;

@@ -1,5 +1,6 @@
 /*
- * file.c - open files: life, positions, and the entry points of system calls, which check how a file was opened and then ask its operations.
+ * file.c - open files: life, positions, and the entry points of system calls, which check how a file was
+ * opened and then ask its operations.
  */
 #include "arch/usercopy.h"
 #include "fs/flock.h"

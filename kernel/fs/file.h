@@ -1,9 +1,12 @@
 #pragma once
 /*
- * file.h - open files (Linux: open file descriptions): kernel objects of type KO_FILE, shared by dup and fork.
+ * file.h - open files (Linux: open file descriptions): kernel objects of type KO_FILE, shared by dup and
+ * fork.
  *
- * The position is kept under file.lock from the first byte to the last, so that two threads that share a file read different parts of it. Files without a position (FILE_STREAM) leave that lock alone.
- * Blocking file_ops sleep interruptibly and return -EINTR if nothing was moved yet; whoever made the call decides whether it restarts.
+ * The position is kept under file.lock from the first byte to the last, so that two threads that share a file
+ * read different parts of it. Files without a position (FILE_STREAM) leave that lock alone. Blocking file_ops
+ * sleep interruptibly and return -EINTR if nothing was moved yet; whoever made the call decides whether it
+ * restarts.
  *
  * Letters: (C) constant after open; (M) file.lock; (A) atomic; (F) the list of files
  */
@@ -51,19 +54,24 @@ struct file_ops {
 	int64_t (*seek)(struct file *f, int64_t offset, int whence);
 	err_t (*readdir)(struct file *f, dir_emit *emit, void *ctx);
 	int64_t (*ioctl)(struct file *f, uint32_t request, uint64_t arg);
-	/* The VM object to map, with a reference, or NULL: anonymous memory (private /dev/zero). Rights to the descriptor were checked. map_flags: enum vm_map_flags. -ENODEV, -EPERM (seals). NULL: -ENODEV. */
+	/* The VM object to map, with a reference, or NULL: anonymous memory (private /dev/zero). Rights to
+	 * the descriptor were checked. map_flags: enum vm_map_flags. -ENODEV, -EPERM (seals). NULL: -ENODEV.
+	 */
 	err_t (*mmap)(struct file *f, uint64_t offset, uint64_t len, unsigned prot, unsigned map_flags,
 	    struct vm_object **out);
 	err_t (*sync)(struct file *f, bool data_only);
-	/* The last descriptor was closed (by the end of a process, too); close(2) returns the error. Files on disks say nothing: fsync(2) is for that. */
+	/* The last descriptor was closed (by the end of a process, too); close(2) returns the error. Files on
+	 * disks say nothing: fsync(2) is for that. */
 	err_t (*flush)(struct file *f);
 	/* The last reference is gone. */
 	void (*release)(struct file *f);
-	/* Bring the object signals up to date, poll is about to look at them. May sleep. NULL: they are always. */
+	/* Bring the object signals up to date, poll is about to look at them. May sleep. NULL: they are
+	 * always. */
 	void (*refresh)(struct file *f);
 	unsigned
 	    splice; /* SPLICE_READ, SPLICE_WRITE: what splice and sendfile may do with it, besides pipes */
-	/* fcntl commands of the type (F_GETPIPE_SZ, F_ADD_SEALS ...). NULL: -EINVAL (-EBADF for pipe sizes of what is no pipe). */
+	/* fcntl commands of the type (F_GETPIPE_SZ, F_ADD_SEALS ...). NULL: -EINVAL (-EBADF for pipe sizes of
+	 * what is no pipe). */
 	int64_t (*control)(struct file *f, int command, uint64_t arg, bool privileged);
 };
 
@@ -88,7 +96,8 @@ struct file {
 	    *kind; /* (C) of an anonymous file, for its name in /proc: "pipe", "anon_inode:[eventfd]", ... */
 };
 
-/* Where the file is among the names, with references. One that is anonymous gets a place of its own, in no directory, for as long as it is used: what /proc/PID/fd leads to. -ENOMEM. May sleep. */
+/* Where the file is among the names, with references. One that is anonymous gets a place of its own, in no
+ * directory, for as long as it is used: what /proc/PID/fd leads to. -ENOMEM. May sleep. */
 MUST_CHECK err_t file_get_path(struct file *f, struct path *out);
 /* An open file on these ops; takes no references. -ENOMEM. */
 MUST_CHECK err_t file_create(const struct file_ops *ops, unsigned flags, struct file **out);
@@ -137,7 +146,8 @@ uint64_t file_signals(struct file *f);
 /* What a descriptor of a file opened with these flags may do. */
 uint32_t file_rights(unsigned flags);
 
-/* --- file.c, file_rw.c: what system calls use. All check how the file was opened (-EBADF) and its type. May sleep. --- */
+/* --- file.c, file_rw.c: what system calls use. All check how the file was opened (-EBADF) and its type. May
+ * sleep. --- */
 /* read(2), write(2) at the file's position; bytes or an error. */
 MUST_CHECK int64_t file_read(struct file *f, struct uio *u);
 MUST_CHECK int64_t file_write(struct file *f, struct uio *u);
@@ -152,13 +162,15 @@ MUST_CHECK err_t file_read_all(struct file *f, void *buf, size_t len, uint64_t p
 int64_t file_seek_nowhere(struct file *f, int64_t offset, int whence);
 enum { FILE_SEEK_SET, FILE_SEEK_CUR, FILE_SEEK_END, FILE_SEEK_DATA, FILE_SEEK_HOLE };
 MUST_CHECK int64_t file_seek(struct file *f, int64_t offset, int whence);
-/* Entries from the position on, which follows what was taken. 0 at the end too; the first error, if nothing was taken. -ENOTDIR. */
+/* Entries from the position on, which follows what was taken. 0 at the end too; the first error, if nothing
+ * was taken. -ENOTDIR. */
 MUST_CHECK err_t file_readdir(struct file *f, dir_emit *emit, void *ctx);
 MUST_CHECK err_t file_mmap(
     struct file *f, uint64_t offset, uint64_t len, unsigned prot, unsigned map_flags, struct vm_object **out);
 MUST_CHECK int64_t file_ioctl(struct file *f, uint32_t request, uint64_t arg);
 MUST_CHECK int64_t file_control(struct file *f, int command, uint64_t arg, bool privileged);
-/* fsync, fdatasync; -EINVAL for what has nothing to sync (pipes). Reports write-back errors once to each file. */
+/* fsync, fdatasync; -EINVAL for what has nothing to sync (pipes). Reports write-back errors once to each
+ * file. */
 MUST_CHECK err_t file_sync(struct file *f, bool data_only);
 /* ftruncate; limit: RLIMIT_FSIZE. -EINVAL, -EFBIG, -EPERM (seals). */
 MUST_CHECK err_t file_truncate(struct file *f, int64_t size, uint64_t limit, bool keep_suid);
@@ -181,18 +193,21 @@ static inline void file_put_exec(struct file *f)
 	file_put(f);
 }
 
-/* Set the size of a regular file: v->lock held for writing. Zeroes the tail of the last page, cuts or grows the page cache. */
+/* Set the size of a regular file: v->lock held for writing. Zeroes the tail of the last page, cuts or grows
+ * the page cache. */
 MUST_CHECK err_t vnode_set_size_locked(struct vnode *v, uint64_t size);
 /* Zero [from, to), which lies in one page, in the page cache; v->lock held for writing. Holes stay holes. */
 MUST_CHECK err_t vnode_zero_part(struct vnode *v, uint64_t from, uint64_t to);
-/* Clear set-user-id bits as a write or chown by somebody without privilege does. v->lock held for writing. *events gets NOTIFY_ATTRIB beside what it has if that changed the mode. */
+/* Clear set-user-id bits as a write or chown by somebody without privilege does. v->lock held for writing.
+ * *events gets NOTIFY_ATTRIB beside what it has if that changed the mode. */
 MUST_CHECK err_t vnode_drop_suid_locked(struct vnode *v, uint32_t *events);
 /* An access happened: atime, as the mount says (relatime unless it says otherwise). */
 void file_touch_atime(struct mount *m, struct vnode *v);
 
 extern const struct file_ops regular_file_ops, directory_file_ops, path_file_ops;
 
-/* file_map.c: the name of a window that shows f (not counted: who keeps it takes a reference), and back; NULL: it is not a file's. */
+/* file_map.c: the name of a window that shows f (not counted: who keeps it takes a reference), and back;
+ * NULL: it is not a file's. */
 struct vm_name file_vm_name(struct file *f);
 struct file *file_of_vm_name(const struct vm_name *name);
 

@@ -1,5 +1,7 @@
 /*
- * file_chattr.c - the flags of files that chattr(1) sets: who may set them. What they mean is asked where it counts: vnode_permission and its callers (immutable), opening, truncating and removing (append only), access times.
+ * file_chattr.c - the flags of files that chattr(1) sets: who may set them. What they mean is asked where it
+ * counts: vnode_permission and its callers (immutable), opening, truncating and removing (append only),
+ * access times.
  */
 #include "fs/namei_walk.h"
 

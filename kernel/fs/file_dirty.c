@@ -5,8 +5,9 @@
  *	|  free to    |  the thread writes  |  who dirties
  *	|  dirty      |  whatever its age   |  pages writes himself
  *
- * Whoever dirties pages looks here now and then, at least once in THROTTLE_PAGES pages. Above the hard limit he writes back the file that he is at, under whatever lock he holds of it, as writing back takes none of them. If
- * that was not enough, others have dirtied more: he waits for the thread, for a moment.
+ * Whoever dirties pages looks here now and then, at least once in THROTTLE_PAGES pages. Above the hard limit
+ * he writes back the file that he is at, under whatever lock he holds of it, as writing back takes none of
+ * them. If that was not enough, others have dirtied more: he waits for the thread, for a moment.
  */
 #include "fs/vnode.h"
 #include "mm/frame.h"

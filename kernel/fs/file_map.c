@@ -1,4 +1,5 @@
-/* file_map.c - an open file as the name of what a window shows: it stays open while it is mapped, and /proc can tell. */
+/* file_map.c - an open file as the name of what a window shows: it stays open while it is mapped, and /proc
+ * can tell. */
 #include "fs/file.h"
 
 static void name_get(void *what)

@@ -1,8 +1,9 @@
 /*
  * file_open.c - open(2): from a name, or from a path found already, to an open file.
  *
- * The name is walked, perhaps made under its directory's lock, then rights are checked (not for what was just made), writers are counted against programs that run the
- * file, and the file is bound to what its type says: the generic operations, a device's, a fifo's, the file system's own.
+ * The name is walked, perhaps made under its directory's lock, then rights are checked (not for what was just
+ * made), writers are counted against programs that run the file, and the file is bound to what its type says:
+ * the generic operations, a device's, a fifo's, the file system's own.
  */
 #include "fs/devfs.h"
 #include "fs/namei_walk.h"
@@ -322,7 +323,8 @@ static err_t check_found(const struct opener *o, const struct walk *w, const str
 	return 0;
 }
 
-/* The last component is looked at; *again: it was a link and the walk goes on. On success o->path has references. */
+/* The last component is looked at; *again: it was a link and the walk goes on. On success o->path has
+ * references. */
 static err_t open_last(struct opener *o, struct walk *w, bool *again)
 {
 	struct dentry *d;

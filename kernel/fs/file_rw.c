@@ -1,15 +1,17 @@
 /*
  * file_rw.c - regular files: read, write, size, mapping, all through the page cache.
  *
- * The cache is the vnode's VM object, the same that mappings show. A page is pinned, copied from or to through the direct map, and let go: it is never locked, so the other side of
- * the copy may be a mapping of the same page. The vnode's lock is held for reading or writing around a whole call, which makes appends and overlapping writes atomic; page faults
- * on the user's side take no vnode lock.
+ * The cache is the vnode's VM object, the same that mappings show. A page is pinned, copied from or to
+ * through the direct map, and let go: it is never locked, so the other side of the copy may be a mapping of
+ * the same page. The vnode's lock is held for reading or writing around a whole call, which makes appends and
+ * overlapping writes atomic; page faults on the user's side take no vnode lock.
  *
  *	         size                       npages * PAGE_SIZE
  *	 data ────┼─── zeros of the last page ──┤        a mapping may have written there: what lies beyond the end is
  *	                                                 zeroed when the file grows over it, and when it is cut
  *
- * A write grows the object first, then fills pages, and the size follows page by page, since what lies behind it is not written back: if it stops early, the object is cut again to what the size says.
+ * A write grows the object first, then fills pages, and the size follows page by page, since what lies behind
+ * it is not written back: if it stops early, the object is cut again to what the size says.
  */
 #include "fs/memfd.h"
 #include "fs/mount.h"
@@ -144,7 +146,8 @@ static void touch_change(struct vnode *v)
 	v->ctime = v->mtime;
 }
 
-/* Tail first: what can fail comes before anything is lost. The bytes cut off are zero from then on even if the file system fails after that. */
+/* Tail first: what can fail comes before anything is lost. The bytes cut off are zero from then on even if
+ * the file system fails after that. */
 static err_t shrink(struct vnode *v, uint64_t size)
 {
 	uint64_t old = v->size;
@@ -262,7 +265,8 @@ static err_t prepare_write(struct vnode *v, uint64_t pos, size_t *n)
 	return err;
 }
 
-/* The disk cannot read the page, but all of it is to be written, so nobody asks what it held. The bytes come first: without them the page must not be seen. */
+/* The disk cannot read the page, but all of it is to be written, so nobody asks what it held. The bytes come
+ * first: without them the page must not be seen. */
 static err_t replace_page(struct vnode *v, struct uio *u, pgidx_t idx, size_t *done)
 {
 	struct vm_pin pin;
@@ -384,7 +388,8 @@ static int64_t regular_write(struct file *f, struct uio *u, uint64_t *pos)
 
 /* --- position, mapping, durability --- */
 
-/* The next page from pos on that is there (or is not), as a position; only files in memory know their holes, others are data throughout. */
+/* The next page from pos on that is there (or is not), as a position; only files in memory know their holes,
+ * others are data throughout. */
 static int64_t seek_data(const struct vnode *v, uint64_t pos, bool hole)
 {
 	if (!(v->pages->flags & VM_RESIDENT))

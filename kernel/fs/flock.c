@@ -1,15 +1,22 @@
 /*
  * flock.c - advisory locks on files.
  *
- *	vnode (or anonymous file) ──▶ lock_list ── ranges, by first byte   fcntl: owner is a table of descriptors (F_SETLK) or an open file (F_OFD_SETLK)
- *	                                        ── wholes                  flock: owner is an open file
+ *	vnode (or anonymous file) ──▶ lock_list ── ranges, by first byte
+ *	                                        ── wholes
  *
- * Locks of one owner never overlap, and those of one type never touch: setting a range cuts what it covers out of the owner's locks, joins what it touches, and is put in as one. That
- * takes at most two new locks (the range itself, and the rear half of one that is cut in two), which are allocated before anything is changed.
+ * Ranges are fcntl's: their owner is a table of descriptors (F_SETLK) or an open file (F_OFD_SETLK). Wholes are
+ * flock's: their owner is an open file.
  *
- * Whoever is in the way is waited for on the file's queue; every change that may help wakes all, and they look again. A waiter for a range notes whose lock it waits for. Before
- * an owner waits, the chain of these notes is followed from the lock in the way: if it comes back to the owner, nobody would ever go on: -EDEADLK. The chain is followed for DEADLOCK_DEPTH steps, like on
- * Linux. Open files as owners are not part of it: any process may unlock for them.
+ * Locks of one owner never overlap, and those of one type never touch: setting a range cuts what it covers
+ * out of the owner's locks, joins what it touches, and is put in as one. That takes at most two new locks
+ * (the range itself, and the rear half of one that is cut in two), which are allocated before anything is
+ * changed.
+ *
+ * Whoever is in the way is waited for on the file's queue; every change that may help wakes all, and they
+ * look again. A waiter for a range notes whose lock it waits for. Before an owner waits, the chain of these
+ * notes is followed from the lock in the way: if it comes back to the owner, nobody would ever go on:
+ * -EDEADLK. The chain is followed for DEADLOCK_DEPTH steps, like on Linux. Open files as owners are not part
+ * of it: any process may unlock for them.
  *
  * One spinlock guards all of it: locks are few, and held for a walk of one file's list.
  */
@@ -194,7 +201,8 @@ static void cut(struct list *locks, struct file_lock *l, const struct lock_range
 	}
 }
 
-/* Make the owner's locks under *want what it says. spares: as many as it takes, and afterwards what is to be freed. */
+/* Make the owner's locks under *want what it says. spares: as many as it takes, and afterwards what is to be
+ * freed. */
 static void apply_range(struct list *locks, const struct lock_range *want, struct list *spares)
 {
 	struct lock_range whole = *want;
@@ -332,7 +340,8 @@ void lock_close_owner(struct file *f, const struct desc_table *owner)
 
 /* --- flock --- */
 
-/* f's lock on the whole file goes to `to`, if it has one of another type than `keep`. True: it has one of that type. Locked. */
+/* f's lock on the whole file goes to `to`, if it has one of another type than `keep`. True: it has one of
+ * that type. Locked. */
 static bool take_whole(struct lock_list *l, const struct file *f, enum lock_type keep, struct list *to)
 {
 	list_for_each (it, &l->wholes) {

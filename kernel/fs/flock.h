@@ -1,6 +1,7 @@
 #pragma once
 /*
- * flock.h - advisory locks on files: ranges (fcntl), which belong to a table of descriptors or to an open file, and whole files (flock). See flock.c.
+ * flock.h - advisory locks on files: ranges (fcntl), which belong to a table of descriptors or to an open
+ * file, and whole files (flock). See flock.c.
  */
 #include "fs/file.h"
 
@@ -17,11 +18,13 @@ struct lock_range {
 	uint32_t pid;         /* for those who ask who has it */
 };
 
-/* Lock or unlock a range; the owner's own locks under it are replaced. wait: sleep while others are in the way. -EAGAIN, -EDEADLK, -ENOLCK (no memory), -EINTR. May sleep. */
+/* Lock or unlock a range; the owner's own locks under it are replaced. wait: sleep while others are in the
+ * way. -EAGAIN, -EDEADLK, -ENOLCK (no memory), -EINTR. May sleep. */
 MUST_CHECK err_t lock_range(struct file *f, const struct lock_range *want, bool wait);
 /* Who would be in the way of *want? false: nobody; else *found. */
 bool lock_find_conflict(struct file *f, const struct lock_range *want, struct lock_range *found);
-/* flock(2) by f, for a process. -EAGAIN, -ENOLCK, -EINTR. A lock of the other type is let go before the new one is waited for. */
+/* flock(2) by f, for a process. -EAGAIN, -ENOLCK, -EINTR. A lock of the other type is let go before the new
+ * one is waited for. */
 MUST_CHECK err_t lock_whole(struct file *f, enum lock_type type, uint32_t pid, bool wait);
 /* A descriptor of f was closed in this table: the table's locks on the file are gone. */
 void lock_close_owner(struct file *f, const struct desc_table *owner);

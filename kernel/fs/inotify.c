@@ -4,15 +4,19 @@
  *	inotify file ──watches (by number)──▶ watch ◀──watches── vnode
  *	     └──events──▶ event ──▶ event ...                      └── fs.watches counts
  *
- * A watch is one inotify file's interest in one vnode. It holds the vnode, so that the file is the same when it is looked up again; but it neither keeps a deleted file nor a file system: when the last
- * name goes, or the file system, those who watch are told and the watch ends with an event of its own (IGNORED).
+ * A watch is one inotify file's interest in one vnode. It holds the vnode, so that the file is the same when
+ * it is looked up again; but it neither keeps a deleted file nor a file system: when the last name goes, or
+ * the file system, those who watch are told and the watch ends with an event of its own (IGNORED).
  *
- * Whoever changes something calls notify.h, which first asks the count of the file system, then here the mask that the vnode has of all its watches. Events about a file go to the watches of the
- * directory in which it was found too, with the name that it was found by; the directory is the dentry's parent.
+ * Whoever changes something calls notify.h, which first asks the count of the file system, then here the mask
+ * that the vnode has of all its watches. Events about a file go to the watches of the directory in which it
+ * was found too, with the name that it was found by; the directory is the dentry's parent.
  *
- * An event that says the same as the newest one in the queue is dropped; one for which there is no room or no memory is replaced by one OVERFLOW.
+ * An event that says the same as the newest one in the queue is dropped; one for which there is no room or no
+ * memory is replaced by one OVERFLOW.
  *
- * watch_lock, one spinlock for all, guards watches, queues and users: an event goes from one vnode to many inotify files, and a watch goes when either end does. It is taken only for what is watched.
+ * watch_lock, one spinlock for all, guards watches, queues and users: an event goes from one vnode to many
+ * inotify files, and a watch goes when either end does. It is taken only for what is watched.
  *
  * Letters: (W) watch_lock; (C) constant
  */
@@ -249,7 +253,8 @@ static void tell_last(struct vnode *v, uint32_t event)
 
 /* --- what notify.h calls --- */
 
-/* If the directory of d is watched for this: the directory, with a reference, and the name, which a rename may change as soon as the lock is free. `name` has room for NAME_LEN_MAX bytes. */
+/* If the directory of d is watched for this: the directory, with a reference, and the name, which a rename
+ * may change as soon as the lock is free. `name` has room for NAME_LEN_MAX bytes. */
 static struct vnode *watched_parent(struct dentry *d, uint32_t events, char *name, size_t *len)
 {
 	struct vnode *dir = NULL;

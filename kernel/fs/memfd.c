@@ -1,12 +1,17 @@
 /*
  * memfd.c - files in memory that have no name.
  *
- * They live in a tmpfs that is mounted nowhere and has no limit; all that files do is done by file_rw.c and tmpfs.c. What is here:
+ * They live in a tmpfs that is mounted nowhere and has no limit; all that files do is done by file_rw.c and
+ * tmpfs.c. What is here:
  *
- *	snapshot	a new file whose VM object is a clone of the other's: one reference on its page tree. The file is locked meanwhile, so no write(2) is seen half done; stores through shared
- *			windows land on one side or the other, page by page, as the windows lose write access with the object locked
- *	volatility	a purgeable file is held as it is by open files (not descriptors: copies of one share its hold, as they share its position, and a mapping keeps the
- *			open file it was made from). Its maker's open file is born holding it. While nobody does, the kernel may take the pages
+ *	snapshot	a new file whose VM object is a clone of the other's: one reference on its page tree.
+ *			The file is locked meanwhile, so no write(2) is seen half done; stores through shared
+ *			windows land on one side or the other, page by page, as the windows lose write access
+ *			with the object locked
+ *	volatility	a purgeable file is held as it is by open files (not descriptors: copies of one share
+ *			its hold, as they share its position, and a mapping keeps the open file it was made
+ *			from). Its maker's open file is born holding it. While nobody does, the kernel may
+ *			take the pages
  */
 #include "fs/memfd.h"
 #include "fs/mount.h"

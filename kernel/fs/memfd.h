@@ -1,5 +1,6 @@
 #pragma once
-/* memfd.h - files in memory that have no name: memfd_create(2), copies of them, and their volatility. See memfd.c. */
+/* memfd.h - files in memory that have no name: memfd_create(2), copies of them, and their volatility. See
+ * memfd.c. */
 #include "fs/file.h"
 
 /* fcntl commands, of abi/quire.h. */
@@ -9,7 +10,8 @@ enum {
 	CONTROL_SET_NONVOLATILE = 0x5112,
 };
 
-/* Make the place where they are. Once at boot, when tmpfs is registered; let go of it at shutdown, when none is open any more. */
+/* Make the place where they are. Once at boot, when tmpfs is registered; let go of it at shutdown, when none
+ * is open any more. */
 void memfd_init(void);
 void memfd_fini(void);
 
@@ -17,12 +19,15 @@ enum memfd_flags {
 	MEMFD_SEALABLE = 1 << 0,  /* seals may be added */
 	MEMFD_PURGEABLE = 1 << 1, /* may be made volatile */
 };
-/* An empty memory file, open for reading and writing, with one reference; flags: enum memfd_flags. Shown as "/memfd:NAME (deleted)". It belongs to uid and gid. -EINVAL: a name longer than 249. */
+/* An empty memory file, open for reading and writing, with one reference; flags: enum memfd_flags. Shown as
+ * "/memfd:NAME (deleted)". It belongs to uid and gid. -EINVAL: a name longer than 249. */
 MUST_CHECK err_t memfd_create_file(
     const char *name, unsigned flags, uint32_t uid, uint32_t gid, struct file **out);
-/* A memory file that has what f, a file in memory, has now, without copying a page: sealable, purgeable if f is. -EINVAL: f is not in memory; -EBADF: it is not open for reading; -ENOMEM. */
+/* A memory file that has what f, a file in memory, has now, without copying a page: sealable, purgeable if f
+ * is. -EINVAL: f is not in memory; -EBADF: it is not open for reading; -ENOMEM. */
 MUST_CHECK err_t memfd_snapshot(struct file *f, uint32_t uid, uint32_t gid, struct file **out);
-/* f, a purgeable file (else -EINVAL), is not held as it is by this open file any more; or it is again: *was_purged says whether pages were taken meanwhile. */
+/* f, a purgeable file (else -EINVAL), is not held as it is by this open file any more; or it is again:
+ * *was_purged says whether pages were taken meanwhile. */
 MUST_CHECK err_t memfd_set_volatile(struct file *f);
 MUST_CHECK err_t memfd_set_nonvolatile(struct file *f, bool *was_purged);
 /* The last reference to f goes: it holds nothing any more. */

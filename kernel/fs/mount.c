@@ -5,14 +5,18 @@
  *	  │ point: the dentry it covers (dentry.mounts counts, so that a walk need not ask about others)
  *	  └─ root: the dentry that is seen instead
  *
- * A file system lives as long as mounts show it. Each path that somebody holds counts as a reference on its mount, each mount below as one more: a mount with only the
- * reference of being in the tree is not in use, unless its files are mapped, which the file system's vnodes know. Unmounting takes it out of the tree first, so that nobody can enter, then
- * looks at the vnodes, and puts it back if they are in use. With UMOUNT_DETACH it leaves the tree at once and ends with its last user.
+ * A file system lives as long as mounts show it. Each path that somebody holds counts as a reference on its
+ * mount, each mount below as one more: a mount with only the reference of being in the tree is not in use,
+ * unless its files are mapped, which the file system's vnodes know. Unmounting takes it out of the tree
+ * first, so that nobody can enter, then looks at the vnodes, and puts it back if they are in use. With
+ * UMOUNT_DETACH it leaves the tree at once and ends with its last user.
  *
- * What the kernel does for itself is not use: a walk over the mounts keeps the one it looks at in the tree without a reference, sync and the write-back thread keep mounts as they are while they hold files, and what
+ * What the kernel does for itself is not use: a walk over the mounts keeps the one it looks at in the tree
+ * without a reference, sync and the write-back thread keep mounts as they are while they hold files, and what
  * the cache of names gives up is waited for. So -EBUSY means that a program uses something.
  *
- * mount_lock (a spinlock, before dentry_lock) guards the tree; mounts_mutex makes mounting and unmounting one at a time.
+ * mount_lock (a spinlock, before dentry_lock) guards the tree; mounts_mutex makes mounting and unmounting one
+ * at a time.
  */
 #include "fs/mount.h"
 #include "fs/bdev.h"
@@ -128,7 +132,8 @@ unlist:
 	return err;
 }
 
-/* Nobody uses it: write back, let go of everything. Exactness is asserted: the cache of names is empty but for the root, which has one reference. */
+/* Nobody uses it: write back, let go of everything. Exactness is asserted: the cache of names is empty but
+ * for the root, which has one reference. */
 static void fs_end(struct fs *fs)
 {
 	err_t err = vfs_sync_fs(fs);
@@ -243,7 +248,8 @@ static void attach_locked(struct mount *m, const struct path *p)
 	list_push_back(&fs_all_mounts, &m->link);
 }
 
-/* Sleep until no walk looks at m. mount_lock is held, and dropped meanwhile; walks need no mounts_mutex, so they end. */
+/* Sleep until no walk looks at m. mount_lock is held, and dropped meanwhile; walks need no mounts_mutex, so
+ * they end. */
 static void wait_walkers_locked(struct mount *m)
 {
 	ASSERT_HELD(&mount_lock);
@@ -251,7 +257,8 @@ static void wait_walkers_locked(struct mount *m)
 		(void)waitq_sleep(&walkers_gone, &mount_lock, NSEC_NEVER, 0);
 }
 
-/* Take m, which no walk looks at, out of the tree (locked); the references on where it was go to the caller. */
+/* Take m, which no walk looks at, out of the tree (locked); the references on where it was go to the caller.
+ */
 static struct path detach_locked(struct mount *m)
 {
 	struct path p = {m->parent, m->point};
@@ -310,7 +317,8 @@ bool mount_cross_up(struct path *p)
 	return true;
 }
 
-/* What a walk looks at stays in the tree until the walk goes on: no reference is needed, and nobody is told that the mount is busy. */
+/* What a walk looks at stays in the tree until the walk goes on: no reference is needed, and nobody is told
+ * that the mount is busy. */
 void mount_for_each(bool (*fn)(struct mount *m, void *arg), void *arg)
 {
 	bool go = true;
@@ -370,7 +378,8 @@ static void fs_hold(struct fs *fs)
 	spin_unlock(&mount_lock);
 }
 
-/* The next file system at or after `at` that is not ending, with a reference; NULL: none. mount_lock is held. */
+/* The next file system at or after `at` that is not ending, with a reference; NULL: none. mount_lock is held.
+ */
 static struct fs *hold_from_locked(struct list *at)
 {
 	for (; at != &fs_all; at = at->next) {
@@ -412,7 +421,8 @@ static struct fs *on_device_locked(uint64_t device)
 	return NULL;
 }
 
-/* The file system that is on this disk already, with a reference; NULL: none is. One that is ending is waited for: its disk is free then. */
+/* The file system that is on this disk already, with a reference; NULL: none is. One that is ending is waited
+ * for: its disk is free then. */
 static struct fs *hold_on_device(uint64_t device)
 {
 	struct fs *fs;
@@ -425,7 +435,8 @@ static struct fs *hold_on_device(uint64_t device)
 	return fs;
 }
 
-/* A disk has one file system, however often it is mounted; all mounts agree on its kind and on whether it can be written to. */
+/* A disk has one file system, however often it is mounted; all mounts agree on its kind and on whether it can
+ * be written to. */
 static err_t get_fs_on_device(const struct fs_ops *ops, uint64_t device, const char *source,
     const char *options, bool read_only, struct fs **out)
 {
@@ -529,7 +540,8 @@ static err_t attach(struct mount *m, const struct path *p)
 	return err;
 }
 
-/* The number of the disk that a mount's source names. -EINVAL: no name, -ENOTBLK: no disk's, -EACCES: it is on a mount where devices do not count. */
+/* The number of the disk that a mount's source names. -EINVAL: no name, -ENOTBLK: no disk's, -EACCES: it is
+ * on a mount where devices do not count. */
 static err_t find_device(const struct fs_context *c, const char *source, uint64_t *device)
 {
 	struct path p;
@@ -707,7 +719,8 @@ static err_t detach_unused(struct mount *m, uint32_t users, struct path *was)
 	return busy ? -EBUSY : 0;
 }
 
-/* Are files of m's file system in use by other than paths? Only asked when m is the last that shows it; the root is held by the root dentry. */
+/* Are files of m's file system in use by other than paths? Only asked when m is the last that shows it; the
+ * root is held by the root dentry. */
 static bool fs_in_use(struct mount *m)
 {
 	dentry_shrink_fs(m->fs);

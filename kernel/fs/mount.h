@@ -63,7 +63,8 @@ void fs_register(const struct fs_ops *ops);
 const struct fs_ops *fs_find_type(const char *name);
 /* The n-th kind, or NULL: /proc/filesystems. */
 const struct fs_ops *fs_type_at(unsigned n);
-/* A file system that is not mounted anywhere yet, with its root; for single ones and memfd. device: the disk's number, 0: none. fs->mounts is 1. */
+/* A file system that is not mounted anywhere yet, with its root; for single ones and memfd. device: the
+ * disk's number, 0: none. fs->mounts is 1. */
 MUST_CHECK err_t fs_create(const struct fs_ops *ops, uint64_t device, const char *source, const char *options,
     bool read_only, struct fs **out);
 /* Drop that 1; the last ends it: writes back, frees. */
@@ -78,14 +79,16 @@ MUST_CHECK err_t mount_create_internal(
 /* The root directory of the first mount, with references. */
 void mount_get_root(struct path *out);
 
-/* mount(2): a new file system, MS_BIND (with MS_REC), MS_REMOUNT, MS_MOVE. source and type may be NULL. -EPERM: uid is not 0. Errors as Linux: -ENODEV, -ENOTDIR, -EBUSY, -EINVAL, -ELOOP ... */
+/* mount(2): a new file system, MS_BIND (with MS_REC), MS_REMOUNT, MS_MOVE. source and type may be NULL.
+ * -EPERM: uid is not 0. Errors as Linux: -ENODEV, -ENOTDIR, -EBUSY, -EINVAL, -ELOOP ... */
 MUST_CHECK err_t vfs_mount(const struct fs_context *c, const char *source, const char *target,
     const char *type, unsigned flags, const char *options);
 /* umount2(2). -EBUSY exactly when something is in use below it; -EINVAL: not a mount point. */
 MUST_CHECK err_t vfs_umount(const struct fs_context *c, const char *target, unsigned flags);
 /* If something is mounted on p, p becomes that one's root; repeated. References move along. */
 void mount_cross_down(struct path *p);
-/* p is a mount's root: it becomes the directory that one is mounted on (which may be a mount's root again). False: it is on none. */
+/* p is a mount's root: it becomes the directory that one is mounted on (which may be a mount's root again).
+ * False: it is on none. */
 bool mount_cross_up(struct path *p);
 /* Is p the same as, or below, `above`, mounts included? */
 bool path_is_below(const struct path *p, const struct path *above);
@@ -97,11 +100,12 @@ void mount_for_each_fs(void (*fn)(struct fs *fs, void *arg), void *arg);
 /* sync(2): everything, everywhere. */
 err_t vfs_sync_all(void);
 MUST_CHECK err_t vfs_sync_fs(struct fs *fs);
-/* The machine stops: nobody uses files any more. Write everything back and unmount all, children first. Returns the number of mounts that were still in use; the log
- * says which. */
+/* The machine stops: nobody uses files any more. Write everything back and unmount all, children first.
+ * Returns the number of mounts that were still in use; the log says which. */
 unsigned vfs_shutdown(void);
 
-/* Walk over all mounts, oldest first, with no lock held; false stops. The mount stays in the tree while fn looks at it, so fn neither mounts nor unmounts, nor waits for who does. */
+/* Walk over all mounts, oldest first, with no lock held; false stops. The mount stays in the tree while fn
+ * looks at it, so fn neither mounts nor unmounts, nor waits for who does. */
 void mount_for_each(bool (*fn)(struct mount *m, void *arg), void *arg);
 /* Is it the oldest mount of its file system in the tree? */
 bool mount_is_first(const struct mount *m);
@@ -109,8 +113,9 @@ bool mount_is_first(const struct mount *m);
 MUST_CHECK int64_t mount_point_path(struct mount *m, const struct path *root, char *buf, size_t size);
 
 /*
- * Count every reference on mounts, dentries and vnodes from the roots - mounts, open files, and the paths that `roots` visits (working and root directories of processes) - and compare with the
- * counters. Nobody may use files meanwhile. Returns the number of differences, each logged.
+ * Count every reference on mounts, dentries and vnodes from the roots - mounts, open files, and the paths
+ * that `roots` visits (working and root directories of processes) - and compare with the counters. Nobody may
+ * use files meanwhile. Returns the number of differences, each logged.
  */
 struct recount;
 void recount_path(struct recount *r, const struct path *p);

@@ -1,17 +1,21 @@
 /*
  * namei.c - the path walk.
  *
- * A path is walked component by component. A component is looked up in the cache of names, and if that does not know, in the directory, whose lock is held for reading then:
- * so what the file system says is in the cache before anybody can change it. Between components nothing is locked; references keep what the walk stands on.
+ * A path is walked component by component. A component is looked up in the cache of names, and if that does
+ * not know, in the directory, whose lock is held for reading then: so what the file system says is in the
+ * cache before anybody can change it. Between components nothing is locked; references keep what the walk
+ * stands on.
  *
  *	"a/../link/x"    at ──a──▶ at ──..──▶ at ──link──▶ symbolic: push "x", go on with the link's text
  *
- * A link's text is a string of its own on a stack of at most 40, so no path is ever put together and limits hold for each string alone. A link that ends its
- * string needs no entry. Directories are checked for search permission as they are stepped from. ".." stops at the context's root, and leaves a mounted
- * root by the directory it is mounted on.
+ * A link's text is a string of its own on a stack of at most 40, so no path is ever put together and limits
+ * hold for each string alone. A link that ends its string needs no entry. Directories are checked for search
+ * permission as they are stepped from. ".." stops at the context's root, and leaves a mounted root by the
+ * directory it is mounted on.
  *
- * After sleeping in a look-up, outcomes of a race: the directory was removed (nothing is found in it, -ENOENT), the name was made or removed meanwhile (either answer is right), the directory was moved (the walk stands on
- * it still, and ".." leads to where it is now).
+ * After sleeping in a look-up, outcomes of a race: the directory was removed (nothing is found in it,
+ * -ENOENT), the name was made or removed meanwhile (either answer is right), the directory was moved (the
+ * walk stands on it still, and ".." leads to where it is now).
  */
 #include "fs/file.h"
 #include "fs/namei_walk.h"
@@ -40,7 +44,8 @@ bool fs_cred_in_group(const struct fs_cred *cred, uint32_t gid)
 	return in;
 }
 
-/* What capabilities allow where the mode does not: everything, or only to read and to search; but nobody executes what nobody may. */
+/* What capabilities allow where the mode does not: everything, or only to read and to search; but nobody
+ * executes what nobody may. */
 static bool may_despite_mode(const struct fs_cred *cred, const struct vnode *v, unsigned mask)
 {
 	uint32_t mode = vnode_mode(v);
@@ -330,8 +335,8 @@ static bool take_component(struct walk *w)
 	return *s;
 }
 
-/* The string is at its end, its last component taken but not looked up; a string below may go on. True: it does. `last` stays valid, as the string is freed
- * only when the walk goes on from what it led to. */
+/* The string is at its end, its last component taken but not looked up; a string below may go on. True: it
+ * does. `last` stays valid, as the string is freed only when the walk goes on from what it led to. */
 static bool strings_follow(const struct walk *w)
 {
 	for (unsigned i = w->depth; i > 0; i--)

@@ -2,9 +2,10 @@
 /*
  * namei.h - from names to files: the path walk and the operations on names and attributes. See namei.c.
  *
- * Everything a walk needs is in its arguments: where it starts, what its root is, whose rights count. A `base` is the directory that a relative path starts from (dirfd of the
- * *at calls); NULL: the working directory. Strings are kernel memory, terminated, shorter than PATH_LEN_MAX. Every function may sleep and is called with no lock held.
- * Order and choice of errors are Linux's.
+ * Everything a walk needs is in its arguments: where it starts, what its root is, whose rights count. A
+ * `base` is the directory that a relative path starts from (dirfd of the *at calls); NULL: the working
+ * directory. Strings are kernel memory, terminated, shorter than PATH_LEN_MAX. Every function may sleep and
+ * is called with no lock held. Order and choice of errors are Linux's.
  */
 #include "fs/dentry.h"
 #include "lib/capability.h"
@@ -45,7 +46,8 @@ enum walk_flags {
 	WALK_DIRECTORY = 1 << 2, /* -ENOTDIR for anything else */
 };
 
-/* The file that `name` leads to, with references. -ENOENT, -ENOTDIR, -EACCES, -ELOOP, -ENAMETOOLONG, -ENOMEM, -EIO. */
+/* The file that `name` leads to, with references. -ENOENT, -ENOTDIR, -EACCES, -ELOOP, -ENAMETOOLONG, -ENOMEM,
+ * -EIO. */
 MUST_CHECK err_t vfs_lookup(const struct fs_context *c, const struct path *base, const char *name,
     unsigned walk_flags, struct path *out);
 
@@ -59,28 +61,34 @@ enum resolve_flags {               /* the ABI's RESOLVE_*: what a walk may not d
 	RESOLVE_SCOPED = RESOLVE_BENEATH | RESOLVE_IN_ROOT,
 	RESOLVE_ALL = 63,
 };
-/* May a file be opened like this? -EINVAL: flags that contradict each other. Those that do not count are dropped. */
+/* May a file be opened like this? -EINVAL: flags that contradict each other. Those that do not count are
+ * dropped. */
 MUST_CHECK err_t vfs_check_open(unsigned *flags);
-/* openat(2). flags: enum open_flags, checked here (-EINVAL); mode: permissions of a new file before the umask. Returns a file with one reference. */
+/* openat(2). flags: enum open_flags, checked here (-EINVAL); mode: permissions of a new file before the
+ * umask. Returns a file with one reference. */
 MUST_CHECK err_t vfs_open(const struct fs_context *c, const struct path *base, const char *name,
     unsigned flags, uint32_t mode, struct file **out);
-/* openat2(2): the same with enum resolve_flags. -EAGAIN also: somebody moved a directory out of the base while it was walked through. */
+/* openat2(2): the same with enum resolve_flags. -EAGAIN also: somebody moved a directory out of the base
+ * while it was walked through. */
 MUST_CHECK err_t vfs_open_resolve(const struct fs_context *c, const struct path *base, const char *name,
     unsigned resolve, unsigned flags, uint32_t mode, struct file **out);
 /* Open what a path leads to already (exec, /proc/PID/fd, fifos): no O_CREAT. */
 MUST_CHECK err_t vfs_open_path(
     const struct fs_context *c, const struct path *p, unsigned flags, struct file **out);
-/* Open a regular file for truncate(2): checks the right to write to it, and that nobody executes it. Who watches the file is not told. */
+/* Open a regular file for truncate(2): checks the right to write to it, and that nobody executes it. Who
+ * watches the file is not told. */
 MUST_CHECK err_t vfs_open_to_cut(const struct fs_context *c, const struct path *p, struct file **out);
-/* Open what a path leads to in order to execute it: a regular file (-EACCES for others, -ELOOP for a symbolic link) that the mount and its mode allow to execute (-EACCES), and that nobody
- * has open for writing (-ETXTBSY). Nobody opens it for writing until file_put_exec. It can be read by file_read_all, whether the caller may read it or not. */
+/* Open what a path leads to in order to execute it: a regular file (-EACCES for others, -ELOOP for a symbolic
+ * link) that the mount and its mode allow to execute (-EACCES), and that nobody has open for writing
+ * (-ETXTBSY). Nobody opens it for writing until file_put_exec. It can be read by file_read_all, whether the
+ * caller may read it or not. */
 MUST_CHECK err_t vfs_open_exec(const struct fs_context *c, const struct path *p, struct file **out);
 MUST_CHECK err_t vfs_mkdir(
     const struct fs_context *c, const struct path *base, const char *name, uint32_t mode);
 /* May a file of this type be asked for? No type becomes MODE_REG. -EPERM (directories), -EINVAL. */
 MUST_CHECK err_t vfs_check_mknod(uint32_t *mode);
-/* mode with type: regular, fifo, socket; devices only with CAP_MKNOD (-EPERM), but for whiteouts (MODE_CHAR, 0); directories -EPERM. *out (or NULL): what was made, with references, for
- * bind(2). */
+/* mode with type: regular, fifo, socket; devices only with CAP_MKNOD (-EPERM), but for whiteouts (MODE_CHAR,
+ * 0); directories -EPERM. *out (or NULL): what was made, with references, for bind(2). */
 MUST_CHECK err_t vfs_mknod(const struct fs_context *c, const struct path *base, const char *name,
     uint32_t mode, uint64_t rdev, struct path *out);
 MUST_CHECK err_t vfs_symlink(
@@ -91,11 +99,13 @@ MUST_CHECK err_t vfs_link(const struct fs_context *c, const struct path *from_ba
 MUST_CHECK err_t vfs_unlink(const struct fs_context *c, const struct path *base, const char *name);
 MUST_CHECK err_t vfs_rmdir(const struct fs_context *c, const struct path *base, const char *name);
 enum rename_flags { RENAME_NOREPLACE = 1, RENAME_EXCHANGE = 2, RENAME_WHITEOUT = 4 };
-/* -EINVAL: flags that are not known, or exclude each other. RENAME_WHITEOUT needs a file system that can, and none can. */
+/* -EINVAL: flags that are not known, or exclude each other. RENAME_WHITEOUT needs a file system that can, and
+ * none can. */
 MUST_CHECK err_t vfs_check_rename(unsigned flags);
 MUST_CHECK err_t vfs_rename(const struct fs_context *c, const struct path *from_base, const char *from,
     const struct path *to_base, const char *to, unsigned flags);
-/* readlink(2): bytes put into buf, not terminated. WALK_EMPTY: the link is the base itself. -EINVAL: no link. */
+/* readlink(2): bytes put into buf, not terminated. WALK_EMPTY: the link is the base itself. -EINVAL: no link.
+ */
 MUST_CHECK int64_t vfs_readlink(
     const struct fs_context *c, const struct path *base, const char *name, char *buf, size_t size);
 
@@ -110,7 +120,8 @@ void vfs_stat_path(const struct path *p, struct vfs_stat *st);
 void vfs_stat_vnode(struct vnode *v, struct vfs_stat *st);
 
 enum access_mask { MAY_EXEC = 1, MAY_WRITE = 2, MAY_READ = 4 }; /* the ABI's R_OK, W_OK, X_OK */
-/* access(2) with the ids of c->cred (the caller puts the real ones there unless AT_EACCESS). Read-only mounts count for files and directories. */
+/* access(2) with the ids of c->cred (the caller puts the real ones there unless AT_EACCESS). Read-only mounts
+ * count for files and directories. */
 MUST_CHECK err_t vfs_access(const struct fs_context *c, const struct path *p, unsigned mask);
 /* May these ids do this with the file, by its mode? 0 or -EACCES. -EPERM: nobody changes it. */
 MUST_CHECK err_t vnode_permission(const struct fs_cred *cred, const struct vnode *v, unsigned mask);
@@ -141,6 +152,7 @@ enum path_style {
 	PATH_CWD,   /* getcwd(2): -ENOENT if deleted; "(unreachable)/..." outside root */
 	PATH_FD, /* /proc/PID/fd, exe, cwd: " (deleted)" appended; as seen from the root of the tree where root does not reach */
 };
-/* The path of p as seen from `root`, terminated. Returns its length without the terminator, or -ENAMETOOLONG (-ERANGE for PATH_CWD), -ENOENT. */
+/* The path of p as seen from `root`, terminated. Returns its length without the terminator, or -ENAMETOOLONG
+ * (-ERANGE for PATH_CWD), -ENOENT. */
 MUST_CHECK int64_t path_to_text(
     const struct path *p, const struct path *root, enum path_style style, char *buf, size_t size);

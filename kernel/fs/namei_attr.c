@@ -1,4 +1,5 @@
-/* namei_attr.c - attributes of files: stat, access, chmod, chown, times, sizes; reading links; paths as text. */
+/* namei_attr.c - attributes of files: stat, access, chmod, chown, times, sizes; reading links; paths as text.
+ */
 #include "fs/namei_walk.h"
 #include "fs/notify.h"
 #include "lib/string.h"
@@ -132,7 +133,8 @@ err_t vfs_statfs(const struct path *p, struct fs_stats *out)
 
 /* --- changing --- */
 
-/* What is told of a change: times that are set together are an attribute, alone each is as if the file had been used. */
+/* What is told of a change: times that are set together are an attribute, alone each is as if the file had
+ * been used. */
 static uint32_t events_of(unsigned mask)
 {
 	uint32_t events = mask & (ATTR_MODE | ATTR_UID | ATTR_GID) ? NOTIFY_ATTRIB : 0;
@@ -142,7 +144,8 @@ static uint32_t events_of(unsigned mask)
 	return events | (times & ATTR_ATIME ? NOTIFY_ACCESS : 0) | (times & ATTR_MTIME ? NOTIFY_MODIFY : 0);
 }
 
-/* Let the file system agree, then store, unless err says that it may not be; p's file is locked for writing, and unlocked. */
+/* Let the file system agree, then store, unless err says that it may not be; p's file is locked for writing,
+ * and unlocked. */
 static err_t change_unlock(const struct path *p, struct attr *a, err_t err)
 {
 	struct vnode *v = path_vnode(p);
@@ -172,7 +175,8 @@ err_t vfs_chmod(const struct fs_context *c, const struct path *p, uint32_t mode)
 	return change_unlock(p, &a, err);
 }
 
-/* The mode after somebody without privilege for it changed a regular file: set-user-id goes, and set-group-id where the group may execute. */
+/* The mode after somebody without privilege for it changed a regular file: set-user-id goes, and set-group-id
+ * where the group may execute. */
 static uint32_t without_suid(uint32_t mode)
 {
 	mode &= ~04000u;

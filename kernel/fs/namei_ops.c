@@ -1,8 +1,10 @@
 /*
  * namei_ops.c - making and removing names.
  *
- * All follow one shape: walk to the directory, take its lock for writing, look the name up again under it, check - in Linux's order - what may not be, let
- * the file system act, and only then tell the cache of names. So cache and directory agree whenever the lock is free. The vnode that loses or gains a name is locked too (nlink and ctime are its own).
+ * All follow one shape: walk to the directory, take its lock for writing, look the name up again under it,
+ * check - in Linux's order - what may not be, let the file system act, and only then tell the cache of names.
+ * So cache and directory agree whenever the lock is free. The vnode that loses or gains a name is locked too
+ * (nlink and ctime are its own).
  */
 #include "fs/namei_walk.h"
 #include "fs/notify.h"
@@ -145,7 +147,8 @@ err_t vfs_symlink(const struct fs_context *c, const char *target, const struct p
 	return err;
 }
 
-/* Nobody makes hard links to what is not his and could be used against its owner (Linux's protected_hardlinks, as Debian sets it). */
+/* Nobody makes hard links to what is not his and could be used against its owner (Linux's
+ * protected_hardlinks, as Debian sets it). */
 static err_t check_link_source(const struct fs_cred *cred, const struct vnode *v)
 {
 	uint32_t mode = vnode_mode(v);
@@ -339,7 +342,8 @@ static void unlock_dirs(struct renamer *r)
 	mutex_unlock(&r->from_dir->fs->rename_lock);
 }
 
-/* The files themselves, after all directories; no cycle, as the rename lock makes us the only one who locks two. */
+/* The files themselves, after all directories; no cycle, as the rename lock makes us the only one who locks
+ * two. */
 static void lock_children(struct renamer *r)
 {
 	struct vnode *first = r->v, *second = r->target;

@@ -30,7 +30,8 @@ struct walk {
 	} stack[SYMLINK_DEPTH_MAX];
 };
 
-/* Start at the root, the base or the working directory. -ENOENT for "". On errors nothing is held. `base` stays the caller's until the walk ends. */
+/* Start at the root, the base or the working directory. -ENOENT for "". On errors nothing is held. `base`
+ * stays the caller's until the walk ends. */
 MUST_CHECK err_t walk_begin(
     struct walk *w, const struct fs_context *c, const struct path *base, const char *name);
 /* The same for a walk that may not do all: enum resolve_flags. -EXDEV: an absolute name. */
@@ -38,9 +39,11 @@ MUST_CHECK err_t walk_begin_resolve(
     struct walk *w, const struct fs_context *c, const struct path *base, const char *name, unsigned resolve);
 /* Go on to the last component. On errors too, walk_end is due. */
 MUST_CHECK err_t walk_parent(struct walk *w);
-/* Look the last component up in w->at, with references; a negative dentry is a result. *out may be on a mount. create: the directory's lock is held for writing by the caller. */
+/* Look the last component up in w->at, with references; a negative dentry is a result. *out may be on a
+ * mount. create: the directory's lock is held for writing by the caller. */
 MUST_CHECK err_t walk_last(struct walk *w, bool dir_locked, struct dentry **out);
-/* Follow the link p: the walk goes on with its text (then walk_parent), or has arrived (*arrived: w->at is the end; magic links). Takes over the references of p. */
+/* Follow the link p: the walk goes on with its text (then walk_parent), or has arrived (*arrived: w->at is
+ * the end; magic links). Takes over the references of p. */
 MUST_CHECK err_t walk_into_link(struct walk *w, const struct path *p, bool *arrived);
 /* The path has no name at its end (/, ., ..), or the walk has arrived: the result, with references. */
 MUST_CHECK err_t walk_end_here(struct walk *w, struct path *out);
@@ -50,7 +53,8 @@ void walk_end(struct walk *w);
 /* The whole of it: the file at the end. Begins and ends. */
 MUST_CHECK err_t walk_to_end(struct walk *w, unsigned walk_flags, struct path *out);
 
-/* Look `name` up in the cache or the directory. dir_locked: dir's vnode is locked already. *out gets a reference, perhaps negative. */
+/* Look `name` up in the cache or the directory. dir_locked: dir's vnode is locked already. *out gets a
+ * reference, perhaps negative. */
 MUST_CHECK err_t lookup_child(
     struct dentry *dir, const char *name, size_t len, bool dir_locked, struct dentry **out);
 /* In a directory about to change: is it alive, may the caller change it? */
@@ -64,5 +68,6 @@ static inline bool fs_cred_owns(const struct fs_cred *cred, const struct vnode *
 {
 	return v->uid == cred->uid || fs_cred_can(cred, CAP_FOWNER);
 }
-/* Attributes of a new file in dir: owner, group (of a set-group-id directory), mode after the umask, times. */
+/* Attributes of a new file in dir: owner, group (of a set-group-id directory), mode after the umask, times.
+ */
 void init_attributes(const struct fs_context *c, const struct vnode *dir, uint32_t mode, struct attr *a);

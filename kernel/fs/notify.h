@@ -1,9 +1,11 @@
 #pragma once
 /*
- * notify.h - what the layers above and beside tell those who watch files, and the watching itself: inotify. See inotify.c.
+ * notify.h - what the layers above and beside tell those who watch files, and the watching itself: inotify.
+ * See inotify.c.
  *
- * Whoever has done something to a file or a name says so by one of the calls below. Nobody watches most files: a call costs one load and one test then, of a count that the file system has.
- * All may sleep (a watch that ends may hold a file last), and are called with no spinlock held.
+ * Whoever has done something to a file or a name says so by one of the calls below. Nobody watches most
+ * files: a call costs one load and one test then, of a count that the file system has. All may sleep (a watch
+ * that ends may hold a file last), and are called with no spinlock held.
  */
 #include "fs/file.h"
 
@@ -52,13 +54,15 @@ static inline bool notify_is_on(const struct fs *fs)
 {
 	return unlikely(load_relaxed(&fs->watches) != 0);
 }
-/* The file that d names was used or changed: who watches its directory learns of it by name, then who watches the file itself. NULL: a file without a name, which nobody watches. */
+/* The file that d names was used or changed: who watches its directory learns of it by name, then who watches
+ * the file itself. NULL: a file without a name, which nobody watches. */
 static inline void notify_dentry(struct dentry *d, uint32_t events)
 {
 	if (d && notify_is_on(d->fs))
 		notify_dentry_slow(d, events, false);
 }
-/* The same through an open file: what was opened by the kernel for itself is not told; watches may leave out names that were removed. */
+/* The same through an open file: what was opened by the kernel for itself is not told; watches may leave out
+ * names that were removed. */
 static inline void notify_file(struct file *f, uint32_t events)
 {
 	if (f->dentry && notify_is_on(f->dentry->fs) && (load_relaxed(&f->flags) & FILE_TOLD))
@@ -80,7 +84,8 @@ static inline void notify_name(
 /* v has moved from one name to the other; both directories are locked. over: what it replaced, or NULL. */
 void notify_moved(
     const struct notify_name *from, const struct notify_name *to, struct vnode *v, struct vnode *over);
-/* The cache of names lets v go under one of its names: if it has none left, it is deleted, and its watches end. The caller holds v. */
+/* The cache of names lets v go under one of its names: if it has none left, it is deleted, and its watches
+ * end. The caller holds v. */
 static inline void notify_unnamed(struct vnode *v)
 {
 	if (notify_is_on(v->fs) && !v->nlink)
@@ -94,8 +99,9 @@ void notify_unmounted(struct fs *fs);
 /* An empty one, of the user uid, who may have only so many. flags: FILE_NONBLOCK. -EMFILE, -ENOMEM. */
 MUST_CHECK err_t inotify_create(uint32_t uid, unsigned flags, struct file **out);
 bool file_is_inotify(const struct file *f);
-/* Watch v from now on; events and flags in mask. Returns the watch's number, the old one if there is a watch on v already, whose mask is replaced, or extended (NOTIFY_MASK_ADD). -EEXIST (NOTIFY_MASK_CREATE),
- * -ENOSPC: the user has as many watches as he may. -ENOMEM. */
+/* Watch v from now on; events and flags in mask. Returns the watch's number, the old one if there is a watch
+ * on v already, whose mask is replaced, or extended (NOTIFY_MASK_ADD). -EEXIST (NOTIFY_MASK_CREATE), -ENOSPC:
+ * the user has as many watches as he may. -ENOMEM. */
 MUST_CHECK int64_t inotify_add(struct file *f, struct vnode *v, uint32_t mask);
 /* -EINVAL: no such watch. */
 MUST_CHECK err_t inotify_remove(struct file *f, int number);

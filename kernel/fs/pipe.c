@@ -5,17 +5,24 @@
  *	                 │
  *	                 └ ring of slots, a page each: [tail, tail + used)
  *
- * A slot is a page with some bytes. A write of up to PIPE_ATOMIC bytes goes in whole, behind the bytes of the last slot if it fits there, else into a fresh one; so what fits when is exactly as
- * on Linux (a pipe is writable while it has a free slot). In packet mode (O_DIRECT) each write has slots of its own and a read takes one.
+ * A slot is a page with some bytes. A write of up to PIPE_ATOMIC bytes goes in whole, behind the bytes of the
+ * last slot if it fits there, else into a fresh one; so what fits when is exactly as on Linux (a pipe is
+ * writable while it has a free slot). In packet mode (O_DIRECT) each write has slots of its own and a read
+ * takes one.
  *
- * The pipe's mutex guards everything and is held while bytes are copied from or to user space, never while waiting. Each end's object signals say what a poll of it would, and are brought up to date before the
- * mutex is dropped: READABLE, and PEER_CLOSED once no writer is left, for a reader; WRITABLE, and ERROR once no reader is left, for a writer. Blocked calls wait for those of their own
- * end and look again. News are signalled even when the level stays, for edge-triggered polls.
+ * The pipe's mutex guards everything and is held while bytes are copied from or to user space, never while
+ * waiting. Each end's object signals say what a poll of it would, and are brought up to date before the mutex
+ * is dropped: READABLE, and PEER_CLOSED once no writer is left, for a reader; WRITABLE, and ERROR once no
+ * reader is left, for a writer. Blocked calls wait for those of their own end and look again. News are
+ * signalled even when the level stays, for edge-triggered polls.
  *
- * A splice moves bytes between a pipe and a file, whose locks come before the mutex. So it holds one side of the pipe without the mutex: while the read side is held nobody else takes
- * anything out, so the slots at the tail stay; while the write side is held nobody else puts anything in, so the free slots stay free. See splice.c.
+ * A splice moves bytes between a pipe and a file, whose locks come before the mutex. So it holds one side of
+ * the pipe without the mutex: while the read side is held nobody else takes anything out, so the slots at the
+ * tail stay; while the write side is held nobody else puts anything in, so the free slots stay free. See
+ * splice.c.
  *
- * Ends are counted by files, not by descriptors: a read that is under way keeps its end open though its descriptor is closed.
+ * Ends are counted by files, not by descriptors: a read that is under way keeps its end open though its
+ * descriptor is closed.
  */
 #include "arch/usercopy.h"
 #include "fs/anon.h"
@@ -423,7 +430,8 @@ const struct file_ops pipe_file_ops = {
 
 /* --- opening --- */
 
-/* Join the pipe that v leads to, made if nobody has it open. A name waits for who reads: without anybody, and without waiting, there is nothing to write to. */
+/* Join the pipe that v leads to, made if nobody has it open. A name waits for who reads: without anybody, and
+ * without waiting, there is nothing to write to. */
 static err_t join_pipe(struct file *f, bool named)
 {
 	struct vnode *v = f->vnode;

@@ -13,7 +13,8 @@ enum {
 void pipe_init(void);
 /* pipe2(2): flags of FILE_NONBLOCK, FILE_DIRECT. Both with one reference. -ENOMEM. */
 MUST_CHECK err_t pipe_create(unsigned flags, struct file **reader, struct file **writer);
-/* A fifo is opened: waits for the other side as POSIX says. -EINTR, -ENXIO (writing, O_NONBLOCK, no reader). For file_open.c. */
+/* A fifo is opened: waits for the other side as POSIX says. -EINTR, -ENXIO (writing, O_NONBLOCK, no reader).
+ * For file_open.c. */
 MUST_CHECK err_t fifo_open(struct file *f);
 /* f, opened on the vnode of a pipe, becomes one more end of it, by its flags. -ENOMEM. */
 MUST_CHECK err_t pipe_open_again(struct file *f);

@@ -1,5 +1,6 @@
 /*
- * pipe_event.c - eventfd: a 64-bit counter as a file. A write adds, a read takes all (or one, of a semaphore) and waits while there is nothing.
+ * pipe_event.c - eventfd: a 64-bit counter as a file. A write adds, a read takes all (or one, of a semaphore)
+ * and waits while there is nothing.
  */
 #include "fs/anon.h"
 #include "fs/pipe.h"
@@ -67,7 +68,8 @@ static int64_t event_read(struct file *f, struct uio *u, UNUSED uint64_t *pos)
 	return err ? err : (int64_t)sizeof(n);
 }
 
-/* There was no room for n: wait until something is taken. WRITABLE does not say that, as there may be room for less. */
+/* There was no room for n: wait until something is taken. WRITABLE does not say that, as there may be room
+ * for less. */
 static err_t wait_for_take(struct file *f, uint64_t n)
 {
 	struct event *e = f->priv;

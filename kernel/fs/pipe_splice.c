@@ -1,10 +1,14 @@
 /*
- * pipe_splice.c - splicing: bytes go between a pipe and a file, or between two pipes, without a buffer of the user's.
+ * pipe_splice.c - splicing: bytes go between a pipe and a file, or between two pipes, without a buffer of the
+ * user's.
  *
- * Into a pipe: the write side is held and free slots are reserved; fresh pages are filled by the file's read, then pushed. Out of a pipe: the read side is held, the file's write takes
- * the bytes where they lie, then what it took is consumed. Between pipes: full slots change rings, the rest is copied. So whatever fails, no byte is lost and none is seen twice.
+ * Into a pipe: the write side is held and free slots are reserved; fresh pages are filled by the file's read,
+ * then pushed. Out of a pipe: the read side is held, the file's write takes the bytes where they lie, then
+ * what it took is consumed. Between pipes: full slots change rings, the rest is copied. So whatever fails, no
+ * byte is lost and none is seen twice.
  *
- * Nobody waits for bytes or room while holding a side, except for the file in question. Who holds two sides holds the read side of one pipe and took it first, so there is no cycle.
+ * Nobody waits for bytes or room while holding a side, except for the file in question. Who holds two sides
+ * holds the read side of one pipe and took it first, so there is no cycle.
  *
  * Pages of the page cache and of the user are copied, not lent: what is in a pipe does not change any more.
  */
@@ -46,7 +50,8 @@ static err_t wait_end(struct file *end, uint64_t signals, bool nonblock)
 			: kobject_wait(&end->object, signals, NSEC_NEVER, WAIT_INTERRUPTIBLE, &seen);
 }
 
-/* Wait until something is in the pipe, or cannot come. 0: the mutex is held; the caller looks whether there is something. */
+/* Wait until something is in the pipe, or cannot come. 0: the mutex is held; the caller looks whether there
+ * is something. */
 static err_t lock_filled(struct file *end, bool nonblock)
 {
 	struct pipe *p = pipe_of(end);
@@ -206,7 +211,8 @@ int64_t splice_pipe_to_user(struct file *pipe, struct uio *u, bool nonblock)
 
 /* --- out of a file into a pipe --- */
 
-/* Pages for len bytes, at most n of them, `offset` into the first. Returns how many slots there are; fewer than needed: no memory. */
+/* Pages for len bytes, at most n of them, `offset` into the first. Returns how many slots there are; fewer
+ * than needed: no memory. */
 static unsigned make_slots(struct pipe_slot *slots, unsigned n, size_t len, unsigned offset)
 {
 	unsigned i = 0;
@@ -337,7 +343,8 @@ static err_t copy_slot(const struct pipe_slot *s, size_t len, struct pipe_slot *
 	return 0;
 }
 
-/* Take up to n slots with up to len bytes out of p, or copy those from the one numbered `skip` on. Their number; *err tells why it stopped early. The read side is held. */
+/* Take up to n slots with up to len bytes out of p, or copy those from the one numbered `skip` on. Their
+ * number; *err tells why it stopped early. The read side is held. */
 static unsigned take_slots(
     struct pipe *p, struct pipe_slot *to, unsigned n, size_t len, bool keep, unsigned skip, err_t *err)
 {

@@ -1,8 +1,9 @@
 /*
  * poll.c - poll and select: one thread waits for the first of many files.
  *
- * A look at the signals of every file comes first; only if none has what is asked for does the thread observe them all, and sleep. An observer is told at once of what is set already, so nothing is
- * missed between the look and the sleep; then it looks at all again. Whoever sets a signal only raises a flag and wakes.
+ * A look at the signals of every file comes first; only if none has what is asked for does the thread observe
+ * them all, and sleep. An observer is told at once of what is set already, so nothing is missed between the
+ * look and the sleep; then it looks at all again. Whoever sets a signal only raises a flag and wakes.
  */
 #include "fs/poll.h"
 #include "lib/bits.h"

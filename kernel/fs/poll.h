@@ -1,6 +1,7 @@
 #pragma once
 /*
- * poll.h - waiting for the first of many files: poll and select, and what they share with epoll. See poll.c, epoll.c.
+ * poll.h - waiting for the first of many files: poll and select, and what they share with epoll. See poll.c,
+ * epoll.c.
  */
 #include "fs/file.h"
 
@@ -32,6 +33,7 @@ struct poll_item {
 	struct observer observer;
 };
 
-/* Fill in the results of n items. Sleep until at least one is not 0, the monotonic deadline (0: do not sleep) passes or a signal comes. Returns the number of items with results, 0 at the
- * deadline, -EINTR. Items with a result that is set already count as found. */
+/* Fill in the results of n items. Sleep until at least one is not 0, the monotonic deadline (0: do not sleep)
+ * passes or a signal comes. Returns the number of items with results, 0 at the deadline, -EINTR. Items with a
+ * result that is set already count as found. */
 MUST_CHECK int64_t poll_wait(struct poll_item *items, unsigned n, nsec_t deadline);

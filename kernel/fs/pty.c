@@ -1,11 +1,15 @@
 /*
- * pty.c - pairs of terminals that are each other's line: what is written on the master is typed on the slave, what is written on the slave is shown to the master.
+ * pty.c - pairs of terminals that are each other's line: what is written on the master is typed on the slave,
+ * what is written on the slave is shown to the master.
  *
- * Opening /dev/ptmx makes a pair, its number and the slave's name in devpts, a small file system of its own that every mount of "devpts" shows. The pair lives as long as a file or a session has to do with either end; the
- * name, as long as the master is open. The slave can be opened when the master has unlocked it, closed and opened again: the master then sees, in turn, a hang-up and a line that works. When the master is closed
- * the slave is hung up for good.
+ * Opening /dev/ptmx makes a pair, its number and the slave's name in devpts, a small file system of its own
+ * that every mount of "devpts" shows. The pair lives as long as a file or a session has to do with either
+ * end; the name, as long as the master is open. The slave can be opened when the master has unlocked it,
+ * closed and opened again: the master then sees, in turn, a hang-up and a line that works. When the master is
+ * closed the slave is hung up for good.
  *
- * Locking: `pairs` by pair_lock, which ends before anything else is locked: who finds a pair takes a reference.
+ * Locking: `pairs` by pair_lock, which ends before anything else is locked: who finds a pair takes a
+ * reference.
  */
 #include "arch/usercopy.h"
 #include "fs/devfs.h"
@@ -111,7 +115,8 @@ static bool has_usual_flow(const struct tty_termios *s)
 	return (s->iflag & TI_IXON) && s->cc[TCC_STOP] == 'S' - '@' && s->cc[TCC_START] == 'Q' - '@';
 }
 
-/* There is no hardware to have another word size; a master in packet mode wants to know who does flow control. */
+/* There is no hardware to have another word size; a master in packet mode wants to know who does flow
+ * control. */
 static void slave_set(struct tty *t, const struct tty_termios *old)
 {
 	struct tty_termios *now = &t->ldisc.termios;

@@ -2,7 +2,8 @@
 /*
  * text.h - files whose contents are made when they are read: what /proc consists of.
  *
- * The whole text is made at the first read, and made again by a read at position 0, so that one pass through a file sees one state of things.
+ * The whole text is made at the first read, and made again by a read at position 0, so that one pass through
+ * a file sees one state of things.
  */
 #include "fs/file.h"
 
@@ -22,7 +23,8 @@ void text_fini(struct text *t);
 struct text_ops {
 	/* Make the contents. May sleep. */
 	void (*show)(struct text *t, struct vnode *v);
-	/* What one write call says: n bytes, terminated. Bytes taken or an error. NULL: not writable (-EIO). */
+	/* What one write call says: n bytes, terminated. Bytes taken or an error. NULL: not writable (-EIO).
+	 */
 	int64_t (*store)(struct vnode *v, char *s, size_t n);
 };
 /* The seek operation of files whose size nobody knows: any position, but not from the end. */

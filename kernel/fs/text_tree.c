@@ -1,7 +1,9 @@
 /*
- * text_tree.c - a tree of names that is made at boot and never changes; what its files say is made when they are read.
+ * text_tree.c - a tree of names that is made at boot and never changes; what its files say is made when they
+ * are read.
  *
- * A node is its own vnode's priv, and its number is the vnode's. Nodes are never freed and never change once somebody can mount the tree, so looking at them needs no lock.
+ * A node is its own vnode's priv, and its number is the vnode's. Nodes are never freed and never change once
+ * somebody can mount the tree, so looking at them needs no lock.
  */
 #include "fs/text_tree.h"
 #include "fs/mount.h"

@@ -1,10 +1,12 @@
 /*
  * timerfd.c - see timerfd.h.
  *
- * The interrupt only notes that the timer has expired. A periodic one is armed again by whoever reads or asks next, who then counts the periods that have passed: so a short period costs
- * interrupts only as fast as somebody reads.
+ * The interrupt only notes that the timer has expired. A periodic one is armed again by whoever reads or asks
+ * next, who then counts the periods that have passed: so a short period costs interrupts only as fast as
+ * somebody reads.
  *
- * The kernel's timer is set and cancelled under `change`, which its callback does not take; `lock` guards what the callback touches.
+ * The kernel's timer is set and cancelled under `change`, which its callback does not take; `lock` guards
+ * what the callback touches.
  */
 #include "fs/timerfd.h"
 #include "fs/anon.h"

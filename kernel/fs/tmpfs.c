@@ -1,13 +1,17 @@
 /*
  * tmpfs.c - files in memory.
  *
- * A file's VM object is all there is of it: anonymous memory that can be mapped privately as any file can (VM_RESIDENT). A page is made, zeroed, when it is first written to, and counted against
- * the size limit then; what leaves is counted back. A hole that is read makes no page. Memory files (memfd.c) are made here too, and can be copied in O(1).
+ * A file's VM object is all there is of it: anonymous memory that can be mapped privately as any file can
+ * (VM_RESIDENT). A page is made, zeroed, when it is first written to, and counted against the size limit
+ * then; what leaves is counted back. A hole that is read makes no page. Memory files (memfd.c) are made here
+ * too, and can be copied in O(1).
  *
- * A directory is two trees of its entries: by name (hash first) for look-ups, by cookie for reading. Cookies are given out in ascending order and never again, so a reader's position stays right
- * whatever is made or removed meanwhile; 100,000 names cost no more each than ten.
+ * A directory is two trees of its entries: by name (hash first) for look-ups, by cookie for reading. Cookies
+ * are given out in ascending order and never again, so a reader's position stays right whatever is made or
+ * removed meanwhile; 100,000 names cost no more each than ten.
  *
- * An entry holds its vnode: that is what keeps a file that nobody has open. A vnode's own count of these (`names`) tells recount and unmount what the file system holds itself.
+ * An entry holds its vnode: that is what keeps a file that nobody has open. A vnode's own count of these
+ * (`names`) tells recount and unmount what the file system holds itself.
  *
  *	root vnode ──▶ entry ──▶ vnode (directory) ──▶ entry ──▶ vnode (file) ──pages──▶ VM object
  */
@@ -496,7 +500,8 @@ static err_t punch(struct vnode *v, uint64_t pos, uint64_t end)
 	return err ? err : object_discard(v->pages, first / PAGE_SIZE, last / PAGE_SIZE);
 }
 
-/* Make every page of the range; pages made by a call that fails stay, as they do on Linux' disk file systems. */
+/* Make every page of the range; pages made by a call that fails stay, as they do on Linux' disk file systems.
+ */
 static err_t fill(struct vnode *v, uint64_t pos, uint64_t end)
 {
 	struct vm_pin pin;

@@ -1,15 +1,19 @@
 /*
  * tty.c - files on terminals: reading, writing, poll, hanging up.
  *
- * A terminal is a line discipline (tty_ldisc.c) with a driver below it. Bytes that come in faster than they are read wait in the `wire`, and when that is full as well the driver's sender waits: that is how the two ends
- * of a pty slow each other down.
+ * A terminal is a line discipline (tty_ldisc.c) with a driver below it. Bytes that come in faster than they
+ * are read wait in the `wire`, and when that is full as well the driver's sender waits: that is how the two
+ * ends of a pty slow each other down.
  *
  *	program ─write─▶ ldisc ─driver─▶ wire of the link ─▶ its ldisc ─read─▶ program on the other end
  *
- * One mutex, (L), guards a line: a terminal, or both ends of a pty. Whoever changes something calls tty_settle_locked, which moves bytes until nothing moves any more and then brings the signals of all files up to date.
- * Nobody waits with the mutex held, and user memory is touched without it. Readers take turns, and so do writers, so that what belongs together stays together.
+ * One mutex, (L), guards a line: a terminal, or both ends of a pty. Whoever changes something calls
+ * tty_settle_locked, which moves bytes until nothing moves any more and then brings the signals of all files
+ * up to date. Nobody waits with the mutex held, and user memory is touched without it. Readers take turns,
+ * and so do writers, so that what belongs together stays together.
  *
- * Besides what poll sees, files have signals of their own: INPUT, a level: a reader has something to look at; and ROOM, TURN, events: a writer who could not go on clears its own and waits until somebody sets it.
+ * Besides what poll sees, files have signals of their own: INPUT, a level: a reader has something to look at;
+ * and ROOM, TURN, events: a writer who could not go on clears its own and waits until somebody sets it.
  *
  * A file that is hung up stays so: the terminal may be opened anew, by others.
  */

@@ -6,7 +6,8 @@
  *	                       │
  *	                       └──▶ tty_line: lock and references
  *
- * Letters: (L) the line's lock; (C) constant after creation; (J) the lock of job control, see struct tty_proc_ops
+ * Letters: (L) the line's lock; (C) constant after creation; (J) the lock of job control, see struct
+ * tty_proc_ops
  */
 #include "fs/file.h"
 #include "fs/tty_ldisc.h"
@@ -103,11 +104,13 @@ struct tty_file {
 };
 
 /*
- * What terminals need of processes, which are a layer above. Sessions, groups and controlling terminals are guarded by a lock of its own, (J), which is taken inside (L) and never the other way round. No function sleeps
- * but install.
+ * What terminals need of processes, which are a layer above. Sessions, groups and controlling terminals are
+ * guarded by a lock of its own, (J), which is taken inside (L) and never the other way round. No function
+ * sleeps but install.
  */
 struct tty_proc_ops {
-	/* May the caller, if t is its controlling terminal, read (TTIN), or write and set (TTOU)? 0; -EINTR: its group was signalled and the call starts again; -EIO. */
+	/* May the caller, if t is its controlling terminal, read (TTIN), or write and set (TTOU)? 0; -EINTR:
+	 * its group was signalled and the call starts again; -EIO. */
 	err_t (*check)(struct tty *t, int signo);
 	void (*signal_group)(struct tty *t, int signo);
 	/* The caller has opened t: it may become its controlling terminal. */
@@ -122,7 +125,8 @@ struct tty_proc_ops {
 	/* TIOCSCTTY, TIOCNOTTY. */
 	err_t (*acquire)(struct tty *t, bool steal, bool readable);
 	err_t (*give_up)(struct tty *t);
-	/* t is hung up: tell the leader of its session (and with `ends`, as the session ends, the foreground group), and part them. */
+	/* t is hung up: tell the leader of its session (and with `ends`, as the session ends, the foreground
+	 * group), and part them. */
 	void (*hung_up)(struct tty *t, bool ends);
 	/* Of the caller: ids for new files, and may it do what takes the administrator? */
 	void (*owner)(uint32_t *uid, uint32_t *gid);
@@ -144,7 +148,8 @@ void tty_put(struct tty *t);
 /* Make f a file of t. Takes a reference of t. -EIO, -EBUSY, -ENOMEM. */
 MUST_CHECK err_t tty_open_file(struct tty *t, struct file *f, bool is_console, bool noctty);
 struct tty_file *tty_file_of(const struct file *f);
-/* Bytes come from the line's other end; those that find no room are lost. Returns how many were taken. (L) held; tty_settle is due. */
+/* Bytes come from the line's other end; those that find no room are lost. Returns how many were taken. (L)
+ * held; tty_settle is due. */
 size_t tty_feed_locked(struct tty *t, const uint8_t *bytes, size_t n);
 size_t tty_wire_room(const struct tty *t);
 /* Let everything move that can, and tell the files of t's line how things are. Due after every change. */

@@ -1,7 +1,9 @@
 /*
- * tty_ioctl.c - requests to terminals other than settings, in Linux's order: what all terminals know, job control, the driver's own, the line discipline's.
+ * tty_ioctl.c - requests to terminals other than settings, in Linux's order: what all terminals know, job
+ * control, the driver's own, the line discipline's.
  *
- * On a master, what describes the terminal (size, settings, groups) is about its slave; what describes the file's own side (flushing, counting, TIOCSTI) is about the master.
+ * On a master, what describes the terminal (size, settings, groups) is about its slave; what describes the
+ * file's own side (flushing, counting, TIOCSTI) is about the master.
  */
 #include "arch/usercopy.h"
 #include "fs/devfs.h"

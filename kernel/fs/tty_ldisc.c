@@ -1,12 +1,18 @@
 /*
  * tty_ldisc.c - the way from the terminal: special characters, editing, the buffer that programs read from.
  *
- * One buffer serves both ways of reading. Counters run freely; [tail, canon) are complete lines and [canon, head) is the line that is still being edited. Without ICANON everything up to head can be read and canon
- * stays where the mode was left. A bit for each byte says that a line ends with it; an end of file is such a byte of value 0, which is not handed out.
+ * One buffer serves both ways of reading. Counters run freely; [tail, canon) are complete lines and [canon,
+ * head) is the line that is still being edited. Without ICANON everything up to head can be read and canon
+ * stays where the mode was left. A bit for each byte says that a line ends with it; an end of file is such a
+ * byte of value 0, which is not handed out.
  *
- * A line that does not fit: while no complete line waits, bytes are taken for ever, each replacing the last one, so that an erase or the end of the line gets through; else nothing is taken, and the terminal has to wait.
+ * A line that does not fit: while no complete line waits, bytes are taken for ever, each replacing the last
+ * one, so that an erase or the end of the line gets through; else nothing is taken, and the terminal has to
+ * wait.
  *
- * The order in which a byte meets its possible meanings - flow control, signals, CR and NL, editing, echo - and what each does to the echoes of its neighbours is Linux's n_tty; tests/host/test_ldisc.c compares the two.
+ * The order in which a byte meets its possible meanings - flow control, signals, CR and NL, editing, echo -
+ * and what each does to the echoes of its neighbours is Linux's n_tty; tests/host/test_ldisc.c compares the
+ * two.
  */
 #include "fs/tty_ldisc.h"
 #include "lib/string.h"

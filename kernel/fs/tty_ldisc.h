@@ -1,6 +1,7 @@
 #pragma once
 /*
- * tty_ldisc.h - the line discipline: what happens to bytes between a terminal and the programs that use it. Pure: no locks, no threads, no files; the terminal's lock guards everything here.
+ * tty_ldisc.h - the line discipline: what happens to bytes between a terminal and the programs that use it.
+ * Pure: no locks, no threads, no files; the terminal's lock guards everything here.
  *
  *	terminal ──ldisc_receive──▶ editing, signals, echo ──▶ buffer ──ldisc_read──▶ program
  *	terminal ◀──ops.write────── column, CR and NL, tabs ◀─────────── ldisc_write── program
@@ -124,11 +125,13 @@ struct ldisc_ops {
 struct ldisc {
 	const struct ldisc_ops *ops;
 	struct tty_termios termios;
-	/* Free-running counters of `buf`: tail <= canon <= head, head - tail <= LDISC_SIZE. Complete lines end at canon. */
+	/* Free-running counters of `buf`: tail <= canon <= head, head - tail <= LDISC_SIZE. Complete lines
+	 * end at canon. */
 	size_t head, tail, canon;
 	uint8_t buf[LDISC_SIZE];
 	uint64_t ends[LDISC_SIZE / 64]; /* bits of buf: a line ends with this byte */
-	/* Echoes that wait for room: struct-less (kind << 8 | byte), [echo_tail, echo_ready) may be written, [.., echo_head) once the input that is being looked at is through. */
+	/* Echoes that wait for room: struct-less (kind << 8 | byte), [echo_tail, echo_ready) may be written,
+	 * [.., echo_head) once the input that is being looked at is through. */
 	size_t echo_head, echo_ready, echo_tail;
 	uint16_t echoes[LDISC_ECHOES];
 	unsigned column, canon_column; /* of the output; where the line that is being edited begins */

@@ -1,8 +1,10 @@
 /*
  * tty_ldisc_out.c - the way to the terminal: output processing and echoes.
  *
- * Both know the column that the terminal's cursor is in, so that a tab can be expanded or rubbed out. Echoes are produced while input is looked at, when there may be no room to write them; they wait in a ring
- * as operations and not as bytes, since what rubs out a tab depends on the column at the moment that it is written. The ring keeps the latest.
+ * Both know the column that the terminal's cursor is in, so that a tab can be expanded or rubbed out. Echoes
+ * are produced while input is looked at, when there may be no room to write them; they wait in a ring as
+ * operations and not as bytes, since what rubs out a tab depends on the column at the moment that it is
+ * written. The ring keeps the latest.
  */
 #include "fs/tty_ldisc.h"
 
@@ -149,7 +151,8 @@ void ldisc_echo(struct ldisc *ld, enum echo_kind kind, uint8_t byte)
 	ld->echoes[ld->echo_head++ % LDISC_ECHOES] = (uint16_t)(kind << 8 | byte);
 }
 
-/* How far to go back depends on where the tab began: in the column where the line begins, or behind another tab. */
+/* How far to go back depends on where the tab began: in the column where the line begins, or behind another
+ * tab. */
 static bool erase_tab(struct ldisc *ld, uint8_t used)
 {
 	unsigned columns = used & 0x80 ? used : used + ld->canon_column;
@@ -213,7 +216,8 @@ void ldisc_run_echoes(struct ldisc *ld)
 	}
 }
 
-/* A signal character drops the echoes of what was received together with it: so they are not written one by one, but at the end, or a block at a time. */
+/* A signal character drops the echoes of what was received together with it: so they are not written one by
+ * one, but at the end, or a block at a time. */
 void ldisc_commit_echoes(struct ldisc *ld)
 {
 	size_t all = ld->echo_head - ld->echo_tail, ready = ld->echo_ready - ld->echo_tail;

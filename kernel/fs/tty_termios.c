@@ -1,5 +1,6 @@
 /*
- * tty_termios.c - TCGETS and its relatives: the settings of a terminal in the three shapes that the ABI has for them (termio, termios, termios2).
+ * tty_termios.c - TCGETS and its relatives: the settings of a terminal in the three shapes that the ABI has
+ * for them (termio, termios, termios2).
  */
 #include "arch/usercopy.h"
 #include "fs/tty.h"

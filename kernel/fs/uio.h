@@ -1,5 +1,6 @@
 #pragma once
-/* uio.h - where the bytes of a read or write come from or go to: kernel memory or the user's iovec, so that file systems never see a user pointer. */
+/* uio.h - where the bytes of a read or write come from or go to: kernel memory or the user's iovec, so that
+ * file systems never see a user pointer. */
 #include "lib/assert.h"
 #include "lib/err.h"
 
@@ -27,12 +28,12 @@ struct uio {
 	    nonblock; /* this one call does not wait (RWF_NOWAIT, MSG_DONTWAIT), whatever the file's flags say */
 };
 
-/* limit: none; keep_suid, nonblock: false. n segments whose lengths add up to at most SSIZE_MAX were checked by the caller; what is beyond
- * UIO_MAX_BYTES is not moved. */
+/* limit: none; keep_suid, nonblock: false. n segments whose lengths add up to at most SSIZE_MAX were checked
+ * by the caller; what is beyond UIO_MAX_BYTES is not moved. */
 void uio_init_kernel(struct uio *u, struct uio_segment *seg, void *buf, size_t len);
 void uio_init_user(struct uio *u, const struct uio_segment *segs, unsigned n);
-/* Move n bytes (<= left) between buf and the position, and advance by what was moved; *done gets that. 0 or -EFAULT. May sleep: no spinlock held, and no lock that
- * a page fault needs. */
+/* Move n bytes (<= left) between buf and the position, and advance by what was moved; *done gets that. 0 or
+ * -EFAULT. May sleep: no spinlock held, and no lock that a page fault needs. */
 MUST_CHECK err_t uio_read(struct uio *u, void *buf, size_t n, size_t *done); /* from the uio into buf */
 MUST_CHECK err_t uio_write(
     struct uio *u, const void *buf, size_t n, size_t *done); /* from buf into the uio */

@@ -1,18 +1,24 @@
 /*
  * unix_flight.c - sockets that lie in the queues of sockets.
  *
- * A file in a message keeps its references there. Sockets that lie only in each other's queues are out of everybody's reach, but hold each other:
+ * A file in a message keeps its references there. Sockets that lie only in each other's queues are out of
+ * everybody's reach, but hold each other:
  *
  *	socket A ──queue──▶ message ──file──▶ socket B ──queue──▶ message ──file──▶ socket A
  *
- * They are found by trial. A candidate is a socket that only messages hold: its file has as many references as there are messages that carry it. Take away the messages in the queues of candidates; a candidate that is
- * still held then is held from outside, and so is all that can be taken out of its queue. What is left is garbage: its messages are taken away, and with them it goes.
+ * They are found by trial. A candidate is a socket that only messages hold: its file has as many references
+ * as there are messages that carry it. Take away the messages in the queues of candidates; a candidate that
+ * is still held then is held from outside, and so is all that can be taken out of its queue. What is left is
+ * garbage: its messages are taken away, and with them it goes.
  *
- * All of that happens under unix_lock, which keeps every queue as it is. References are read one after another while others come and go: whoever can take a candidate out of a queue holds the
- * socket of that queue, or did when a file was looked at that he let go of later. So each piece of garbage is looked at once more at the end; if anything about it has changed, it is left for the next time. That
- * suffices: who has got hold of a piece since the first look must have had it, or what it came from, from outside.
+ * All of that happens under unix_lock, which keeps every queue as it is. References are read one after
+ * another while others come and go: whoever can take a candidate out of a queue holds the socket of that
+ * queue, or did when a file was looked at that he let go of later. So each piece of garbage is looked at once
+ * more at the end; if anything about it has changed, it is left for the next time. That suffices: who has got
+ * hold of a piece since the first look must have had it, or what it came from, from outside.
  *
- * This is done when a socket ends, if there are sockets in messages at all, and when one more is sent and twice as many are in messages as were left the last time. The search takes as long as there are sockets in
+ * This is done when a socket ends, if there are sockets in messages at all, and when one more is sent and
+ * twice as many are in messages as were left the last time. The search takes as long as there are sockets in
  * messages and messages in their queues, with the lock held.
  */
 #include "fs/unix_priv.h"
@@ -142,7 +148,8 @@ static bool is_still_garbage_locked(void)
 	return garbage;
 }
 
-/* Take the messages of the garbage away. What only they carried leaves `flying` meanwhile, perhaps with messages of its own: it ends when they are freed. */
+/* Take the messages of the garbage away. What only they carried leaves `flying` meanwhile, perhaps with
+ * messages of its own: it ends when they are freed. */
 static void empty_garbage_locked(struct list *messages)
 {
 	struct list done = LIST_INIT(done);

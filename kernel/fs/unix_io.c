@@ -1,10 +1,12 @@
 /*
  * unix_io.c - messages of local sockets: sending and receiving.
  *
- * A sender makes its message, bytes and all, then hands it over under the lock. Streams are cut into messages of STREAM_CHUNK bytes; what a receiver gets of a stream ends where
- * files were sent along, or where the sender changes, if the receiver wants to know it.
+ * A sender makes its message, bytes and all, then hands it over under the lock. Streams are cut into messages
+ * of STREAM_CHUNK bytes; what a receiver gets of a stream ends where files were sent along, or where the
+ * sender changes, if the receiver wants to know it.
  *
- * Letting messages go may close sockets, which lets messages go: a list and one thread that works it off keep the stack flat.
+ * Letting messages go may close sockets, which lets messages go: a list and one thread that works it off keep
+ * the stack flat.
  */
 #include "arch/usercopy.h"
 #include "fs/unix_priv.h"
@@ -89,7 +91,8 @@ static err_t may_deliver(struct unix_socket *s, struct unix_socket *p)
 	return p != s && socket_is_full_locked(p) ? -EAGAIN : 0;
 }
 
-/* Put m into p's queue. *wait_at, with -EAGAIN: a file whose room to wait for, with a reference; NULL: one's own. */
+/* Put m into p's queue. *wait_at, with -EAGAIN: a file whose room to wait for, with a reference; NULL: one's
+ * own. */
 static err_t deliver_once(
     struct unix_socket *s, struct unix_socket *p, struct message *m, struct file **wait_at)
 {
@@ -264,7 +267,8 @@ static void consume(struct unix_socket *s, struct message *m, size_t n)
 	messages_free(&gone);
 }
 
-/* The files of m go to the receiver; with PEEK, copies of them. Without room for them they are let go with the message. */
+/* The files of m go to the receiver; with PEEK, copies of them. Without room for them they are let go with
+ * the message. */
 static void take_files(struct receiver *r, struct message *m)
 {
 	struct socket_extra *e = r->extra;

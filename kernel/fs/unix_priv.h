@@ -90,7 +90,8 @@ void flight_begin_locked(const struct message *m);
 void flight_end_locked(const struct message *m);
 /* Move the queue of s to `messages`. Locked. */
 void flight_empty_locked(struct unix_socket *s, struct list *messages);
-/* Let go of sockets that only messages hold which nobody can receive. flight_limit: if there may be many. May sleep. */
+/* Let go of sockets that only messages hold which nobody can receive. flight_limit: if there may be many. May
+ * sleep. */
 void flight_collect(void);
 void flight_limit(void);
 

@@ -6,14 +6,18 @@
  *	               ├ queue: messages that others sent to it
  *	               └ embryos: the accepting side of connections that were made and not accepted yet
  *
- * A connection is whole as soon as connect(2) has put the embryo into the queue of the listener: the client may send at once.
+ * A connection is whole as soon as connect(2) has put the embryo into the queue of the listener: the client
+ * may send at once.
  *
- * One spinlock guards all sockets: what is done under it are a few pointers. Bytes are copied outside: a sender makes its message first, and readers hold the socket's iolock, so
- * that a message stays at the head of the queue while it is copied.
+ * One spinlock guards all sockets: what is done under it are a few pointers. Bytes are copied outside: a
+ * sender makes its message first, and readers hold the socket's iolock, so that a message stays at the head
+ * of the queue while it is copied.
  *
- * A peer pointer counts, but a socket whose file is gone is dead: nothing is sent to it, and its queue is gone. The peer of a dead stream keeps it for its name.
+ * A peer pointer counts, but a socket whose file is gone is dead: nothing is sent to it, and its queue is
+ * gone. The peer of a dead stream keeps it for its name.
  *
- * Files in messages hold the references of descriptors. Sockets that lie in each other's queues and nowhere else are looked for: unix_flight.c.
+ * Files in messages hold the references of descriptors. Sockets that lie in each other's queues and nowhere
+ * else are looked for: unix_flight.c.
  */
 #include "fs/unix_priv.h"
 #include "fs/anon.h"

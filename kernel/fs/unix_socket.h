@@ -1,6 +1,7 @@
 #pragma once
 /*
- * unix_socket.h - sockets of the local machine (AF_UNIX): streams, datagrams, and packets in order. See unix_socket.c, unix_io.c.
+ * unix_socket.h - sockets of the local machine (AF_UNIX): streams, datagrams, and packets in order. See
+ * unix_socket.c, unix_io.c.
  */
 #include "fs/file.h"
 
@@ -58,7 +59,8 @@ MUST_CHECK err_t socket_accept(struct file *f, unsigned flags, struct file **out
 MUST_CHECK err_t socket_shutdown(struct file *f, int how);
 /* getsockname; peer: getpeername (-ENOTCONN). */
 MUST_CHECK err_t socket_get_name(struct file *f, bool peer, struct socket_name *out);
-/* e->files go to the message or are let go. Bytes or -errno; -EPIPE: the caller raises the signal. c: for names that are paths. */
+/* e->files go to the message or are let go. Bytes or -errno; -EPIPE: the caller raises the signal. c: for
+ * names that are paths. */
 MUST_CHECK int64_t socket_send(
     struct file *f, const struct fs_context *c, struct uio *u, struct socket_extra *e, unsigned flags);
 /* e (or NULL) is filled in. */

@@ -1,10 +1,12 @@
 /*
  * virtport.c - /dev/vportNpM, and /dev/virtio-ports/NAME that leads there, as Linux and its udev have them.
  *
- * One opener at a time (EBUSY). Reading gives what has come; the end of the file while the host's side is not connected and nothing is left. Writing waits
- * for buffers, and for the host to connect. A port that the host takes away reads as at its end, and writes to it fail with ENODEV.
+ * One opener at a time (EBUSY). Reading gives what has come; the end of the file while the host's side is not
+ * connected and nothing is left. Writing waits for buffers, and for the host to connect. A port that the host
+ * takes away reads as at its end, and writes to it fail with ENODEV.
  *
- * The file's two mutexes let readers, and writers, take turns; each is held while bytes are copied from or to user space, never while waiting.
+ * The file's two mutexes let readers, and writers, take turns; each is held while bytes are copied from or to
+ * user space, never while waiting.
  */
 #include "fs/virtport.h"
 #include "arch/usercopy.h"

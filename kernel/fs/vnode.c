@@ -1,17 +1,20 @@
 /*
  * vnode.c - vnodes by number, exactly counted.
  *
- * A table finds the vnode of (file system, number) while it exists, so that one file is one vnode however many names and openers it has. Its life:
+ * A table finds the vnode of (file system, number) while it exists, so that one file is one vnode however
+ * many names and openers it has. Its life:
  *
  *	acquire ──▶ LOADING ──publish──▶ LIVE ──last put──▶ DYING ──▶ gone
  *	               └──abandon──────────────────────────────────────▲
  *
- * Whoever looks for a number in LOADING or DYING waits: nobody sees a vnode half read, and a file is not read in again before its release
- * has written what it had to say.
+ * Whoever looks for a number in LOADING or DYING waits: nobody sees a vnode half read, and a file is not read
+ * in again before its release has written what it had to say.
  *
- * A vnode with a page cache holds one reference on its VM object as long as its own count is not 0. When the count falls to 0 that reference goes; if nobody maps the file, the
- * object closes (dirty pages are written back), its pages go, and it releases the vnode. If somebody does, all that waits for the last unmapping. A finder meanwhile takes the object's reference again
- * and the vnode is as before. So a mapping keeps a file system busy without knowing about vnodes.
+ * A vnode with a page cache holds one reference on its VM object as long as its own count is not 0. When the
+ * count falls to 0 that reference goes; if nobody maps the file, the object closes (dirty pages are written
+ * back), its pages go, and it releases the vnode. If somebody does, all that waits for the last unmapping. A
+ * finder meanwhile takes the object's reference again and the vnode is as before. So a mapping keeps a file
+ * system busy without knowing about vnodes.
  *
  * vnode_lock (a spinlock) guards the table, the lists, states, and counts from and to 0.
  */
@@ -105,7 +108,8 @@ static void insert_locked(struct vnode *v)
 	fetch_add_relaxed(&v->fs->vnodes, 1);
 }
 
-/* Called and returns locked. The outcomes after each sleep: the vnode is there and held, or it is gone and `fresh` takes its place, or it must be waited for again. */
+/* Called and returns locked. The outcomes after each sleep: the vnode is there and held, or it is gone and
+ * `fresh` takes its place, or it must be waited for again. */
 static struct vnode *hold_or_insert_locked(struct fs *fs, uint64_t ino, struct vnode *fresh)
 {
 	for (;;) {
@@ -313,8 +317,8 @@ void vnode_wait_gone(struct fs *fs)
 
 /* --- write-back errors ---
  *
- * One word: errno in bits 0-15, bit 16 "somebody was told", a sequence number above. A new error counts the number up only if the old one was told, so that it never runs over
- * between two looks of one file. */
+ * One word: errno in bits 0-15, bit 16 "somebody was told", a sequence number above. A new error counts the
+ * number up only if the old one was told, so that it never runs over between two looks of one file. */
 
 enum { ERROR_TOLD = 1 << 16, ERROR_STEP = 1 << 17 };
 

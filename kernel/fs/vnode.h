@@ -7,15 +7,20 @@
  *	                  ▼
  *	                vnode ──pages──▶ VM object      the file itself: attributes, page cache, file system's own part
  *
- * A dentry is a name in a directory: it holds its parent and its vnode (NULL: the name is known not to exist). A vnode is one file of one file system, found
- * again by its number while anybody holds it. The page cache belongs to the vnode's life: while somebody maps the file its VM object lives, and with it the vnode, though
- * its count may be 0; whoever finds it by number revives it. Counts are exact: fs_recount() counts references from the roots (mounts, processes' root and cwd, open files, mappings) and compares.
+ * A dentry is a name in a directory: it holds its parent and its vnode (NULL: the name is known not to
+ * exist). A vnode is one file of one file system, found again by its number while anybody holds it. The page
+ * cache belongs to the vnode's life: while somebody maps the file its VM object lives, and with it the vnode,
+ * though its count may be 0; whoever finds it by number revives it. Counts are exact: fs_recount() counts
+ * references from the roots (mounts, processes' root and cwd, open files, mappings) and compares.
  *
- * Locking: vnode.lock (sleeping rwlock, RANK_VNODE) guards names in a directory, size and attributes of a file; directory before its entry; two directories (rename) in order of ancestry,
- * then of address, under the file system's rename mutex (children after directories, by rwlock_write_nested). I/O runs with it held for reading or writing as the operation says. A page fault takes no vnode lock, so the page cache
- * may fault while one is held.
+ * Locking: vnode.lock (sleeping rwlock, RANK_VNODE) guards names in a directory, size and attributes of a
+ * file; directory before its entry; two directories (rename) in order of ancestry, then of address, under the
+ * file system's rename mutex (children after directories, by rwlock_write_nested). I/O runs with it held for
+ * reading or writing as the operation says. A page fault takes no vnode lock, so the page cache may fault
+ * while one is held.
  *
- * Letters: (V) vnode.lock for writing; (C) constant while referenced; (H) the hash's lock; (N) the mounts' lock; (A) atomic
+ * Letters: (V) vnode.lock for writing; (C) constant while referenced; (H) the hash's lock; (N) the mounts'
+ * lock; (A) atomic
  */
 #include "fs/uio.h"
 #include "kern/mutex.h"
@@ -121,19 +126,23 @@ struct attr {
 	struct timespec64 atime, mtime, ctime;
 };
 
-/* Positions 0 and 1 of a directory are "." and "..", which the generic layer emits; a file system's own begin at DIR_POS_FIRST and its readdir leaves these two out.
- * readdir calls this for each entry with the position of the next one; false: stop, this entry was not taken. */
+/* Positions 0 and 1 of a directory are "." and "..", which the generic layer emits; a file system's own begin
+ * at DIR_POS_FIRST and its readdir leaves these two out. readdir calls this for each entry with the position
+ * of the next one; false: stop, this entry was not taken. */
 enum { DIR_POS_FIRST = 2 };
 typedef bool dir_emit(
     void *ctx, const char *name, size_t len, uint64_t ino, unsigned type, uint64_t next_pos);
 
-/* NULL: the operation does not exist for this type (-ENOTDIR, -EINVAL, -EPERM, -EROFS as the caller knows). Names are checked (length, no slash, not . or ..). Permissions are checked
- * by the caller. `dir->lock` is held for writing by the caller in operations that change names, for reading in lookup and readdir. */
+/* NULL: the operation does not exist for this type (-ENOTDIR, -EINVAL, -EPERM, -EROFS as the caller knows).
+ * Names are checked (length, no slash, not . or ..). Permissions are checked by the caller. `dir->lock` is
+ * held for writing by the caller in operations that change names, for reading in lookup and readdir. */
 struct vnode_ops {
 	/* *out gets a reference, by vnode_acquire. -ENOENT. Several may run at once in one directory. */
 	err_t (*lookup)(struct vnode *dir, const char *name, size_t len, struct vnode **out);
-	/* Make a file of any type: mode with type, rdev for devices, target for symlinks. Owner and times are set by `init`. The vnode is published; the directory's times
-	 * are changed by the file system, as in all operations on names; so are nlink of both (a directory starts with 2 and adds one to its parent) and ctime of v. */
+	/* Make a file of any type: mode with type, rdev for devices, target for symlinks. Owner and times are
+	 * set by `init`. The vnode is published; the directory's times are changed by the file system, as in
+	 * all operations on names; so are nlink of both (a directory starts with 2 and adds one to its
+	 * parent) and ctime of v. */
 	err_t (*create)(struct vnode *dir, const char *name, size_t len, const struct attr *init,
 	    uint64_t rdev, const char *target, struct vnode **out);
 	err_t (*link)(struct vnode *dir, const char *name, size_t len, struct vnode *v);
@@ -141,29 +150,39 @@ struct vnode_ops {
 	err_t (*rmdir)(struct vnode *dir, const char *name, size_t len, struct vnode *v);
 	/* Make a file without a name (O_TMPFILE), nlink 0; link may give it one. NULL: -EOPNOTSUPP. */
 	err_t (*tmpfile)(struct vnode *dir, const struct attr *init, struct vnode **out);
-	/* target: what is replaced, or NULL. exchange: swap the two. v and target are locked for writing, as in unlink and rmdir. */
+	/* target: what is replaced, or NULL. exchange: swap the two. v and target are locked for writing, as
+	 * in unlink and rmdir. */
 	err_t (*rename)(struct vnode *from_dir, const char *from, size_t from_len, struct vnode *v,
 	    struct vnode *to_dir, const char *to, size_t to_len, struct vnode *target, bool exchange);
 	err_t (*readdir)(struct vnode *dir, uint64_t pos, dir_emit *emit, void *ctx);
 	/* Write the target (not terminated) into buf; *len gets its length. */
 	err_t (*readlink)(struct vnode *v, char *buf, size_t size, size_t *len);
-	/* Symbolic links of /proc that lead to an object and not to a path: *out gets references. NULL: follow the text of readlink. */
+	/* Symbolic links of /proc that lead to an object and not to a path: *out gets references. NULL:
+	 * follow the text of readlink. */
 	err_t (*follow)(struct vnode *v, struct path *out);
-	/* Is what a cached dentry says of v still true? False: look it up again. No lock held. NULL: always. */
+	/* Is what a cached dentry says of v still true? False: look it up again. No lock held. NULL: always.
+	 */
 	bool (*revalidate)(struct vnode *v);
-	/* Adjust what stat tells, filled in from v already. v->lock held for reading. NULL: nothing to adjust. */
+	/* Adjust what stat tells, filled in from v already. v->lock held for reading. NULL: nothing to
+	 * adjust. */
 	void (*getattr)(struct vnode *v, struct vfs_stat *st);
-	/* Called with v->lock for writing before the generic layer stores the attributes in v: make them durable, or refuse. NULL: nothing to do. */
+	/* Called with v->lock for writing before the generic layer stores the attributes in v: make them
+	 * durable, or refuse. NULL: nothing to do. */
 	err_t (*setattr)(struct vnode *v, const struct attr *a);
-	/* chattr(1)'s flags, all that the file system has; v->lock held for reading. Set: for writing; those that it does not know are -EOPNOTSUPP or as they were. v->flags is the generic layer's. NULL: -ENOTTY. */
+	/* chattr(1)'s flags, all that the file system has; v->lock held for reading. Set: for writing; those
+	 * that it does not know are -EOPNOTSUPP or as they were. v->flags is the generic layer's. NULL:
+	 * -ENOTTY. */
 	uint32_t (*get_flags)(struct vnode *v);
 	err_t (*set_flags)(struct vnode *v, uint32_t flags);
-	/* Set the size (v->lock held for writing): free or account blocks and make it known on the disk; v->size is `size` already. The page cache beyond is cut by the caller before a
-	 * shrink frees blocks. */
+	/* Set the size (v->lock held for writing): free or account blocks and make it known on the disk;
+	 * v->size is `size` already. The page cache beyond is cut by the caller before a shrink frees blocks.
+	 */
 	err_t (*truncate)(struct vnode *v, uint64_t size);
-	/* Before pages of [pos, pos + *len) are written by write(2), v->lock held for writing: have room for them. If there is room for a part only, *len becomes that part's; if for nothing, an
-	 * error (-ENOSPC, -EDQUOT, -EFBIG). NULL: nothing to do. The size is changed by the caller afterwards, and told by `written`; if less is written than there is room for behind the end of the file,
-	 * `truncate` is called with the size. */
+	/* Before pages of [pos, pos + *len) are written by write(2), v->lock held for writing: have room for
+	 * them. If there is room for a part only, *len becomes that part's; if for nothing, an error
+	 * (-ENOSPC, -EDQUOT, -EFBIG). NULL: nothing to do. The size is changed by the caller afterwards, and
+	 * told by `written`; if less is written than there is room for behind the end of the file, `truncate`
+	 * is called with the size. */
 	err_t (*reserve)(struct vnode *v, uint64_t pos, uint64_t *len);
 	/* Size and times of v changed by write(2); v->lock held for writing. NULL: nothing to do. */
 	void (*written)(struct vnode *v);
@@ -171,8 +190,9 @@ struct vnode_ops {
 	err_t (*allocate)(struct vnode *v, int mode, uint64_t pos, uint64_t len);
 	/* Data and attributes are on the disk when it returns. */
 	err_t (*sync)(struct vnode *v, bool data_only);
-	/* Called last when a file is opened, f filled in: set f->ops and f->priv (generated files), or take its name from it (file_drop_name); an error undoes the open. May sleep. NULL: the generic ones for regular files and
-	 * directories; devices and fifos have theirs by type. */
+	/* Called last when a file is opened, f filled in: set f->ops and f->priv (generated files), or take
+	 * its name from it (file_drop_name); an error undoes the open. May sleep. NULL: the generic ones for
+	 * regular files and directories; devices and fifos have theirs by type. */
 	err_t (*open)(struct vnode *v, struct file *f);
 	/* The last reference is gone: free v->priv, and the file itself if nlink is 0. May sleep. */
 	void (*release)(struct vnode *v);
@@ -187,20 +207,25 @@ struct fs_ops {
 	const char *name;
 	/* `source`: what mount(2) names, `options`: its data string, perhaps "". *root gets a reference. */
 	err_t (*mount)(struct fs *fs, const char *source, const char *options, struct vnode **root);
-	/* Everything is written back already and no vnode but the root is in use; the root is gone when it is called. Frees fs->priv. */
+	/* Everything is written back already and no vnode but the root is in use; the root is gone when it is
+	 * called. Frees fs->priv. */
 	void (*unmount)(struct fs *fs);
-	/* Called before the root goes: drop references that the file system holds on vnodes itself. NULL: it holds none. */
+	/* Called before the root goes: drop references that the file system holds on vnodes itself. NULL: it
+	 * holds none. */
 	void (*drain)(struct fs *fs);
 	/* How many references on v are the file system's own (names of a tmpfs)? NULL: none. */
 	uint32_t (*own_refs)(struct vnode *v);
 	/* Write back what is the file system's own (superblock, bitmaps), after all vnodes were synced. */
 	err_t (*sync)(struct fs *fs, bool wait);
 	err_t (*statfs)(struct fs *fs, struct fs_stats *out);
-	/* mount(2) with MS_REMOUNT: new options, perhaps read-only or not. NULL: only the read-only flag can change. */
+	/* mount(2) with MS_REMOUNT: new options, perhaps read-only or not. NULL: only the read-only flag can
+	 * change. */
 	err_t (*remount)(struct fs *fs, bool read_only, const char *options);
-	/* There is one only, shown by every mount (devfs): it is made at boot and found here. NULL: each mount makes one. */
+	/* There is one only, shown by every mount (devfs): it is made at boot and found here. NULL: each
+	 * mount makes one. */
 	struct fs *(*single)(void);
-	/* The cache of its own blocks, which no vnode has; NULL: it has none. No reference: it stays as long as the file system. */
+	/* The cache of its own blocks, which no vnode has; NULL: it has none. No reference: it stays as long
+	 * as the file system. */
 	struct vm_object *(*metadata)(struct fs *fs);
 	bool needs_device;
 };
@@ -228,14 +253,16 @@ struct fs {
 
 /* --- vnode.c --- */
 void vnode_init_cache(void);
-/* Find the vnode with number ino, or make it. *fresh: it is new, of this caller alone: fill it in, then vnode_publish or vnode_abandon; others who want the number wait meanwhile.
- * Else it is complete. One reference for the caller either way. -ENOMEM. May sleep, also until another
- * thread's `release` of the number is through: no lock is held that `release` takes (RANK_FS and above). */
+/* Find the vnode with number ino, or make it. *fresh: it is new, of this caller alone: fill it in, then
+ * vnode_publish or vnode_abandon; others who want the number wait meanwhile. Else it is complete. One
+ * reference for the caller either way. -ENOMEM. May sleep, also until another thread's `release` of the
+ * number is through: no lock is held that `release` takes (RANK_FS and above). */
 MUST_CHECK err_t vnode_acquire(
     struct fs *fs, uint64_t ino, const struct vnode_ops *ops, struct vnode **out, bool *fresh);
 /* A vnode that is certainly new (create): vnode_acquire that asserts it. */
 MUST_CHECK err_t vnode_create(struct fs *fs, uint64_t ino, const struct vnode_ops *ops, struct vnode **out);
-/* v, fresh and of type MODE_REG, gets its pages: an object of v->size bytes on ops, with v as its priv, of kind FILE, or the file's memory (VM_RESIDENT). ops->closing and ops->release are vnode_pages_closing and
+/* v, fresh and of type MODE_REG, gets its pages: an object of v->size bytes on ops, with v as its priv, of
+ * kind FILE, or the file's memory (VM_RESIDENT). ops->closing and ops->release are vnode_pages_closing and
  * vnode_pages_release, always. flags: VM_RESIDENT with or without VM_PURGEABLE, or 0. -ENOMEM. */
 MUST_CHECK err_t vnode_make_pages(struct vnode *v, const struct vm_file_ops *ops, unsigned flags);
 void vnode_pages_closing(struct vm_object *o);
@@ -245,7 +272,8 @@ static inline struct vnode *vnode_of_pages(const struct vm_object *o)
 	return o->priv;
 }
 void vnode_publish(struct vnode *v);
-/* v, fresh, could not be filled in: it goes, without `release`, and v->priv is the caller's. Drops the reference. */
+/* v, fresh, could not be filled in: it goes, without `release`, and v->priv is the caller's. Drops the
+ * reference. */
 void vnode_abandon(struct vnode *v);
 static inline void vnode_get(struct vnode *v)
 {
@@ -258,16 +286,18 @@ void vnode_put(struct vnode *v);
 err_t vnode_for_each(struct fs *fs, err_t (*fn)(struct vnode *v, void *arg), void *arg);
 /* References that are nobody's use: the file system's own, and those of watches. */
 uint32_t vnode_own_refs(struct vnode *v);
-/* Is any vnode of fs in use by others than the cache of names, the file system itself and watches: open, mapped, somebody's directory? `root_refs`: references on `root` that do not count. */
+/* Is any vnode of fs in use by others than the cache of names, the file system itself and watches: open,
+ * mapped, somebody's directory? `root_refs`: references on `root` that do not count. */
 bool vnode_fs_is_busy(struct fs *fs, struct vnode *root, uint32_t root_refs);
 /* Sleep until no vnode of fs is in memory any more. */
 void vnode_wait_gone(struct fs *fs);
-/* A write-back error happened to v's data: each file that is open learns of it once, by vnode_check_error with its own `seen`. A file that is opened before anybody was told
- * learns of it as well. */
+/* A write-back error happened to v's data: each file that is open learns of it once, by vnode_check_error
+ * with its own `seen`. A file that is opened before anybody was told learns of it as well. */
 void vnode_note_error(struct vnode *v, err_t err);
 uint64_t vnode_sample_error(struct vnode *v);
 MUST_CHECK err_t vnode_check_error(struct vnode *v, uint64_t *seen);
-/* file_dirty.c: limits of dirty pages. The current thread has made page idx of v dirty, or is about to: it may have to write some back first. May sleep; whatever sleeping locks are held. */
+/* file_dirty.c: limits of dirty pages. The current thread has made page idx of v dirty, or is about to: it
+ * may have to write some back first. May sleep; whatever sleeping locks are held. */
 void dirty_note_page(struct vnode *v, pgidx_t idx);
 bool dirty_is_above_background(void);
 bool dirty_is_above_limit(void);
@@ -285,11 +315,13 @@ err_t vnode_writeback(struct vnode *v, pgidx_t first, pgidx_t end);
 
 /* The time of day, for time stamps. */
 void fs_now(struct timespec64 *out);
-/* If v was written to through a shared window since this was last asked, it was modified and changed now: called by whoever tells or keeps the times, and when such a window ends. May sleep. */
+/* If v was written to through a shared window since this was last asked, it was modified and changed now:
+ * called by whoever tells or keeps the times, and when such a window ends. May sleep. */
 void vnode_note_mapped_writes(struct vnode *v);
 extern nsec_t (*fs_wall_clock)(void); /* set once at boot: nanoseconds since 1970; NULL: since boot */
 
-/* Has the current thread CAP_SYS_RESOURCE, or is its user uid, or in group gid (0: none)? Those may take the last blocks of a disk. */
+/* Has the current thread CAP_SYS_RESOURCE, or is its user uid, or in group gid (0: none)? Those may take the
+ * last blocks of a disk. */
 bool fs_current_is(uint32_t uid, uint32_t gid);
 extern bool (*fs_current_user)(
     uint32_t uid, uint32_t gid); /* set once at boot: the answer; NULL: all work is the kernel's */
@@ -299,7 +331,8 @@ static inline uint32_t vnode_mode(const struct vnode *v)
 {
 	return __atomic_load_n(&v->mode, __ATOMIC_RELAXED);
 }
-/* Page cache input and output read the size without the lock: an old value does them no harm, a torn one would. */
+/* Page cache input and output read the size without the lock: an old value does them no harm, a torn one
+ * would. */
 static inline void vnode_store_size(struct vnode *v, uint64_t size)
 {
 	__atomic_store_n(&v->size, size, __ATOMIC_RELAXED);

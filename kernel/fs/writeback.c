@@ -1,13 +1,15 @@
 /*
  * writeback.c - the thread that writes dirty data to disks while nobody asks.
  *
- * Every five seconds it looks at each file of each file system that lies on a disk. A file that was dirty half a minute ago already is written; so what a crash loses is that old at most. The file system's own data
+ * Every five seconds it looks at each file of each file system that lies on a disk. A file that was dirty
+ * half a minute ago already is written; so what a crash loses is that old at most. The file system's own data
  * (maps, bitmaps) follows at once, as little of it changes without data.
  *
  * Above the background limit of dirty pages (file_dirty.c) it writes at once, whatever their age.
  *
- * When memory is short and what is there is dirty, reclaim wakes the thread, which writes everything then whatever its age, and sleeps a moment until it has made progress. It may hold locks that the thread needs, so
- * it never waits for long.
+ * When memory is short and what is there is dirty, reclaim wakes the thread, which writes everything then
+ * whatever its age, and sleeps a moment until it has made progress. It may hold locks that the thread needs,
+ * so it never waits for long.
  */
 #include "fs/writeback.h"
 #include "arch/clock.h"

@@ -129,7 +129,8 @@ static err_t unpack_entry(const struct fs_context *c, const struct cpio_entry *e
 	}
 }
 
-/* Nobody reads the archive any more: its memory is as good as any. What is not a whole page of it may be somebody else's. */
+/* Nobody reads the archive any more: its memory is as good as any. What is not a whole page of it may be
+ * somebody else's. */
 static void free_archive(struct boot_module *m)
 {
 	uint64_t first = ALIGN_UP(m->start, (paddr_t)PAGE_SIZE) >> PAGE_SHIFT, end = m->end >> PAGE_SHIFT;
@@ -242,7 +243,8 @@ err_t root_open_console(struct process *p)
 	return err;
 }
 
-/* No process is left: no file is open, and every reference on what there is comes from a mount. Returns what is wrong, each logged. */
+/* No process is left: no file is open, and every reference on what there is comes from a mount. Returns what
+ * is wrong, each logged. */
 static unsigned check_references(void)
 {
 	uint64_t files = file_count();

@@ -1,8 +1,8 @@
 #pragma once
 /*
  * lock_ranks.h - THE lock order. A thread may take a lock only if its rank is greater than that of every lock
- * it holds; equal ranks only where the lock says so (spin_lock_nested, rwlock_write_nested). Sleeping locks (below
- * RANK_SPIN_FIRST) cannot be taken under any spinlock; from RANK_IRQ on interrupts must be disabled.
+ * it holds; equal ranks only where the lock says so (spin_lock_nested, rwlock_write_nested). Sleeping locks
+ * (below RANK_SPIN_FIRST) cannot be taken under any spinlock; from RANK_IRQ on interrupts must be disabled.
  * docs/locking.md gives an example path for each edge.
  */
 enum lock_rank {

@@ -29,8 +29,9 @@ void log_vprint(enum log_level level, const char *subsystem, const char *fmt, va
 /* Where records go as they are written (the serial console), besides the ring; NULL: nowhere. Level: records
  * above it are not echoed. */
 void log_set_console(void (*write)(const char *s, size_t n), enum log_level max);
-/* Have the records before number `end` been shown there, now that this CPU has done what it can? If not, another CPU is at it, or a record
- * is not complete yet: who must not go on before gives way to others and asks again. Without a console all are. */
+/* Have the records before number `end` been shown there, now that this CPU has done what it can? If not,
+ * another CPU is at it, or a record is not complete yet: who must not go on before gives way to others and
+ * asks again. Without a console all are. */
 bool log_is_shown(uint64_t end);
 /* The number that the next record gets. */
 uint64_t log_end(void);

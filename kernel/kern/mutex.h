@@ -36,7 +36,8 @@ void rwlock_init(struct rwlock *l, const char *name, enum lock_rank rank);
 void rwlock_read_slow(struct rwlock *l);
 void rwlock_read_unlock_slow(struct rwlock *l);
 void rwlock_write(struct rwlock *l);
-/* Like rwlock_write, but locks of the same rank may be held already; the caller says why no cycle is possible. */
+/* Like rwlock_write, but locks of the same rank may be held already; the caller says why no cycle is
+ * possible. */
 void rwlock_write_nested(struct rwlock *l);
 void rwlock_write_unlock(struct rwlock *l);
 bool rwlock_is_write_held(struct rwlock *l);

@@ -186,7 +186,8 @@ static void floor_advance_locked(struct run_queue *q)
 		q->floor = least->vruntime;
 }
 
-/* Time in user mode. The thread may go there or come from there while another CPU reads: then it reads again. */
+/* Time in user mode. The thread may go there or come from there while another CPU reads: then it reads again.
+ */
 static uint64_t user_cycles_of(struct thread *t)
 {
 	for (;;) {
@@ -303,8 +304,8 @@ static void slice_time_locked(struct run_queue *q, nsec_t now)
 	timer_set_slice(now + MAX(SLICE_PERIOD / (nready + 1), (uint32_t)SLICE_LEAST));
 }
 
-/* t has just been queued on q: should it run at once? If not, should the slice be timed now? true: the CPU of q is to be
- * interrupted, with q unlocked, or it would come only to wait for the lock. */
+/* t has just been queued on q: should it run at once? If not, should the slice be timed now? true: the CPU of
+ * q is to be interrupted, with q unlocked, or it would come only to wait for the lock. */
 static MUST_CHECK bool check_preempt_locked(struct run_queue *q, struct thread *t)
 {
 	nsec_t now = clock_now();
@@ -476,7 +477,8 @@ static void finish_switch(void)
 		thread_gone(prev);
 }
 
-/* t, which leaves this CPU, has to look at its memory before it goes back there; its slot is for others meanwhile. */
+/* t, which leaves this CPU, has to look at its memory before it goes back there; its slot is for others
+ * meanwhile. */
 static void break_sequence(struct thread *t)
 {
 	fetch_or_acq_rel(&t->flags, THREAD_RSEQ_WORK);

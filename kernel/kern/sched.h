@@ -23,7 +23,8 @@ void sched_tick(nsec_t now);
 /* t is DEAD and its stack is no longer in use: tell who joins it. Called once, by the thread that runs next
  * on its CPU; t may be freed when it returns. */
 void thread_gone(struct thread *t);
-/* What a CPU's time went to, since it was started: threads in user mode, those of them that are nicer than usual, the kernel, and nothing. */
+/* What a CPU's time went to, since it was started: threads in user mode, those of them that are nicer than
+ * usual, the kernel, and nothing. */
 struct cpu_times {
 	nsec_t user, nice, system, idle;
 };

@@ -28,8 +28,9 @@ enum {
 	THREAD_LOCKS_MAX = 8,
 };
 
-/* What a thread has had files do, in Linux's terms: bytes that its calls moved, the calls, bytes that devices had to read, bytes of files that it made dirty, and of these, the ones that were dropped
- * before they were written. */
+/* What a thread has had files do, in Linux's terms: bytes that its calls moved, the calls, bytes that devices
+ * had to read, bytes of files that it made dirty, and of these, the ones that were dropped before they were
+ * written. */
 enum thread_io {
 	IO_CHARS_READ,
 	IO_CHARS_WRITTEN,
@@ -57,10 +58,11 @@ struct thread {
 	struct arch_thread arch; /* saved context; first, so that assembly finds it */
 	_Atomic uint32_t flags;  /* (A) enum thread_flags */
 	_Atomic uint32_t state;  /* (R) enum thread_state; RUNNING -> BLOCKED or DEAD by itself */
-	/* (T) cycles in user mode, less the cycle counter when it went there: negative until it comes back. The
-	 * port's entry code counts. */
+	/* (T) cycles in user mode, less the cycle counter when it went there: negative until it comes back.
+	 * The port's entry code counts. */
 	_Atomic int64_t user_cycles;
-	/* (A) user threads: what the port's entry code calls for a system call, instead of looking at a flag */
+	/* (A) user threads: what the port's entry code calls for a system call, instead of looking at a flag
+	 */
 	int64_t (*_Atomic system_call)(struct trap_frame *f);
 	struct rb_node run_node; /* (R) in a run queue, while `queued` */
 	bool queued;             /* (R) exactly while READY */

@@ -1,8 +1,9 @@
 /*
  * uts.c - see uts.h.
  *
- * Programs ask for the names to know which ABI they run on. The ABI is Linux's, as of the release given: C libraries refuse to start on older ones, and configuration scripts look for
- * the name. The suffix of the release and the version say whose kernel it is.
+ * Programs ask for the names to know which ABI they run on. The ABI is Linux's, as of the release given: C
+ * libraries refuse to start on older ones, and configuration scripts look for the name. The suffix of the
+ * release and the version say whose kernel it is.
  */
 #include "kern/uts.h"
 #include "kern/spinlock.h"

@@ -1,6 +1,7 @@
 #pragma once
 /*
- * wall.h - the time of day: how far it is ahead of the monotonic clock. One 64-bit number, so nobody who reads it needs a lock.
+ * wall.h - the time of day: how far it is ahead of the monotonic clock. One 64-bit number, so nobody who
+ * reads it needs a lock.
  */
 #include "lib/types.h"
 
@@ -11,10 +12,12 @@ enum { COARSE_TICK_NS = 4000000 }; /* what the coarse clocks advance by */
 nsec_t wall_now(void);
 /* Time of day when the monotonic clock was 0. */
 nsec_t wall_offset(void);
-/* The clock was set: from now on the offset is this. Who waits for a time of day is to be told by the caller. */
+/* The clock was set: from now on the offset is this. Who waits for a time of day is to be told by the caller.
+ */
 void wall_set_offset(nsec_t offset);
 /* What international atomic time is ahead of the time of day, in seconds; 0 until somebody sets it. */
 int32_t wall_tai_seconds(void);
 void wall_set_tai_seconds(int32_t seconds);
-/* Called when the offsets have changed, before the setter returns. For the page that user space reads the time from. */
+/* Called when the offsets have changed, before the setter returns. For the page that user space reads the
+ * time from. */
 extern void (*wall_changed)(void);

@@ -1,6 +1,7 @@
 #pragma once
 /*
- * capability.h - the parts that the superuser's power is divided into, and sets of them. Numbers are the ABI's (Linux 6.1 has 41).
+ * capability.h - the parts that the superuser's power is divided into, and sets of them. Numbers are the
+ * ABI's (Linux 6.1 has 41).
  *
  * Who holds which, and how sets change: proc/cred.h, proc/cred_caps.c.
  */

@@ -56,7 +56,8 @@ static inline void check_poison(struct page *p)
 #endif
 
 /* May a frame in this state be given back? In use by a kind that the allocator hands out, nobody counts on
- * it, not a block: with kind and flags rotated to the bottom that is one comparison. They are told from PAGE_KERNEL on. */
+ * it, not a block: with kind and flags rotated to the bottom that is one comparison. They are told from
+ * PAGE_KERNEL on. */
 static ALWAYS_INLINE bool is_freeable(uint64_t state, uint64_t *kind_flags)
 {
 	*kind_flags =

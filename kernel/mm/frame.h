@@ -2,11 +2,14 @@
 /*
  * frame.h - allocation of physical frames: buddy zones (frame.c, zone.c) behind per-CPU caches (pcp.c).
  *
- * Usable with spinlocks of rank below RANK_ZONE held; not in interrupt handlers. A request that fails asks who was named by frame_set_pressure for memory, and tries again, if it may sleep: preemption
- * is on, whatever sleeping locks are held. Under a spinlock it returns NULL, and the caller does the same once it has let go (vm_find_memory).
+ * Usable with spinlocks of rank below RANK_ZONE held; not in interrupt handlers. A request that fails asks
+ * who was named by frame_set_pressure for memory, and tries again, if it may sleep: preemption is on,
+ * whatever sleeping locks are held. Under a spinlock it returns NULL, and the caller does the same once it
+ * has let go (vm_find_memory).
  *
- * Watermarks of a zone: below `low`, who reclaims in the background is woken, and works until `high` is reached; below `min` only those go who may use the reserve: threads with
- * THREAD_RESERVE, which clean pages or are about to die, and requests with FRAME_RESERVE.
+ * Watermarks of a zone: below `low`, who reclaims in the background is woken, and works until `high` is
+ * reached; below `min` only those go who may use the reserve: threads with THREAD_RESERVE, which clean pages
+ * or are about to die, and requests with FRAME_RESERVE.
  */
 #include "lib/err.h"
 #include "mm/page.h"
@@ -40,9 +43,9 @@ void frame_add_range(uint64_t first_pfn, uint64_t end_pfn);
 /* One frame of the given kind (KERNEL, SLAB, TABLE, ANON, FILE): shares = pins = 0, the caller owns it. NULL:
  * none left. */
 struct page *frame_alloc(enum page_kind kind, unsigned flags);
-/* Up to n frames (n > 0) into out[0..], as frame_alloc gives them, that it would be nice to have: zones are left their high watermark.
- * Returns how many there are. They come from the zones, in blocks as large as can be had, in the order of their
- * addresses within each: cheaper than one by one, and zeroing them too. */
+/* Up to n frames (n > 0) into out[0..], as frame_alloc gives them, that it would be nice to have: zones are
+ * left their high watermark. Returns how many there are. They come from the zones, in blocks as large as can
+ * be had, in the order of their addresses within each: cheaper than one by one, and zeroing them too. */
 unsigned frame_alloc_batch(enum page_kind kind, unsigned flags, struct page **out, unsigned n);
 /* 2^order frames, physically contiguous, naturally aligned. The order is recorded in the first page. */
 struct page *frame_alloc_order(enum page_kind kind, unsigned order, unsigned flags);
@@ -68,7 +71,8 @@ void frame_zone_stats(unsigned zone, struct zone_stats *out);
 /* Frames free in all zones, caches included. Exact when nothing allocates. */
 uint64_t frame_free_count(void);
 uint64_t frame_total_count(void);
-/* Frames in use of the kinds from PAGE_KERNEL on, by counters: quick, and exact when nobody allocates meanwhile. */
+/* Frames in use of the kinds from PAGE_KERNEL on, by counters: quick, and exact when nobody allocates
+ * meanwhile. */
 void frame_count_used(uint64_t counts[PAGE_KINDS]);
 /* Frames of each kind in use now, by counting records: for /proc/mm and tests. Slow. */
 void frame_count_kinds(uint64_t counts[PAGE_KINDS]);
@@ -87,13 +91,16 @@ unsigned frame_zone(const struct page *p);
 
 /* What a higher layer does when memory is short. */
 struct frame_pressure {
-	/* Memory is below `low`: begin to reclaim. Called with spinlocks up to RANK_SLAB held; may not sleep. */
+	/* Memory is below `low`: begin to reclaim. Called with spinlocks up to RANK_SLAB held; may not sleep.
+	 */
 	void (*low)(void);
-	/* npages are wanted and not there: find some. May sleep, whatever sleeping locks are held. False: there is nothing to be had. */
+	/* npages are wanted and not there: find some. May sleep, whatever sleeping locks are held. False:
+	 * there is nothing to be had. */
 	bool (*find)(uint64_t npages);
 };
 void frame_set_pressure(const struct frame_pressure *p);
-/* A request for npages has failed: should the caller try again, for the n-th time? Several frames in a row may not come however many are free: those are tried for a few times only. May sleep, if the caller may. */
+/* A request for npages has failed: should the caller try again, for the n-th time? Several frames in a row
+ * may not come however many are free: those are tried for a few times only. May sleep, if the caller may. */
 bool frame_try_again(uint64_t npages, unsigned n);
 /* Check free lists, orders, coalescing, counts; panics on a violation. Locks each zone in turn. */
 void frame_validate(void);

@@ -50,8 +50,10 @@ struct pcp {
 	uint32_t count; /* own CPU */
 	uint32_t limit; /* own CPU; 0 until its first use */
 	_Atomic uint32_t slot[PCP_SLOTS];
-	/* Frames that this CPU took into use and gave back, ever: of all CPUs together the difference is what is in use. Own CPU, read by anyone. Those taken are counted by kind from PAGE_KERNEL on, those given back
-	 * by kind and flags as is_freeable has them at hand, so that each costs one instruction. */
+	/* Frames that this CPU took into use and gave back, ever: of all CPUs together the difference is what
+	 * is in use. Own CPU, read by anyone. Those taken are counted by kind from PAGE_KERNEL on, those
+	 * given back by kind and flags as is_freeable has them at hand, so that each costs one instruction.
+	 */
 	uint64_t taken[USED_KINDS];
 	uint64_t given[USED_KINDS << PAGE_FLAG_BITS];
 } ALIGNED(1024);

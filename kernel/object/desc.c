@@ -4,12 +4,13 @@
  *	table ──chunks[]──▶ chunk   64 slots: a mask of used ones, a mask of close-on-exec, objects, rights
  *	                    chunk
  *
- * The array of chunks grows by doubling, chunks are made as they are needed and stay until the table goes, so a table of a
- * million descriptors needs no large allocation and growing moves no slot. The lowest free slot is found by masks, from the first
- * chunk that may have one (`hint`: every chunk below it is full).
+ * The array of chunks grows by doubling, chunks are made as they are needed and stay until the table goes, so
+ * a table of a million descriptors needs no large allocation and growing moves no slot. The lowest free slot
+ * is found by masks, from the first chunk that may have one (`hint`: every chunk below it is full).
  *
- * The lock is a spinlock, held for a few slots at a time. An object taken out of a slot is dropped after the lock: closing may sleep. A look-up takes
- * its reference under the lock, so a close by another thread never frees what somebody uses.
+ * The lock is a spinlock, held for a few slots at a time. An object taken out of a slot is dropped after the
+ * lock: closing may sleep. A look-up takes its reference under the lock, so a close by another thread never
+ * frees what somebody uses.
  */
 #include "object/desc.h"
 #include "lib/bits.h"
@@ -96,7 +97,8 @@ static err_t grow_array(struct desc_table *t, unsigned index)
 	return 0;
 }
 
-/* See to it that chunk `index` exists. Called locked; returns locked, the lock was perhaps dropped meanwhile. */
+/* See to it that chunk `index` exists. Called locked; returns locked, the lock was perhaps dropped meanwhile.
+ */
 static err_t need_chunk(struct desc_table *t, unsigned index)
 {
 	err_t err = grow_array(t, index);
@@ -350,7 +352,8 @@ unsigned desc_count(struct desc_table *t)
 
 /* --- clone --- */
 
-/* Give `copy` every chunk that t has in use. Called with t locked; false: the lock was dropped to get memory, look again. */
+/* Give `copy` every chunk that t has in use. Called with t locked; false: the lock was dropped to get memory,
+ * look again. */
 static bool match_chunks(struct desc_table *t, struct desc_table *copy, err_t *err)
 {
 	for (unsigned i = 0; i < t->nchunks; i++) {

@@ -1,9 +1,11 @@
 #pragma once
 /*
- * desc.h - descriptor tables. A Linux fd is a descriptor. A table belongs to a process or is shared by several (CLONE_FILES).
+ * desc.h - descriptor tables. A Linux fd is a descriptor. A table belongs to a process or is shared by
+ * several (CLONE_FILES).
  *
- * Each slot: object, rights, close-on-exec. Look-ups take a reference, so an object outlives a concurrent close. Order of errors: bad descriptor (-EBADF), wrong type (as
- * the caller says), missing right (-EACCES, or -EBADF where Linux says so: read on a descriptor that is open for writing only).
+ * Each slot: object, rights, close-on-exec. Look-ups take a reference, so an object outlives a concurrent
+ * close. Order of errors: bad descriptor (-EBADF), wrong type (as the caller says), missing right (-EACCES,
+ * or -EBADF where Linux says so: read on a descriptor that is open for writing only).
  */
 #include "object/kobject.h"
 
@@ -20,7 +22,8 @@ bool desc_table_is_shared(struct desc_table *t);
 /* The last put closes everything. May sleep. */
 void desc_table_put(struct desc_table *t);
 
-/* Put an object into the lowest free slot >= min and < limit; the caller keeps its own reference. Returns the descriptor, -EMFILE, -ENOMEM. */
+/* Put an object into the lowest free slot >= min and < limit; the caller keeps its own reference. Returns the
+ * descriptor, -EMFILE, -ENOMEM. */
 MUST_CHECK int desc_install(
     struct desc_table *t, struct kobject *o, uint32_t rights, bool cloexec, int min, int limit);
 /* Put it at exactly `fd` (dup2, dup3), closing what is there. -EBADF (out of range), -ENOMEM. */
@@ -28,7 +31,8 @@ MUST_CHECK err_t desc_install_at(
     struct desc_table *t, int fd, struct kobject *o, uint32_t rights, bool cloexec, int limit);
 /* The object at fd, with a reference; *rights may be NULL. -EBADF. */
 MUST_CHECK err_t desc_lookup(struct desc_table *t, int fd, struct kobject **out, uint32_t *rights);
-/* -EBADF: nothing is there. Any other error is what the object's end told (on_no_descriptors); the descriptor is closed. */
+/* -EBADF: nothing is there. Any other error is what the object's end told (on_no_descriptors); the descriptor
+ * is closed. */
 MUST_CHECK err_t desc_close(struct desc_table *t, int fd);
 /* Close every descriptor of [first, last]; set_cloexec: only mark them. */
 void desc_close_range(struct desc_table *t, unsigned first, unsigned last, bool set_cloexec);

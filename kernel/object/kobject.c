@@ -1,8 +1,9 @@
 /*
  * kobject.c - life and signals of kernel objects.
  *
- * Signals are level state under the object's lock. Setting one tells every observer whose mask has it, also if it was set already: more data in a pipe
- * that was readable is news to an edge-triggered poll. Whoever sleeps tests the level under the same lock before it does, so no signal is missed.
+ * Signals are level state under the object's lock. Setting one tells every observer whose mask has it, also
+ * if it was set already: more data in a pipe that was readable is news to an edge-triggered poll. Whoever
+ * sleeps tests the level under the same lock before it does, so no signal is missed.
  */
 #include "object/kobject.h"
 
@@ -36,7 +37,8 @@ static struct observer *first_observer(struct kobject *o)
 	return ob;
 }
 
-/* Observers without a reference hear that o is gone. `ends` is held, so that none of them ends itself between being found and being told. */
+/* Observers without a reference hear that o is gone. `ends` is held, so that none of them ends itself between
+ * being found and being told. */
 static void tell_end(struct kobject *o)
 {
 	struct observer *ob;

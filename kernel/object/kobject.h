@@ -2,12 +2,14 @@
 /*
  * kobject.h - the base of everything that a descriptor can name.
  *
- * Two counters: `refs` keeps the memory, `descs` counts descriptors (and messages that carry one). When the last descriptor goes, the
- * object is told (on_no_descriptors: a pipe end closes, a file is flushed); when the last reference goes, it is destroyed.
+ * Two counters: `refs` keeps the memory, `descs` counts descriptors (and messages that carry one). When the
+ * last descriptor goes, the object is told (on_no_descriptors: a pipe end closes, a file is flushed); when
+ * the last reference goes, it is destroyed.
  *
- * Object signals are level state, 64 bits: 0-15 common, 16-47 by type, 48-63 for users. Everything that waits - object_wait, poll,
- * select, epoll, blocking reads - observes them. An observer is told, under the object's lock, whenever a signal of its mask is set, also when it was set
- * already (more data in a readable pipe: an edge-triggered poll wants to know).
+ * Object signals are level state, 64 bits: 0-15 common, 16-47 by type, 48-63 for users. Everything that waits
+ * - object_wait, poll, select, epoll, blocking reads - observes them. An observer is told, under the object's
+ * lock, whenever a signal of its mask is set, also when it was set already (more data in a readable pipe: an
+ * edge-triggered poll wants to know).
  *
  * Letters: (K) the object's lock; (C) constant after creation; (A) atomic
  */
@@ -60,7 +62,8 @@ struct desc_table;
 struct kobject_ops {
 	enum kobject_type type;
 	const char *name;
-	/* One descriptor of this table was closed, or replaced. The object is still referenced. May sleep. NULL: nothing to do. */
+	/* One descriptor of this table was closed, or replaced. The object is still referenced. May sleep.
+	 * NULL: nothing to do. */
 	void (*on_desc_closed)(struct kobject *o, struct desc_table *t);
 	/* The last descriptor was closed; what it returns, close(2) does. May sleep. NULL: nothing to do. */
 	err_t (*on_no_descriptors)(struct kobject *o);
@@ -82,15 +85,18 @@ struct observer {
 	struct list link; /* (K) of the object */
 	struct kobject *object;
 	uint64_t mask;
-	/* Signals of the mask are set (`now`: all signals). Object locked, interrupts disabled: may wake and lock, nested, what watches the object; may not sleep. */
+	/* Signals of the mask are set (`now`: all signals). Object locked, interrupts disabled: may wake and
+	 * lock, nested, what watches the object; may not sleep. */
 	void (*notify)(struct observer *ob, uint64_t now);
-	/* The object's last reference is gone: unobserve, and forget it. May sleep. NULL: the observer holds a reference, so this never happens. */
+	/* The object's last reference is gone: unobserve, and forget it. May sleep. NULL: the observer holds
+	 * a reference, so this never happens. */
 	void (*gone)(struct observer *ob);
 };
 
 /* Once at boot. */
 void kobject_start(void);
-/* Held while observers without a reference learn that their object is gone; they hold it when they go themselves. RANK_EPOLLS. */
+/* Held while observers without a reference learn that their object is gone; they hold it when they go
+ * themselves. RANK_EPOLLS. */
 extern struct mutex kobject_ends;
 void kobject_init(struct kobject *o, const struct kobject_ops *ops, uint64_t signals);
 static inline void kobject_get(struct kobject *o)
@@ -115,9 +121,11 @@ static inline uint64_t kobject_signals(const struct kobject *o)
 }
 /* The same for who holds o's lock. */
 void kobject_signal_locked(struct kobject *o, uint64_t set, uint64_t clear);
-/* Add an observer; notify is called at once if a signal of the mask is set. Remove: when it returns, notify neither runs nor will. */
+/* Add an observer; notify is called at once if a signal of the mask is set. Remove: when it returns, notify
+ * neither runs nor will. */
 void kobject_observe(struct kobject *o, struct observer *ob, uint64_t mask);
 void kobject_unobserve(struct observer *ob);
-/* Sleep until any signal of the mask is set or the monotonic deadline passes. *seen gets all signals. 0, -ETIMEDOUT, -EINTR. */
+/* Sleep until any signal of the mask is set or the monotonic deadline passes. *seen gets all signals. 0,
+ * -ETIMEDOUT, -EINTR. */
 MUST_CHECK err_t kobject_wait(
     struct kobject *o, uint64_t mask, nsec_t deadline, unsigned wait_flags, uint64_t *seen);

@@ -12,7 +12,8 @@ struct user_clock clock_of_process(uint32_t pid, enum cpu_clock_part part)
 	return (struct user_clock){.kind = CLOCK_KIND_CPU, .part = part, .id = pid};
 }
 
-/* May the current thread ask for this CPU time, and is there such a thing? 0 stands for the caller. A process may be named by one of its own threads that asks. */
+/* May the current thread ask for this CPU time, and is there such a thing? 0 stands for the caller. A process
+ * may be named by one of its own threads that asks. */
 static bool cpu_clock_exists_locked(struct user_clock *c)
 {
 	struct thread *self = current_thread();
@@ -121,7 +122,8 @@ err_t clock_read(const struct user_clock *c, nsec_t *out)
 	return err;
 }
 
-/* All threads of a process may run at once. Not more often than a coarse tick, as the process may sleep as well. */
+/* All threads of a process may run at once. Not more often than a coarse tick, as the process may sleep as
+ * well. */
 nsec_t clock_look_at_locked(const struct user_clock *c, nsec_t now, nsec_t time)
 {
 	nsec_t left = time > now ? time - now : 0;

@@ -1,6 +1,7 @@
 #pragma once
 /*
- * clocks.h - the clocks that user space names by number: real time, and the CPU time of processes and threads.
+ * clocks.h - the clocks that user space names by number: real time, and the CPU time of processes and
+ * threads.
  *
  * Numbers: those of the ABI; negative ones encode whose CPU time and which part of it.
  */
@@ -37,12 +38,14 @@ struct user_clock {
 	uint32_t id;    /* process or thread */
 };
 
-/* The clock with this number, as the current thread means it. -EINVAL: there is none, or none that it may look at. */
+/* The clock with this number, as the current thread means it. -EINVAL: there is none, or none that it may
+ * look at. */
 MUST_CHECK err_t clock_find(int32_t number, struct user_clock *out);
 /* Its time. -EINVAL: process or thread are gone. The form with _locked: process tree locked. */
 MUST_CHECK err_t clock_read(const struct user_clock *c, nsec_t *out);
 MUST_CHECK err_t clock_read_locked(const struct user_clock *c, nsec_t *out);
-/* The monotonic time when it is worth looking whether c, which is now at `now`, has reached `time`: exact for real time, an estimate for CPU time. The same locks. */
+/* The monotonic time when it is worth looking whether c, which is now at `now`, has reached `time`: exact for
+ * real time, an estimate for CPU time. The same locks. */
 nsec_t clock_look_at(const struct user_clock *c, nsec_t now, nsec_t time);
 nsec_t clock_look_at_locked(const struct user_clock *c, nsec_t now, nsec_t time);
 /* A CPU clock of the process itself. */

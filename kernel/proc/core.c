@@ -1,15 +1,19 @@
 /*
  * core.c - how a process comes to leave a core file.
  *
- *	signal with that default action ──▶ core_begin_locked: the exit is decided, the thread is the writer, all others are told to die
+ *	signal with that default action ──▶ core_begin_locked: the exit is decided, the thread is
+ *	                                     the writer, all others are told to die
  *	others, in user_thread_exit      ──▶ core_park: they save their registers and wait
  *	writer, when all are parked      ──▶ core_file_write
  *	                                 ──▶ everybody goes on to end; the parent learns of the process's death only then
  *
- * The parked threads are in the kernel, at the end of all they did there, and hold nothing: so the writer alone uses the memory, unless another process shares it. Who waits for the process waits for
- * the file too. SIGKILL ends the writing: the writer is killed as any thread, what it waits for ends, and what was written so far stays, as on Linux.
+ * The parked threads are in the kernel, at the end of all they did there, and hold nothing: so the writer
+ * alone uses the memory, unless another process shares it. Who waits for the process waits for the file too.
+ * SIGKILL ends the writing: the writer is killed as any thread, what it waits for ends, and what was written
+ * so far stays, as on Linux.
  *
- * The file is made with the rights of the process, where nobody else can have put something: a name that exists is unlinked, and the new file is given up if its owner or mode is not what it should be.
+ * The file is made with the rights of the process, where nobody else can have put something: a name that
+ * exists is unlinked, and the new file is given up if its owner or mode is not what it should be.
  */
 #include "proc/core.h"
 #include "fs/mount.h"
@@ -144,7 +148,8 @@ static bool write_as(const struct fs_context *context, const char *name, bool re
 	return !err || err == -EFBIG;
 }
 
-/* A process whose rights are not its user's own leaves its file with the superuser, by a path that the process cannot influence. */
+/* A process whose rights are not its user's own leaves its file with the superuser, by a path that the
+ * process cannot influence. */
 static bool use_root(struct fs_view *view, const char *name)
 {
 	struct path root;

@@ -43,10 +43,11 @@ struct core_state {
 };
 
 void core_state_init(struct core_state *s);
-/* The current process p is to end by this signal: shall there be a core file? Then the current thread is the writer from here on, the others are told to end, and core_write is due. Else nothing has
- * changed. */
+/* The current process p is to end by this signal: shall there be a core file? Then the current thread is the
+ * writer from here on, the others are told to end, and core_write is due. Else nothing has changed. */
 bool core_begin_locked(struct process *p, int signal);
-/* The writer, without the lock: write the file when all others are parked, then let everybody end. May sleep. */
+/* The writer, without the lock: write the file when all others are parked, then let everybody end. May sleep.
+ */
 void core_write(const struct signal_info *info);
 /* Is the current thread the one that core_begin_locked chose? */
 bool core_is_writer(void);
@@ -57,7 +58,8 @@ void core_thread_gone_locked(struct process *p);
 /* Give up the core file that p may be writing. */
 void core_interrupt_locked(struct process *p);
 
-/* core_name.c: where the files go, /proc/sys/kernel/core_pattern and core_uses_pid; and /proc/sys/fs/suid_dumpable. Show and store as struct text_ops. */
+/* core_name.c: where the files go, /proc/sys/kernel/core_pattern and core_uses_pid; and
+ * /proc/sys/fs/suid_dumpable. Show and store as struct text_ops. */
 void core_show_pattern(struct text *t, struct vnode *v);
 int64_t core_store_pattern(struct vnode *v, char *s, size_t n);
 void core_show_uses_pid(struct text *t, struct vnode *v);

@@ -1,7 +1,9 @@
 /*
- * core_name.c - where core files go: the pattern of /proc/sys/kernel/core_pattern and what its % stand for. See core(5).
+ * core_name.c - where core files go: the pattern of /proc/sys/kernel/core_pattern and what its % stand for.
+ * See core(5).
  *
- * A pattern that begins with '|' names a program that gets the file through a pipe. That is not offered: such a pattern is refused when it is set, so that nobody misses files later.
+ * A pattern that begins with '|' names a program that gets the file through a pipe. That is not offered: such
+ * a pattern is refused when it is set, so that nobody misses files later.
  */
 #include "kern/spinlock.h"
 #include "kern/uts.h"

@@ -1,5 +1,6 @@
 /*
- * core_note.c - the notes of a core file: what is known of the process and of each thread but its memory. Types and layouts: the ABI's <linux/elfcore.h>, <sys/procfs.h> and elf(5).
+ * core_note.c - the notes of a core file: what is known of the process and of each thread but its memory.
+ * Types and layouts: the ABI's <linux/elfcore.h>, <sys/procfs.h> and elf(5).
  *
  * The thread that ended the process comes first, with what is told once; then the others.
  */

@@ -1,4 +1,5 @@
-/* core_segments.c - which memory goes into a core file. The rules are Linux's (core(5)); where it asks whether a private window was ever written to, this asks whether it has pages of its own now. */
+/* core_segments.c - which memory goes into a core file. The rules are Linux's (core(5)); where it asks
+ * whether a private window was ever written to, this asks whether it has pages of its own now. */
 #include "arch/usercopy.h"
 #include "fs/mount.h"
 #include "lib/string.h"
@@ -10,7 +11,8 @@
 
 enum { MODE_EXECUTES = 0111, ELF_MAGIC_SIZE = 4 };
 
-/* The note on mapped files: three words for each window, and its path, with the numbers of windows and of bytes in a page in front. */
+/* The note on mapped files: three words for each window, and its path, with the numbers of windows and of
+ * bytes in a page in front. */
 struct mapped_files {
 	struct text entries, names;
 	uint64_t count;

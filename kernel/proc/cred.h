@@ -2,11 +2,12 @@
 /*
  * cred.h - whose rights count: the user and group ids of a process, as POSIX and Linux know them.
  *
- * A set of credentials never changes once a process has it: to change ids, make a copy, change that, and put it in the old one's place. So whoever holds a reference
- * sees ids that belong together, and no lock is needed to read them.
+ * A set of credentials never changes once a process has it: to change ids, make a copy, change that, and put
+ * it in the old one's place. So whoever holds a reference sees ids that belong together, and no lock is
+ * needed to read them.
  *
- * What a process may do beyond its ids is its effective set of capabilities, and nothing else: user id 0 counts only where ids change and where programs are run (cred_caps.c), unless
- * securebits say otherwise.
+ * What a process may do beyond its ids is its effective set of capabilities, and nothing else: user id 0
+ * counts only where ids change and where programs are run (cred_caps.c), unless securebits say otherwise.
  *
  *	permitted     what it may make effective; effective is always within it
  *	inheritable   what it offers programs to inherit
@@ -45,7 +46,8 @@ struct cred {
 
 /* Credentials of the superuser, with no further groups. -ENOMEM. */
 MUST_CHECK err_t cred_create_root(struct cred **out);
-/* A copy of `from` with its ids and capabilities, to be changed; `groups` instead of its own if not NULL. -ENOMEM. */
+/* A copy of `from` with its ids and capabilities, to be changed; `groups` instead of its own if not NULL.
+ * -ENOMEM. */
 MUST_CHECK err_t cred_copy(
     const struct cred *from, const uint32_t *groups, unsigned ngroups, struct cred **out);
 static inline void cred_get(struct cred *c)
@@ -56,15 +58,17 @@ void cred_put(struct cred *c);
 
 /* p's credentials, with a reference. */
 struct cred *process_cred(struct process *p);
-/* Give the current process other ones; takes over the reference to `new`. With effective or file ids or capabilities that it did not have, others of its user may no longer look into it,
- * and the death of its parent is not told any more. */
+/* Give the current process other ones; takes over the reference to `new`. With effective or file ids or
+ * capabilities that it did not have, others of its user may no longer look into it, and the death of its
+ * parent is not told any more. */
 void process_set_cred(struct cred *new);
 /* The current process runs a program, with other rights than its user's if `secure`. */
 void process_note_rights(bool secure);
 /* p's real and effective user id. */
 uint32_t process_uid(struct process *p);
 uint32_t process_euid(struct process *p);
-/* Is this capability in p's, or the current process's, effective set? A thread of the kernel's own has all. */
+/* Is this capability in p's, or the current process's, effective set? A thread of the kernel's own has all.
+ */
 bool process_can(struct process *p, enum capability cap);
 bool current_can(enum capability cap);
 /* Is gid one of the groups (effective or further) of c? */

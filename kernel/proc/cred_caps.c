@@ -1,6 +1,7 @@
 /*
- * cred_caps.c - how capabilities follow from ids: when a process changes those, and when it runs a program. The rules are Linux's (capabilities(7)); files have no
- * capabilities of their own here, so that a program gains some only where user id 0 is involved, or keeps those that are ambient.
+ * cred_caps.c - how capabilities follow from ids: when a process changes those, and when it runs a program.
+ * The rules are Linux's (capabilities(7)); files have no capabilities of their own here, so that a program
+ * gains some only where user id 0 is involved, or keeps those that are ambient.
  */
 #include "proc/cred.h"
 
@@ -36,7 +37,8 @@ void cred_follow_fsuid(struct cred *new, const struct cred *old)
 		new->effective |= new->permitted &CAP_FILES;
 }
 
-/* The program of somebody who could be steered, or has promised, gains nothing; its ids stay only if its user could have set them. */
+/* The program of somebody who could be steered, or has promised, gains nothing; its ids stay only if its user
+ * could have set them. */
 static void hold_back(struct cred *new, const struct cred *old, const struct cred_exec *x)
 {
 	if (!cap_set_has(old->effective, CAP_SETUID) || x->no_new_privs) {

@@ -1,9 +1,10 @@
 /*
  * deliver.c - what signals do to the thread that takes them, on its way to user mode.
  *
- * The thread takes one signal after another until none is left that it does not block. Each does nothing, stops or ends the process, or changes the thread's registers so that it
- * enters the handler; then the next one may interrupt that handler before its first instruction. The first of them finds the result of an interrupted call, and decides whether
- * the call starts again.
+ * The thread takes one signal after another until none is left that it does not block. Each does nothing,
+ * stops or ends the process, or changes the thread's registers so that it enters the handler; then the next
+ * one may interrupt that handler before its first instruction. The first of them finds the result of an
+ * interrupted call, and decides whether the call starts again.
  */
 #include "proc/proc_priv.h"
 #include "proc/signal.h"
@@ -89,7 +90,8 @@ static void default_action_locked(struct process *p, const struct signal_info *i
 		signal_stop_locked(p, signal);
 }
 
-/* What to do next: a signal whose handler is to run, with its action, or one that has taken its default action (SIGNAL_DEFAULT); 0: nothing is left. */
+/* What to do next: a signal whose handler is to run, with its action, or one that has taken its default
+ * action (SIGNAL_DEFAULT); 0: nothing is left. */
 static int next_signal(struct signal_info *info, struct signal_action *action, struct signal_reserve *r)
 {
 	struct user_thread *ut = current_user_thread();
@@ -113,7 +115,8 @@ static int next_signal(struct signal_info *info, struct signal_action *action, s
 			a->handler = SIGNAL_DEFAULT;
 		return signal;
 	}
-	/* Nothing to do. Whoever sends from here on sets the flag again. One who is killed has another flag. */
+	/* Nothing to do. Whoever sends from here on sets the flag again. One who is killed has another flag.
+	 */
 	atomic_fetch_and_explicit(&ut->thread.flags, ~(uint32_t)THREAD_SIGNALLED, memory_order_relaxed);
 	return 0;
 }

@@ -77,7 +77,8 @@ static void find_phdrs(struct elf_image *im, const struct elf_segment *s)
 		im->phdr_vaddr = s->vaddr + (im->phoff - s->offset);
 }
 
-/* Which addresses are code, which are data, by Linux's rule: code is what can be executed, data starts where the highest segment does. */
+/* Which addresses are code, which are data, by Linux's rule: code is what can be executed, data starts where
+ * the highest segment does. */
 static void note_use(struct elf_image *im, const struct elf_segment *s)
 {
 	uint64_t end = s->vaddr + s->filesz;

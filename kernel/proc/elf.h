@@ -4,8 +4,8 @@
  * allocates nothing, touches no memory map; runs on the host, where a fuzzer feeds it.
  *
  * Everything that later steps rely on is checked here, before anything is changed: after elf_parse succeeds,
- * no sum of fields overflows, and each segment lies inside the file and inside the room of user space. Segments
- * come in any order and may overlap, as on Linux: where they do, the later one counts.
+ * no sum of fields overflows, and each segment lies inside the file and inside the room of user space.
+ * Segments come in any order and may overlap, as on Linux: where they do, the later one counts.
  *
  * Format: System V ABI, "Object Files" and its AMD64 supplement.
  */

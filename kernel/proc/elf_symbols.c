@@ -1,4 +1,5 @@
-/* elf_symbols.c - see elf_symbols.h. The symbol table is searched from end to end: it is not sorted, and nobody is in a hurry who asks. */
+/* elf_symbols.c - see elf_symbols.h. The symbol table is searched from end to end: it is not sorted, and
+ * nobody is in a hurry who asks. */
 #include "proc/elf_symbols.h"
 #include "lib/string.h"
 
@@ -70,7 +71,8 @@ static bool find_address(
 	return false;
 }
 
-/* The table of all symbols, or, in a file without, that of those that the dynamic linker needs; and its strings. */
+/* The table of all symbols, or, in a file without, that of those that the dynamic linker needs; and its
+ * strings. */
 static bool find_table(const struct elf_source *s, const struct elf64_header *h,
     struct elf64_section *symbols, struct elf64_section *strings)
 {
@@ -91,7 +93,8 @@ static bool find_table(const struct elf_source *s, const struct elf64_header *h,
 	       read_at(s, strings, sizeof(*strings), h->shoff + symbols->link * sizeof(*strings));
 }
 
-/* Does sym, a function, contain address, and begin behind what was found before? One without a size goes on to the next. */
+/* Does sym, a function, contain address, and begin behind what was found before? One without a size goes on
+ * to the next. */
 static bool is_better(const struct elf64_symbol *sym, uint64_t address, const struct elf64_symbol *best)
 {
 	unsigned type = sym->info & STT_MASK;

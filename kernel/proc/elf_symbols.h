@@ -1,6 +1,7 @@
 #pragma once
 /*
- * elf_symbols.h - names of functions in an ELF file. Reads the file by a function of the caller and believes nothing in it: a file that is no ELF file, or a broken one, has no names.
+ * elf_symbols.h - names of functions in an ELF file. Reads the file by a function of the caller and believes
+ * nothing in it: a file that is no ELF file, or a broken one, has no names.
  *
  * Format: System V ABI, "Object Files".
  */
@@ -14,6 +15,7 @@ struct elf_source {
 	void *ctx;
 };
 
-/* The function that contains the byte at `where` of the file: its name, and how far in that is. False: none is known. */
+/* The function that contains the byte at `where` of the file: its name, and how far in that is. False: none
+ * is known. */
 bool elf_symbol_find(
     const struct elf_source *s, uint64_t where, char name[ELF_SYMBOL_NAME], uint64_t *offset);

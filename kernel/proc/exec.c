@@ -1,8 +1,8 @@
 /*
  * exec.c - gives a process the memory that exec_load has built.
  *
- * What can fail comes first. Ending the other threads is the point of no return for them: what fails after it (a copy of a shared descriptor table) ends the process, as on
- * Linux, unless there were none.
+ * What can fail comes first. Ending the other threads is the point of no return for them: what fails after it
+ * (a copy of a shared descriptor table) ends the process, as on Linux, unless there were none.
  */
 #include "fs/file.h"
 #include "lib/string.h"

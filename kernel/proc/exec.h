@@ -48,10 +48,11 @@ void exec_args_fini(struct exec_args *a);
 MUST_CHECK err_t exec_args_set_path(struct exec_args *a, const char *path);
 MUST_CHECK err_t exec_args_add_arg(struct exec_args *a, const char *s);
 MUST_CHECK err_t exec_args_add_env(struct exec_args *a, const char *s);
-/* Both from arrays of string addresses in the current space, which end with 0 (address 0 for the array: none). No argument at all becomes one empty argument, as on
- * Linux. Also -EFAULT. */
+/* Both from arrays of string addresses in the current space, which end with 0 (address 0 for the array:
+ * none). No argument at all becomes one empty argument, as on Linux. Also -EFAULT. */
 MUST_CHECK err_t exec_args_fetch(struct exec_args *a, uaddr_t argv, uaddr_t envp);
-/* The path turned out to be a script: its interpreter (and its argument, or NULL) come before, in place of argument 0. -ENOMEM, -E2BIG. */
+/* The path turned out to be a script: its interpreter (and its argument, or NULL) come before, in place of
+ * argument 0. -ENOMEM, -E2BIG. */
 MUST_CHECK err_t exec_args_enter_script(struct exec_args *a, const char *interp, const char *arg);
 /* Open the file that a->file shall be, where `name` leads. Errors of vfs_lookup and vfs_open_exec. */
 MUST_CHECK err_t exec_args_open(struct exec_args *a, const struct fs_context *c, const struct path *base,
@@ -67,9 +68,10 @@ struct exec_image {
 	uint32_t personality;
 	const char *name; /* last part of the path, in args */
 };
-/* Build the memory of args' program for p, whose ids, limits and personality count; names of interpreters are walked as c says. Takes args->file. Errors are Linux's where Linux
- * tells them, and -ENOEXEC (-ELIBBAD for the ELF interpreter) where it would kill the caller:
- * -ENOENT, -EACCES, ... (an interpreter), -ENOEXEC, -ELIBBAD, -ELOOP (scripts), -EIO, -E2BIG, -ENOMEM. */
+/* Build the memory of args' program for p, whose ids, limits and personality count; names of interpreters are
+ * walked as c says. Takes args->file. Errors are Linux's where Linux tells them, and -ENOEXEC (-ELIBBAD for
+ * the ELF interpreter) where it would kill the caller: -ENOENT, -EACCES, ... (an interpreter), -ENOEXEC,
+ * -ELIBBAD, -ELOOP (scripts), -EIO, -E2BIG, -ENOMEM. */
 MUST_CHECK err_t exec_load(
     struct process *p, const struct fs_context *c, struct exec_args *args, struct exec_image *out);
 void exec_image_drop(struct exec_image *image);

@@ -1,7 +1,8 @@
 /*
  * exec_args.c - collects the strings of a program to start; see exec.h.
  *
- * Limits are Linux's: a string has at most EXEC_STRING_MAX bytes; path, strings and the pointers to them together may take a quarter of the stack's limit.
+ * Limits are Linux's: a string has at most EXEC_STRING_MAX bytes; path, strings and the pointers to them
+ * together may take a quarter of the stack's limit.
  */
 #include "arch/usercopy.h"
 #include "fs/file.h"

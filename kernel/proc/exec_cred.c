@@ -1,8 +1,10 @@
 /*
  * exec_cred.c - whose rights a program runs with.
  *
- * A set-user-ID program gets the owner of its file as effective user, a set-group-ID program its group, unless the mount or the process (no_new_privs) forbids it, or somebody without
- * these rights could still steer the process: it shares its working directory with another process. The rest - the other ids, capabilities - follows from the effective ids: cred_caps.c.
+ * A set-user-ID program gets the owner of its file as effective user, a set-group-ID program its group,
+ * unless the mount or the process (no_new_privs) forbids it, or somebody without these rights could still
+ * steer the process: it shares its working directory with another process. The rest - the other ids,
+ * capabilities - follows from the effective ids: cred_caps.c.
  */
 #include "fs/file.h"
 #include "fs/mount.h"
@@ -47,7 +49,8 @@ static void use_ids_of_file(struct exec_load *l, struct cred *c)
 		l->personality &= ~(uint32_t)PERSONALITY_CLEARED_ON_SETID;
 }
 
-/* Whether something of it is new is not asked: running a program is no place where a copy of the credentials counts. */
+/* Whether something of it is new is not asked: running a program is no place where a copy of the credentials
+ * counts. */
 err_t exec_choose_cred(struct exec_load *l)
 {
 	struct process *p = l->process;

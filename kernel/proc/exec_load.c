@@ -1,5 +1,6 @@
 /*
- * exec_load.c - builds the memory of a program in a space of its own, which nobody runs in yet: a failure at any point just drops it.
+ * exec_load.c - builds the memory of a program in a space of its own, which nobody runs in yet: a failure at
+ * any point just drops it.
  *
  *	follow     scripts, until the file is none; a->file and the arguments change on the way
  *	read       headers of the program, and of its interpreter, if it names one
@@ -7,7 +8,8 @@
  *	map        program, interpreter, stack
  *
  * A program with an interpreter starts in the interpreter, which finds the program by the auxiliary vector.
- * Linux finds out about some defects of a file only when the caller's memory is gone already, and kills it; here they are found before, and are errors.
+ * Linux finds out about some defects of a file only when the caller's memory is gone already, and kills it;
+ * here they are found before, and are errors.
  */
 #include "fs/file.h"
 #include "lib/string.h"
@@ -219,8 +221,9 @@ static err_t place_image(struct exec_load *l, struct exec_file *x, uaddr_t wish)
 	return err == -EEXIST || err == -EPERM ? -ENOMEM : err;
 }
 
-/* A relocatable program without interpreter (perhaps an interpreter that is called by its name) goes where mappings go, so that it leaves the place of programs free; its heap, which needs room to
- * grow, does not follow it. */
+/* A relocatable program without interpreter (perhaps an interpreter that is called by its name) goes where
+ * mappings go, so that it leaves the place of programs free; its heap, which needs room to grow, does not
+ * follow it. */
 static err_t map_program(struct exec_load *l)
 {
 	const struct elf_image *elf = &l->program.elf;

@@ -1,6 +1,7 @@
 #pragma once
 /*
- * exec_place.h - where the parts of a new program's memory go: Linux's places, each moved by a random amount unless the process asked for none.
+ * exec_place.h - where the parts of a new program's memory go: Linux's places, each moved by a random amount
+ * unless the process asked for none.
  *
  *	USER_END
  *	  | random: up to 16 GiB

@@ -1,5 +1,6 @@
 /*
- * exec_stack.c - the stack of a new program, from its end downwards, as the System V ABI (AMD64 supplement, "Process Initialization") wants it and as Linux lays it out:
+ * exec_stack.c - the stack of a new program, from its end downwards, as the System V ABI (AMD64 supplement,
+ * "Process Initialization") wants it and as Linux lays it out:
  *
  *	stack_top  8 zero bytes
  *	           path

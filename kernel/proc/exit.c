@@ -95,7 +95,8 @@ static void leave_space(void)
 	irq_restore(irq);
 }
 
-/* Who takes p's children over: its nearest living ancestor that asked for that (PR_SET_CHILD_SUBREAPER), or NULL. */
+/* Who takes p's children over: its nearest living ancestor that asked for that (PR_SET_CHILD_SUBREAPER), or
+ * NULL. */
 static struct process *find_reaper_locked(const struct process *p)
 {
 	for (struct process *a = p->parent; a; a = a->parent)
@@ -119,7 +120,8 @@ static void give_child_locked(struct process *child, struct process *reaper)
 	signal_parent_locked(child, child->wait_status, &none);
 }
 
-/* Children that the thread made learn of its end if they asked for that, and belong to another one from here on. */
+/* Children that the thread made learn of its end if they asked for that, and belong to another one from here
+ * on. */
 static void part_from_children_locked(struct user_thread *ut)
 {
 	struct process *p = ut->thread.process;
@@ -137,8 +139,8 @@ static void part_from_children_locked(struct user_thread *ut)
 	}
 }
 
-/* The children of a dying process go to the one that takes them over. If there is none, nobody waits for them any more: the dead ones are forgiven (moved to `gone`), the living become
- * orphans. */
+/* The children of a dying process go to the one that takes them over. If there is none, nobody waits for them
+ * any more: the dead ones are forgiven (moved to `gone`), the living become orphans. */
 static void orphan_children_locked(struct process *p, struct list *gone)
 {
 	struct process *reaper = find_reaper_locked(p);
@@ -319,7 +321,8 @@ static bool has_report(const struct wait_request *r, const struct process *child
 	return report && (r->options & (report == WAIT_STATUS_CONTINUED ? WAIT_CONTINUED : WAIT_UNTRACED));
 }
 
-/* Look for a child that r asks for, dead or with a report. *exists: there is a child that it asks for, dead or alive. */
+/* Look for a child that r asks for, dead or with a report. *exists: there is a child that it asks for, dead
+ * or alive. */
 static struct process *find_news_locked(
     const struct wait_request *r, const struct process *parent, bool *exists)
 {

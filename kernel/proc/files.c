@@ -1,8 +1,10 @@
 /*
- * files.c - what a process has of files: its descriptors, its place among the names, the program it runs; and its limits.
+ * files.c - what a process has of files: its descriptors, its place among the names, the program it runs; and
+ * its limits.
  *
- * The pointers change under the process's lock, so that others (/proc) may look at any time; the process's own threads read them without, for only they change them, and
- * those that make calls do so one at a time: exec when no other thread is left, the end when none is.
+ * The pointers change under the process's lock, so that others (/proc) may look at any time; the process's
+ * own threads read them without, for only they change them, and those that make calls do so one at a time:
+ * exec when no other thread is left, the end when none is.
  */
 #include "fs/file.h"
 #include "object/desc.h"

@@ -1,8 +1,10 @@
 /*
- * fork.c - new threads, and new processes: the child of a process has a copy of its memory, made in time that does not depend on how much there is, or the memory itself, and one
- * thread that goes on where the parent's thread stands.
+ * fork.c - new threads, and new processes: the child of a process has a copy of its memory, made in time that
+ * does not depend on how much there is, or the memory itself, and one thread that goes on where the parent's
+ * thread stands.
  *
- * Everything is made before the child can be seen; a failure takes it all down again and the parent is as it was, but for ids that were told already.
+ * Everything is made before the child can be seen; a failure takes it all down again and the parent is as it
+ * was, but for ids that were told already.
  */
 #include "arch/usercopy.h"
 #include "fs/file.h"
@@ -112,7 +114,8 @@ static void wait_for_exec(struct process *child)
 	spin_unlock(&process_tree_lock);
 }
 
-/* A descriptor that stands for the child, for its maker alone: the child has its copy of the others by now. */
+/* A descriptor that stands for the child, for its maker alone: the child has its copy of the others by now.
+ */
 static err_t give_pidfd(const struct clone_request *c, struct process *child, int *fd)
 {
 	struct desc_table *t = current_process()->descs;

@@ -3,17 +3,22 @@
  *
  *	bucket: lock, list of struct futex_waiter (each on its sleeper's stack), oldest first
  *
- * No wake-up is lost: the sleeper compares the word and goes on the list under the bucket's lock; a waker changes the word first and takes that lock afterwards. So the waker either
- * finds the sleeper, or changed the word before the sleeper looked. The word is read by an access that cannot sleep; if its page is not there the lock is dropped, the page
- * brought in, and all starts over, key included.
+ * No wake-up is lost: the sleeper compares the word and goes on the list under the bucket's lock; a waker
+ * changes the word first and takes that lock afterwards. So the waker either finds the sleeper, or changed
+ * the word before the sleeper looked. The word is read by an access that cannot sleep; if its page is not
+ * there the lock is dropped, the page brought in, and all starts over, key included.
  *
- * Each sleeper has a wait queue of its own, so a wake-up reaches just the one that was chosen. Requeueing changes a sleeper's bucket under the locks of both buckets; who wants the
- * lock of a sleeper's bucket therefore takes it and looks whether it still is the one. A sleeper leaves (woken, timed out, interrupted or killed) only under the lock of
- * the bucket that it is in: what wakes it has let go of it then. If it was woken that counts, whatever else happened.
+ * Each sleeper has a wait queue of its own, so a wake-up reaches just the one that was chosen. Requeueing
+ * changes a sleeper's bucket under the locks of both buckets; who wants the lock of a sleeper's bucket
+ * therefore takes it and looks whether it still is the one. A sleeper leaves (woken, timed out, interrupted
+ * or killed) only under the lock of the bucket that it is in: what wakes it has let go of it then. If it was
+ * woken that counts, whatever else happened.
  *
- * Two buckets are locked in the order of their addresses. Bucket locks are of rank RANK_SERVICE: no interrupt handler wakes a futex.
+ * Two buckets are locked in the order of their addresses. Bucket locks are of rank RANK_SERVICE: no interrupt
+ * handler wakes a futex.
  *
- * Keys hold a reference to the object of shared memory; a space needs none, as whoever uses its key runs in it.
+ * Keys hold a reference to the object of shared memory; a space needs none, as whoever uses its key runs in
+ * it.
  */
 #include "proc/futex.h"
 #include "arch/usercopy.h"
@@ -204,7 +209,8 @@ static err_t enqueue(struct futex_waiter *w, uaddr_t addr, uint32_t expected)
 	return 0;
 }
 
-/* When w's deadline is by the monotonic clock, as things are. Who sets the time of day wakes w afterwards, under the lock that is held here. */
+/* When w's deadline is by the monotonic clock, as things are. Who sets the time of day wakes w afterwards,
+ * under the lock that is held here. */
 static nsec_t monotonic_deadline(const struct futex_waiter *w)
 {
 	nsec_t offset = w->wall && w->deadline != NSEC_NEVER ? wall_offset() : 0;

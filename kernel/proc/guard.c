@@ -1,13 +1,19 @@
 /*
- * guard.c - rules for hardened programs: where the stack pointer may be, and from where system calls may come. (That memory is not both writable and executable, and that text stays as it is, vm/ sees to.)
+ * guard.c - rules for hardened programs: where the stack pointer may be, and from where system calls may
+ * come. (That memory is not both writable and executable, and that text stays as it is, vm/ sees to.)
  *
- * The rules belong to the memory (vm_space.guards): exec gives a new program's memory those of its process before anything is mapped, so that they hold for all of it, fork copies them, and nothing takes
- * them away. A thread whose memory has rules enters system calls through a function that checks them; one without enters as always, so that nothing is paid where nothing is asked.
+ * The rules belong to the memory (vm_space.guards): exec gives a new program's memory those of its process
+ * before anything is mapped, so that they hold for all of it, fork copies them, and nothing takes them away.
+ * A thread whose memory has rules enters system calls through a function that checks them; one without enters
+ * as always, so that nothing is paid where nothing is asked.
  *
- * The check compares two registers with the bounds of the regions that were found last, as long as the space's serial says that no such region was changed. Only else the regions are looked up. A region
- * that another thread takes away at this very moment may still count: whoever could do that has made a system call itself.
+ * The check compares two registers with the bounds of the regions that were found last, as long as the
+ * space's serial says that no such region was changed. Only else the regions are looked up. A region that
+ * another thread takes away at this very moment may still count: whoever could do that has made a system call
+ * itself.
  *
- * A stack pointer may stand at the end of its region, where nothing is on the stack, but not at its beginning. The instruction that made the call lies CALL_SIZE before the program counter.
+ * A stack pointer may stand at the end of its region, where nothing is on the stack, but not at its
+ * beginning. The instruction that made the call lies CALL_SIZE before the program counter.
  */
 #include "proc/guard.h"
 #include "arch/upcall.h"

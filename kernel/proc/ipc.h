@@ -1,9 +1,11 @@
 #pragma once
 /*
- * ipc.h - System V objects: segments of shared memory, arrays of semaphores, queues of messages, which processes find by numbers instead of names. See ipc_ids.c.
+ * ipc.h - System V objects: segments of shared memory, arrays of semaphores, queues of messages, which
+ * processes find by numbers instead of names. See ipc_ids.c.
  *
- * One spinlock, ipc_lock, guards everything about all of them: each step is short, and none of them is in anybody's fast path. A call begins with ipc_begin, which takes the lock and
- * the caller's credentials, and ends with ipc_end; memory is allocated and user memory touched before and after.
+ * One spinlock, ipc_lock, guards everything about all of them: each step is short, and none of them is in
+ * anybody's fast path. A call begins with ipc_begin, which takes the lock and the caller's credentials, and
+ * ends with ipc_end; memory is allocated and user memory touched before and after.
  *
  * Letters: (I) ipc_lock; (A) atomic; (C) constant after creation
  */
@@ -85,7 +87,8 @@ int64_t ipc_time(void);
 
 extern struct spinlock ipc_lock;
 
-/* Look `which` up as IPC_STAT (by id), *_STAT (by index) and *_STAT_ANY (by index, whatever the permissions) do. */
+/* Look `which` up as IPC_STAT (by id), *_STAT (by index) and *_STAT_ANY (by index, whatever the permissions)
+ * do. */
 enum ipc_stat { IPC_STAT_ID, IPC_STAT_INDEX, IPC_STAT_ANY };
 MUST_CHECK err_t ipc_stat_locked(
     const struct ipc_call *c, struct ipc_ids *ids, int32_t which, enum ipc_stat how, struct ipc_object **out);
@@ -112,11 +115,13 @@ struct shm_totals {
 	uint64_t pages, resident;
 };
 struct vm_map_args;
-/* Map it as *args says (place, rights, limits). access: what of it the caller wants. -EINVAL, -EACCES, and space_map's. */
+/* Map it as *args says (place, rights, limits). access: what of it the caller wants. -EINVAL, -EACCES, and
+ * space_map's. */
 MUST_CHECK err_t shm_attach(int32_t id, unsigned access, struct vm_map_args *args, uaddr_t *out);
 /* May it be attached? And the bytes that this takes, in whole pages. -EINVAL, -EACCES. */
 MUST_CHECK err_t shm_may(int32_t id, unsigned access, uint64_t *out);
-/* The first window of a segment that begins where addr says is unmapped, with what else there is of it. -EINVAL: none. */
+/* The first window of a segment that begins where addr says is unmapped, with what else there is of it.
+ * -EINVAL: none. */
 MUST_CHECK err_t shm_detach(uaddr_t addr);
 MUST_CHECK err_t shm_stat(int32_t which, enum ipc_stat how, struct shm_stat *out);
 MUST_CHECK err_t shm_set(int32_t id, const struct ipc_perm *perm);
@@ -124,7 +129,8 @@ MUST_CHECK err_t shm_remove(int32_t id);
 MUST_CHECK err_t shm_lock(int32_t id, bool on);
 void shm_totals(struct shm_totals *out);
 enum { SHM_DEVICE = 1 }; /* number of the file system that /proc says segments are files of */
-/* Does a window show a segment? Then what it is called (/SYSV and the key that it was made with), and its id. */
+/* Does a window show a segment? Then what it is called (/SYSV and the key that it was made with), and its id.
+ */
 bool shm_of_vm_name(const struct vm_name *name, int32_t *key, uint32_t *id);
 
 /* --- ipc_sem.c: semaphores --- */
@@ -150,7 +156,8 @@ struct sem_stat {
 struct sem_totals {
 	unsigned used, highest, sems;
 };
-/* All of ops or none, sleeping until that can be. -EAGAIN (IPC_NOWAIT, deadline), -EFBIG, -EACCES, -EINVAL, -ERANGE, -EIDRM, -EINTR, -ENOMEM. */
+/* All of ops or none, sleeping until that can be. -EAGAIN (IPC_NOWAIT, deadline), -EFBIG, -EACCES, -EINVAL,
+ * -ERANGE, -EIDRM, -EINTR, -ENOMEM. */
 MUST_CHECK err_t sem_operate(int32_t id, struct sem_op *ops, unsigned n, nsec_t deadline);
 MUST_CHECK err_t sem_stat(int32_t which, enum ipc_stat how, struct sem_stat *out);
 MUST_CHECK err_t sem_set(int32_t id, const struct ipc_perm *perm);
@@ -192,8 +199,9 @@ struct msg_totals {
 };
 /* Takes over m on success. -EAGAIN (IPC_NOWAIT), -EINVAL, -EACCES, -EIDRM, -EINTR. */
 MUST_CHECK err_t msg_send(int32_t id, struct message *m, uint32_t flags);
-/* The first message that type and flags ask for, if it is at most `size` bytes or may be cut; the caller frees it. With MSG_COPY: into *out, which has room for MSG_SIZE_MAX.
- * -ENOMSG (IPC_NOWAIT), -E2BIG, -EINVAL, -EACCES, -EIDRM, -EINTR. */
+/* The first message that type and flags ask for, if it is at most `size` bytes or may be cut; the caller
+ * frees it. With MSG_COPY: into *out, which has room for MSG_SIZE_MAX. -ENOMSG (IPC_NOWAIT), -E2BIG, -EINVAL,
+ * -EACCES, -EIDRM, -EINTR. */
 MUST_CHECK err_t msg_receive(int32_t id, int64_t type, uint64_t size, uint32_t flags, struct message **out);
 MUST_CHECK err_t msg_stat(int32_t which, enum ipc_stat how, struct msg_stat *out);
 /* bytes_max: above MSG_QUEUE_BYTES only with CAP_SYS_RESOURCE (-EPERM). */

@@ -1,13 +1,15 @@
 /*
- * ipc_ids.c - what the three kinds of System V objects have in common: tables of them, ids, keys, permissions.
+ * ipc_ids.c - what the three kinds of System V objects have in common: tables of them, ids, keys,
+ * permissions.
  *
- * An object has a place in its kind's table. Its id is made of that index and of a number that changes when indices come round again, so that an id of old does not mean
- * somebody else's object soon:
+ * An object has a place in its kind's table. Its id is made of that index and of a number that changes when
+ * indices come round again, so that an id of old does not mean somebody else's object soon:
  *
  *	31 30            15 14             0
  *	 0 │  sequence     │    index      │
  *
- * A key is what processes agree on beforehand; the table is searched for it, for it is short. Numbers and their limits are Linux's.
+ * A key is what processes agree on beforehand; the table is searched for it, for it is short. Numbers and
+ * their limits are Linux's.
  */
 #include "kern/wall.h"
 #include "mm/slab.h"

@@ -1,8 +1,8 @@
 /*
  * ipc_msg.c - queues of messages, each with a type by which a receiver may choose.
  *
- * Who finds no message, or no room, sleeps until the queue changes and looks again. Messages are copied from and to user memory without the lock, before they are sent and after
- * they were taken.
+ * Who finds no message, or no room, sleeps until the queue changes and looks again. Messages are copied from
+ * and to user memory without the lock, before they are sent and after they were taken.
  */
 #include "lib/string.h"
 #include "mm/slab.h"

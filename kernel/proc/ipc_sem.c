@@ -1,10 +1,13 @@
 /*
  * ipc_sem.c - arrays of semaphores: counters, several of which are changed in one step or not at all.
  *
- * An operation that cannot be done now waits in the array's list. Whoever changes a value goes through the list from the oldest on, does for the waiters what can be done, and wakes
- * them; and starts over when one of them has changed values in turn. A sleeper thus wakes up with its result, and there is no race between what it was told and what it finds.
+ * An operation that cannot be done now waits in the array's list. Whoever changes a value goes through the
+ * list from the oldest on, does for the waiters what can be done, and wakes them; and starts over when one of
+ * them has changed values in turn. A sleeper thus wakes up with its result, and there is no race between what
+ * it was told and what it finds.
  *
- * With SEM_UNDO a process has for each array what would undo its changes, and it is undone when it ends. It is the process's: all its threads share it.
+ * With SEM_UNDO a process has for each array what would undo its changes, and it is undone when it ends. It
+ * is the process's: all its threads share it.
  */
 #include "arch/clock.h"
 #include "lib/string.h"
@@ -197,7 +200,8 @@ static struct sem_undo *find_undo_locked(const struct process *p, const struct s
 	return NULL;
 }
 
-/* The current process's for a, which the caller holds a reference on; the lock is dropped if it has to be made. */
+/* The current process's for a, which the caller holds a reference on; the lock is dropped if it has to be
+ * made. */
 static err_t get_undo_locked(struct sem_array *a, struct sem_undo **out)
 {
 	struct process *p = current_process();

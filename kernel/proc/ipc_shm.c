@@ -1,8 +1,10 @@
 /*
  * ipc_shm.c - segments of shared memory: an anonymous object that processes map.
  *
- * A window onto a segment has the segment for its name (vm/region.h). The window's coming and going, by whatever call, fork and exit included, is told by the name's hooks, and that is
- * all the counting of attachments there is. A segment that is removed stays for those who are attached, and for new ones who know its id, until the last of them is gone.
+ * A window onto a segment has the segment for its name (vm/region.h). The window's coming and going, by
+ * whatever call, fork and exit included, is told by the name's hooks, and that is all the counting of
+ * attachments there is. A segment that is removed stays for those who are attached, and for new ones who know
+ * its id, until the last of them is gone.
  */
 #include "mm/slab.h"
 #include "proc/cred.h"
@@ -82,7 +84,8 @@ struct ipc_ids ipc_shms = {.kind = &shm_kind, .max = SHM_COUNT_MAX};
 
 /* --- attachments --- */
 
-/* One attachment less. True: it was the last of one that was removed: the table's reference is the caller's to drop. */
+/* One attachment less. True: it was the last of one that was removed: the table's reference is the caller's
+ * to drop. */
 static bool detach_locked(struct shm *s)
 {
 	bool ends = --s->attached == 0 && (s->ipc.perm.mode & SHM_DEST) && !s->ipc.gone;
@@ -192,7 +195,8 @@ err_t shm_attach(int32_t id, unsigned access, struct vm_map_args *args, uaddr_t 
 	return err;
 }
 
-/* The next window at or above *at of the segment s, any if NULL, that lies where it would if the segment began at addr. *found gets a reference. */
+/* The next window at or above *at of the segment s, any if NULL, that lies where it would if the segment
+ * began at addr. *found gets a reference. */
 static bool next_window(
     uaddr_t addr, struct shm *s, uaddr_t *at, struct region_info *info, struct shm **found)
 {

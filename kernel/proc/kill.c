@@ -1,7 +1,8 @@
 /*
- * kill.c - whom a signal goes to: one process, a group, everybody, one thread; and who may send: those with CAP_KILL, those with the same real or effective user id as
- * the target's real or saved one, and anybody SIGCONT to processes of his session. Process 1 gets what it handles, and is not ended by a
- * signal that somebody sends.
+ * kill.c - whom a signal goes to: one process, a group, everybody, one thread; and who may send: those with
+ * CAP_KILL, those with the same real or effective user id as the target's real or saved one, and anybody
+ * SIGCONT to processes of his session. Process 1 gets what it handles, and is not ended by a signal that
+ * somebody sends.
  */
 #include "proc/cred.h"
 #include "proc/proc_priv.h"
@@ -55,7 +56,8 @@ static void kill_one_locked(struct process *p, void *arg)
 	k->err = err ? err : k->err;
 }
 
-/* Of many, one that was reached is enough; of everybody, those whom the sender may not reach do not count at all. */
+/* Of many, one that was reached is enough; of everybody, those whom the sender may not reach do not count at
+ * all. */
 static err_t kill_result(const struct kill_request *k)
 {
 	if (!k->matched)

@@ -1,5 +1,6 @@
 /*
- * load.c - load averages: every 5 seconds each average moves a little towards the number of runnable threads, by 1 - e^(-5/60), 1 - e^(-5/300) and 1 - e^(-5/900) of the distance. See uptime(1), getloadavg(3).
+ * load.c - load averages: every 5 seconds each average moves a little towards the number of runnable threads,
+ * by 1 - e^(-5/60), 1 - e^(-5/300) and 1 - e^(-5/900) of the distance. See uptime(1), getloadavg(3).
  */
 #include "proc/load.h"
 #include "arch/clock.h"

@@ -33,7 +33,8 @@ struct vm_space *process_space(struct process *p)
 	return s;
 }
 
-/* Linux's rule for everything that ptrace could do: the same user in every respect, of a program that does not hide, with no more capabilities; or CAP_SYS_PTRACE. */
+/* Linux's rule for everything that ptrace could do: the same user in every respect, of a program that does
+ * not hide, with no more capabilities; or CAP_SYS_PTRACE. */
 static bool may_access(struct process *p, const struct cred *mine, uint32_t uid, uint32_t gid, cap_set_t caps)
 {
 	struct cred *its = process_cred(p);

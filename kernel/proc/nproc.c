@@ -1,8 +1,10 @@
 /*
- * nproc.c - how many tasks each user has: threads, and processes that are dead but not forgiven, by the real user id of their process; what RLIMIT_NPROC limits.
+ * nproc.c - how many tasks each user has: threads, and processes that are dead but not forgiven, by the real
+ * user id of their process; what RLIMIT_NPROC limits.
  *
- * Users are not objects: a process remembers its real id, and a small table counts the tasks of all users whose ids have the same remainder. That is an upper bound which
- * is nearly always good enough; only where it exceeds the limit is the tree walked and counted exactly. All of it under the tree's lock.
+ * Users are not objects: a process remembers its real id, and a small table counts the tasks of all users
+ * whose ids have the same remainder. That is an upper bound which is nearly always good enough; only where it
+ * exceeds the limit is the tree walked and counted exactly. All of it under the tree's lock.
  */
 #include "proc/cred.h"
 #include "proc/proc_priv.h"

@@ -1,12 +1,16 @@
 /*
  * oom.c - the last resort: a process is ended to have its memory.
  *
- * The thread that reclaims asks here when somebody waits for memory and neither the page cache, volatile memory, caches of the kernel nor the disks have any more (vm/pressure.c). Who wanted it does not matter, nor for
- * what: a fault, a copy, a file, fork. It goes who has most memory to himself, as it is that which comes back; oom_score_adj moves a process by that many thousandths of all memory, and -1000 protects it, as does
- * being process 1. All processes that run in the same memory go together, for else nothing would come back.
+ * The thread that reclaims asks here when somebody waits for memory and neither the page cache, volatile
+ * memory, caches of the kernel nor the disks have any more (vm/pressure.c). Who wanted it does not matter,
+ * nor for what: a fault, a copy, a file, fork. It goes who has most memory to himself, as it is that which
+ * comes back; oom_score_adj moves a process by that many thousandths of all memory, and -1000 protects it, as
+ * does being process 1. All processes that run in the same memory go together, for else nothing would come
+ * back.
  *
- * The victim's threads may use the reserve of frames from then on, so that they can end. If it has not ended after a while - a thread of it may wait for a lock that somebody holds who waits for memory - another
- * one is chosen. That is one more than strictly needed, but a machine that goes on.
+ * The victim's threads may use the reserve of frames from then on, so that they can end. If it has not ended
+ * after a while - a thread of it may wait for a lock that somebody holds who waits for memory - another one
+ * is chosen. That is one more than strictly needed, but a machine that goes on.
  */
 #include "proc/oom.h"
 #include "arch/clock.h"

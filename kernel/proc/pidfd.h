@@ -1,7 +1,8 @@
 #pragma once
 /*
- * pidfd.h - files that stand for processes: they cannot be read or written, but polled (readable once the process is dead), waited for, and used to
- * send signals to that process and no other that gets its number later.
+ * pidfd.h - files that stand for processes: they cannot be read or written, but polled (readable once the
+ * process is dead), waited for, and used to send signals to that process and no other that gets its number
+ * later.
  */
 #include "fs/file.h"
 #include "proc/process.h"

@@ -1,6 +1,7 @@
 #pragma once
 /*
- * place.h - where a process stands among the files: root directory, working directory, umask. Shared by processes made with CLONE_FS.
+ * place.h - where a process stands among the files: root directory, working directory, umask. Shared by
+ * processes made with CLONE_FS.
  *
  * Letters: (L) place.lock
  */
@@ -36,7 +37,8 @@ void place_get_root(struct place *p, struct path *out);
 uint32_t place_set_umask(struct place *p, uint32_t umask);
 
 /*
- * What a path walk wants to know of a process, frozen for the time of one call: nobody else's chdir or setuid changes it meanwhile.
+ * What a path walk wants to know of a process, frozen for the time of one call: nobody else's chdir or setuid
+ * changes it meanwhile.
  */
 struct fs_view {
 	struct fs_context context; /* root and cwd are counted */

@@ -2,8 +2,8 @@
 /*
  * power.h - programs may end the machine: see reboot(2).
  *
- * Whoever asks for it ends, and so does the first process, for which the kernel's main thread waits. That ends all others, writes everything back, unmounts, and
- * does what was asked.
+ * Whoever asks for it ends, and so does the first process, for which the kernel's main thread waits. That
+ * ends all others, writes everything back, unmounts, and does what was asked.
  */
 #include "lib/types.h"
 

@@ -2,7 +2,8 @@
 /* proc_priv.h - what the files of proc/ share and nobody else sees. */
 #include "proc/process.h"
 
-/* Give a new process descriptors, place, credentials, program and limits: copies of its parent's, or shared. What it got stays on failure, for process_release_files. */
+/* Give a new process descriptors, place, credentials, program and limits: copies of its parent's, or shared.
+ * What it got stays on failure, for process_release_files. */
 MUST_CHECK err_t process_init_files(struct process *p, struct process *parent, unsigned share);
 /* Take p out of the tree: it is forgiven. The tree's reference passes to the caller, who drops it without the
  * lock. */
@@ -12,14 +13,16 @@ struct process *process_find_locked(uint32_t pid);
 void process_for_each_locked(void (*fn)(struct process *p, void *arg), void *arg);
 /* tty_jobs.c: controlling terminals. A child has its parent's. */
 void process_inherit_tty_locked(struct process *p, const struct process *parent);
-/* p has none any more; the reference passes to the caller, who drops it without the lock. NULL: it had none. */
+/* p has none any more; the reference passes to the caller, who drops it without the lock. NULL: it had none.
+ */
 struct tty *process_take_tty_locked(struct process *p);
 void process_drop_tty(struct process *p);
 /* p ends: if it leads a session, the session loses its terminal. May sleep. */
 void process_leave_tty(struct process *p);
 /* Send a signal to a process group of a session. pgid 0: to nobody. */
 void process_group_signal_locked(uint32_t pgid, uint32_t sid, int signo);
-/* p is losing `parent`, or has just died itself: if its group has lost the last one who cared, and is stopped, hang it up and let it go on. */
+/* p is losing `parent`, or has just died itself: if its group has lost the last one who cared, and is
+ * stopped, hang it up and let it go on. */
 void process_rescue_group_locked(const struct process *p, const struct process *parent);
 void tty_jobs_init(void);
 /* Hand a thread that is about to call thread_exit to the reaper, which joins and frees it. */
@@ -29,7 +32,8 @@ void reaper_take(struct user_thread *ut);
 /* One more task of p counts, if its user has less than `limit`: else -EAGAIN. */
 MUST_CHECK err_t nproc_add_locked(const struct process *p, uint64_t limit);
 void nproc_remove_locked(const struct process *p);
-/* How many tasks p's user may have, for p to make one more: no limit for the superuser, and with CAP_SYS_RESOURCE or CAP_SYS_ADMIN. */
+/* How many tasks p's user may have, for p to make one more: no limit for the superuser, and with
+ * CAP_SYS_RESOURCE or CAP_SYS_ADMIN. */
 uint64_t nproc_limit(struct process *p);
 /* The current process p has another real user id. Too many tasks then are an error of its next exec. */
 void nproc_move(struct process *p, uint32_t uid);

@@ -14,8 +14,8 @@
  *
  * References: one for being in the tree, until forgiven; one for each thread; one for each finder.
  *
- * Letters: (T) the tree's lock; (L) process.lock; (A) atomic; (C) constant after creation; (O) the process's own
- * threads only
+ * Letters: (T) the tree's lock; (L) process.lock; (A) atomic; (C) constant after creation; (O) the process's
+ * own threads only
  */
 #include "arch/user.h"
 #include "kern/mutex.h"
@@ -172,15 +172,17 @@ static inline struct user_thread *current_user_thread(void)
 /* process.c */
 /* Caches and the reaper. Once at boot, after the scheduler runs. */
 void proc_init(void);
-/* What of its parent's a new process shares instead of getting a copy; SHARE_PARENT: it is no child of that process, but of its parent. */
+/* What of its parent's a new process shares instead of getting a copy; SHARE_PARENT: it is no child of that
+ * process, but of its parent. */
 enum process_share { SHARE_DESCS = 1, SHARE_PLACE = 2, SHARE_HANDLERS = 4, SHARE_PARENT = 8 };
 struct process_wish {
 	unsigned share;      /* enum process_share */
 	uint32_t number;     /* 0: any */
 	uint8_t exit_signal; /* unless SHARE_PARENT: then as its sibling's */
 };
-/* A new process without threads, in the tree under `parent` (NULL: the first process, which stands at the root, with no descriptors), with one reference for
- * the caller. Takes over the reference to `space` on success. -ENOMEM, -EAGAIN (no number free), -EEXIST (the one wished for is not). May sleep. */
+/* A new process without threads, in the tree under `parent` (NULL: the first process, which stands at the
+ * root, with no descriptors), with one reference for the caller. Takes over the reference to `space` on
+ * success. -ENOMEM, -EAGAIN (no number free), -EEXIST (the one wished for is not). May sleep. */
 MUST_CHECK err_t process_create(struct process *parent, struct vm_space *space, const char *name,
     const struct process_wish *w, struct process **out);
 /* Take a process that never had a thread out of the tree again, and drop the caller's reference. */
@@ -194,41 +196,50 @@ void process_put(struct process *p);
 MUST_CHECK err_t process_find(uint32_t pid, struct process **out);
 /* The process with the least number from `from` on, with a reference; NULL: none. */
 struct process *process_next(uint32_t from);
-/* The process of the thread with this id; of a dead one, its own number counts too. With a reference. -ESRCH. */
+/* The process of the thread with this id; of a dead one, its own number counts too. With a reference. -ESRCH.
+ */
 MUST_CHECK err_t process_find_by_thread(uint32_t tid, struct process **out);
-/* A NEW thread of p, whose first one gets p's number as its id. p's space and *start must be complete when it is started. wish: the id of another one; 0: any. -ENOMEM, -EAGAIN (no id free), -EEXIST (the one wished for is not). */
+/* A NEW thread of p, whose first one gets p's number as its id. p's space and *start must be complete when it
+ * is started. wish: the id of another one; 0: any. -ENOMEM, -EAGAIN (no id free), -EEXIST (the one wished for
+ * is not). */
 MUST_CHECK err_t user_thread_create(
     struct process *p, const char *name, uint32_t wish, struct user_thread **out);
 /* The thread with this id, which stays as long as the tree is locked. NULL: none, or it has exited. */
 struct user_thread *user_thread_find_locked(uint32_t tid);
 /* Free a thread that was never started, or that has exited and been joined. */
 void user_thread_free(struct user_thread *ut);
-/* Add ut to its process and start it. -EINTR: the process is exiting, -EAGAIN: RLIMIT_NPROC; ut is as it was. */
+/* Add ut to its process and start it. -EINTR: the process is exiting, -EAGAIN: RLIMIT_NPROC; ut is as it was.
+ */
 MUST_CHECK err_t user_thread_launch(struct user_thread *ut);
-/* End all other threads of the current process and wait until they are gone; the current one takes over the id of the process. -EINTR: somebody else ends the process, or replaces
- * its program, at the same time. */
+/* End all other threads of the current process and wait until they are gone; the current one takes over the
+ * id of the process. -EINTR: somebody else ends the process, or replaces its program, at the same time. */
 MUST_CHECK err_t process_become_single(struct process *p);
 /* Make p the current thread's process's memory: the thread runs in `space` from here on, and the old one
  * loses its reference. Only thread of its process. */
 void process_replace_space(struct process *p, struct vm_space *space, const char *name);
 /* Soft limit of the current process. */
 uint64_t current_limit(enum rlimit_resource r);
-/* What counts for a write: RLIMIT_FSIZE of the current process, and whether set-user-id bits may stay as they are (CAP_FSETID). */
+/* What counts for a write: RLIMIT_FSIZE of the current process, and whether set-user-id bits may stay as they
+ * are (CAP_FSETID). */
 void current_write_rights(uint64_t *limit, bool *keep_suid);
-/* Read a limit of p, and set it if `new` is given. -EPERM: hard limits are raised only with CAP_SYS_RESOURCE. */
+/* Read a limit of p, and set it if `new` is given. -EPERM: hard limits are raised only with CAP_SYS_RESOURCE.
+ */
 MUST_CHECK err_t process_limit(
     struct process *p, enum rlimit_resource r, const struct rlimit64 *new, struct rlimit64 *old);
-/* p's table of descriptors, its place among the files, its program, with a reference; NULL once it is dead. Any process. */
+/* p's table of descriptors, its place among the files, its program, with a reference; NULL once it is dead.
+ * Any process. */
 struct desc_table *process_descs(struct process *p);
 struct place *process_place(struct process *p);
 struct file *process_program(struct process *p);
-/* The current process gets another table, place or program (NULL: none): the old one is let go. Takes over the reference. May sleep. */
+/* The current process gets another table, place or program (NULL: none): the old one is let go. Takes over
+ * the reference. May sleep. */
 void process_set_descs(struct desc_table *t);
 void process_set_place(struct place *place);
 void process_set_program(struct file *f);
 /* p, which is dying, lets all its files go. May sleep. */
 void process_release_files(struct process *p);
-/* who.c: call fn on each thread that `who` names, tree locked: fn may not sleep. 0: the current thread, its process's group; user 0 is user 0. Kinds in the order in which the ABI numbers them. */
+/* who.c: call fn on each thread that `who` names, tree locked: fn may not sleep. 0: the current thread, its
+ * process's group; user 0 is user 0. Kinds in the order in which the ABI numbers them. */
 enum who_kind { WHO_THREAD, WHO_GROUP, WHO_USER };
 typedef void user_thread_visit(struct process *p, struct user_thread *ut, void *arg);
 void user_threads_visit(enum who_kind kind, uint32_t who, user_thread_visit *fn, void *arg);
@@ -264,7 +275,8 @@ MUST_CHECK err_t rseq_register(uaddr_t addr, uint32_t len, uint32_t sig);
 MUST_CHECK err_t rseq_unregister(uaddr_t addr, uint32_t len, uint32_t sig);
 /* Exit work: abort the sequence that *f stands in, tell the thread's memory where it runs. */
 void rseq_return(struct trap_frame *f);
-/* The same before the thread enters a handler of `signal`, so that the handler's frame has what the sequence aborts to. */
+/* The same before the thread enters a handler of `signal`, so that the handler's frame has what the sequence
+ * aborts to. */
 void rseq_interrupt(struct trap_frame *f, int signal);
 /* A child that is a copy of the current thread, with memory of its own, has the same. */
 void rseq_fork(struct user_thread *child);
@@ -284,10 +296,12 @@ enum personality_bits { /* the ABI's; others are kept and told, and mean nothing
 };
 
 /* exec.c */
-/* Start the program at args' path as the first process. `prepare` (or NULL) gives the process what it should have before it runs. *out gets a reference. */
+/* Start the program at args' path as the first process. `prepare` (or NULL) gives the process what it should
+ * have before it runs. *out gets a reference. */
 MUST_CHECK err_t process_spawn(struct process *parent, struct exec_args *args,
     err_t (*prepare)(struct process *p), struct process **out);
-/* Replace the current process's program; all or nothing. args->file is open, names of interpreters are walked as c says. On success *frame is the new program's start. */
+/* Replace the current process's program; all or nothing. args->file is open, names of interpreters are walked
+ * as c says. On success *frame is the new program's start. */
 MUST_CHECK err_t process_exec(struct exec_args *args, const struct fs_context *c, struct trap_frame *frame);
 
 /* Does RLIMIT_NPROC, exceeded when p's user changed, keep p from running a program? -EAGAIN. */
@@ -313,8 +327,9 @@ struct clone_request {
 	uaddr_t clear_tid; /* the child's set_tid_address */
 	uaddr_t pidfd;     /* with give_pidfd: where it is written */
 };
-/* A child that continues from *frame with result 0. *id: its thread id, which is its process's number. -ENOMEM, -EAGAIN, -EPERM (tls), -EINTR (the process is exiting), -EEXIST (number), -EMFILE and
- * -EFAULT (pidfd). */
+/* A child that continues from *frame with result 0. *id: its thread id, which is its process's number.
+ * -ENOMEM, -EAGAIN, -EPERM (tls), -EINTR (the process is exiting), -EEXIST (number), -EMFILE and -EFAULT
+ * (pidfd). */
 MUST_CHECK err_t process_clone(const struct clone_request *c, const struct trap_frame *frame, uint32_t *id);
 /* p needs its parent's memory no more. */
 void process_leave_parents_memory_locked(struct process *p);
@@ -374,7 +389,8 @@ static inline int wait_status_killed(int signal)
 /* kill.c */
 /* What kill(2) does with this pid argument. -ESRCH, -EPERM, -EINVAL, -EAGAIN. */
 MUST_CHECK err_t process_kill(int32_t pid, int signal);
-/* Send info->signo (checked; 0: only look) to a process, or to a thread of the process tgid (0: of any). -ESRCH, -EPERM, -EAGAIN. */
+/* Send info->signo (checked; 0: only look) to a process, or to a thread of the process tgid (0: of any).
+ * -ESRCH, -EPERM, -EAGAIN. */
 MUST_CHECK err_t process_queue_signal(uint32_t pid, const struct signal_info *info);
 /* Send it to p itself, dead or alive: nobody who has its number by now is meant. -ESRCH, -EPERM, -EAGAIN. */
 MUST_CHECK err_t process_send_signal(struct process *p, const struct signal_info *info);

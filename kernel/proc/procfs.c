@@ -1,10 +1,13 @@
 /*
  * procfs.c - the tree of /proc: which names there are, and what stands behind each.
  *
- * A directory has fixed names, from tables, and numbers: processes, threads, descriptors. A vnode is made when a name is looked up and lives as long as somebody uses it; it holds the process's record, so that it
- * can tell whether that process is there still. Names that come and go by themselves are not kept in the cache of names, and are asked again whether they are true.
+ * A directory has fixed names, from tables, and numbers: processes, threads, descriptors. A vnode is made
+ * when a name is looked up and lives as long as somebody uses it; it holds the process's record, so that it
+ * can tell whether that process is there still. Names that come and go by themselves are not kept in the
+ * cache of names, and are asked again whether they are true.
  *
- * The number of a vnode is put together from the process's serial number, the thread, the directory's class and the place in it; so the same name is the same vnode while it is in use.
+ * The number of a vnode is put together from the process's serial number, the thread, the directory's class
+ * and the place in it; so the same name is the same vnode while it is in use.
  */
 #include "fs/mount.h"
 #include "kern/log.h"
@@ -72,7 +75,8 @@ static uint32_t node_mode(const struct proc_node *n, const struct proc_dir *in)
 	return mode;
 }
 
-/* What is of a process is its user's; its files are the superuser's if its user may not look into it. It always finds its own descriptors. v->lock held for writing, or v is new. */
+/* What is of a process is its user's; its files are the superuser's if its user may not look into it. It
+ * always finds its own descriptors. v->lock held for writing, or v is new. */
 static void set_owner(struct vnode *v, const struct proc_node *n)
 {
 	if (!n->process)

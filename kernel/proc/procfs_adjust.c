@@ -73,7 +73,8 @@ int64_t adjust_store_oom_old(struct vnode *v, char *s, size_t n)
 	return set_oom(proc_node_of(v)->process, scaled, n);
 }
 
-/* What the process is chosen by, in thousandths of memory on Linux's scale: 667 for one that has nothing and was not adjusted. */
+/* What the process is chosen by, in thousandths of memory on Linux's scale: 667 for one that has nothing and
+ * was not adjusted. */
 void adjust_show_oom_score(struct text *t, struct vnode *v)
 {
 	int64_t points, total = (int64_t)frame_total_count();

@@ -1,9 +1,11 @@
-/* procfs_ipc.c - /proc/sysvipc: the System V objects there are, one a line, whoever may use them. Formats are Linux's. */
+/* procfs_ipc.c - /proc/sysvipc: the System V objects there are, one a line, whoever may use them. Formats are
+ * Linux's. */
 #include "fs/text.h"
 #include "proc/ipc.h"
 #include "proc/procfs_priv.h"
 
-/* Objects are looked at one at a time, for text is memory and the lock forbids that: the list is what it was at some moment for each line, as on Linux. */
+/* Objects are looked at one at a time, for text is memory and the lock forbids that: the list is what it was
+ * at some moment for each line, as on Linux. */
 #define EACH_INDEX(i, highest) for (int32_t i = 0; i <= (int32_t)(highest); i++)
 
 static void show_shm(struct text *t, UNUSED struct vnode *v)

@@ -1,8 +1,9 @@
 /*
  * procfs_mem.c - /proc/PID/mem: the memory of a process as a file, the position being the address.
  *
- * Whoever opens it has to have the right to debug the process, and keeps what he opened: the memory that the process had then, not that of a program which it runs later. He keeps a record of it only,
- * so that memory goes when the process does; reading then finds the end.
+ * Whoever opens it has to have the right to debug the process, and keeps what he opened: the memory that the
+ * process had then, not that of a program which it runs later. He keeps a record of it only, so that memory
+ * goes when the process does; reading then finds the end.
  */
 #include "mm/slab.h"
 #include "proc/procfs_memory.h"

@@ -1,7 +1,9 @@
 /*
- * procfs_memory.c - the files of /proc/PID that tell of its memory: Linux's maps, smaps, statm, and our own vm.
+ * procfs_memory.c - the files of /proc/PID that tell of its memory: Linux's maps, smaps, statm, and our own
+ * vm.
  *
- * A space is walked region by region, by address, without holding its lock in between: a map operation that runs at the same time is seen or not, as on Linux.
+ * A space is walked region by region, by address, without holding its lock in between: a map operation that
+ * runs at the same time is seen or not, as on Linux.
  */
 #include "proc/procfs_memory.h"
 #include "fs/mount.h"
@@ -76,7 +78,8 @@ static void show_head(struct text *t, const struct region_view *r, const char *l
 
 /* --- counting pages --- */
 
-/* Pages of a window that are in memory, as Linux counts them: its own, and those of its file that are mapped. */
+/* Pages of a window that are in memory, as Linux counts them: its own, and those of its file that are mapped.
+ */
 static uint64_t pages_resident(const struct region_info *i)
 {
 	return (i->kind == VM_ANON ? i->resident : 0) + i->file_mapped;
@@ -99,7 +102,8 @@ struct memory_walk {
 	} sum;
 };
 
-/* The space of v's process, if the reader may see what is in it, with a reference; NULL: none, or the error is in the text. */
+/* The space of v's process, if the reader may see what is in it, with a reference; NULL: none, or the error
+ * is in the text. */
 static struct vm_space *space_to_read(struct text *t, const struct vnode *v)
 {
 	struct process *p = proc_node_of(v)->process;
@@ -159,7 +163,8 @@ static void show_kib(struct text *t, const char *name, uint64_t pages)
 	text_printf(t, "%-16s%8llu kB\n", name, (unsigned long long)(pages * KIB_PER_PAGE));
 }
 
-/* What both files say. Nothing here knows who else has a page: one that others may have is taken for a half. */
+/* What both files say. Nothing here knows who else has a page: one that others may have is taken for a half.
+ */
 static void show_sum(struct text *t, const struct region_sum *s, bool rollup)
 {
 	uint64_t private = s->resident - MIN(s->shared, s->resident);

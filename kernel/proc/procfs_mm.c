@@ -1,4 +1,5 @@
-/* procfs_mm.c - what /proc tells of frames: Linux's buddyinfo and zoneinfo, and our own mm, a JSON object a line. */
+/* procfs_mm.c - what /proc tells of frames: Linux's buddyinfo and zoneinfo, and our own mm, a JSON object a
+ * line. */
 #include "arch/mmu.h"
 #include "lib/string.h"
 #include "mm/frame.h"

@@ -1,8 +1,10 @@
 /*
- * procfs_pagemap.c - /proc/PID/pagemap: a word for each page of a process's memory. Format: Linux's Documentation/admin-guide/mm/pagemap.rst.
+ * procfs_pagemap.c - /proc/PID/pagemap: a word for each page of a process's memory. Format: Linux's
+ * Documentation/admin-guide/mm/pagemap.rst.
  *
- * Frame numbers are for the privileged only, and told to nobody who was not when he opened the file. Nothing here clears the mark that a page was written to, so everything that is mapped has it, as on
- * Linux before anybody clears it. Who may look is asked again at each read: the process may run another program by then.
+ * Frame numbers are for the privileged only, and told to nobody who was not when he opened the file. Nothing
+ * here clears the mark that a page was written to, so everything that is mapped has it, as on Linux before
+ * anybody clears it. Who may look is asked again at each read: the process may run another program by then.
  */
 #include "fs/text.h"
 #include "fs/uio.h"

@@ -14,7 +14,8 @@ struct proc_entry {
 	/* A file that is no text: f, which is being opened, gets its operations. */
 	err_t (*open)(const struct proc_node *n, struct file *f);
 	const struct proc_dir *dir;
-	/* Symbolic links: where it leads if that is not by name, and the text (bytes written to buf or an error); NULL: the path of that. */
+	/* Symbolic links: where it leads if that is not by name, and the text (bytes written to buf or an
+	 * error); NULL: the path of that. */
 	int64_t (*readlink)(struct proc_node *n, char *buf, size_t size);
 	err_t (*follow)(struct proc_node *n, struct path *out);
 };

@@ -1,7 +1,9 @@
 /*
- * procfs_stack.c - /proc/PID/stack and /proc/PID/syscall: what a thread is doing, in the kernel and in its program.
+ * procfs_stack.c - /proc/PID/stack and /proc/PID/syscall: what a thread is doing, in the kernel and in its
+ * program.
  *
- * A thread that runs on another CPU has no kernel stack to be shown, and its registers are those with which it entered the kernel last, not longer ago than a tick of the timer.
+ * A thread that runs on another CPU has no kernel stack to be shown, and its registers are those with which
+ * it entered the kernel last, not longer ago than a tick of the timer.
  */
 #include "kern/stack.h"
 #include "lib/string.h"

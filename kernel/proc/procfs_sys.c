@@ -1,4 +1,5 @@
-/* procfs_sys.c - /proc/sys: what can be asked, and in part set, about how the system works. Names and forms: proc(5). */
+/* procfs_sys.c - /proc/sys: what can be asked, and in part set, about how the system works. Names and forms:
+ * proc(5). */
 #include "kern/random.h"
 #include "kern/uts.h"
 #include "lib/string.h"
@@ -91,7 +92,8 @@ static void show_threads_max(struct text *t, UNUSED struct vnode *v)
 
 enum { DROP_PAGES = 1, DROP_OBJECTS = 2, DROP_QUIETLY = 4, DENTRIES_AT_ONCE = 1000 };
 
-/* Give back what is only kept because it may be of use again: 1 clean pages of files, 2 names and all that allocators keep, 3 both. */
+/* Give back what is only kept because it may be of use again: 1 clean pages of files, 2 names and all that
+ * allocators keep, 3 both. */
 static int64_t store_drop_caches(UNUSED struct vnode *v, char *s, size_t n)
 {
 	size_t digit = 0;

@@ -1,5 +1,6 @@
 #pragma once
-/* procfs_vm.h - what of /proc/sys/vm can be set: how much is promised, how much may be dirty. Names, ranges and meanings are Linux's. */
+/* procfs_vm.h - what of /proc/sys/vm can be set: how much is promised, how much may be dirty. Names, ranges
+ * and meanings are Linux's. */
 #include "proc/procfs_priv.h"
 
 #define VM_SETTINGS(X)                                                                                       \

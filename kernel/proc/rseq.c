@@ -1,22 +1,27 @@
 /*
- * rseq.c - restartable sequences: short pieces of user code that may assume that they are not preempted, moved, or interrupted by a signal, because they start again elsewhere if
- * they are. What C libraries and allocators keep for each CPU is changed in this way, without atomic operations.
+ * rseq.c - restartable sequences: short pieces of user code that may assume that they are not preempted,
+ * moved, or interrupted by a signal, because they start again elsewhere if they are. What C libraries and
+ * allocators keep for each CPU is changed in this way, without atomic operations.
  *
- * A thread registers an area of its memory, once. There the kernel tells on which CPU it runs, and there the thread names a description of the sequence that it is in:
+ * A thread registers an area of its memory, once. There the kernel tells on which CPU it runs, and there the
+ * thread names a description of the sequence that it is in:
  *
  *	area:  cpu_id_start, cpu_id   written by the kernel
  *	       sequence ────────▶ { version, flags, start, length, abort }
  *	       flags                  0
  *	       node, slot             written by the kernel
  *
- * Giving up the CPU is the one event that counts (signals aside), and the scheduler only leaves a flag then, if the thread is registered at all. All work is done where the thread
- * goes back to user mode: if it stands in its sequence it goes to the address for aborts instead; and the area is written. Both may fault and so give up the CPU, which sets the flag
- * again: the thread goes back only when nothing has happened since.
+ * Giving up the CPU is the one event that counts (signals aside), and the scheduler only leaves a flag then,
+ * if the thread is registered at all. All work is done where the thread goes back to user mode: if it stands
+ * in its sequence it goes to the address for aborts instead; and the area is written. Both may fault and so
+ * give up the CPU, which sets the flag again: the thread goes back only when nothing has happened since.
  *
- * The slot is a small number that no two threads have that run in one memory at the same time (Linux: mm_cid). A running thread holds one, as a bit of its space's `slots`, from here
- * until it gives up the CPU; so there are never more than threads or CPUs.
+ * The slot is a small number that no two threads have that run in one memory at the same time (Linux:
+ * mm_cid). A running thread holds one, as a bit of its space's `slots`, from here until it gives up the CPU;
+ * so there are never more than threads or CPUs.
  *
- * Nothing that user space says is believed: a description that makes no sense, an area that cannot be written and an abort address without the thread's signature before it are SIGSEGV.
+ * Nothing that user space says is believed: a description that makes no sense, an area that cannot be written
+ * and an abort address without the thread's signature before it are SIGSEGV.
  */
 #include "arch/usercopy.h"
 #include "kern/spinlock.h"
@@ -165,7 +170,8 @@ static err_t check_flags(const struct rseq_sequence *s, uaddr_t area)
 	return flags || s->flags ? -EINVAL : 0;
 }
 
-/* Out of the sequence that *f stands in, if it does; in any case no sequence is named any more that was left. */
+/* Out of the sequence that *f stands in, if it does; in any case no sequence is named any more that was left.
+ */
 static err_t leave_sequence(struct trap_frame *f, uaddr_t area)
 {
 	static const uaddr_t none;

@@ -1,6 +1,7 @@
 /*
- * script.c - see script.h. The rules are Linux's: blanks are spaces and tabs, a line without an end inside the head is taken as it is if at least the path is known to be
- * whole, the last byte of the head then does not count, and a zero byte ends path and argument but not the search for blanks at the end of the line.
+ * script.c - see script.h. The rules are Linux's: blanks are spaces and tabs, a line without an end inside
+ * the head is taken as it is if at least the path is known to be whole, the last byte of the head then does
+ * not count, and a zero byte ends path and argument but not the search for blanks at the end of the line.
  */
 #include "proc/script.h"
 

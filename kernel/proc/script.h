@@ -11,6 +11,6 @@ struct script_line {
 	const char *arg;    /* everything behind it, without blanks at its ends; NULL: nothing */
 };
 
-/* Take the first line of the head of a file (shorter files are filled up with zeros) apart; terminators are written into it. -ENOEXEC: no script, no
- * interpreter, or a line so long that its path may be cut. */
+/* Take the first line of the head of a file (shorter files are filled up with zeros) apart; terminators are
+ * written into it. -ENOEXEC: no script, no interpreter, or a line so long that its path may be cut. */
 MUST_CHECK err_t script_parse(char head[SCRIPT_HEAD_SIZE], struct script_line *out);

@@ -1,14 +1,17 @@
 /*
  * signal.c - what is pending for whom, and how it gets there.
  *
- * Sending is one step under the tree's lock: is the signal ignored, is it pending already, note it, and interrupt a thread that will take it. THREAD_SIGNALLED on a thread means "look
- * at your signals on the way to user mode, and do not sleep interruptibly before you did"; senders set it, only the thread itself clears it, under the lock, when it finds
- * nothing to do. So a call that was cut short always passes through signal_deliver, which decides whether it starts again.
+ * Sending is one step under the tree's lock: is the signal ignored, is it pending already, note it, and
+ * interrupt a thread that will take it. THREAD_SIGNALLED on a thread means "look at your signals on the way
+ * to user mode, and do not sleep interruptibly before you did"; senders set it, only the thread itself clears
+ * it, under the lock, when it finds nothing to do. So a call that was cut short always passes through
+ * signal_deliver, which decides whether it starts again.
  *
- * A signal of the process may be taken by any thread that does not block it. The sender chooses one; if that one blocks the signal or exits before it takes it, it passes the signal
- * on (signal_retarget_locked).
+ * A signal of the process may be taken by any thread that does not block it. The sender chooses one; if that
+ * one blocks the signal or exits before it takes it, it passes the signal on (signal_retarget_locked).
  *
- * Memory: the slab allocator's locks come before the tree's lock, so entries for real-time signals are reserved before and freed after (struct signal_reserve).
+ * Memory: the slab allocator's locks come before the tree's lock, so entries for real-time signals are
+ * reserved before and freed after (struct signal_reserve).
  */
 #include "proc/signal.h"
 #include "lib/string.h"
@@ -260,7 +263,8 @@ static bool is_ignored(const struct process *p, int signal)
 	return signal_in(signal, SIGNALS_NO_ACTION) || (p->pid == PID_INIT && signal != SIGNAL_CONT);
 }
 
-/* Would the signal do nothing? A blocked one may get a handler before it is taken; a thread may wait for it. */
+/* Would the signal do nothing? A blocked one may get a handler before it is taken; a thread may wait for it.
+ */
 static bool is_discarded(
     const struct process *p, const struct user_thread *ut, const struct signal_info *info)
 {
@@ -314,7 +318,8 @@ static bool may_queue(struct process *p)
 	return signals_queued_locked(p, &limit) < limit;
 }
 
-/* Make the signal pending in q. True: it is now, or already was (*news tells); false: its information found no room. */
+/* Make the signal pending in q. True: it is now, or already was (*news tells); false: its information found
+ * no room. */
 static bool make_pending(struct process *p, struct signal_pending *q, const struct signal_info *info,
     struct signal_reserve *r, bool *news)
 {
@@ -499,7 +504,8 @@ void signal_parent_locked(struct process *p, int wait_status, struct signal_rese
 	int32_t status;
 	info.code = wait_status_code(wait_status, &status);
 	info.value = (uint32_t)status;
-	/* 0 is no signal, and one beyond the last is none either, as on Linux. An ignored SIGCHLD is dropped when it is sent. */
+	/* 0 is no signal, and one beyond the last is none either, as on Linux. An ignored SIGCHLD is dropped
+	 * when it is sent. */
 	if (r && info.signo <= SIGNAL_MAX && signal_send_locked(parent, NULL, &info, r))
 		return; /* no room for a real-time signal's information: it is lost */
 	if (!r && !(flags & SA_NOCLDSTOP))

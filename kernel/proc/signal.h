@@ -2,11 +2,12 @@
 /*
  * signal.h - signals of processes and threads, as POSIX and the Linux ABI define them.
  *
- * Actions belong to the process; the mask belongs to the thread; what is pending belongs to the one that it was sent to. A standard
- * signal is pending once, with the first sender's information; a real-time signal is queued as often as it was sent.
+ * Actions belong to the process; the mask belongs to the thread; what is pending belongs to the one that it
+ * was sent to. A standard signal is pending once, with the first sender's information; a real-time signal is
+ * queued as often as it was sent.
  *
- * Everything here is guarded by the process tree's lock (T). Sending to a standard signal allocates nothing and cannot fail: the room for
- * its information is part of the pending set.
+ * Everything here is guarded by the process tree's lock (T). Sending to a standard signal allocates nothing
+ * and cannot fail: the room for its information is part of the pending set.
  */
 #include "arch/user.h"
 #include "kern/waitq.h"
@@ -94,7 +95,8 @@ enum signal_action_flags {
 	(SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | SA_EXPOSE_TAGBITS | SA_RESTORER | SA_ONSTACK |           \
 	    SA_RESTART | SA_NODEFER | SA_RESETHAND)
 
-/* What an interrupted call returns instead of -EINTR; never seen by user space, for signal_deliver turns each into -EINTR or a restart. */
+/* What an interrupted call returns instead of -EINTR; never seen by user space, for signal_deliver turns each
+ * into -EINTR or a restart. */
 enum restart_code {
 	ERESTARTSYS = 512,    /* start again unless a handler without SA_RESTART runs */
 	ERESTARTNOINTR = 513, /* start again in any case */
@@ -119,7 +121,8 @@ struct signal_pending {
 	struct list queue; /* (T) struct signal_entry, oldest first: real-time signals, and those of timers */
 };
 
-/* What processes do about signals: one each, or shared by those that were made with CLONE_SIGHAND, until one of them runs a program. */
+/* What processes do about signals: one each, or shared by those that were made with CLONE_SIGHAND, until one
+ * of them runs a program. */
 struct signal_table {
 	struct refcount users;                    /* (A) */
 	struct signal_action actions[SIGNAL_MAX]; /* (T) by number - 1 */
@@ -137,7 +140,8 @@ struct process_signals {
 	struct waitq stop_wait; /* continued or killed; predicate under (T) */
 };
 
-/* How restart_syscall goes on with a call that returned -ERESTARTBLOCK: by fn, which finds what it needs in the rest. */
+/* How restart_syscall goes on with a call that returned -ERESTARTBLOCK: by fn, which finds what it needs in
+ * the rest. */
 struct call_restart {
 	int64_t (*fn)(const struct call_restart *r); /* NULL: there is none */
 	nsec_t deadline;
@@ -175,7 +179,8 @@ MUST_CHECK err_t signal_unshare(void);
 void thread_signals_init(struct thread_signals *s);
 /* Free what is queued; nobody can send any more. */
 void signal_pending_fini(struct signal_pending *q);
-/* What a child process gets of the current one, unless the table is shared, and its first thread of the current thread. */
+/* What a child process gets of the current one, unless the table is shared, and its first thread of the
+ * current thread. */
 void signal_fork(struct process *child, struct user_thread *child_thread, bool clear_handlers);
 /* What a new thread of the same process gets of the current one: the mask. */
 void signal_clone(struct user_thread *child_thread);
@@ -191,17 +196,19 @@ void signal_reserve(struct signal_reserve *r, int signal, unsigned n);
 /* Free what was not used, and what was discarded. Without the lock. */
 void signal_reserve_fini(struct signal_reserve *r);
 
-/* Send info->signo to p, or to its thread ut if not NULL. A signal that is ignored is no failure. -EAGAIN: a real-time signal whose information would be lost, and whose
- * sender asked for it to be kept (sigqueue). */
+/* Send info->signo to p, or to its thread ut if not NULL. A signal that is ignored is no failure. -EAGAIN: a
+ * real-time signal whose information would be lost, and whose sender asked for it to be kept (sigqueue). */
 MUST_CHECK err_t signal_send_locked(
     struct process *p, struct user_thread *ut, const struct signal_info *info, struct signal_reserve *r);
 /* The same for a standard signal, which cannot fail. */
 void signal_notify_locked(struct process *p, const struct signal_info *info);
 /* A trap of the current thread. Blocked or ignored, the signal takes its default action. */
 void signal_force(const struct signal_info *info);
-/* SIGSEGV, because its stack or what it says about itself is of no use; fatal if `signal`, whose handler was about to run, is SIGSEGV itself. */
+/* SIGSEGV, because its stack or what it says about itself is of no use; fatal if `signal`, whose handler was
+ * about to run, is SIGSEGV itself. */
 void signal_force_segv(int signal);
-/* Tell p's parent of p's end, stop or continuation. `wait_status` as wait tells it. An end is told by p's exit_signal, whose entry, if it needs one, is in *r; NULL for the others. */
+/* Tell p's parent of p's end, stop or continuation. `wait_status` as wait tells it. An end is told by p's
+ * exit_signal, whose entry, if it needs one, is in *r; NULL for the others. */
 void signal_parent_locked(struct process *p, int wait_status, struct signal_reserve *r);
 /* One signal that waits, with its information. A timer has one of its own. */
 struct user_timer;
@@ -234,7 +241,8 @@ void signal_set_action(int signal, const struct signal_action *new, struct signa
 /* stop.c - stopping and going on */
 void signal_stop_locked(struct process *p, int signal);
 void signal_continue_locked(struct process *p);
-/* Signals that wait in the queues of all processes of p's user; *limit: how many may (RLIMIT_SIGPENDING of p). */
+/* Signals that wait in the queues of all processes of p's user; *limit: how many may (RLIMIT_SIGPENDING of
+ * p). */
 uint64_t signals_queued_locked(struct process *p, uint64_t *limit);
 /* The current thread's process is to stop: sleep until it goes on or dies. (T) is held on entry and exit. */
 void signal_park_locked(struct process *p);
@@ -246,5 +254,6 @@ bool process_group_is_orphaned_locked(uint32_t pgid, uint32_t sid, const struct 
 /* deliver.c */
 /* The current thread takes the signal's default action, which ends the process, whatever its actions are. */
 void signal_die(const struct signal_info *info);
-/* Exit work of the current thread: let each signal that is neither blocked nor ignored take its action. Does not return if that ends the thread. */
+/* Exit work of the current thread: let each signal that is neither blocked nor ignored take its action. Does
+ * not return if that ends the thread. */
 void signal_deliver(struct trap_frame *f);

@@ -1,8 +1,10 @@
 /*
  * signalfd.c - files that signals are read from instead of being handled.
  *
- * Whose signals a file tells of depends on who asks: a read takes what is pending for the reading thread or its process, and a poll says whether there is anything for the thread
- * that polls. So the object signal READABLE is no more than news: it is set when a signal of the set becomes pending for a process that used the file, and brought up to date by whoever looks.
+ * Whose signals a file tells of depends on who asks: a read takes what is pending for the reading thread or
+ * its process, and a poll says whether there is anything for the thread that polls. So the object signal
+ * READABLE is no more than news: it is set when a signal of the set becomes pending for a process that used
+ * the file, and brought up to date by whoever looks.
  */
 #include "proc/signalfd.h"
 #include "fs/anon.h"

@@ -1,8 +1,9 @@
 /*
  * stop.c - job control: how processes stop and go on, and process groups and sessions.
  *
- * Whoever takes a stop signal writes its number into the process and interrupts all threads; each of them parks on its way to user mode. When
- * the last one has parked, the process has stopped, and its parent learns of it. Going on is the number taken back.
+ * Whoever takes a stop signal writes its number into the process and interrupts all threads; each of them
+ * parks on its way to user mode. When the last one has parked, the process has stopped, and its parent learns
+ * of it. Going on is the number taken back.
  */
 #include "fs/tty.h"
 #include "proc/proc_priv.h"

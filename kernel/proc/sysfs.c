@@ -1,5 +1,6 @@
 /*
- * sysfs.c - /sys: what programs look up about the machine (lscpu, lsblk, the C library). Names and forms: Linux's Documentation/ABI.
+ * sysfs.c - /sys: what programs look up about the machine (lscpu, lsblk, the C library). Names and forms:
+ * Linux's Documentation/ABI.
  *
  *	devices/system/cpu/cpuN     each CPU, how it stands to the others
  *	devices/system/node/node0   all memory is one node

@@ -1,13 +1,15 @@
 /*
  * timers.c - see timers.h.
  *
- * Signals are sent under the process tree's lock, which interrupt handlers cannot take. So expiry is the work of one kernel thread: it sleeps until the first timer of a tree, ordered by
- * `due`, looks what its clock says, and either sends the signal or puts the timer back. Clocks of CPU time make no interrupts of their own: their timers are looked at when they can expire
- * at the earliest, again and again.
+ * Signals are sent under the process tree's lock, which interrupt handlers cannot take. So expiry is the work
+ * of one kernel thread: it sleeps until the first timer of a tree, ordered by `due`, looks what its clock
+ * says, and either sends the signal or puts the timer back. Clocks of CPU time make no interrupts of their
+ * own: their timers are looked at when they can expire at the earliest, again and again.
  *
- * A POSIX timer has one signal, allocated with it. A periodic one is not armed again before that signal was taken; then the periods that have passed since are counted as overruns.
- * So a short period costs its owner time, and nobody else. If the signal is ignored the timer goes on by itself, at PERIOD_MIN; the same holds for interval timers whose
- * signal waits.
+ * A POSIX timer has one signal, allocated with it. A periodic one is not armed again before that signal was
+ * taken; then the periods that have passed since are counted as overruns. So a short period costs its owner
+ * time, and nobody else. If the signal is ignored the timer goes on by itself, at PERIOD_MIN; the same holds
+ * for interval timers whose signal waits.
  */
 #include "proc/timers.h"
 #include "arch/clock.h"
@@ -85,7 +87,8 @@ static bool limit_is_reached(uint64_t limit, nsec_t used)
 	return limit <= used / NSEC_PER_SEC;
 }
 
-/* As on Linux: SIGXCPU at the soft limit, which then grows by a second, SIGKILL at the hard one; without a soft limit there is none. */
+/* As on Linux: SIGXCPU at the soft limit, which then grows by a second, SIGKILL at the hard one; without a
+ * soft limit there is none. */
 static void expire_limit_locked(struct user_timer *t, nsec_t now)
 {
 	struct process *p = t->process;

@@ -1,8 +1,10 @@
 #pragma once
 /*
- * timers.h - timers that send signals: the three interval timers of each process, and those that it creates (POSIX).
+ * timers.h - timers that send signals: the three interval timers of each process, and those that it creates
+ * (POSIX).
  *
- * All are guarded by the process tree's lock (T). A timer's time is in terms of its clock; `due` is the monotonic time when the kernel's timer thread looks at it.
+ * All are guarded by the process tree's lock (T). A timer's time is in terms of its clock; `due` is the
+ * monotonic time when the kernel's timer thread looks at it.
  */
 #include "lib/list.h"
 #include "lib/rbtree.h"
@@ -80,5 +82,6 @@ MUST_CHECK err_t posix_timer_overrun(int32_t id, int32_t *out);
 
 /* The time of day was set: absolute timers on it are looked at again. */
 void timers_wall_was_set(void);
-/* The signal of a timer is about to be taken or dropped: what it tells is completed, and the timer goes on. */
+/* The signal of a timer is about to be taken or dropped: what it tells is completed, and the timer goes on.
+ */
 void timer_taken_locked(struct user_timer *t);

@@ -1,4 +1,5 @@
-/* totals.c - see totals.h. Kinds of frames are counted as they are handed out (mm/frame.c); what a frame of a file is used for only the files know. */
+/* totals.c - see totals.h. Kinds of frames are counted as they are handed out (mm/frame.c); what a frame of a
+ * file is used for only the files know. */
 #include "proc/totals.h"
 #include "fs/bdev.h"
 #include "fs/mount.h"

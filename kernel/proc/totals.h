@@ -1,5 +1,6 @@
 #pragma once
-/* totals.h - what memory is used for, in frames: the one source of /proc/meminfo, /proc/vmstat and sysinfo(2). */
+/* totals.h - what memory is used for, in frames: the one source of /proc/meminfo, /proc/vmstat and
+ * sysinfo(2). */
 #include "mm/page.h"
 
 struct memory_totals {
@@ -11,5 +12,6 @@ struct memory_totals {
 	uint64_t slab, reclaimable; /* the second is a part of the first: what shrinks under pressure */
 	uint64_t tables, stacks, kernel;
 };
-/* Counters only, but for mapped, dirty and writeback, for which files are looked at. May sleep; takes vnodes. */
+/* Counters only, but for mapped, dirty and writeback, for which files are looked at. May sleep; takes vnodes.
+ */
 void memory_totals_take(struct memory_totals *m);

@@ -1,9 +1,9 @@
 /*
  * trace.c - who is traced, and how lines get to the log.
  *
- * A line becomes one record of the log, or several where it is long. Two things keep the trace whole however many CPUs trace: one line
- * is written after the other, under a mutex, and each is shown before its writer goes on, so that the log's ring, which forgets, never
- * holds more than one of them that has not been.
+ * A line becomes one record of the log, or several where it is long. Two things keep the trace whole however
+ * many CPUs trace: one line is written after the other, under a mutex, and each is shown before its writer
+ * goes on, so that the log's ring, which forgets, never holds more than one of them that has not been.
  */
 #include "proc/trace.h"
 #include "arch/usercopy.h"

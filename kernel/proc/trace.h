@@ -2,8 +2,9 @@
 /*
  * trace.h - system calls, signals and ends of traced processes go to the log, as lines of text.
  *
- * Whether a thread is traced is said by what its system calls go through (thread.system_call), so others pay nothing. Children and
- * threads inherit it when they start; a program that is run keeps it. Only CAP_SYS_ADMIN turns it on: the log is for everybody to read.
+ * Whether a thread is traced is said by what its system calls go through (thread.system_call), so others pay
+ * nothing. Children and threads inherit it when they start; a program that is run keeps it. Only
+ * CAP_SYS_ADMIN turns it on: the log is for everybody to read.
  */
 #include "kern/thread.h"
 #include "lib/err.h"
@@ -13,7 +14,8 @@ struct process;
 struct user_thread;
 
 void trace_init(void); /* once at boot */
-/* Trace process pid (0: the current one), or no longer. -ESRCH; -EPERM: the current process has not CAP_SYS_ADMIN. */
+/* Trace process pid (0: the current one), or no longer. -ESRCH; -EPERM: the current process has not
+ * CAP_SYS_ADMIN. */
 MUST_CHECK err_t trace_set(uint32_t pid, bool on);
 /* ut is about to start: it is traced if who starts it is. Process tree locked. */
 void trace_inherit_locked(struct user_thread *ut);
@@ -21,7 +23,8 @@ void trace_inherit_locked(struct user_thread *ut);
 int64_t (*thread_entry(const struct thread *t))(struct trap_frame *f);
 bool thread_is_traced(const struct thread *t);
 
-/* All below are for the current thread, which holds no lock; they may sleep, and return when the line is where the log goes. */
+/* All below are for the current thread, which holds no lock; they may sleep, and return when the line is
+ * where the log goes. */
 /* Read its memory, as much as there is: struct trace_line's `read`. */
 size_t trace_read_user(void *dst, uaddr_t src, size_t n);
 void trace_emit(const struct trace_line *l);

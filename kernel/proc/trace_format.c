@@ -1,8 +1,9 @@
 /*
  * trace_format.c - system calls as text, in the manner of strace.
  *
- * What a call reads is shown as it was before the call, what it fills in as it is afterwards; so a line is made in two steps. Memory
- * that cannot be read is shown as its address. A line that gets too long is cut with dots, but always has its end: the result.
+ * What a call reads is shown as it was before the call, what it fills in as it is afterwards; so a line is
+ * made in two steps. Memory that cannot be read is shown as its address. A line that gets too long is cut
+ * with dots, but always has its end: the result.
  */
 #include "proc/trace_format.h"
 #include "lib/printf.h"
@@ -77,7 +78,8 @@ static void put_address(struct trace_line *l, uaddr_t addr)
 		put(l, "NULL");
 }
 
-/* A byte as C writes it in a string; `next` is the one that follows, which must not become part of a number. */
+/* A byte as C writes it in a string; `next` is the one that follows, which must not become part of a number.
+ */
 static void put_byte(struct trace_line *l, uint8_t c, uint8_t next)
 {
 	static const char escapes[] = "\"\"\\\\\nn\tt\rr\ff\vv";
@@ -356,7 +358,8 @@ static bool is_left_out(const struct trace_call *c, const uint64_t args[TRACE_AR
 	return c->types[i] == TRACE_OMODE && i > 0 && !(args[i - 1] & (O_CREAT | O_TMPFILE_BIT));
 }
 
-/* Arguments from the next one on; before the call (`result` NULL) up to the first one that the call fills in. */
+/* Arguments from the next one on; before the call (`result` NULL) up to the first one that the call fills in.
+ */
 static void put_arguments(
     struct trace_line *l, const struct trace_call *c, const uint64_t args[TRACE_ARGS], const int64_t *result)
 {

@@ -2,8 +2,8 @@
 /*
  * trace_format.h - system calls as text: `openat(AT_FDCWD, "/etc/passwd", O_RDONLY|O_CLOEXEC) = 3`.
  *
- * Nothing here knows processes or locks: the caller's memory is read through a function. The table of calls is made from abi/ by
- * tools/gen_abi.py, whose types of arguments are those of enum trace_type.
+ * Nothing here knows processes or locks: the caller's memory is read through a function. The table of calls
+ * is made from abi/ by tools/gen_abi.py, whose types of arguments are those of enum trace_type.
  */
 #include "lib/types.h"
 
@@ -85,7 +85,8 @@ struct trace_line {
 	char text[TRACE_LINE];
 };
 
-/* Begin a line: the name, and the arguments up to the first one that the call fills in. May sleep if `read` may. */
+/* Begin a line: the name, and the arguments up to the first one that the call fills in. May sleep if `read`
+ * may. */
 void trace_format_call(struct trace_line *l, const struct trace_call *c, const uint64_t args[TRACE_ARGS],
     size_t (*read)(void *dst, uaddr_t src, size_t n));
 /* Complete it: the other arguments, and the result. */

@@ -1,7 +1,9 @@
 /*
- * trace_names.c - the names that --trace writes for numbers: flags, commands, errors. The numbers are those of Linux's ABI on x86-64.
+ * trace_names.c - the names that --trace writes for numbers: flags, commands, errors. The numbers are those
+ * of Linux's ABI on x86-64.
  *
- * A word is a number, one of `values` under `mask`, and flags in the rest. Flags that have others in them come first.
+ * A word is a number, one of `values` under `mask`, and flags in the rest. Flags that have others in them
+ * come first.
  */
 #include "proc/trace_format.h"
 

@@ -3,11 +3,15 @@
  *
  *	process ──tty──▶ tty ──session, group──▶ numbers
  *
- * A session has at most one controlling terminal and a terminal is that of at most one session. Every process that has it points to it (and counts it): a child inherits the pointer, setsid(2) drops it, and when terminal and
- * session part, all processes of the session lose it. The terminal knows its session and the group in its foreground by number. All of this is guarded by the process tree's lock (T), which is what
- * fs/tty.h calls (J): it is taken inside a terminal's lock. References are dropped without (T), as the last one frees.
+ * A session has at most one controlling terminal and a terminal is that of at most one session. Every process
+ * that has it points to it (and counts it): a child inherits the pointer, setsid(2) drops it, and when
+ * terminal and session part, all processes of the session lose it. The terminal knows its session and the
+ * group in its foreground by number. All of this is guarded by the process tree's lock (T), which is what
+ * fs/tty.h calls (J): it is taken inside a terminal's lock. References are dropped without (T), as the last
+ * one frees.
  *
- * Rejected: a structure for each session. All that it would hold is this one pointer, and Linux lets a process give up its terminal alone (TIOCNOTTY).
+ * Rejected: a structure for each session. All that it would hold is this one pointer, and Linux lets a
+ * process give up its terminal alone (TIOCNOTTY).
  */
 #include "fs/tty.h"
 #include "object/desc.h"
@@ -21,7 +25,8 @@ struct group_signal {
 	int signo;
 };
 
-/* A group is found by its number and its session's: a number that is used anew, after the group was gone, is not mistaken for it. */
+/* A group is found by its number and its session's: a number that is used anew, after the group was gone, is
+ * not mistaken for it. */
 static void signal_member_locked(struct process *p, void *arg)
 {
 	const struct group_signal *g = arg;
@@ -107,7 +112,8 @@ static void jobs_hung_up(struct tty *t, bool ends)
 	drop(&x);
 }
 
-/* The leader of a session gives up its terminal, or ends: so does the session. A terminal that is no pty is hung up if it ends. */
+/* The leader of a session gives up its terminal, or ends: so does the session. A terminal that is no pty is
+ * hung up if it ends. */
 static void leave_session(struct process *p, bool ends)
 {
 	struct parting x = {0};

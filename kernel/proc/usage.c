@@ -1,8 +1,8 @@
 /*
  * usage.c - what threads and processes have used, up to now.
  *
- * The scheduler charges a thread whenever it gives up the CPU, the entry code counts what of that was spent in user mode (kern/thread.h). A process keeps the sums of its threads
- * that are gone.
+ * The scheduler charges a thread whenever it gives up the CPU, the entry code counts what of that was spent
+ * in user mode (kern/thread.h). A process keeps the sums of its threads that are gone.
  */
 #include "proc/process.h"
 

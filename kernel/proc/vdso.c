@@ -1,4 +1,5 @@
-/* vdso.c - see vdso.h. One object for the code and one for the page of data, which all processes share; neither can be made writable. */
+/* vdso.c - see vdso.h. One object for the code and one for the page of data, which all processes share;
+ * neither can be made writable. */
 #include "proc/vdso.h"
 #include "arch/vdso.h"
 #include "kern/random.h"

@@ -1,4 +1,5 @@
-/* who.c - threads as the calls on priorities name them: one thread, those of a process group, those of a user. */
+/* who.c - threads as the calls on priorities name them: one thread, those of a process group, those of a
+ * user. */
 #include "proc/cred.h"
 #include "proc/process.h"
 

@@ -1,5 +1,6 @@
 #pragma once
-/* caps.h - what prctl can do with capabilities: linux_caps.c. Each returns what the call does; -EPERM and -EINVAL in Linux's order. */
+/* caps.h - what prctl can do with capabilities: linux_caps.c. Each returns what the call does; -EPERM and
+ * -EINVAL in Linux's order. */
 #include "lib/types.h"
 
 int64_t caps_bounding_has(uint64_t cap);

@@ -76,7 +76,8 @@ int64_t syscall_dispatch(struct trap_frame *f)
 	return fn(f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9);
 }
 
-/* What is said here costs each call of a hardened program: docs/performance.md has the number of instructions. */
+/* What is said here costs each call of a hardened program: docs/performance.md has the number of
+ * instructions. */
 static ALWAYS_INLINE bool is_on_stack(const struct user_thread *ut, const struct trap_frame *f)
 {
 	return load_relaxed(&ut->thread.space->serial) == ut->guard.serial &&

@@ -1,6 +1,7 @@
 #pragma once
 /*
- * files.h - what calls on descriptors and names share: from the numbers and addresses that user space gives to files and paths, with Linux's errors.
+ * files.h - what calls on descriptors and names share: from the numbers and addresses that user space gives
+ * to files and paths, with Linux's errors.
  */
 #include "fs/file.h"
 #include "fs/mount.h"
@@ -21,13 +22,15 @@ enum at_flags { /* the ABI's */
 
 /* --- descriptors --- */
 
-/* The open file at fd, with a reference. -EBADF: none, or opened with O_PATH. Rights and the way it was opened are for the file's own operations to check, but see fd_file_for. */
+/* The open file at fd, with a reference. -EBADF: none, or opened with O_PATH. Rights and the way it was
+ * opened are for the file's own operations to check, but see fd_file_for. */
 MUST_CHECK err_t fd_file(int fd, struct file **out);
 /* The same, O_PATH included: for fstat, dup, fchdir and as a directory of *at calls. */
 MUST_CHECK err_t fd_file_any(int fd, struct file **out);
 /* The same as fd_file, where the descriptor itself must have these rights: -EBADF. */
 MUST_CHECK err_t fd_file_for(int fd, uint32_t rights, struct file **out);
-/* Put f into the lowest free descriptor of the current process, or drop it; takes over the reference. Returns the descriptor, -EMFILE, -ENOMEM. */
+/* Put f into the lowest free descriptor of the current process, or drop it; takes over the reference. Returns
+ * the descriptor, -EMFILE, -ENOMEM. */
 MUST_CHECK int64_t fd_install(struct file *f, bool cloexec);
 /* fcntl's commands for locks on ranges; -EINVAL for any other. */
 MUST_CHECK int64_t fcntl_lock(int fd, struct file *f, uint32_t command, uaddr_t arg);
@@ -38,7 +41,8 @@ int fd_limit(void);
 
 /* --- names --- */
 
-/* A string of the user's as a path: kernel memory, to be freed with path_free. -EFAULT, -ENAMETOOLONG, -ENOMEM. "" is what it is. */
+/* A string of the user's as a path: kernel memory, to be freed with path_free. -EFAULT, -ENAMETOOLONG,
+ * -ENOMEM. "" is what it is. */
 MUST_CHECK err_t path_fetch(uaddr_t from, char **out);
 void path_free(char *path);
 
@@ -51,8 +55,9 @@ struct at_call {
 	const struct path *base; /* &start or NULL: as namei.h wants it */
 	char *name;
 };
-/* Fetch the name and find out where it starts; dirfd does not count for absolute names. null_is_empty: address 0 is "" (utimensat). -EFAULT, -ENAMETOOLONG, -ENOMEM, -EBADF, -ENOTDIR. Nothing is left
- * to undo on failure. May sleep, like at_end. */
+/* Fetch the name and find out where it starts; dirfd does not count for absolute names. null_is_empty:
+ * address 0 is "" (utimensat). -EFAULT, -ENAMETOOLONG, -ENOMEM, -EBADF, -ENOTDIR. Nothing is left to undo on
+ * failure. May sleep, like at_end. */
 MUST_CHECK err_t at_begin(struct at_call *a, int dirfd, uaddr_t name);
 /* The same with a name that path_fetch gave; takes it over, on failure too. */
 MUST_CHECK err_t at_begin_name(struct at_call *a, int dirfd, char *name, int flags);
@@ -82,14 +87,17 @@ void fd_end(struct fd_call *f);
 
 /* --- bytes --- */
 
-/* Does [at, at + len) lie in user space? Calls ask before they begin, so that a length which is far too large fails as a whole. */
+/* Does [at, at + len) lie in user space? Calls ask before they begin, so that a length which is far too large
+ * fails as a whole. */
 bool user_range_is_valid(uaddr_t at, uint64_t len);
-/* Fetch an iovec array into *segs (kernel memory, to be freed with kfree; may be `few`, of UIO_FEW entries) and set up *u. -EINVAL (count, a negative length), -EFAULT (also for ranges
- * that are not user space's), -ENOMEM. */
+/* Fetch an iovec array into *segs (kernel memory, to be freed with kfree; may be `few`, of UIO_FEW entries)
+ * and set up *u. -EINVAL (count, a negative length), -EFAULT (also for ranges that are not user space's),
+ * -ENOMEM. */
 enum { UIO_FEW = 8 };
 MUST_CHECK err_t iov_fetch(
     uaddr_t iov, uint64_t count, struct uio_segment *few, struct uio_segment **segs, struct uio *u);
-/* A write ended with `done`: RLIMIT_FSIZE was hit: SIGXFSZ; the reader is gone: SIGPIPE. Returns done, -EINTR as -ERESTARTSYS. */
+/* A write ended with `done`: RLIMIT_FSIZE was hit: SIGXFSZ; the reader is gone: SIGPIPE. Returns done, -EINTR
+ * as -ERESTARTSYS. */
 int64_t io_finish(struct uio *u, int64_t done);
 /* Limits and privileges of the current process for a write. */
 void io_prepare_write(struct uio *u);

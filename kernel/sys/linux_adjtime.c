@@ -1,8 +1,10 @@
 /*
- * linux_adjtime.c - adjtimex and clock_adjtime: what programs that keep the clock right (NTP) tell the kernel of it, and ask.
+ * linux_adjtime.c - adjtimex and clock_adjtime: what programs that keep the clock right (NTP) tell the kernel
+ * of it, and ask.
  *
- * The clock runs at the processor's rate. A correction of its phase is made in one step, when it is asked for, where Linux spreads it over seconds; a frequency and the length of a tick
- * are kept and told. Everything else is notes that these programs leave for one another.
+ * The clock runs at the processor's rate. A correction of its phase is made in one step, when it is asked
+ * for, where Linux spreads it over seconds; a frequency and the length of a tick are kept and told.
+ * Everything else is notes that these programs leave for one another.
  */
 #include "arch/clock.h"
 #include "kern/spinlock.h"

@@ -1,10 +1,12 @@
-/* linux_attr.c - calls on the attributes of files: rights, owners, times, sizes. The checks themselves: fs/namei_attr.c. */
+/* linux_attr.c - calls on the attributes of files: rights, owners, times, sizes. The checks themselves:
+ * fs/namei_attr.c. */
 #include "proc/cred.h"
 #include "sys/files.h"
 
 /* --- access --- */
 
-/* With the real ids, and what the real user would have of capabilities: a set-user-ID program asks for who started it. */
+/* With the real ids, and what the real user would have of capabilities: a set-user-ID program asks for who
+ * started it. */
 static void use_real_ids(struct at_call *a)
 {
 	const struct cred *c = a->view.cred;

@@ -1,5 +1,6 @@
 /*
- * linux_caps.c - capabilities: capget, capset, and the options of prctl about them. As ids, they belong to the process; the ABI lets each thread have its own.
+ * linux_caps.c - capabilities: capget, capset, and the options of prctl about them. As ids, they belong to
+ * the process; the ABI lets each thread have its own.
  */
 #include "proc/cred.h"
 #include "sys/caps.h"

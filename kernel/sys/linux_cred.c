@@ -1,8 +1,9 @@
 /*
  * linux_cred.c - user and group ids. What changes of them mean for capabilities: proc/cred_caps.c.
  *
- * Ids belong to the process; the ABI lets each thread have its own, and C libraries go to some length to change them in all threads at once. Here the first thread that changes
- * them has done so for all, and the others' calls find what they ask for.
+ * Ids belong to the process; the ABI lets each thread have its own, and C libraries go to some length to
+ * change them in all threads at once. Here the first thread that changes them has done so for all, and the
+ * others' calls find what they ask for.
  */
 #include "proc/cred.h"
 #include "lib/string.h"

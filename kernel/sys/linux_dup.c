@@ -1,8 +1,9 @@
 /*
  * linux_dup.c - what descriptors are and say of their files: dup, fcntl, close_range.
  *
- * O_ASYNC is not offered for files that could use it: F_SETFL with it is -EINVAL for pipes, sockets and terminals, and is left out for all others, as on Linux. So the owner
- * and the signal that F_SETOWN and F_SETSIG note are told again by F_GETOWN and F_GETSIG, and nothing is sent.
+ * O_ASYNC is not offered for files that could use it: F_SETFL with it is -EINVAL for pipes, sockets and
+ * terminals, and is left out for all others, as on Linux. So the owner and the signal that F_SETOWN and
+ * F_SETSIG note are told again by F_GETOWN and F_GETSIG, and nothing is sent.
  */
 #include "arch/usercopy.h"
 #include "fs/memfd.h"
@@ -147,7 +148,8 @@ static uint64_t pack_owner(struct sys_owner o)
 	return (uint64_t)(uint32_t)o.type << 32 | (uint32_t)o.pid;
 }
 
-/* A number counts as long as a process, a thread, a group or a session has it, whichever of them was meant. */
+/* A number counts as long as a process, a thread, a group or a session has it, whichever of them was meant.
+ */
 struct number_search {
 	uint32_t number;
 	bool found;

@@ -8,7 +8,8 @@
 
 enum { EXECVEAT_FLAGS = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, FD_PATH_SIZE = 24 };
 
-/* What the program is told that it is called: the name, or, where that starts at a descriptor, a path through it. */
+/* What the program is told that it is called: the name, or, where that starts at a descriptor, a path through
+ * it. */
 static err_t set_path(struct exec_args *args, int dirfd, const char *name)
 {
 	if (dirfd == AT_FDCWD || name[0] == '/')

@@ -75,7 +75,8 @@ void path_free(char *path)
 	kfree(path);
 }
 
-/* Where relative names start. An empty name may start at any file; whether it may be empty is for the walk to say. */
+/* Where relative names start. An empty name may start at any file; whether it may be empty is for the walk to
+ * say. */
 static err_t find_start(struct at_call *a, int dirfd, int flags)
 {
 	struct file *f;

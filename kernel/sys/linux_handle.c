@@ -1,4 +1,5 @@
-/* linux_handle.c - names of files that outlive a mount. No file system here offers them, so the calls check what they are given and say so. */
+/* linux_handle.c - names of files that outlive a mount. No file system here offers them, so the calls check
+ * what they are given and say so. */
 #include "proc/cred.h"
 #include "sys/files.h"
 

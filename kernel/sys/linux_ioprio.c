@@ -1,7 +1,8 @@
 /*
  * linux_ioprio.c - priorities of input and output.
  *
- * A thread has one; programs set and read it. Requests to disks are served in the order they come, as Linux does without a scheduler for the disk, so nothing else looks at it.
+ * A thread has one; programs set and read it. Requests to disks are served in the order they come, as Linux
+ * does without a scheduler for the disk, so nothing else looks at it.
  */
 #include "proc/cred.h"
 #include "sys/sys.h"

@@ -1,7 +1,8 @@
 /*
  * linux_madvise.c - madvise(2): region by region, holes are skipped and told in the end, as on Linux.
  *
- * This kernel is as one that was built without merging of equal pages and without huge pages: their advice is not known.
+ * This kernel is as one that was built without merging of equal pages and without huge pages: their advice is
+ * not known.
  */
 #include "fs/memfd.h"
 #include "mm/slab.h"
@@ -245,7 +246,8 @@ int64_t sys_madvise(uaddr_t addr, uint64_t len, int32_t advice)
 
 /* --- of another process --- */
 
-/* What one process may advise about another's memory: nothing that changes what it finds there. None of it looks at the current space. */
+/* What one process may advise about another's memory: nothing that changes what it finds there. None of it
+ * looks at the current space. */
 static bool is_known_for_others(int32_t advice)
 {
 	return advice == MADV_WILLNEED || advice == MADV_COLD || advice == MADV_PAGEOUT;

@@ -1,4 +1,5 @@
-/* linux_memfd.c - files in memory without names: memfd_create(2), and what Quire adds to fcntl for them (abi/quire.h). */
+/* linux_memfd.c - files in memory without names: memfd_create(2), and what Quire adds to fcntl for them
+ * (abi/quire.h). */
 #include "fs/memfd.h"
 #include "proc/cred.h"
 #include "sys/files.h"

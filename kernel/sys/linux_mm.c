@@ -1,6 +1,6 @@
 /*
- * linux_mm.c - the memory calls of the Linux ABI but mmap, madvise and the locking ones: checks and errors in Linux's order, then
- * vm/.
+ * linux_mm.c - the memory calls of the Linux ABI but mmap, madvise and the locking ones: checks and errors in
+ * Linux's order, then vm/.
  */
 #include "lib/string.h"
 #include "sys/files.h"
@@ -45,7 +45,8 @@ int64_t sys_munmap(uaddr_t addr, uint64_t len)
 
 /* --- mprotect --- */
 
-/* Region by region, up to the first that cannot be changed: what is done in parts has the effects of its parts. */
+/* Region by region, up to the first that cannot be changed: what is done in parts has the effects of its
+ * parts. */
 static err_t protect_regions(uaddr_t addr, uaddr_t end, unsigned prot)
 {
 	err_t err = 0;

@@ -184,7 +184,8 @@ static unsigned vm_flags_of(const struct mmap_call *m)
 		f |= VM_MAP_LOCKED;
 	if (is_unpromised(m))
 		f |= VM_MAP_NORESERVE;
-	/* It means something only to those who have asked for it; others' memory is counted and merged as ever. */
+	/* It means something only to those who have asked for it; others' memory is counted and merged as
+	 * ever. */
 	if ((m->flags & MAP_STACK) && !m->object && !m->file && guard_is_on(GUARD_STACK))
 		f |= VM_MAP_STACK;
 	if (m->flags & MAP_PURGEABLE)

@@ -41,7 +41,8 @@ enum {
 	OPEN_CREATES = FILE_CREAT | (FILE_TMPFILE & ~FILE_DIRECTORY),
 };
 
-/* Where open(2) drops what makes no sense, this call refuses. What else the flags may not be to each other, vfs_open knows. */
+/* Where open(2) drops what makes no sense, this call refuses. What else the flags may not be to each other,
+ * vfs_open knows. */
 static err_t check_how(const struct sys_open_how *how)
 {
 	if ((how->flags & ~(uint64_t)OPEN_KNOWN) || (how->resolve & ~(uint64_t)RESOLVE_ALL))

@@ -4,7 +4,8 @@
 
 enum { EFD_SEMAPHORE = 1 };
 
-/* A descriptor that the program was not told of. That it is gone already, closed by another thread that guessed it, does no harm. */
+/* A descriptor that the program was not told of. That it is gone already, closed by another thread that
+ * guessed it, does no harm. */
 static void close_again(int fd)
 {
 	err_t err = desc_close(current_process()->descs, fd);

@@ -20,7 +20,8 @@ enum reboot_command {
 	REBOOT_HALT = 0xcdef0123,
 };
 
-/* Linux's order: rights before arguments. Ctrl-Alt-Del, for which CAD decides what it does, reaches no kernel that has no keyboard. */
+/* Linux's order: rights before arguments. Ctrl-Alt-Del, for which CAD decides what it does, reaches no kernel
+ * that has no keyboard. */
 int64_t sys_reboot(uint32_t magic1, uint32_t magic2, uint32_t command, uaddr_t arg)
 {
 	char text[RESTART_TEXT_MAX];

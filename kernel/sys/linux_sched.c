@@ -1,8 +1,9 @@
 /*
  * linux_sched.c - how threads share the processors, as far as the ABI lets programs say.
  *
- * The scheduler knows nice levels. Of the policies it has the one for ordinary threads; SCHED_BATCH and SCHED_IDLE are taken as hints and remembered (an idle thread has the least
- * weight), and the real-time policies, which it does not have, are refused: -EPERM, what Linux answers a process that may not use them.
+ * The scheduler knows nice levels. Of the policies it has the one for ordinary threads; SCHED_BATCH and
+ * SCHED_IDLE are taken as hints and remembered (an idle thread has the least weight), and the real-time
+ * policies, which it does not have, are refused: -EPERM, what Linux answers a process that may not use them.
  */
 #include "proc/cred.h"
 #include "lib/string.h"
@@ -39,7 +40,8 @@ static bool limit_allows(struct process *p, int nice)
 	return (uint64_t)(NICE_BASE - nice) <= limit;
 }
 
-/* May the caller give ut this level? Its own user's threads; what is better than they have only with CAP_SYS_NICE or as their limit says. */
+/* May the caller give ut this level? Its own user's threads; what is better than they have only with
+ * CAP_SYS_NICE or as their limit says. */
 static err_t check_nice(const struct priority_call *c, struct process *p, const struct user_thread *ut)
 {
 	if (current_can(CAP_SYS_NICE))
@@ -177,7 +179,8 @@ struct policy_change {
 	int nice;
 };
 
-/* Without CAP_SYS_NICE: one's own threads, not to a better level than their limit allows (that of an idle thread is worse than all), and what is reset on fork stays so. */
+/* Without CAP_SYS_NICE: one's own threads, not to a better level than their limit allows (that of an idle
+ * thread is worse than all), and what is reset on fork stays so. */
 static bool may_change_locked(
     const struct policy_change *c, const struct user_thread *ut, int32_t policy, bool resets)
 {
@@ -273,7 +276,8 @@ int64_t sys_sched_getattr(int32_t tid, uaddr_t to, uint32_t size, uint32_t flags
 	return copy_to_user(to, &a, a.size);
 }
 
-/* The caller's structure may be shorter than ours, or longer if the rest is empty: else -E2BIG, and the size that is known is told. */
+/* The caller's structure may be shorter than ours, or longer if the rest is empty: else -E2BIG, and the size
+ * that is known is told. */
 static err_t fetch_attr(uaddr_t from, struct sys_sched_attr *a)
 {
 	uint32_t size, known = SCHED_ATTR_SIZE;

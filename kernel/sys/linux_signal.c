@@ -218,8 +218,8 @@ int64_t sys_tgkill(int32_t tgid, int32_t tid, int32_t signal)
 	return tgid <= 0 ? -EINVAL : send_to_thread(tgid, tid, signal);
 }
 
-/* What the sender says of itself. Codes that only the kernel may use are for the sender's own process; what lies beyond the part that is
- * known must be empty. */
+/* What the sender says of itself. Codes that only the kernel may use are for the sender's own process; what
+ * lies beyond the part that is known must be empty. */
 static err_t get_info(uaddr_t from, int32_t tgid, int32_t signal, struct signal_info *info)
 {
 	enum { LAST_KNOWN_CODE = -7 };

@@ -73,7 +73,8 @@ static err_t fetch_target(uaddr_t from, int32_t len, struct socket_name *name)
 	return err ? err : family != AF_UNIX || !name->len ? -EINVAL : 0;
 }
 
-/* Tell a name of `whole` bytes, cut to what the program has room for; that length goes to *len_at. to 0: nobody wants it. */
+/* Tell a name of `whole` bytes, cut to what the program has room for; that length goes to *len_at. to 0:
+ * nobody wants it. */
 static err_t put_address(uaddr_t to, uaddr_t len_at, const struct socket_name *name, int32_t whole)
 {
 	struct sys_address a = {.family = AF_UNIX};
@@ -406,7 +407,8 @@ static err_t fetch_control(struct socket_extra *e, uaddr_t from, uint64_t len)
 	return err;
 }
 
-/* The name that a message goes to. Only datagrams look at it: others fail because there is one, or do not care. */
+/* The name that a message goes to. Only datagrams look at it: others fail because there is one, or do not
+ * care. */
 static err_t fetch_receiver(struct file *f, uaddr_t at, int32_t len, struct socket_extra *e)
 {
 	struct socket_options o;
@@ -657,7 +659,8 @@ static int64_t receive_one_of_many(struct file *f, uaddr_t at, uint32_t flags)
 	return done;
 }
 
-/* Receive messages until `count`, an error or the deadline, which is looked at between messages only, as on Linux. *n: how many. */
+/* Receive messages until `count`, an error or the deadline, which is looked at between messages only, as on
+ * Linux. *n: how many. */
 static int64_t receive_many(
     struct file *f, uaddr_t messages, uint32_t count, uint32_t flags, nsec_t deadline, uint32_t *n)
 {

@@ -138,7 +138,8 @@ static err_t stat_path(int dirfd, uaddr_t name, int flags, struct vfs_stat *st)
 	return 0;
 }
 
-/* The flags count before the name, and both before dirfd; an empty name with AT_EMPTY_PATH is the descriptor itself, whatever it is. */
+/* The flags count before the name, and both before dirfd; an empty name with AT_EMPTY_PATH is the descriptor
+ * itself, whatever it is. */
 static err_t stat_at(int dirfd, uaddr_t name, int flags, struct vfs_stat *st)
 {
 	char *text;

@@ -1,5 +1,6 @@
 /*
- * linux_sync.c - sizes and durability: ftruncate, fallocate, fsync and its kin, hints about what will be read.
+ * linux_sync.c - sizes and durability: ftruncate, fallocate, fsync and its kin, hints about what will be
+ * read.
  */
 #include "proc/cred.h"
 #include "sys/files.h"

@@ -1,8 +1,10 @@
 /*
  * linux_thread.c - the calls of the Linux ABI that make threads and let them wait for one another.
  *
- * What clone may share: a thread shares everything with its process; a process shares all memory, its descriptors, its place among the files and its signal handlers with its parent, each or
- * none. Linux has finer grains: threads of one process with descriptors or a working directory of their own. No C library asks for them, and they are -EINVAL here, as are namespaces.
+ * What clone may share: a thread shares everything with its process; a process shares all memory, its
+ * descriptors, its place among the files and its signal handlers with its parent, each or none. Linux has
+ * finer grains: threads of one process with descriptors or a working directory of their own. No C library
+ * asks for them, and they are -EINVAL here, as are namespaces.
  */
 #include "arch/clock.h"
 #include "arch/mmu.h"
@@ -41,7 +43,8 @@
 
 /* What is shared by threads, and by nobody else. */
 #define CLONE_THREAD_SHARES (CLONE_FS | CLONE_FILES | CLONE_SIGHAND)
-/* Flags that are understood. There is no tracing and no I/O context, and what SEM_UNDO notes is each process's own: these ask for nothing. DETACHED never did. */
+/* Flags that are understood. There is no tracing and no I/O context, and what SEM_UNDO notes is each
+ * process's own: these ask for nothing. DETACHED never did. */
 #define CLONE_KNOWN                                                                                          \
 	(CLONE_VM | CLONE_THREAD_SHARES | CLONE_PIDFD | CLONE_PTRACE | CLONE_VFORK | CLONE_PARENT |          \
 	    CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID |       \
@@ -185,7 +188,8 @@ int64_t sys_vfork(void)
 	(0x20000ULL | 0x4000000ULL | 0x8000000ULL | 0x20000000ULL | 0x40000000ULL | 0x2000000ULL | 0x80ULL)
 #define UNSHARE_KNOWN (CLONE_VM | CLONE_THREAD_SHARES | CLONE_THREAD | CLONE_SYSVSEM)
 
-/* Other threads have the same descriptors and place for ever, so there must be none; and what cannot be had alone must be alone already. */
+/* Other threads have the same descriptors and place for ever, so there must be none; and what cannot be had
+ * alone must be alone already. */
 static err_t check_unshare(uint64_t flags)
 {
 	struct process *p = current_process();
@@ -260,7 +264,8 @@ static bool has_timeout(int32_t cmd)
 	       cmd == FUTEX_LOCK_PI2 || cmd == FUTEX_WAIT_REQUEUE_PI;
 }
 
-/* What a wait that was cut short asks of the way back to user mode: without a deadline it simply starts again; with one it goes on until that. */
+/* What a wait that was cut short asks of the way back to user mode: without a deadline it simply starts
+ * again; with one it goes on until that. */
 static int64_t wait_or_restart(const struct call_restart *r)
 {
 	struct thread_signals *t = &current_user_thread()->signals;
@@ -286,7 +291,8 @@ static int64_t wait_on(
 	return wait_or_restart(&r);
 }
 
-/* Locks that inherit priority are not offered: every command that belongs to them is -ENOSYS, which C libraries ask for and report. */
+/* Locks that inherit priority are not offered: every command that belongs to them is -ENOSYS, which C
+ * libraries ask for and report. */
 int64_t sys_futex(uaddr_t addr, int32_t op, uint32_t val, uaddr_t timeout, uaddr_t addr2, uint32_t val3)
 {
 	int32_t cmd = op & ~FUTEX_FLAGS;

@@ -1,4 +1,5 @@
-/* linux_time.c - the clock calls of the Linux ABI: reading, setting, sleeping, and what was used of the CPU. */
+/* linux_time.c - the clock calls of the Linux ABI: reading, setting, sleeping, and what was used of the CPU.
+ */
 #include "arch/clock.h"
 #include "dev/block.h"
 #include "fs/timerfd.h"
@@ -186,7 +187,8 @@ static err_t sleep_until(const struct user_clock *c, nsec_t time)
 	}
 }
 
-/* A relative sleep until the deadline by `clock`. If that is cut short, tell what is left of it, and leave word for restart_syscall. */
+/* A relative sleep until the deadline by `clock`. If that is cut short, tell what is left of it, and leave
+ * word for restart_syscall. */
 static int64_t sleep_relative(const struct call_restart *r)
 {
 	struct user_clock c;

@@ -1,6 +1,6 @@
 /*
- * linux_xattr.c - extended attributes: no file system here has any, so these calls check what they are given as Linux does, and say so: nothing to list, and
- * nothing that could be read, set or removed.
+ * linux_xattr.c - extended attributes: no file system here has any, so these calls check what they are given
+ * as Linux does, and say so: nothing to list, and nothing that could be read, set or removed.
  */
 #include "sys/files.h"
 

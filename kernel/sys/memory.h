@@ -18,5 +18,6 @@ unsigned vm_prot_of(int32_t prot);
 bool range_is_used(uaddr_t addr, uint64_t len);
 /* May the current process lock memory at all? */
 bool current_may_lock(void);
-/* Round len up and check [addr, addr + len); `wraps` is the error if it has no end. *len 0 on success: nothing to do. -EINVAL: addr is in the middle of a page. */
+/* Round len up and check [addr, addr + len); `wraps` is the error if it has no end. *len 0 on success:
+ * nothing to do. -EINVAL: addr is in the middle of a page. */
 MUST_CHECK err_t check_range(uaddr_t addr, uint64_t *len, err_t wraps);

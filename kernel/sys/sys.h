@@ -16,13 +16,15 @@ struct sys_timespec {
 	int64_t sec, nsec;
 };
 
-/* The result of a call that starts again when it was interrupted, unless a handler without SA_RESTART runs: -EINTR as -ERESTARTSYS. */
+/* The result of a call that starts again when it was interrupted, unless a handler without SA_RESTART runs:
+ * -EINTR as -ERESTARTSYS. */
 static inline int64_t restartable(int64_t result)
 {
 	return result == -EINTR ? -ERESTARTSYS : result;
 }
 
-/* A structure that grows from version to version: the caller's has `size` bytes, ours `ours`; what the caller's lacks is zero, and what it has beyond ours must be. -E2BIG, -EFAULT. */
+/* A structure that grows from version to version: the caller's has `size` bytes, ours `ours`; what the
+ * caller's lacks is zero, and what it has beyond ours must be. -E2BIG, -EFAULT. */
 MUST_CHECK err_t struct_fetch(void *to, size_t ours, uaddr_t from, uint64_t size);
 
 /* A signal mask for the time of one call (ppoll and the like). */
@@ -31,7 +33,8 @@ struct call_mask {
 };
 /* Address 0: none. -EINVAL (size), -EFAULT. */
 MUST_CHECK err_t call_mask_set(struct call_mask *m, uaddr_t mask, uint64_t size);
-/* The call has this result: the old mask comes back, after the signal that interrupted it has been delivered. Returns the result. */
+/* The call has this result: the old mask comes back, after the signal that interrupted it has been delivered.
+ * Returns the result. */
 int64_t call_mask_end(const struct call_mask *m, int64_t result);
 
 /* linux_info.c: once at boot, before programs run. */

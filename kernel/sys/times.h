@@ -4,7 +4,8 @@
 #include "sys/sys.h"
 
 MUST_CHECK err_t put_timespec(uaddr_t to, nsec_t time);
-/* A duration or point in time; what lies beyond the clock's range is NSEC_NEVER. -EINVAL; get also -EFAULT. */
+/* A duration or point in time; what lies beyond the clock's range is NSEC_NEVER. -EINVAL; get also -EFAULT.
+ */
 MUST_CHECK err_t timespec_to_time(const struct sys_timespec *ts, nsec_t *out);
 MUST_CHECK err_t get_timespec(uaddr_t from, nsec_t *out);
 /* Set the time of day to the monotonic time and this, and tell all who wait for one. */

@@ -1,13 +1,19 @@
 /*
- * commit.c - what memory has been promised: the sum of all that programs may still write to without asking again, whether it is there or not.
+ * commit.c - what memory has been promised: the sum of all that programs may still write to without asking
+ * again, whether it is there or not.
  *
- * Counted, in pages, are windows on private memory that are or were writable (REGION_ACCOUNT), shared anonymous memory from the moment it is made, and pages of files in memory as they are made. Each of them
- * carries its own mark or count, so what was added is what is taken off again. A space counts once, however many processes run in it.
+ * Counted, in pages, are windows on private memory that are or were writable (REGION_ACCOUNT), shared
+ * anonymous memory from the moment it is made, and pages of files in memory as they are made. Each of them
+ * carries its own mark or count, so what was added is what is taken off again. A space counts once, however
+ * many processes run in it.
  *
- * The modes are Linux's (vm.overcommit_memory): 0 refuses only what could never be there, 1 nothing, 2 what exceeds the limit: a share of memory, or so many KiB, less a little that is kept for whoever may administer the machine,
- * and less a part of the asker's own memory, so that he cannot take the last of it. In mode 2 MAP_NORESERVE has no effect. What was granted is never taken back when the mode or the limit changes.
+ * The modes are Linux's (vm.overcommit_memory): 0 refuses only what could never be there, 1 nothing, 2 what
+ * exceeds the limit: a share of memory, or so many KiB, less a little that is kept for whoever may administer
+ * the machine, and less a part of the asker's own memory, so that he cannot take the last of it. In mode 2
+ * MAP_NORESERVE has no effect. What was granted is never taken back when the mode or the limit changes.
  *
- * Locking: one atomic sum. Two who ask at the same time may each see the other's pages and both be refused at the edge, as on Linux; never may both be granted what only one could have.
+ * Locking: one atomic sum. Two who ask at the same time may each see the other's pages and both be refused at
+ * the edge, as on Linux; never may both be granted what only one could have.
  */
 #include "vm/commit.h"
 #include "lib/atomic.h"

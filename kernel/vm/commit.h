@@ -9,7 +9,8 @@ enum commit_mode {
 	COMMIT_NEVER
 }; /* the numbers of vm.overcommit_memory: "never" more than there is */
 
-/* Promise npages while `gone` of those promised are about to be given back, which their owner does then; `own`: pages that the asker's space has. -ENOMEM: too many, and nothing is promised. */
+/* Promise npages while `gone` of those promised are about to be given back, which their owner does then;
+ * `own`: pages that the asker's space has. -ENOMEM: too many, and nothing is promised. */
 MUST_CHECK err_t commit_exchange(uint64_t npages, uint64_t gone, uint64_t own);
 /* The same for npages that cannot be refused any more, as they are about to be given back. */
 void commit_count_more(uint64_t npages);

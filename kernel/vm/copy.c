@@ -20,7 +20,8 @@ static char *pin_bytes(const struct vm_pin *pin, uaddr_t addr)
 	return (char *)page_to_virt(pin->page) + (addr & (PAGE_SIZE - 1));
 }
 
-/* Copy between `buf` and the space, one page at a time. access: FAULT_READ (out of it) or FAULT_WRITE, and FAULT_FORCE. */
+/* Copy between `buf` and the space, one page at a time. access: FAULT_READ (out of it) or FAULT_WRITE, and
+ * FAULT_FORCE. */
 static err_t copy_pages(struct vm_space *s, uaddr_t addr, char *buf, size_t n, unsigned access, size_t *done)
 {
 	for (*done = 0; *done < n;) {

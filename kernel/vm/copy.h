@@ -10,7 +10,8 @@
  */
 MUST_CHECK err_t space_read(struct vm_space *s, void *dst, uaddr_t src, size_t n, size_t *done);
 MUST_CHECK err_t space_write(struct vm_space *s, uaddr_t dst, const void *src, size_t n, size_t *done);
-/* The same for a debugger: memory that the program itself may not read at present is read, and private memory that it may not write gets copies. */
+/* The same for a debugger: memory that the program itself may not read at present is read, and private memory
+ * that it may not write gets copies. */
 MUST_CHECK err_t space_peek(struct vm_space *s, void *dst, uaddr_t src, size_t n, size_t *done);
 MUST_CHECK err_t space_poke(struct vm_space *s, uaddr_t dst, const void *src, size_t n, size_t *done);
 

@@ -156,8 +156,8 @@ static void leaf_window(const struct fault *f, unsigned *lo, unsigned *hi)
 }
 
 /* Enter the pages of `leaf` around the faulting one. writable: write access for pages of which we own the
- * only share, the leaf's path being exclusive (of a file: those that are dirty); else all read-only. `cover` (or NULL) is the leaf of the
- * object in front: where it has a page, `leaf` is not what the region shows. */
+ * only share, the leaf's path being exclusive (of a file: those that are dirty); else all read-only. `cover`
+ * (or NULL) is the leaf of the object in front: where it has a page, `leaf` is not what the region shows. */
 static void enter_around(
     struct fault *f, const struct pt_node *leaf, const struct pt_node *cover, bool writable)
 {
@@ -293,7 +293,8 @@ static err_t anon_read_present(struct fault *f, struct pt_node *leaf, struct pag
 	return err;
 }
 
-/* Put the first of n fresh pages at f->idx, where none is, and the others behind it; `want` is what there should be. Returns how many are used up. */
+/* Put the first of n fresh pages at f->idx, where none is, and the others behind it; `want` is what there
+ * should be. Returns how many are used up. */
 static unsigned put_stretch(struct fault *f, struct page **pages, unsigned n, unsigned want, err_t *err)
 {
 	struct vm_object *o = f->object;
@@ -374,7 +375,8 @@ static ALWAYS_INLINE err_t anon_absent(struct fault *f, const struct pt_node *le
 
 /* --- files --- */
 
-/* A page that is in memory is used. Not the one that this fault has brought: if it is used through a mapping, the hardware notes that. */
+/* A page that is in memory is used. Not the one that this fault has brought: if it is used through a mapping,
+ * the hardware notes that. */
 static void note_used(const struct fault *f, struct page *p)
 {
 	if (f->pin ? !(f->access & ACCESS_AGAIN) : !f->read)
@@ -399,7 +401,8 @@ static err_t cached_page(struct fault *f, struct vm_object *file, struct page **
 	return p ? NEED_WAIT : NEED_READ;
 }
 
-/* A private page is absent and there is a file behind it. The locks of both are held. A file in memory has no more than its pages: a hole reads as zeros. */
+/* A private page is absent and there is a file behind it. The locks of both are held. A file in memory has no
+ * more than its pages: a hole reads as zeros. */
 static err_t backing_absent(struct fault *f, const struct pt_node *cover)
 {
 	struct vm_object *file = f->object->backing;
@@ -485,7 +488,8 @@ static err_t fault_phys(struct fault *f)
 
 /* --- the path --- */
 
-/* What may be done to a program's memory against its own rights: reading, and writing where that makes a copy. */
+/* What may be done to a program's memory against its own rights: reading, and writing where that makes a
+ * copy. */
 static err_t check_forced(const struct region *r, unsigned access)
 {
 	if (!(access & FAULT_WRITE))

@@ -1,30 +1,37 @@
 /*
- * fault_ahead.c - first writes to anonymous private memory, one page after the other: the pages behind come along.
+ * fault_ahead.c - first writes to anonymous private memory, one page after the other: the pages behind come
+ * along.
  *
- * A write fault where no page is *goes on* if the page before it was put there a moment ago. Then it is answered with a *stretch* of pages,
- * twice as long as the one that ended before it, up to a leaf of the page tree:
+ * A write fault where no page is *goes on* if the page before it was put there a moment ago. Then it is
+ * answered with a *stretch* of pages, twice as long as the one that ended before it, up to a leaf of the page
+ * tree:
  *
  *	faults at       0  1     3           7                       15 ...           64
  *	stretches       |--|-----|-----------|-----------------------|------- ... ----|------- 64 pages ...
  *
- * So what is there and not (yet) touched is never more than what was touched one page after the other before it. Whoever writes here and there
- * gets single pages.
+ * So what is there and not (yet) touched is never more than what was touched one page after the other before
+ * it. Whoever writes here and there gets single pages.
  *
- * What a fault has to know is in the record of the page before: the generation of the object when its stretch was put there, and how
- * long that was (`index` and `ahead` of an ANON page). "A moment ago" is fewer than AHEAD_STREAMS changes of the object. So the threads of a process
- * and the arrays of a loop do not disturb one another, and there is no table of streams to keep. Pages that came in another way, or through another object
- * that shared them, have records that say something else; a wrong guess costs a few frames and changes nothing that a program can rely on.
+ * What a fault has to know is in the record of the page before: the generation of the object when its stretch
+ * was put there, and how long that was (`index` and `ahead` of an ANON page). "A moment ago" is fewer than
+ * AHEAD_STREAMS changes of the object. So the threads of a process and the arrays of a loop do not disturb
+ * one another, and there is no table of streams to keep. Pages that came in another way, or through another
+ * object that shared them, have records that say something else; a wrong guess costs a few frames and changes
+ * nothing that a program can rely on.
  *
- * A stretch is as long as nothing is in its way: it ends with the region and the leaf (one walk of each tree), before the first page that is
- * there and the first address that is translated (to the page of zeros, which was read). Its frames are allocated in blocks and zeroed with the object
- * unlocked, and only as long as memory is plentiful: what is missing to the high watermark is not taken. Then the fault looks again; the outcomes:
+ * A stretch is as long as nothing is in its way: it ends with the region and the leaf (one walk of each
+ * tree), before the first page that is there and the first address that is translated (to the page of zeros,
+ * which was read). Its frames are allocated in blocks and zeroed with the object unlocked, and only as long
+ * as memory is plentiful: what is missing to the high watermark is not taken. Then the fault looks again; the
+ * outcomes:
  *	nothing changed             the stretch is put there
  *	another thread was faster   its page is used; ours that find no place are freed
  *	the pages were purged       the stretch goes into an empty tree
  *
- * Rejected: a table of streams in the object (two threads and two arrays overflow it, everybody pays for it), the run of present pages
- * before the fault as the only evidence (memory that is filled in no order would be filled twice as fast as asked for), serving in the other direction (stacks grow down, and would
- * grow twice as fast).
+ * Rejected: a table of streams in the object (two threads and two arrays overflow it, everybody pays for it),
+ * the run of present pages before the fault as the only evidence (memory that is filled in no order would be
+ * filled twice as fast as asked for), serving in the other direction (stacks grow down, and would grow twice
+ * as fast).
  */
 #include "vm/vm_priv.h"
 

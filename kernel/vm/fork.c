@@ -2,10 +2,10 @@
  * fork.c - a copy of a space, in time that depends on its regions only.
  *
  * Each private object is cloned in O(1) and the parent's writable translations of it are write-protected in
- * the entries of the root of its page tables, which takes write access from its neighbours as well: they, shared windows
- * among them, get it back by a fault for each leaf of 64 pages. Protecting exactly the regions would cost up to a
- * thousand entries at the edges of each. Each shared region becomes another window on the same object. The child
- * starts with empty page tables.
+ * the entries of the root of its page tables, which takes write access from its neighbours as well: they,
+ * shared windows among them, get it back by a fault for each leaf of 64 pages. Protecting exactly the regions
+ * would cost up to a thousand entries at the edges of each. Each shared region becomes another window on the
+ * same object. The child starts with empty page tables.
  *
  * The parent's lock is held for writing from the first clone until the flush is done. So no thread of the
  * parent faults in between: a store through a translation that is not flushed yet lands in a page that the

@@ -390,7 +390,8 @@ static void count_cancelled(const struct vm_object *o, pgidx_t npages)
 	}
 }
 
-/* Pages of [first, end) leave: whoever counts those of the file has to know. A subtree that clones share goes as one reference, so they are counted here, not as they go. */
+/* Pages of [first, end) leave: whoever counts those of the file has to know. A subtree that clones share goes
+ * as one reference, so they are counted here, not as they go. */
 static void uncharge_locked(struct vm_object *o, pgidx_t first, pgidx_t end)
 {
 	if (o->flags & VM_RESIDENT)

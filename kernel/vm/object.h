@@ -3,8 +3,9 @@
  * object.h - VM objects: where pages come from. See docs/vm.md.
  *
  * Kinds:
- *	ANON  zero-filled memory. Private (belongs to one space, its viewers never overlap) or shared. May have a backing: a file's object whose pages show
- *	      wherever it has none itself (private file mappings). At most one level, never a chain: a backing is a FILE object, or a shared one that is
+ *	ANON  zero-filled memory. Private (belongs to one space, its viewers never overlap) or shared.
+ *	      May have a backing: a file's object whose pages show wherever it has none itself (private file
+ *	      mappings). At most one level, never a chain: a backing is a FILE object, or a shared one that is
  *	      the memory of a file that lies in no other place (VM_RESIDENT: tmpfs, memfd).
  *	FILE  the page cache of one file; pages are read and written through ops. Never cloned, never has a backing.
  *	PHYS  a fixed physical range (device memory), no pages of its own.
@@ -43,24 +44,27 @@ struct vm_holder {
 	uint64_t seen; /* (L) what `purges` was when it let go */
 };
 
-/* What the object of a file asks of it. FILE objects: called with no lock held; may sleep. Pages are BUSY and pinned
- * meanwhile. */
+/* What the object of a file asks of it. FILE objects: called with no lock held; may sleep. Pages are BUSY and
+ * pinned meanwhile. */
 struct vm_file_ops {
 	/* Fill n pages from index idx on; bytes beyond the end of the file are zeroed. 0, -EIO, -ENOMEM, ...
 	 */
 	err_t (*read)(struct vm_object *o, pgidx_t idx, struct page **pages, unsigned n);
 	/* Write n pages back. NULL: the object is never dirty (a write fault on it is -EACCES). */
 	err_t (*write)(struct vm_object *o, pgidx_t idx, struct page **pages, unsigned n);
-	/* A mapping is about to write to page idx, which is clean: have room on the disk for it (-ENOSPC ...: the access is a bus error). Called with no lock held, the page may leave meanwhile.
-	 * NULL: nothing to do. */
+	/* A mapping is about to write to page idx, which is clean: have room on the disk for it (-ENOSPC ...:
+	 * the access is a bus error). Called with no lock held, the page may leave meanwhile. NULL: nothing
+	 * to do. */
 	err_t (*may_dirty)(struct vm_object *o, pgidx_t idx);
-	/* VM_RESIDENT, which has these three and none of the above. Object locked: may not sleep. A page more is wanted; -ENOSPC. */
+	/* VM_RESIDENT, which has these three and none of the above. Object locked: may not sleep. A page more
+	 * is wanted; -ENOSPC. */
 	err_t (*charge)(struct vm_object *o);
 	/* That many have left. (What is there at the end `release` has to count.) */
 	void (*uncharge)(struct vm_object *o, uint64_t npages);
 	/* clone, empty so far, is about to get all pages of o. */
 	void (*cloned)(struct vm_object *o, struct vm_object *clone);
-	/* The last reference is gone but the pages are still there: the time to write them back. May sleep. NULL: nothing to do. */
+	/* The last reference is gone but the pages are still there: the time to write them back. May sleep.
+	 * NULL: nothing to do. */
 	void (*closing)(struct vm_object *o);
 	/* The last reference is gone; release what priv points to. NULL: nothing to release. */
 	void (*release)(struct vm_object *o);
@@ -117,7 +121,8 @@ MUST_CHECK err_t object_create_anon(
     unsigned flags, pgidx_t npages, struct vm_object *backing, struct vm_object **out);
 MUST_CHECK err_t object_create_file(
     const struct vm_file_ops *ops, void *priv, pgidx_t npages, struct vm_object **out);
-/* The memory of a file that lies nowhere else: an ANON object with VM_RESIDENT and `flags` (VM_PURGEABLE or 0). -ENOMEM. */
+/* The memory of a file that lies nowhere else: an ANON object with VM_RESIDENT and `flags` (VM_PURGEABLE or
+ * 0). -ENOMEM. */
 MUST_CHECK err_t object_create_resident(
     const struct vm_file_ops *ops, void *priv, unsigned flags, pgidx_t npages, struct vm_object **out);
 /* [paddr, paddr + npages * PAGE_SIZE), page aligned. */
@@ -139,7 +144,8 @@ void object_put(struct vm_object *o);
  * copied. Viewers of a shared o are write-protected. The copy is private if o is, has the same backing and
  * volatile state. -ENOMEM: nothing changed. */
 MUST_CHECK err_t object_clone(struct vm_object *o, struct vm_object **out);
-/* The same for the memory of a file: `clone`, of the same flags, empty and seen by nobody else, becomes a copy of o. */
+/* The same for the memory of a file: `clone`, of the same flags, empty and seen by nobody else, becomes a
+ * copy of o. */
 MUST_CHECK err_t object_clone_into(struct vm_object *o, struct vm_object *clone);
 /* Set the number of pages. Shrinking unmaps the tail everywhere, waits for I/O on it and frees it; growing
  * reads zeros. -ENOMEM: nothing changed. Not for private or PHYS objects (-EINVAL). May sleep. Resizes of a
@@ -149,18 +155,22 @@ MUST_CHECK err_t object_resize(struct vm_object *o, pgidx_t npages);
  * the backing, or are read again (FILE; dirty ones are kept, -EBUSY). -ENOMEM: nothing changed. May sleep. */
 MUST_CHECK err_t object_discard(struct vm_object *o, pgidx_t first, pgidx_t end);
 
-/* FILE: drop the pages of [first, end) though they are dirty: what they hold is not wanted any more. Waits for I/O on them. Nobody maps or holds them. */
+/* FILE: drop the pages of [first, end) though they are dirty: what they hold is not wanted any more. Waits
+ * for I/O on them. Nobody maps or holds them. */
 void object_forget(struct vm_object *o, pgidx_t first, pgidx_t end);
-/* FILE: have a page of zeros at idx without reading it, if there is none. The caller pins it next, and looks whether it is. -ENOMEM, -EIO (beyond the end). May sleep. */
+/* FILE: have a page of zeros at idx without reading it, if there is none. The caller pins it next, and looks
+ * whether it is. -ENOMEM, -EIO (beyond the end). May sleep. */
 MUST_CHECK err_t object_fill_zero(struct vm_object *o, pgidx_t idx);
 /* FILE: sleep until no page of [first, end) is being read or written back. */
 void object_wait(struct vm_object *o, pgidx_t first, pgidx_t end);
 /* FILE: page p at idx, which the caller holds pinned, was changed: it has to be written back. */
 void object_mark_dirty(struct vm_object *o, pgidx_t idx, const struct page *p);
 
-/* Purgeable objects. h holds o, of which nothing can be taken then; *was_purged: something was since h let go. That h holds it already is no error (false). */
+/* Purgeable objects. h holds o, of which nothing can be taken then; *was_purged: something was since h let
+ * go. That h holds it already is no error (false). */
 void object_hold(struct vm_object *o, struct vm_holder *h, bool *was_purged);
-/* h does not hold o, or not any more. The last who lets go makes o volatile; again while it is volatile: moves it to the young end of the purge order. */
+/* h does not hold o, or not any more. The last who lets go makes o volatile; again while it is volatile:
+ * moves it to the young end of the purge order. */
 void object_let_go(struct vm_object *o, struct vm_holder *h);
 /* Take the pages of the least recently volatile object. Returns frames really freed; *more = there was one to
  * try. */
@@ -180,7 +190,8 @@ MUST_CHECK err_t object_sync(struct vm_object *o, pgidx_t first, pgidx_t end);
  * (beyond the end, I/O error), -EACCES (a FILE that cannot be written), -ENOMEM, -EINTR; PHYS: -EINVAL. May
  * sleep. */
 MUST_CHECK err_t object_pin(struct vm_object *o, pgidx_t idx, bool write, struct vm_pin *pin);
-/* The same for who goes on in the page that he used last: it counts as one use, however small the pieces are. */
+/* The same for who goes on in the page that he used last: it counts as one use, however small the pieces are.
+ */
 MUST_CHECK err_t object_pin_again(struct vm_object *o, pgidx_t idx, bool write, struct vm_pin *pin);
 
 /* FILE: how many pages it has. */
@@ -194,7 +205,8 @@ void object_count(struct vm_object *o, struct object_counts *out);
 void vm_dirty_counts(uint64_t *dirty, uint64_t *writeback);
 /* Pages that were written back since boot. */
 uint64_t vm_written_count(void);
-/* Is there no page at idx? Of a VM_RESIDENT object that is a hole, to be read as zeros without making a page. */
+/* Is there no page at idx? Of a VM_RESIDENT object that is a hole, to be read as zeros without making a page.
+ */
 bool object_is_absent(struct vm_object *o, pgidx_t idx);
 /* Are there dirty pages, or pages being written back? */
 bool object_is_dirty(struct vm_object *o);

@@ -130,8 +130,9 @@ unsigned page_tree_own_need(const struct page_tree *t, pgidx_t idx);
 unsigned page_tree_remove_need(const struct page_tree *t, pgidx_t first, pgidx_t end);
 
 /* Make the path to idx exclusively owned, growing the tree if idx is not covered yet; *out names its slot
- * (empty or not; an empty one is filled before the lock is dropped: PT4). Takes nodes from r first, if r is not NULL, then allocates (never sleeps). -ENOMEM: the
- * tree's contents are unchanged (paths may have been copied). Tree locked. */
+ * (empty or not; an empty one is filled before the lock is dropped: PT4). Takes nodes from r first, if r is
+ * not NULL, then allocates (never sleeps). -ENOMEM: the tree's contents are unchanged (paths may have been
+ * copied). Tree locked. */
 MUST_CHECK err_t page_tree_own(struct page_tree *t, pgidx_t idx, struct pt_reserve *r, struct page_slot *out);
 
 static inline struct page *page_slot_get(struct page_slot s)

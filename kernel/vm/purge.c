@@ -5,11 +5,13 @@
  *	 ^                             |  ^              |
  *	 +-----somebody holds it-------+--+--- a page ---+ is written
  *
- * State belongs to the whole object. A private one has one holder, whoever has it mapped; a file's memory has as many as open files
- * say that they want it (fs/memfd.c). Each is told once whether anything was taken since it let go: purges are numbered, and a holder keeps the number. Volatile objects that have pages wait on one list, the least recently
- * made volatile first; purging takes one object at a time: its translations go, then its root is taken off
- * and dropped. Frames that a clone or a pin still holds stay with their holders, and only frames really freed
- * are counted. A clone (fork, snapshot) starts with its original's state and is purged on its own.
+ * State belongs to the whole object. A private one has one holder, whoever has it mapped; a file's memory has
+ * as many as open files say that they want it (fs/memfd.c). Each is told once whether anything was taken
+ * since it let go: purges are numbered, and a holder keeps the number. Volatile objects that have pages wait
+ * on one list, the least recently made volatile first; purging takes one object at a time: its translations
+ * go, then its root is taken off and dropped. Frames that a clone or a pin still holds stay with their
+ * holders, and only frames really freed are counted. A clone (fork, snapshot) starts with its original's
+ * state and is purged on its own.
  *
  * Locking: state, holders and purges under the object's lock; list membership under purge_lock, which is
  * inside the object's lock. vm_purge_one goes the other way round, so it takes a reference under purge_lock
@@ -149,7 +151,8 @@ static unsigned hold_volatile(struct vm_object **out, unsigned max)
 	return n;
 }
 
-/* Objects are counted one after another with no lock in between: the purge list's comes after theirs. Without memory for the list of them nothing is counted. */
+/* Objects are counted one after another with no lock in between: the purge list's comes after theirs. Without
+ * memory for the list of them nothing is counted. */
 void vm_purge_stats(struct vm_purge_stats *out)
 {
 	unsigned n = hold_volatile(NULL, 0);

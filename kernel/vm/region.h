@@ -42,7 +42,8 @@ enum {
 struct vm_name_ops {
 	void (*get)(void *what);
 	void (*put)(void *what); /* may sleep; no lock held */
-	/* A window has come, and has gone, besides the references that it has: whoever only looks has those too. `mapped` may not sleep. NULL: nobody counts. */
+	/* A window has come, and has gone, besides the references that it has: whoever only looks has those
+	 * too. `mapped` may not sleep. NULL: nobody counts. */
 	void (*mapped)(void *what);
 	void (*unmapped)(void *what);
 };
@@ -132,8 +133,8 @@ void region_insert(struct region_set *s, struct region *r);
 void region_remove(struct region_set *s, struct region *r);
 /* r's bounds changed within its free neighbourhood: repair the gaps. */
 void region_update(struct region_set *s, struct region *r);
-/* The highest free range of len bytes that ends at or below `limit` and starts at or above `floor`, not in the
- * guard of a region that grows down; O(log n). 0: none. */
+/* The highest free range of len bytes that ends at or below `limit` and starts at or above `floor`, not in
+ * the guard of a region that grows down; O(log n). 0: none. */
 uaddr_t region_find_gap(
     const struct region_set *s, uint64_t len, uint64_t align, uaddr_t floor, uaddr_t limit);
 /* Check order, disjointness, gaps and augmentation; panics on a violation. */

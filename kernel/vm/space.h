@@ -98,7 +98,8 @@ static inline void space_get(struct vm_space *s)
 }
 /* The last put unmaps everything and frees all tables. No thread may run in it then. */
 void space_put(struct vm_space *s);
-/* Keep the record of s but not its memory, and let it go. A reference to the memory is had again as long as somebody else has one: true. */
+/* Keep the record of s but not its memory, and let it go. A reference to the memory is had again as long as
+ * somebody else has one: true. */
 static inline void space_remember(struct vm_space *s)
 {
 	ref_get(&s->records);
@@ -111,7 +112,8 @@ static inline MUST_CHECK bool space_recall(struct vm_space *s)
 
 /* Map. *out gets the address. -EINVAL (length 0, unaligned, flags that contradict), -ENOMEM (no memory, no
  * room), -EEXIST (NOREPLACE), -EPERM (an immutable region is in the way), -EACCES (prot beyond max_prot),
- * -EOVERFLOW (offset + len), -EAGAIN (limit of locked pages; other limits and that of regions: -ENOMEM). Anonymous private memory next to a like region extends it. */
+ * -EOVERFLOW (offset + len), -EAGAIN (limit of locked pages; other limits and that of regions: -ENOMEM).
+ * Anonymous private memory next to a like region extends it. */
 MUST_CHECK err_t space_map(struct vm_space *s, const struct vm_map_args *args, uaddr_t *out);
 /* Unmap [addr, addr + len): holes are fine, as on Linux. -EINVAL (unaligned, 0, out of range), -EPERM,
  * -ENOMEM (a split could not be made: nothing changed). */
@@ -122,20 +124,20 @@ MUST_CHECK err_t space_protect(struct vm_space *s, uaddr_t addr, uint64_t len, u
 /* Throw pages away (MADV_DONTNEED): private memory reads zeros or its file again; shared: only translations
  * go. -ENOMEM for a hole, -EINVAL. */
 MUST_CHECK err_t space_discard(struct vm_space *s, uaddr_t addr, uint64_t len);
-/* Set or clear region flags DONTFORK, WIPEONFORK (anonymous private memory only: -EINVAL), DONTDUMP, RANDOM, IMMUTABLE (set only) on [addr, addr + len). -ENOMEM,
- * -EINVAL, -EPERM. */
+/* Set or clear region flags DONTFORK, WIPEONFORK (anonymous private memory only: -EINVAL), DONTDUMP, RANDOM,
+ * IMMUTABLE (set only) on [addr, addr + len). -ENOMEM, -EINVAL, -EPERM. */
 MUST_CHECK err_t space_set_flags(
     struct vm_space *s, uaddr_t addr, uint64_t len, unsigned set, unsigned clear);
-/* MADV_SET_VOLATILE / SET_NONVOLATILE: [addr, addr + len) must be exactly one purgeable region that was not cut
- * (and is no window on a file), and not be locked to be made volatile: else -EINVAL. */
+/* MADV_SET_VOLATILE / SET_NONVOLATILE: [addr, addr + len) must be exactly one purgeable region that was not
+ * cut (and is no window on a file), and not be locked to be made volatile: else -EINVAL. */
 MUST_CHECK err_t space_set_volatile(struct vm_space *s, uaddr_t addr, uint64_t len);
 MUST_CHECK err_t space_set_nonvolatile(struct vm_space *s, uaddr_t addr, uint64_t len, bool *was_purged);
 /* A copy of the space in time that does not depend on how many pages are resident. -ENOMEM: the parent is as
  * it was. */
 MUST_CHECK err_t space_fork(struct vm_space *parent, struct vm_space **out);
 
-/* What shared memory does addr show? *object gets the object with a reference and *idx the page of it; NULL if
- * the memory is private. -EFAULT: nothing is mapped. */
+/* What shared memory does addr show? *object gets the object with a reference and *idx the page of it; NULL
+ * if the memory is private. -EFAULT: nothing is mapped. */
 MUST_CHECK err_t space_find_shared(struct vm_space *s, uaddr_t addr, struct vm_object **object, pgidx_t *idx);
 /* What is at addr or above: for /proc and tests. False: nothing. */
 struct region_info {
@@ -160,7 +162,8 @@ bool space_view(struct vm_space *s, uaddr_t addr, struct region_view *out);
 void region_view_end(struct region_view *v);
 
 /* --- space_guard.c --- */
-/* The region at addr, if it has this mark (of REGION_MARKS); what it said holds as long as the space's serial is not above `serial`. */
+/* The region at addr, if it has this mark (of REGION_MARKS); what it said holds as long as the space's serial
+ * is not above `serial`. */
 struct marked_region {
 	uaddr_t start, end;
 	uint64_t serial;
@@ -182,25 +185,30 @@ struct vm_remap_args {
 	uaddr_t floor;    /* where a new place is looked for: at or above */
 	const struct vm_limits *limits;
 };
-/* mremap: change the length of a window and perhaps its place; its pages go with it. *out gets the address. -EFAULT (nothing there, more than one region, device memory grown), -EINVAL, -ENOMEM,
- * -EAGAIN (limit of locked pages), -EPERM (immutable). An error leaves the space as it was. */
+/* mremap: change the length of a window and perhaps its place; its pages go with it. *out gets the address.
+ * -EFAULT (nothing there, more than one region, device memory grown), -EINVAL, -ENOMEM, -EAGAIN (limit of
+ * locked pages), -EPERM (immutable). An error leaves the space as it was. */
 MUST_CHECK err_t space_remap(struct vm_space *s, const struct vm_remap_args *args, uaddr_t *out);
 
 /* --- space_lock.c --- */
-/* Lock [addr, addr + len) in memory (flags: of REGION_LOCK_MASK) or unlock it (0). What comes before a hole is done; then -ENOMEM. -ENOMEM also if more than `limit` pages would be locked. Pages
- * are not brought in: see space_populate. */
+/* Lock [addr, addr + len) in memory (flags: of REGION_LOCK_MASK) or unlock it (0). What comes before a hole
+ * is done; then -ENOMEM. -ENOMEM also if more than `limit` pages would be locked. Pages are not brought in:
+ * see space_populate. */
 MUST_CHECK err_t space_lock_range(
     struct vm_space *s, uaddr_t addr, uint64_t len, unsigned flags, uint64_t limit);
-/* The same for all regions (`now`), and for what is mapped later (`future`: flags of REGION_LOCK_MASK). -ENOMEM: more than `limit` pages. */
+/* The same for all regions (`now`), and for what is mapped later (`future`: flags of REGION_LOCK_MASK).
+ * -ENOMEM: more than `limit` pages. */
 MUST_CHECK err_t space_lock_all(
     struct vm_space *s, bool now, unsigned flags, unsigned future, uint64_t limit);
 uint64_t space_locked_pages(struct vm_space *s);
-/* Bring [start, end) in. BY_RIGHTS: for writing what is private and writable, else for reading; locked on fault: not at all. -ENOMEM: a hole; else as vm_fault. */
+/* Bring [start, end) in. BY_RIGHTS: for writing what is private and writable, else for reading; locked on
+ * fault: not at all. -ENOMEM: a hole; else as vm_fault. */
 enum populate_mode { POPULATE_BY_RIGHTS, POPULATE_READ, POPULATE_WRITE };
 MUST_CHECK err_t space_populate(struct vm_space *s, uaddr_t start, uaddr_t end, enum populate_mode mode);
 /* Which of the n pages from addr on are in memory: vec[i] = 1. -ENOMEM: a hole. */
 MUST_CHECK err_t space_resident(struct vm_space *s, uaddr_t addr, uint64_t n, uint8_t *vec);
-/* Extend the region above addr that grows down to it. 0: there is a region at addr now. -EFAULT: nothing grows, no room, over a limit. */
+/* Extend the region above addr that grows down to it. 0: there is a region at addr now. -EFAULT: nothing
+ * grows, no room, over a limit. */
 MUST_CHECK err_t space_grow(struct vm_space *s, uaddr_t addr);
 /* Who knows the limits of the current process: for regions that grow by faults. */
 void vm_set_limits(void (*current_limits)(struct vm_limits *out));

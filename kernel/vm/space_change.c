@@ -96,7 +96,8 @@ static unsigned prot_to_mmu(unsigned prot)
 		   : 0;
 }
 
-/* Does r become memory that has to be promised? It stays that when it is write-protected again, as what was written is kept. */
+/* Does r become memory that has to be promised? It stays that when it is write-protected again, as what was
+ * written is kept. */
 static bool needs_promise(const struct region *r, unsigned prot)
 {
 	return (prot & VM_WRITE) && !(r->prot & VM_WRITE) &&
@@ -247,7 +248,8 @@ err_t space_discard(struct vm_space *s, uaddr_t addr, uint64_t len)
 
 /* --- purgeable regions --- */
 
-/* Does r show a purgeable object whose owner is whoever has it mapped, and is it the only one to do so if that is private? */
+/* Does r show a purgeable object whose owner is whoever has it mapped, and is it the only one to do so if
+ * that is private? */
 static bool is_whole_purgeable(const struct region *r)
 {
 	const struct vm_object *o = r->object;
@@ -255,7 +257,8 @@ static bool is_whole_purgeable(const struct region *r)
 	return (o->flags & VM_PURGEABLE) && !(o->flags & VM_RESIDENT) && (alone || !(o->flags & VM_PRIVATE));
 }
 
-/* The object of the purgeable region that is exactly the range, with a reference, or NULL. One that is locked is not for letting go. */
+/* The object of the purgeable region that is exactly the range, with a reference, or NULL. One that is locked
+ * is not for letting go. */
 static struct vm_object *purgeable_at(struct vm_space *s, uaddr_t addr, uint64_t len, bool locked_too)
 {
 	struct vm_object *o = NULL;
@@ -312,8 +315,9 @@ static void describe(const struct region *r, struct region_info *out)
 
 enum { COUNT_CHUNK = 1024 }; /* pages looked at under the locks of the objects */
 
-/* Of the next pages of r's file, from *from on, how many has the space translated? A page that a private window has a copy of is not the file's. *from moves on, to `end` at last. Called with both
- * objects locked, and the space. */
+/* Of the next pages of r's file, from *from on, how many has the space translated? A page that a private
+ * window has a copy of is not the file's. *from moves on, to `end` at last. Called with both objects locked,
+ * and the space. */
 static uint64_t count_translated(const struct region *r, pgidx_t *from, pgidx_t end)
 {
 	const struct vm_object *o = r->object, *file = o->backing ? o->backing : o;

@@ -1,5 +1,6 @@
 /*
- * space_guard.c - the rules about memory that a space may be under: docs/guard.md. What may never become executable, or writable again, loses that right of max_prot, so that no other path has to know.
+ * space_guard.c - the rules about memory that a space may be under: docs/guard.md. What may never become
+ * executable, or writable again, loses that right of max_prot, so that no other path has to know.
  */
 #include "vm/vm_priv.h"
 

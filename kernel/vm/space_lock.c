@@ -1,10 +1,11 @@
 /*
- * space_lock.c - memory that is brought in and stays: locking, populating, what is resident; regions that grow.
+ * space_lock.c - memory that is brought in and stays: locking, populating, what is resident; regions that
+ * grow.
  *
- * Locking is a flag of regions. Pages that such a region shows are not reclaimed while they are there (reclaim.c
- * asks the viewers); anonymous pages never are. Bringing them in is a step of its own, with no lock held, because
- * it may sleep on files. How much is locked is counted when it is asked for: few programs lock anything, and no
- * counter has to follow every change of regions.
+ * Locking is a flag of regions. Pages that such a region shows are not reclaimed while they are there
+ * (reclaim.c asks the viewers); anonymous pages never are. Bringing them in is a step of its own, with no
+ * lock held, because it may sleep on files. How much is locked is counted when it is asked for: few programs
+ * lock anything, and no counter has to follow every change of regions.
  */
 #include "vm/vm_priv.h"
 
@@ -108,7 +109,8 @@ err_t space_lock_all(struct vm_space *s, bool now, unsigned flags, unsigned futu
 
 /* --- bringing in --- */
 
-/* How the region at addr is to be touched. *end gets where it ends. False: not at all. -ENOMEM: none there. */
+/* How the region at addr is to be touched. *end gets where it ends. False: not at all. -ENOMEM: none there.
+ */
 static err_t how_to_touch(
     struct vm_space *s, uaddr_t addr, enum populate_mode mode, unsigned *access, bool *touch, uaddr_t *end)
 {

@@ -5,12 +5,12 @@
  *	grow		free addresses behind the window become part of it
  *	move		the window goes elsewhere with its pages, and may grow there
  *
- * What moves takes its object along if it is the whole region, and the object is shared or seen by nobody else. Otherwise
- * a private object is divided: the pages of what moves go into an object of its own, by a clone of the tree and the
- * removal of what each side does not keep, so the cost does not depend on how many pages there are. So all viewers
- * of a private object keep one distance between address and index (O6), and free addresses mean free indices: a
- * window may grow in place, and fresh memory may extend a neighbour, without looking at the object's other
- * viewers.
+ * What moves takes its object along if it is the whole region, and the object is shared or seen by nobody
+ * else. Otherwise a private object is divided: the pages of what moves go into an object of its own, by a
+ * clone of the tree and the removal of what each side does not keep, so the cost does not depend on how many
+ * pages there are. So all viewers of a private object keep one distance between address and index (O6), and
+ * free addresses mean free indices: a window may grow in place, and fresh memory may extend a neighbour,
+ * without looking at the object's other viewers.
  *
  * With DONTUNMAP the old window stays, without pages of its own.
  */
@@ -205,7 +205,8 @@ static void remove_range(struct page_tree *t, pgidx_t first, pgidx_t end, struct
 	ASSERT(!err); /* DIVIDE_NODES were reserved */
 }
 
-/* The pages [first, end) of o, which nobody reaches through a translation now, go to the fresh object `to`. */
+/* The pages [first, end) of o, which nobody reaches through a translation now, go to the fresh object `to`.
+ */
 static void object_divide(
     struct vm_object *o, pgidx_t first, pgidx_t end, struct vm_object *to, struct pt_reserve *nodes)
 {

@@ -1,6 +1,7 @@
 /*
- * fuzz_ext2.c - any bytes as damage to a volume: a small image from mke2fs, changed where the input says, is mounted for writing (or reading), walked, read, and changed some. Nothing crashes, loops, or is left over; what
- * the volume is afterwards does not matter.
+ * fuzz_ext2.c - any bytes as damage to a volume: a small image from mke2fs, changed where the input says, is
+ * mounted for writing (or reading), walked, read, and changed some. Nothing crashes, loops, or is left over;
+ * what the volume is afterwards does not matter.
  */
 #include "../host/ext2_env.h"
 

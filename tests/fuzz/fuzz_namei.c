@@ -1,5 +1,6 @@
 /*
- * fuzz_namei.c - any bytes as operations on names: paths of a few letters, dots, slashes and links, in any order. Nothing crashes or loops, every reference is accounted for after each input, and directory link
+ * fuzz_namei.c - any bytes as operations on names: paths of a few letters, dots, slashes and links, in any
+ * order. Nothing crashes or loops, every reference is accounted for after each input, and directory link
  * counts and the parents that ".." leads to stay those of a tree.
  */
 #include "../host/fs_env.h"

@@ -1,5 +1,6 @@
 /*
- * fuzz_script.c - any bytes as the head of a script: what the reader accepts is inside the head and what a second, plain reading of Linux's rules finds too.
+ * fuzz_script.c - any bytes as the head of a script: what the reader accepts is inside the head and what a
+ * second, plain reading of Linux's rules finds too.
  */
 #include <stdlib.h>
 #include <string.h>

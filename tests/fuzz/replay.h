@@ -1,6 +1,7 @@
 #pragma once
 /*
- * replay.h - the main of a fuzzer that was linked without libFuzzer: run the inputs named on the command line. libFuzzer's own main is the strong one where it is linked.
+ * replay.h - the main of a fuzzer that was linked without libFuzzer: run the inputs named on the command
+ * line. libFuzzer's own main is the strong one where it is linked.
  */
 #include <stdint.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /*
- * kblk.c - disks, by a scratch disk that the runner attaches (tools/qemu.py --disk): 8 MiB, each 64-bit word a function of its place and of a
- * generation. All sectors begin with generation 1, and tests run in any order. The runner looks at the image afterwards:
+ * kblk.c - disks, by a scratch disk that the runner attaches (tools/qemu.py --disk): 8 MiB, each 64-bit word
+ * a function of its place and of a generation. All sectors begin with generation 1, and tests run in any
+ * order. The runner looks at the image afterwards:
  *
  *	[0, 2048)       never written: generation 1
  *	[2048, 4096)    written by blk_mark: generation 2
@@ -105,7 +106,7 @@ KTEST(blk_pattern)
 	kfree(buffer);
 }
 
-/* -- many at once ------------------------------------------------------------------------------------------------- */
+/* -- many at once ---------------------------------------------------------------------------------------- */
 
 struct flight {
 	struct block_request r;
@@ -225,7 +226,7 @@ KTEST(blk_many)
 		KT_CHECK(crew_run(MIN(crew_size(), 8u), part_worker, b));
 }
 
-/* -- limits ------------------------------------------------------------------------------------------------------- */
+/* -- limits ---------------------------------------------------------------------------------------------- */
 
 KTEST(blk_edges)
 {

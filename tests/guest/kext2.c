@@ -1,6 +1,7 @@
 /*
- * kext2.c - ext2 on a scratch disk (tools/scratch_disk.py, kind `ext2`): a tree is written, synced, unmounted, mounted again and compared. The runner looks at the image afterwards with e2fsck and debugfs; it knows
- * the same names and patterns.
+ * kext2.c - ext2 on a scratch disk (tools/scratch_disk.py, kind `ext2`): a tree is written, synced,
+ * unmounted, mounted again and compared. The runner looks at the image afterwards with e2fsck and debugfs; it
+ * knows the same names and patterns.
  */
 #include "dev/block.h"
 #include "fs/devfs.h"

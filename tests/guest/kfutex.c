@@ -1,6 +1,6 @@
 /*
- * kfutex.c - the table of futexes under load, by programs of a few bytes of machine code in one space: sleepers that never wake by themselves are gone when their process is, and
- * the table is empty.
+ * kfutex.c - the table of futexes under load, by programs of a few bytes of machine code in one space:
+ * sleepers that never wake by themselves are gone when their process is, and the table is empty.
  */
 #include "kspace.h"
 #include "arch/clock.h"
@@ -15,7 +15,8 @@ enum { RW = VM_READ | VM_WRITE, SLEEPERS = 24 };
 #define STACK_AT 0x7f0000000000ULL
 #define WORDS_AT 0x7f0000100000ULL
 
-/* mov $futex, %eax; mov $op, %esi; xor %edx, %edx; xor %r10d, %r10d; syscall; jmp to the start. rdi: the word, which is 0. */
+/* mov $futex, %eax; mov $op, %esi; xor %edx, %edx; xor %r10d, %r10d; syscall; jmp to the start. rdi: the
+ * word, which is 0. */
 static const uint8_t sleep_for_ever[] = {
     0xb8, 202, 0, 0, 0, 0xbe, 128, 0, 0, 0, 0x31, 0xd2, 0x45, 0x31, 0xd2, 0x0f, 0x05, 0xeb, 0xed};
 
@@ -32,8 +33,9 @@ static bool add_thread(struct process *p, uint64_t rdi)
 	return false;
 }
 
-/* mov $futex, %eax; mov $(WAIT_BITSET | CLOCK_REALTIME | PRIVATE), %esi; xor %edx, %edx; mov %rdi, %r10; add $0x800, %r10; or $-1, %r9d; syscall; then exit_group(-result). rdi: the word,
- * which is 0; the time is 0x800 bytes further on. */
+/* mov $futex, %eax; mov $(WAIT_BITSET | CLOCK_REALTIME | PRIVATE), %esi; xor %edx, %edx; mov %rdi, %r10; add
+ * $0x800, %r10; or $-1, %r9d; syscall; then exit_group(-result). rdi: the word, which is 0; the time is 0x800
+ * bytes further on. */
 static const uint8_t sleep_until_then[] = {0xb8, 202, 0, 0, 0, 0xbe, 0x89, 1, 0, 0, 0x31, 0xd2, 0x49, 0x89,
     0xfa, 0x49, 0x81, 0xc2, 0, 8, 0, 0, 0x41, 0x83, 0xc9, 0xff, 0x0f, 0x05, 0x89, 0xc7, 0xf7, 0xdf, 0xb8, 231,
     0, 0, 0, 0x0f, 0x05};
@@ -110,7 +112,8 @@ KTEST(futex_thread_ids)
 	settle();
 }
 
-/* Who waits until a time of day wakes when the clock is set beyond it, and not when it is set to before it. */
+/* Who waits until a time of day wakes when the clock is set beyond it, and not when it is set to before it.
+ */
 KTEST(futex_until_a_time_of_day_that_is_set)
 {
 	enum { HOUR = 3600 };

@@ -53,8 +53,7 @@ static bool wait_change(_Atomic uint32_t *p, uint32_t old)
 	return true;
 }
 
-/* -- being there
- * ------------------------------------------------------------------------------------------------- */
+/* -- being there ----------------------------------------------------------------------------------------- */
 
 static _Atomic uint64_t seen_cpus;
 
@@ -81,8 +80,7 @@ KTEST(ksmp_all_up)
 			KT_CHECK(cpus[i].arch.apic_id != cpus[k].arch.apic_id);
 }
 
-/* -- clocks
- * ------------------------------------------------------------------------------------------------------ */
+/* -- clocks ---------------------------------------------------------------------------------------------- */
 
 static _Atomic uint64_t latest;
 static _Atomic uint64_t back_steps;
@@ -110,8 +108,7 @@ KTEST(ksmp_clock_monotonic)
 	KT_CHECK(load_relaxed(&latest) <= clock_now());
 }
 
-/* -- stores through old translations
- * ----------------------------------------------------------------------------- */
+/* -- stores through old translations --------------------------------------------------------------------- */
 
 enum what { FLUSHED, NOT_FLUSHED, WRITE_PROTECTED };
 
@@ -281,8 +278,7 @@ KTEST_LONG(ksmp_shootdown_control, 120)
 	KT_CHECK(damaged != UINT32_MAX && damaged > load_relaxed(&st.round) / 4);
 }
 
-/* -- shootdown and locks
- * ----------------------------------------------------------------------------------------- */
+/* -- shootdown and locks --------------------------------------------------------------------------------- */
 
 static struct {
 	struct mmu_context ctx;
@@ -396,8 +392,7 @@ KTEST_LONG(ksmp_shoot_each_other, 120)
 	frame_free(duel.frame);
 }
 
-/* -- borrowed contexts
- * ------------------------------------------------------------------------------------------- */
+/* -- borrowed contexts ----------------------------------------------------------------------------------- */
 
 static struct {
 	struct mmu_context ctx[2];
@@ -468,8 +463,7 @@ KTEST(ksmp_lazy)
 	frame_free(lazy.frame);
 }
 
-/* -- tables and the kernel half
- * ---------------------------------------------------------------------------------- */
+/* -- tables and the kernel half -------------------------------------------------------------------------- */
 
 /* A table that was unlinked stays a table until the flush, and is free after it. */
 KTEST(ksmp_tables_wait)

@@ -1,4 +1,5 @@
-/* ktrace.c - lines of the trace in the kernel: what the formatter makes with the kernel's own printf, and several threads that write to the log at once. */
+/* ktrace.c - lines of the trace in the kernel: what the formatter makes with the kernel's own printf, and
+ * several threads that write to the log at once. */
 #include "kern/log.h"
 #include "kern/thread.h"
 #include "ktest.h"

@@ -84,8 +84,7 @@ static uint8_t *byte_at(struct borrowed *b, uaddr_t va)
 	return (uint8_t *)page_to_virt(p) + va % PAGE_SIZE;
 }
 
-/* -- protection of the kernel's own memory
- * ------------------------------------------------------------------- */
+/* -- protection of the kernel's own memory --------------------------------------------------------------- */
 
 static ANY_POINTER void do_read(void *arg)
 {
@@ -257,8 +256,7 @@ KTEST(trap_kernel_peek)
 	KT_CHECK_EQ(out, word);
 }
 
-/* -- the kernel and user memory
- * ------------------------------------------------------------------------------ */
+/* -- the kernel and user memory -------------------------------------------------------------------------- */
 
 KTEST(trap_smap)
 {
@@ -493,8 +491,7 @@ KTEST(trap_extable_sorted)
 	KT_CHECK_EQ(extable_find(~0ULL), 0);
 }
 
-/* -- what boot left behind
- * ----------------------------------------------------------------------------------- */
+/* -- what boot left behind ------------------------------------------------------------------------------- */
 
 static void check_rights(const char *start, const char *end, unsigned rights)
 {
@@ -579,8 +576,7 @@ KTEST(boot_cmdline)
 	memcpy(bootinfo.cmdline, saved, sizeof(saved));
 }
 
-/* -- context that traps must keep
- * ----------------------------------------------------------------------------- */
+/* -- context that traps must keep ------------------------------------------------------------------------ */
 
 /* Raise `vector` by INT at a moment when GS is the user's, as between SYSCALL and SWAPGS, and looks like a
  * kernel address. True: GS and a register came back. */

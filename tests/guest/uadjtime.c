@@ -1,4 +1,5 @@
-/* uadjtime.c - adjtimex, clock_adjtime and kcmp. Nothing that would set the clock of the machine it runs on. Runs as root. */
+/* uadjtime.c - adjtimex, clock_adjtime and kcmp. Nothing that would set the clock of the machine it runs on.
+ * Runs as root. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sched.h>

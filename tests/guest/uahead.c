@@ -1,5 +1,5 @@
-/* uahead.c - first touches of anonymous memory in several orders: what they cost in faults, and which pages are there then. The same binary passes on Linux, but for what
- * tests/oracle.differences says. */
+/* uahead.c - first touches of anonymous memory in several orders: what they cost in faults, and which pages
+ * are there then. The same binary passes on Linux, but for what tests/oracle.differences says. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sys/mman.h>

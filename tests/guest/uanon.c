@@ -1,5 +1,6 @@
 /*
- * uanon.c - what files without names are: numbers, devices, owners, modes and times of pipes, sockets, memfds, eventfds and their kin, and how these can be changed.
+ * uanon.c - what files without names are: numbers, devices, owners, modes and times of pipes, sockets,
+ * memfds, eventfds and their kin, and how these can be changed.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -1,6 +1,7 @@
 /*
- * ucaps.c - capabilities: how sets change by capset and prctl, by changes of ids and by running programs, and that each privilege asks for its own. Runs as root; what it
- * calls "all" is what it was started with. Programs that it runs are itself: "ucaps show" tells its sets by a pipe on descriptor 3.
+ * ucaps.c - capabilities: how sets change by capset and prctl, by changes of ids and by running programs, and
+ * that each privilege asks for its own. Runs as root; what it calls "all" is what it was started with.
+ * Programs that it runs are itself: "ucaps show" tells its sets by a pipe on descriptor 3.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

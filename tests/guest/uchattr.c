@@ -1,5 +1,6 @@
 /*
- * uchattr.c - files that nobody may change and files that only grow, as chattr(1) makes them: what is refused, to the superuser as well. Works in a directory of its own.
+ * uchattr.c - files that nobody may change and files that only grow, as chattr(1) makes them: what is
+ * refused, to the superuser as well. Works in a directory of its own.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -1,4 +1,5 @@
-/* uclock.c - clocks, sleeping by them, and what a process has used of the CPU. All of it holds on Linux as well. */
+/* uclock.c - clocks, sleeping by them, and what a process has used of the CPU. All of it holds on Linux as
+ * well. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif

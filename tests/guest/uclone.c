@@ -1,5 +1,6 @@
 /*
- * uclone.c - what a child may share with its maker beyond what threads and fork do: handlers, the parent; a descriptor for it, and an id that it is to have. Runs as root.
+ * uclone.c - what a child may share with its maker beyond what threads and fork do: handlers, the parent; a
+ * descriptor for it, and an id that it is to have. Runs as root.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -125,7 +126,8 @@ static int set_and_exec(void *arg)
 	return 3;
 }
 
-/* In a program that was run: what shared handlers it was started with are not shared any more, and the default. */
+/* In a program that was run: what shared handlers it was started with are not shared any more, and the
+ * default. */
 static int check_handlers(void)
 {
 	struct sigaction old, a = {.sa_handler = SIG_IGN};

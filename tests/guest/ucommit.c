@@ -1,7 +1,9 @@
 /*
- * ucommit.c - what memory is promised: Committed_AS counts what programs may still write to, once, and in mode 2 (vm.overcommit_memory) what was promised can be touched and nobody is ended for it.
+ * ucommit.c - what memory is promised: Committed_AS counts what programs may still write to, once, and in
+ * mode 2 (vm.overcommit_memory) what was promised can be touched and nobody is ended for it.
  *
- * On the host's Linux the settings are left alone: there it only looks at what private mappings do to a process's own accounts, which is the same.
+ * On the host's Linux the settings are left alone: there it only looks at what private mappings do to a
+ * process's own accounts, which is the same.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -61,7 +63,8 @@ static void *map(size_t len, int prot, int flags)
 
 enum { RW = PROT_READ | PROT_WRITE };
 
-/* Did the sum change by n KiB, since it was `before`? What this program itself uses meanwhile may come on top. */
+/* Did the sum change by n KiB, since it was `before`? What this program itself uses meanwhile may come on
+ * top. */
 static bool changed_by(long before, long n)
 {
 	long now = committed();

@@ -1,4 +1,5 @@
-/* uconsole.c - the terminal on the serial port, with somebody at the other end: tests/run/console.py types what this program asks for. */
+/* uconsole.c - the terminal on the serial port, with somebody at the other end: tests/run/console.py types
+ * what this program asks for. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>

@@ -1,6 +1,7 @@
 /*
- * ucore.c - core files, on the ext2 volume /dev/vda (tools/scratch_disk.py, kind `core`). Only in the guest, as init=/bin/ucore: on other machines core files go where their owner wants them.
- * As `ucore threads` it is the program that crashes with several threads; tools/core_files.py and gdb look at what it leaves.
+ * ucore.c - core files, on the ext2 volume /dev/vda (tools/scratch_disk.py, kind `core`). Only in the guest,
+ * as init=/bin/ucore: on other machines core files go where their owner wants them. As `ucore threads` it is
+ * the program that crashes with several threads; tools/core_files.py and gdb look at what it leaves.
  */
 #define _GNU_SOURCE
 #include <elf.h>

@@ -1,7 +1,9 @@
 /*
- * uexec.c - programs that are started: files that are and are not programs, scripts, interpreters, the auxiliary vector, random places, what survives and what does not.
+ * uexec.c - programs that are started: files that are and are not programs, scripts, interpreters, the
+ * auxiliary vector, random places, what survives and what does not.
  *
- * With UEXEC_DUMP in its environment the program tells what it got and ends: that is how tests look at a program that was started.
+ * With UEXEC_DUMP in its environment the program tells what it got and ends: that is how tests look at a
+ * program that was started.
  */
 #define _GNU_SOURCE
 #include <elf.h>
@@ -56,7 +58,8 @@ struct start {
 	unsigned long persona;
 };
 
-/* Start it in a child and collect what it writes. Its exit status, or 1000 + errno of a failed exec, or -1. */
+/* Start it in a child and collect what it writes. Its exit status, or 1000 + errno of a failed exec, or -1.
+ */
 static int start(const struct start *s)
 {
 	int out[2], failed[2], status, err = 0;
@@ -470,7 +473,8 @@ static bool did_not_run(int result)
 	return result == -1 || result == 1000 + ENOEXEC;
 }
 
-/* What cannot be a program is refused; what only lacks its end does not get there. The caller goes on in any case. */
+/* What cannot be a program is refused; what only lacks its end does not get there. The caller goes on in any
+ * case. */
 static bool cut_and_huge_files(void)
 {
 	make_image(ET_EXEC, NULL);

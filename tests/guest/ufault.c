@@ -39,8 +39,7 @@ static int touch_execute(void *p)
 	return 0;
 }
 
-/* --- anonymous memory
- * --------------------------------------------------------------------------------------------- */
+/* --- anonymous memory ----------------------------------------------------------------------------------- */
 
 static bool anon_read_is_zero(void)
 {
@@ -90,8 +89,7 @@ static bool big_sparse_mapping(void)
 	return true;
 }
 
-/* --- the program's own segments
- * ----------------------------------------------------------------------------------- */
+/* --- the program's own segments ------------------------------------------------------------------------- */
 
 static const int table[5000] = {[0] = 11, [2500] = 22, [4999] = 33};
 static int data[5000] = {[0] = 44, [2500] = 55, [4999] = 66};
@@ -135,8 +133,7 @@ static bool text_and_constants_are_read_only(void)
 	return true;
 }
 
-/* --- copy on write
- * ------------------------------------------------------------------------------------------------- */
+/* --- copy on write -------------------------------------------------------------------------------------- */
 
 static char *cow;          /* 16 pages */
 static _Atomic int *stage; /* shared with children */
@@ -321,8 +318,7 @@ static bool shared_memory_is_shared(void)
 	return true;
 }
 
-/* --- faults that end a process
- * -------------------------------------------------------------------------------------- */
+/* --- faults that end a process -------------------------------------------------------------------------- */
 
 static bool null_and_low_addresses(void)
 {
@@ -406,8 +402,7 @@ static bool non_canonical_addresses(void)
 	return true;
 }
 
-/* --- the stack
- * ------------------------------------------------------------------------------------------------------ */
+/* --- the stack ------------------------------------------------------------------------------------------ */
 
 static __attribute__((noinline)) int recurse(int depth)
 {
@@ -431,8 +426,7 @@ static bool deep_stack(void)
 	return true;
 }
 
-/* --- changes of the map
- * --------------------------------------------------------------------------------------------- */
+/* --- changes of the map --------------------------------------------------------------------------------- */
 
 static bool contents_survive_mprotect(void)
 {
@@ -562,8 +556,7 @@ static bool heap(void)
 	return true;
 }
 
-/* --- faults that the kernel takes for the program
- * -------------------------------------------------------------------- */
+/* --- faults that the kernel takes for the program ------------------------------------------------------- */
 
 static int kernel_writes(void *arg)
 {

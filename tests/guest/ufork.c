@@ -1,4 +1,5 @@
-/* ufork.c - what memory that a fork shares costs in faults, on each side and after one side has gone. The same binary passes on Linux, but for what tests/oracle.differences says. */
+/* ufork.c - what memory that a fork shares costs in faults, on each side and after one side has gone. The
+ * same binary passes on Linux, but for what tests/oracle.differences says. */
 #define _GNU_SOURCE
 #include <sys/mman.h>
 #include <sys/resource.h>

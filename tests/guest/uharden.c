@@ -1,6 +1,7 @@
 /*
- * uharden.c - the attacks that the rules of docs/guard.md end. Each is tried by this program, run anew under some rules by /bin/harden: without the rule it works, with it the program dies or is refused.
- * Only in the guest, as init=/bin/uharden.
+ * uharden.c - the attacks that the rules of docs/guard.md end. Each is tried by this program, run anew under
+ * some rules by /bin/harden: without the rule it works, with it the program dies or is refused. Only in the
+ * guest, as init=/bin/uharden.
  *
  *	uharden ATTACK      try it: exit status 0 if it works, REFUSED if it was refused
  */
@@ -24,7 +25,8 @@ static char heap[16 * PAGE] __attribute__((aligned(PAGE)));
 
 /* --- attacks --- */
 
-/* What a chain of return addresses does first: the stack pointer goes where the attacker can write. Then a call, or a touch of fresh memory. */
+/* What a chain of return addresses does first: the stack pointer goes where the attacker can write. Then a
+ * call, or a touch of fresh memory. */
 static long with_stack(char *top, long number, char *touch)
 {
 	long result = number;
@@ -213,7 +215,8 @@ static int attack_with_handler(void)
 	return attack_pivot() ? 1 : 1;
 }
 
-/* What is forbidden to nobody: many calls on a deep stack, signals, children, threads on mapped stacks, programs. */
+/* What is forbidden to nobody: many calls on a deep stack, signals, children, threads on mapped stacks,
+ * programs. */
 static int deep(unsigned n)
 {
 	volatile char frame[PAGE] = {0};

@@ -23,9 +23,7 @@ enum {
 	FLAG_ID = 1 << 21
 };
 
-/* --- flags
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- flags ---------------------------------------------------------------------------------------------- */
 
 /* getppid with these flags added; *after gets the flags as they are afterwards. */
 static long call_with_flags(unsigned long flags, unsigned long *after)
@@ -94,8 +92,7 @@ static bool copies_under_hostile_flags(void)
 	return true;
 }
 
-/* --- numbers
- * -------------------------------------------------------------------------------------------------------- */
+/* --- numbers -------------------------------------------------------------------------------------------- */
 
 static long raw_call(unsigned long number)
 {
@@ -127,8 +124,7 @@ static bool numbers_that_nobody_has(void)
 	return true;
 }
 
-/* --- registers
- * ------------------------------------------------------------------------------------------------------- */
+/* --- registers ------------------------------------------------------------------------------------------ */
 
 /* rbx rbp rdi rsi rdx r8 r9 r10 r12 r13 r14 r15 rsp, and xmm9: before a call and after it. */
 unsigned long registers_in[13] = {
@@ -196,8 +192,7 @@ static bool vector_registers_are_ones_own(void)
 	return true;
 }
 
-/* --- the end of user memory
- * ------------------------------------------------------------------------------------------ */
+/* --- the end of user memory ----------------------------------------------------------------------------- */
 
 static int call_at_the_end(void *arg)
 {
@@ -229,8 +224,7 @@ static bool call_on_the_last_page(void)
 	return true;
 }
 
-/* --- instructions
- * ------------------------------------------------------------------------------------------------------ */
+/* --- instructions --------------------------------------------------------------------------------------- */
 
 #define INSTRUCTION(name, text, ...)                                                                         \
 	static int name(void *arg)                                                                           \
@@ -281,9 +275,7 @@ static bool privileged_instructions(void)
 	return true;
 }
 
-/* --- pointers
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- pointers ------------------------------------------------------------------------------------------- */
 
 static char *edge; /* the last byte of a mapped page before an unmapped one is edge[-1] */
 
@@ -389,8 +381,7 @@ static bool bad_pointers(void)
 	return true;
 }
 
-/* --- in this kernel only: what Linux allows or emulates
- * -------------------------------------------------------------------- */
+/* --- in this kernel only: what Linux allows or emulates ------------------------------------------------- */
 
 INSTRUCTION(do_sgdt, "sgdt (%0)", "r"(scratch))
 INSTRUCTION(do_sidt, "sidt (%0)", "r"(scratch))

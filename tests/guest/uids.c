@@ -1,5 +1,6 @@
 /*
- * uids.c - user and group ids: who may change them to what, capabilities, and whom a process may send signals to. Runs as root.
+ * uids.c - user and group ids: who may change them to what, capabilities, and whom a process may send signals
+ * to. Runs as root.
  */
 #define _GNU_SOURCE
 #include <grp.h>

@@ -1,6 +1,8 @@
 /*
- * uinotify.c - inotify: which events come of what is done to files and names, in which order, and how they are read. Each test does things in a directory of its own and compares all that it reads with one line of text:
- * the watch's letter, the event's names, ':' and the name that came with it; cookies are numbered as they come.
+ * uinotify.c - inotify: which events come of what is done to files and names, in which order, and how they
+ * are read. Each test does things in a directory of its own and compares all that it reads with one line of
+ * text: the watch's letter, the event's names, ':' and the name that came with it; cookies are numbered as
+ * they come.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -1,6 +1,7 @@
 /*
- * uioerr.c - what programs see of a disk that fails: an ext2 volume on /dev/vda whose emulator refuses some requests (tools/scratch_disk.py, kind `ioerr`, which made the files, knows their
- * blocks, and looks at the image afterwards). Only in the guest, as init=/bin/uioerr.
+ * uioerr.c - what programs see of a disk that fails: an ext2 volume on /dev/vda whose emulator refuses some
+ * requests (tools/scratch_disk.py, kind `ioerr`, which made the files, knows their blocks, and looks at the
+ * image afterwards). Only in the guest, as init=/bin/uioerr.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

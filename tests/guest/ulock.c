@@ -1,5 +1,6 @@
 /*
- * ulock.c - locks on files: flock, fcntl by process and by open file; conflicts, waiting, deadlock, what close and exit release.
+ * ulock.c - locks on files: flock, fcntl by process and by open file; conflicts, waiting, deadlock, what
+ * close and exit release.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

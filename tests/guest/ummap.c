@@ -1,5 +1,6 @@
 /*
- * ummap.c - mmap, munmap, mprotect, msync, mincore, brk by the Linux ABI: what is shared, what is refused and with which error. The same binary passes on Linux.
+ * ummap.c - mmap, munmap, mprotect, msync, mincore, brk by the Linux ABI: what is shared, what is refused and
+ * with which error. The same binary passes on Linux.
  */
 #include <fcntl.h>
 #include <setjmp.h>

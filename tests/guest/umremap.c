@@ -1,4 +1,5 @@
-/* umremap.c - mremap by the Linux ABI: in place, elsewhere, onto something, leaving the old window behind. The same binary passes on Linux. */
+/* umremap.c - mremap by the Linux ABI: in place, elsewhere, onto something, leaving the old window behind.
+ * The same binary passes on Linux. */
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>

@@ -1,5 +1,6 @@
 /*
- * uopenat2.c - openat2: what its arguments may be, and walks that may not leave their base, cross mounts or follow links. Works in a directory of its own.
+ * uopenat2.c - openat2: what its arguments may be, and walks that may not leave their base, cross mounts or
+ * follow links. Works in a directory of its own.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -217,7 +218,8 @@ static bool cached(void)
 	return true;
 }
 
-/* While somebody exchanges in/dir and a directory outside, nobody gets out: each walk ends inside or fails. */
+/* While somebody exchanges in/dir and a directory outside, nobody gets out: each walk ends inside or fails.
+ */
 static bool moved_meanwhile(void)
 {
 	enum { WALKS = 2000 };

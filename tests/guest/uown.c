@@ -1,6 +1,7 @@
 /*
- * uown.c - what only Quire tells of processes and memory, or tells exactly: stacks with names, the log of a crash, /proc/PID/vm and /proc/mm, and sums that are right while others work. Only in the
- * guest, as init=/bin/uown.
+ * uown.c - what only Quire tells of processes and memory, or tells exactly: stacks with names, the log of a
+ * crash, /proc/PID/vm and /proc/mm, and sums that are right while others work. Only in the guest, as
+ * init=/bin/uown.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

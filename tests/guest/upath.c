@@ -1,6 +1,7 @@
 /*
- * upath.c - calls on names: what they make, remove and change, and the errors, in the order in which Linux finds them. Works in a directory of its own under
- * /tmp or, where there is none, under the root. Runs as root; the parts about rights run in children with other ids.
+ * upath.c - calls on names: what they make, remove and change, and the errors, in the order in which Linux
+ * finds them. Works in a directory of its own under /tmp or, where there is none, under the root. Runs as
+ * root; the parts about rights run in children with other ids.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -1,6 +1,7 @@
 /*
- * upressure.c - memory is short, in every way that it can become so: for a small machine (tests/run/pressure-*.case). Nobody hangs, who has most goes, who is protected stays, and afterwards as many frames are free as
- * before. Not for the host's Linux: it would do to it what it does here.
+ * upressure.c - memory is short, in every way that it can become so: for a small machine
+ * (tests/run/pressure-*.case). Nobody hangs, who has most goes, who is protected stays, and afterwards as
+ * many frames are free as before. Not for the host's Linux: it would do to it what it does here.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -268,7 +269,8 @@ static bool ends_by_kill(pid_t pid)
 	return waitpid(pid, &status, 0) == pid && is_killed(status);
 }
 
-/* Who has most goes; the protected one has more and stays; the one that offered itself goes although it has less. */
+/* Who has most goes; the protected one has more and stays; the one that offered itself goes although it has
+ * less. */
 static bool test_scores(void)
 {
 	struct usage before;

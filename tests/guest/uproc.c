@@ -205,8 +205,7 @@ static bool identity(void)
 	return true;
 }
 
-/* --- the start of a program
- * ------------------------------------------------------------------------------------------ */
+/* --- the start of a program ----------------------------------------------------------------------------- */
 
 static int run_self(char *const argv[], char *const envp[])
 {
@@ -323,8 +322,7 @@ static int touch_old(void *arg)
 	return *(volatile char *)0x10000000000;
 }
 
-/* --- errors of the memory calls
- * ---------------------------------------------------------------------------------------- */
+/* --- errors of the memory calls ------------------------------------------------------------------------- */
 
 static bool mmap_errors(void)
 {
@@ -374,9 +372,7 @@ static bool munmap_and_mprotect_errors(void)
 	return true;
 }
 
-/* --- other calls
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- other calls ---------------------------------------------------------------------------------------- */
 
 static bool clocks(void)
 {

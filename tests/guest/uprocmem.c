@@ -79,7 +79,8 @@ static bool rights_are_overridden(void)
 	return true;
 }
 
-/* Private memory of a file becomes a copy, the file stays what it is; what is shared cannot be written against its rights. */
+/* Private memory of a file becomes a copy, the file stays what it is; what is shared cannot be written
+ * against its rights. */
 static bool files_stay(void)
 {
 	char name[] = "/tmp/uprocmem.XXXXXX", buf[4];

@@ -1,4 +1,5 @@
-/* upurge.c - purgeable memory for programs: every row of the table in docs/vm.md, through mmap, madvise, memfd_create and fcntl. Quire's own, so not for Linux. */
+/* upurge.c - purgeable memory for programs: every row of the table in docs/vm.md, through mmap, madvise,
+ * memfd_create and fcntl. Quire's own, so not for Linux. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>
@@ -46,7 +47,8 @@ static bool all_are(const char *p, char value)
 	return true;
 }
 
-/* What /proc/sys/vm/purge says on its line `line`: volatile objects, pages in them, frames purged since boot. */
+/* What /proc/sys/vm/purge says on its line `line`: volatile objects, pages in them, frames purged since boot.
+ */
 static long purge_figure(int line)
 {
 	char text[200];

@@ -1,6 +1,7 @@
 /*
- * urseq.c - restartable sequences: who may register what, that the numbers in the area are true, that a sequence which loses the CPU or takes a signal starts again, and that nonsense
- * is SIGSEGV. Registers for itself, so the C library must not have done so.
+ * urseq.c - restartable sequences: who may register what, that the numbers in the area are true, that a
+ * sequence which loses the CPU or takes a signal starts again, and that nonsense is SIGSEGV. Registers for
+ * itself, so the C library must not have done so.
  */
 #define _GNU_SOURCE
 #include <elf.h>
@@ -121,7 +122,8 @@ static bool numbers(void)
 /* --- sequences --- */
 
 /*
- * A sequence that adds 1 to *counter, and counts its aborts. "nop"s make it long, so that what can interrupt it does. The signature is the operand of an undefined instruction.
+ * A sequence that adds 1 to *counter, and counts its aborts. "nop"s make it long, so that what can interrupt
+ * it does. The signature is the operand of an undefined instruction.
  */
 static int add_in_sequence(volatile long *counter, volatile long *spin)
 {
@@ -163,7 +165,8 @@ static atomic_long aborts;
 static volatile long spin_none, spin_long = 300;
 static atomic_int bad_slots;
 
-/* The classical counter for each CPU: the CPU is read inside the attempt, so it has to be the same at its end. */
+/* The classical counter for each CPU: the CPU is read inside the attempt, so it has to be the same at its
+ * end. */
 static int add_for_cpu(void)
 {
 	__asm__ goto(".pushsection __rseq_seq, \"aw\"\n\t"
@@ -240,7 +243,8 @@ static void on_alarm(int signal)
 	spin_endless = 0;
 }
 
-/* The sequence would go on for ever. It may be aborted for other reasons before the signal comes, and, rarely, the signal comes between two attempts: then once more. */
+/* The sequence would go on for ever. It may be aborted for other reasons before the signal comes, and,
+ * rarely, the signal comes between two attempts: then once more. */
 static int attempt_until_signal(volatile long *counter)
 {
 	struct itimerval in = {{0, 0}, {0, 20000}};

@@ -1,6 +1,6 @@
 /*
- * usignal.c - signals: delivery, frames, masks, queues, restarts of calls, job control, and frames that lie. Everything here holds on
- * Linux as well.
+ * usignal.c - signals: delivery, frames, masks, queues, restarts of calls, job control, and frames that lie.
+ * Everything here holds on Linux as well.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* names of the registers */
@@ -155,7 +155,8 @@ static bool realtime_queue(void)
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	/* Lowest first, so its handler runs last: each interrupts the one before. All of one signal in the order sent, from the innermost handler's end on. */
+	/* Lowest first, so its handler runs last: each interrupts the one before. All of one signal in the
+	 * order sent, from the innermost handler's end on. */
 	CHECK(hits >= 6);
 	int next[2] = {100, 101};
 	for (int i = 0; i < norder; i++)

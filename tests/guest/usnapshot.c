@@ -1,4 +1,5 @@
-/* usnapshot.c - copies of files in memory that share their pages (fcntl F_SNAPSHOT): who sees what, rights, and that they are consistent while others write. Quire's own, so not for Linux. */
+/* usnapshot.c - copies of files in memory that share their pages (fcntl F_SNAPSHOT): who sees what, rights,
+ * and that they are consistent while others write. Quire's own, so not for Linux. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>

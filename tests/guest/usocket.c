@@ -263,7 +263,8 @@ static bool send_files(int through, const struct sockaddr_un *to, const int *fds
 	return sendmsg(through, &m, 0) == 1;
 }
 
-/* Sockets lead to each other in different ways; with them goes the end of a pipe. What they were made with is closed. */
+/* Sockets lead to each other in different ways; with them goes the end of a pipe. What they were made with is
+ * closed. */
 static bool self_in_itself(int end)
 {
 	int s[2];

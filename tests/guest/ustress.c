@@ -1,7 +1,9 @@
 /*
- * ustress.c - many processes, threads and descriptors, which all go away again: in the guest /proc/mm and /proc/sys/fs/file-nr must say afterwards what they said before.
+ * ustress.c - many processes, threads and descriptors, which all go away again: in the guest /proc/mm and
+ * /proc/sys/fs/file-nr must say afterwards what they said before.
  *
- * `ustress N` spawns N programs; without N it is 1,000. `ustress N WORD` only does what has WORD in its name. On the host's Linux, which has no /proc/mm, only the work itself is tested.
+ * `ustress N` spawns N programs; without N it is 1,000. `ustress N WORD` only does what has WORD in its name.
+ * On the host's Linux, which has no /proc/mm, only the work itself is tested.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -40,7 +42,8 @@ static int nspawns = SPAWNS;
 static const char *self; /* absolute path of this program */
 extern char **environ;
 
-/* Do the work once or more, so that caches hold what they will hold, then again; the second time has to leave nothing behind. */
+/* Do the work once or more, so that caches hold what they will hold, then again; the second time has to leave
+ * nothing behind. */
 static bool leaves_nothing(bool (*work)(int n), int warm_up, int n)
 {
 	struct usage before;
@@ -115,7 +118,8 @@ static bool spawn_by_posix_spawn(void)
 
 /* --- orphans, nests --- */
 
-/* A child whose own children outlive it: nobody but the first process, or who stands in for it, forgets them. */
+/* A child whose own children outlive it: nobody but the first process, or who stands in for it, forgets them.
+ */
 static bool make_orphans(int n)
 {
 	while (n--) {

@@ -1,4 +1,5 @@
-/* usysfs.c - /sys, and what /proc tells of disks and terminals: what lscpu, lsblk, vmstat and the C library look up. */
+/* usysfs.c - /sys, and what /proc tells of disks and terminals: what lscpu, lsblk, vmstat and the C library
+ * look up. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>

@@ -1,5 +1,6 @@
 /*
- * usysv.c - System V objects: shared memory, semaphores and messages; ids, keys, permissions, what /proc tells of them. Runs as root. Other objects may exist, so nothing is said of totals.
+ * usysv.c - System V objects: shared memory, semaphores and messages; ids, keys, permissions, what /proc
+ * tells of them. Runs as root. Other objects may exist, so nothing is said of totals.
  */
 #define _GNU_SOURCE
 #include <limits.h>

@@ -75,7 +75,8 @@ static inline bool child_dies(int (*fn)(void *arg), void *arg, int signal)
 
 static char utest_dir_name[24];
 
-/* A directory of the program's own, made when it is first asked for; not by a child. It goes with its files. */
+/* A directory of the program's own, made when it is first asked for; not by a child. It goes with its files.
+ */
 static inline const char *utest_dir(void)
 {
 	if (!utest_dir_name[0]) {

@@ -1,5 +1,6 @@
 /*
- * uthread.c - threads and what they wait for one another with: the C library's threads, and the calls themselves. Runs on the host's Linux as well.
+ * uthread.c - threads and what they wait for one another with: the C library's threads, and the calls
+ * themselves. Runs on the host's Linux as well.
  */
 #define _GNU_SOURCE
 #include <limits.h>

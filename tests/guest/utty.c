@@ -1,4 +1,5 @@
-/* utty.c - terminals as programs see them: ptys, sessions, job control, hang-ups. The line discipline itself has tests/host/test_ldisc.c. */
+/* utty.c - terminals as programs see them: ptys, sessions, job control, hang-ups. The line discipline itself
+ * has tests/host/test_ldisc.c. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,6 @@
 #pragma once
-/* uusage.h - what the kernel has in use, for programs that check that they leave nothing behind. A kernel without /proc/mm does not tell. */
+/* uusage.h - what the kernel has in use, for programs that check that they leave nothing behind. A kernel
+ * without /proc/mm does not tell. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <time.h>
@@ -9,7 +10,8 @@
 enum { USAGE_SETTLE_TRIES = 500 }; /* of 20 ms */
 
 struct usage {
-	/* With the tables of the kernel's own addresses, which it keeps, and the frames of slabs: how many objects there are is compared for each cache, how well they are packed is not. */
+	/* With the tables of the kernel's own addresses, which it keeps, and the frames of slabs: how many
+	 * objects there are is compared for each cache, how well they are packed is not. */
 	unsigned long long free_frames;
 	unsigned long long files;
 	unsigned ncaches;

@@ -1,5 +1,6 @@
 /*
- * uvdso.c - the shared object that the kernel maps: its format, as a dynamic linker reads it, and that its clocks tell what the system calls tell. Holds on Linux as well.
+ * uvdso.c - the shared object that the kernel maps: its format, as a dynamic linker reads it, and that its
+ * clocks tell what the system calls tell. Holds on Linux as well.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

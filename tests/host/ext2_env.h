@@ -1,6 +1,7 @@
 #pragma once
 /*
- * ext2_env.h - a disk in memory for tests of ext2: images come from mke2fs and go back to files, for e2fsck and debugfs to judge. Requests end at once, or fail when the test wants it.
+ * ext2_env.h - a disk in memory for tests of ext2: images come from mke2fs and go back to files, for e2fsck
+ * and debugfs to judge. Requests end at once, or fail when the test wants it.
  */
 #include <fcntl.h>
 #include <stdarg.h>

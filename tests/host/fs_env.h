@@ -22,7 +22,8 @@ static void fs_env_warm(void *arg UNUSED, unsigned i UNUSED)
 	slab_init_cpu();
 }
 
-/* Once in a program, before its tests: every CPU gets the memory it keeps, so that tests find the same frames before and after. */
+/* Once in a program, before its tests: every CPU gets the memory it keeps, so that tests find the same frames
+ * before and after. */
 static inline void fs_env_init(uint64_t nframes)
 {
 	host_init(nframes);

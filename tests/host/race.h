@@ -1,5 +1,6 @@
 #pragma once
-/* race.h - what the race tests share: a random source for each thread, addresses of areas, a file in memory, and their main. */
+/* race.h - what the race tests share: a random source for each thread, addresses of areas, a file in memory,
+ * and their main. */
 #include <pthread.h>
 
 #include "arch/clock.h"

@@ -1,4 +1,5 @@
-/* test_ahead.c - first writes one page after the other: what is served ahead of them, what stops it, and what must not be noticed. */
+/* test_ahead.c - first writes one page after the other: what is served ahead of them, what stops it, and what
+ * must not be noticed. */
 #include "vm_test.h"
 
 #define AT (GIB(1) + MIB(2)) /* begins a leaf of the tree, and a table */

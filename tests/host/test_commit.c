@@ -1,4 +1,5 @@
-/* test_commit.c - what is promised: each operation on a space by what it adds and takes off, refusals at the edge that change nothing, and the modes. */
+/* test_commit.c - what is promised: each operation on a space by what it adds and takes off, refusals at the
+ * edge that change nothing, and the modes. */
 #include "vm/commit.h"
 #include "vm_test.h"
 

@@ -1,6 +1,6 @@
 /*
- * test_desc.c - kernel objects and descriptor tables: counts, the lowest free slot, close-on-exec, clones, waits and observers, and threads that race look-ups against
- * closes.
+ * test_desc.c - kernel objects and descriptor tables: counts, the lowest free slot, close-on-exec, clones,
+ * waits and observers, and threads that race look-ups against closes.
  */
 #include "host_test.h"
 #include "kern/thread.h"

@@ -1,5 +1,6 @@
 /*
- * test_elf_symbols.c - names of functions in ELF files: those of this program and of the C library, where the dynamic linker is the oracle, and of files that somebody has damaged.
+ * test_elf_symbols.c - names of functions in ELF files: those of this program and of the C library, where the
+ * dynamic linker is the oracle, and of files that somebody has damaged.
  */
 #include <dlfcn.h>
 #include <setjmp.h>

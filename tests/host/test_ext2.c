@@ -1,6 +1,7 @@
 /*
- * test_ext2.c - ext2 images made by mke2fs, mounted as root: contents, names, links, attributes and sizes; indexed directories, sparse files past 4 GiB; refused features; failing
- * allocations and disks; images with wrong bytes.
+ * test_ext2.c - ext2 images made by mke2fs, mounted as root: contents, names, links, attributes and sizes;
+ * indexed directories, sparse files past 4 GiB; refused features; failing allocations and disks; images with
+ * wrong bytes.
  */
 #include "ext2_env.h"
 

@@ -1,5 +1,6 @@
 /*
- * test_ext2_corner.c - ext2 at its edges: deleted files that are open, across a crash as well; full disks and the part kept for the superuser; most links; large directories; files past 4 GiB; mapped holes; times;
+ * test_ext2_corner.c - ext2 at its edges: deleted files that are open, across a crash as well; full disks and
+ * the part kept for the superuser; most links; large directories; files past 4 GiB; mapped holes; times;
  * remounts; features that are not known; memory and disks that fail at every place. e2fsck judges each image.
  */
 #include "ext2_env.h"

@@ -1,4 +1,5 @@
-/* test_ext2_pressure.c - a file larger than memory, written by write(2) and through a mapping, on a machine of 24 MiB: dirty pages are written back in time, and nothing of them is lost. */
+/* test_ext2_pressure.c - a file larger than memory, written by write(2) and through a mapping, on a machine
+ * of 24 MiB: dirty pages are written back in time, and nothing of them is lost. */
 #include "ext2_env.h"
 #include "vm_test.h"
 
@@ -34,7 +35,8 @@ HOST_TEST(written)
 	CHECK(image_is_clean());
 }
 
-/* One write makes the file, and it is written back while that goes on: what lies behind the size that the write has reached by then is not lost. */
+/* One write makes the file, and it is written back while that goes on: what lies behind the size that the
+ * write has reached by then is not lost. */
 HOST_TEST(written_at_once)
 {
 	make_image("-b 1024", "64M", "");

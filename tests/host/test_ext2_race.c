@@ -1,12 +1,14 @@
 /*
- * test_ext2_race.c - several threads on one ext2 volume: each has files of its own and all share a directory, while one syncs and one takes clean pages away. At the end every file holds what its thread wrote last, and
+ * test_ext2_race.c - several threads on one ext2 volume: each has files of its own and all share a directory,
+ * while one syncs and one takes clean pages away. At the end every file holds what its thread wrote last, and
  * e2fsck finds nothing wrong.
  */
 #include "ext2_env.h"
 
 enum { THREADS = 4, FILES = 6, STEPS = 250, BYTES = 60000 };
 
-/* By design the disk reads blocks that somebody changes, which are then written once more; and an inode is stored while its attributes change, and then once more. */
+/* By design the disk reads blocks that somebody changes, which are then written once more; and an inode is
+ * stored while its attributes change, and then once more. */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {

@@ -1,6 +1,8 @@
 /*
- * test_ext2_write.c - ext2 written to: random operations done both here and in a folder of the host, which is the model: results must be the same, e2fsck must find nothing wrong after each sync and
- * after the unmount, and what debugfs takes out of the image must be what the folder holds. Then the corners: deleted files that are open, full disks, limits, large directories, mapped files, failing memory and disks.
+ * test_ext2_write.c - ext2 written to: random operations done both here and in a folder of the host, which is
+ * the model: results must be the same, e2fsck must find nothing wrong after each sync and after the unmount,
+ * and what debugfs takes out of the image must be what the folder holds. Then the corners: deleted files that
+ * are open, full disks, limits, large directories, mapped files, failing memory and disks.
  */
 #include <errno.h>
 #include <sys/syscall.h>

@@ -1,5 +1,6 @@
 /*
- * test_flock.c - locks on files against a naive model (who has each byte), what closing leaves, deadlocks, failing allocations.
+ * test_flock.c - locks on files against a naive model (who has each byte), what closing leaves, deadlocks,
+ * failing allocations.
  */
 #include "fs/flock.h"
 #include "fs_env.h"

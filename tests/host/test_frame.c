@@ -501,7 +501,8 @@ static void ordinary_requests_leave_the_reserve(void **state UNUSED)
 	assert_coalesced();
 }
 
-/* Frames that it would be nice to have: in large blocks, the zone above first, and no zone goes below its high watermark. */
+/* Frames that it would be nice to have: in large blocks, the zone above first, and no zone goes below its
+ * high watermark. */
 static void batches_take_what_is_plentiful(void **state UNUSED)
 {
 	for (unsigned m = 0; m < 5; m += 4) {

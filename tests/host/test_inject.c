@@ -3,9 +3,9 @@
  *
  * A scenario sets up a state and names one operation. It is run with the n-th allocation failing, n = 1, 2,
  * ... until a run needs fewer. The operation must either say -ENOMEM, and then layout and bytes of all spaces
- * are what they were (but see digest_of_failure), and the same operation succeeds when tried again; or succeed, and then the outcome is
- * that of a run without failures. Invariants are validated after each, and when all is dropped nothing may be
- * missing.
+ * are what they were (but see digest_of_failure), and the same operation succeeds when tried again; or
+ * succeed, and then the outcome is that of a run without failures. Invariants are validated after each, and
+ * when all is dropped nothing may be missing.
  */
 #include "host_test.h"
 #include "lib/inject.h"
@@ -464,8 +464,8 @@ static uint64_t digest_after(const struct scenario *sc, err_t (*op)(struct state
 	return h;
 }
 
-/* The state after the operation failed: what it was before. But a region that grew stays so, where there is no memory for the page that was
- * touched; what it grew by reads as zeros. */
+/* The state after the operation failed: what it was before. But a region that grew stays so, where there is
+ * no memory for the page that was touched; what it grew by reads as zeros. */
 static uint64_t digest_of_failure(const struct scenario *sc)
 {
 	return digest_after(sc, sc->op == op_grow_down ? op_only_grow : NULL);

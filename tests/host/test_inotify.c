@@ -1,4 +1,5 @@
-/* test_inotify.c - watches: what they hold is counted, they end with the file, the file system or the watcher, and every allocation may fail. */
+/* test_inotify.c - watches: what they hold is counted, they end with the file, the file system or the
+ * watcher, and every allocation may fail. */
 #include "fs/notify.h"
 #include "fs_env.h"
 #include "lib/printf.h"

@@ -1,6 +1,7 @@
 /*
- * test_ldisc.c - terminals against Linux's: the same bytes, settings and reads on a pty of this kernel and on one of the machine that runs the test must give the same bytes, on both ends, errors and counts. First a table of
- * cases that have names, then random ones.
+ * test_ldisc.c - terminals against Linux's: the same bytes, settings and reads on a pty of this kernel and on
+ * one of the machine that runs the test must give the same bytes, on both ends, errors and counts. First a
+ * table of cases that have names, then random ones.
  *
  * Where the machine has no /dev/ptmx the comparison is left out, and the table's expectations alone decide.
  */
@@ -204,7 +205,8 @@ static void note(struct record *r, const char *label, int64_t n, const char *byt
 	}
 }
 
-/* The machine's kernel hands on what was typed in a thread of its own, and only some calls wait for that: how long to sleep after each. */
+/* The machine's kernel hands on what was typed in a thread of its own, and only some calls wait for that: how
+ * long to sleep after each. */
 static unsigned patience_us;
 
 static void set_flags(struct pair *p, const struct step *s)

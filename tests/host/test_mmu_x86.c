@@ -71,8 +71,7 @@ static void frames_init(void)
 		free_frames[nfree++] = i;
 }
 
-/* -- the model
- * --------------------------------------------------------------------------------------------------- */
+/* -- the model ------------------------------------------------------------------------------------------- */
 
 struct mpage {
 	vaddr_t va;
@@ -164,8 +163,7 @@ static void check_noted(const struct mpage *before, const struct mmu_gather *g)
 	}
 }
 
-/* -- random operations
- * ------------------------------------------------------------------------------------------- */
+/* -- random operations ----------------------------------------------------------------------------------- */
 
 static unsigned random_flags(void)
 {
@@ -460,8 +458,7 @@ static void run_random(uint64_t s, unsigned steps, unsigned max_leaf)
 	end_tables();
 }
 
-/* -- single rules
- * ------------------------------------------------------------------------------------------------ */
+/* -- single rules ---------------------------------------------------------------------------------------- */
 
 /* One store takes write access from 1 GiB, and giving it back to one page leaves the others without. */
 static void test_hierarchy(void)
@@ -553,8 +550,7 @@ static void test_overlapping_gathers(void)
 	end_tables();
 }
 
-/* -- a concurrent walker
- * ----------------------------------------------------------------------------------------- */
+/* -- a concurrent walker --------------------------------------------------------------------------------- */
 
 static _Atomic bool walker_stop;
 static _Atomic uint64_t walks, violations;

@@ -1,6 +1,8 @@
 /*
- * test_mount_race.c - mounting disks: what may be mounted where, and unmounting while the kernel itself is at work on the same file systems: sync, walks over the mounts, the cache of names giving up names, reclaim. Nobody uses the volume, so umount must not
- * once say that it is busy, and what was written is there at the next mount.
+ * test_mount_race.c - mounting disks: what may be mounted where, and unmounting while the kernel itself is at
+ * work on the same file systems: sync, walks over the mounts, the cache of names giving up names, reclaim.
+ * Nobody uses the volume, so umount must not once say that it is busy, and what was written is there at the
+ * next mount.
  */
 #include "ext2_env.h"
 
@@ -8,7 +10,8 @@ enum { ROUNDS = 150, WORKERS = 4, FILES = 12 };
 
 static _Atomic uint32_t over;
 
-/* By design the disk reads blocks that somebody changes, which are then written once more; and an inode is stored while its attributes change, and then once more. */
+/* By design the disk reads blocks that somebody changes, which are then written once more; and an inode is
+ * stored while its attributes change, and then once more. */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {

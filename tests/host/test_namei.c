@@ -1,6 +1,7 @@
 /*
- * test_namei.c - names: the walk, symbolic links, permissions, making, removing, renaming, mounts, paths as text; each error where Linux gives it; failed allocations; threads that race. After each
- * test every reference is accounted for.
+ * test_namei.c - names: the walk, symbolic links, permissions, making, removing, renaming, mounts, paths as
+ * text; each error where Linux gives it; failed allocations; threads that race. After each test every
+ * reference is accounted for.
  */
 #include "fs_env.h"
 

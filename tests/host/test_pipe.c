@@ -1,5 +1,6 @@
 /*
- * test_pipe.c - pipes, fifos and eventfd: order, atomicity, capacity as on Linux, ends that close, signals that poll would see, interruption, and threads on both sides.
+ * test_pipe.c - pipes, fifos and eventfd: order, atomicity, capacity as on Linux, ends that close, signals
+ * that poll would see, interruption, and threads on both sides.
  */
 #include "fs_env.h"
 

@@ -1,5 +1,6 @@
 /*
- * test_race_page.c - CPUs race for single pages: first touches, file cuts and write-back, pins, purges. Stamps and detectors as in test_race.c.
+ * test_race_page.c - CPUs race for single pages: first touches, file cuts and write-back, pins, purges.
+ * Stamps and detectors as in test_race.c.
  */
 #include "race.h"
 
@@ -212,7 +213,8 @@ struct writeback {
 	_Atomic bool stop;
 };
 
-/* One stores, two sync, one cuts the file: a page is written by one at a time, and what was synced is on the medium. */
+/* One stores, two sync, one cuts the file: a page is written by one at a time, and what was synced is on the
+ * medium. */
 static void write_backer(void *arg, unsigned me)
 {
 	struct writeback *w = arg;

@@ -1,4 +1,5 @@
-/* test_remap.c - windows that move, lock, grow down and have names: each test is named for the rule that it holds up. */
+/* test_remap.c - windows that move, lock, grow down and have names: each test is named for the rule that it
+ * holds up. */
 #include "vm_test.h"
 
 #define AT    (GIB(1) + MIB(2))

@@ -1,5 +1,6 @@
 /*
- * test_tmpfs.c - files in memory and the generic file layer on them: reads, writes, mappings of the same pages, holes, sizes, limits, seals, large directories, positions, times; device files.
+ * test_tmpfs.c - files in memory and the generic file layer on them: reads, writes, mappings of the same
+ * pages, holes, sizes, limits, seals, large directories, positions, times; device files.
  */
 #include "fs_env.h"
 #include "vm/copy.h"
@@ -102,7 +103,8 @@ HOST_TEST(truncation_zeroes_the_tail)
 	fs_env_end();
 }
 
-/* Reads, writes and mappings see the same pages; what a mapping leaves behind the end never shows in the file. */
+/* Reads, writes and mappings see the same pages; what a mapping leaves behind the end never shows in the
+ * file. */
 HOST_TEST(mappings_see_the_file)
 {
 	struct vm_object *o;
@@ -403,7 +405,8 @@ HOST_TEST(memory_files_and_seals)
 	fs_env_end();
 }
 
-/* Every allocation of a snapshot fails once; then it is made while somebody writes to a page, which it does not see any more. */
+/* Every allocation of a snapshot fails once; then it is made while somebody writes to a page, which it does
+ * not see any more. */
 HOST_TEST(snapshots_and_failed_allocations)
 {
 	struct file *f, *copy = NULL;

@@ -1,10 +1,12 @@
-/* test_trace.c - system calls as text: every type of argument, every result, lines that are too long, and that each call of the tables can be shown with any arguments. */
+/* test_trace.c - system calls as text: every type of argument, every result, lines that are too long, and
+ * that each call of the tables can be shown with any arguments. */
 #include "host_test.h"
 #include "lib/printf.h"
 #include "proc/trace_format.h"
 #include "syscall_trace.inc"
 
-/* The memory of the program whose calls these are: [MEMORY_AT, + its size). What lies beyond cannot be read. */
+/* The memory of the program whose calls these are: [MEMORY_AT, + its size). What lies beyond cannot be read.
+ */
 #define MEMORY_AT 0x10000ULL
 static uint8_t memory[4096];
 

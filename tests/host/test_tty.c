@@ -1,5 +1,6 @@
 /*
- * test_tty.c - terminals without processes: what job control is asked and what its answers do, waiting and being interrupted, turns, limits, and every allocation failing.
+ * test_tty.c - terminals without processes: what job control is asked and what its answers do, waiting and
+ * being interrupted, turns, limits, and every allocation failing.
  */
 #include "tty_env.h"
 
@@ -214,7 +215,8 @@ HOST_TEST(readers_share_lines)
 	tty_env_end();
 }
 
-/* CPUs 1 and 2 write on the slave, more than fits; 0 reads: nothing is lost, and no write is torn apart by the other. */
+/* CPUs 1 and 2 write on the slave, more than fits; 0 reads: nothing is lost, and no write is torn apart by
+ * the other. */
 static void write_blocks(void *arg, unsigned cpu)
 {
 	enum { BLOCK = 5000, BLOCKS = 20 };

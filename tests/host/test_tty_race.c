@@ -1,5 +1,6 @@
 /*
- * test_tty_race.c - four CPUs open, close, write, read, hang up, set and flush the same few ptys in any order. What each call returns is one of the results that it may have; at the end nothing is left.
+ * test_tty_race.c - four CPUs open, close, write, read, hang up, set and flush the same few ptys in any
+ * order. What each call returns is one of the results that it may have; at the end nothing is left.
  */
 #include "tty_env.h"
 

@@ -1,4 +1,5 @@
-/* test_virtqueue.c - the split ring against a model of a device: in order, out of order, around the end of all indices, and a device that lies. */
+/* test_virtqueue.c - the split ring against a model of a device: in order, out of order, around the end of
+ * all indices, and a device that lies. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -191,7 +192,8 @@ static void test_arm(void **state)
 	assert_int_equal(q.avail->ring[8], 1);
 }
 
-/* Two chains, 0-1 and 2-4, are in flight; the device says id, or moves its index by `jump`. Nothing may come back, now or later. */
+/* Two chains, 0-1 and 2-4, are in flight; the device says id, or moves its index by `jump`. Nothing may come
+ * back, now or later. */
 static void lie(uint32_t id, uint16_t jump)
 {
 	uint32_t len;

@@ -1,7 +1,9 @@
 /*
- * test_vport.c - the console driver against a model of its device: one that does what it should, and one that writes whatever it likes.
+ * test_vport.c - the console driver against a model of its device: one that does what it should, and one that
+ * writes whatever it likes.
  *
- * The model reads and writes the rings as a device does. The console's thread does not run; its work is done by hand.
+ * The model reads and writes the rings as a device does. The console's thread does not run; its work is done
+ * by hand.
  */
 #include "host_test.h"
 #include "lib/inject.h"

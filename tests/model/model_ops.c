@@ -486,8 +486,8 @@ static void op_fork(struct vm_model *m)
 		op_exit(m);
 }
 
-/* A page of private memory is pinned, written through the direct map while a fork goes by, and unpinned: the child has what was there
- * before. */
+/* A page of private memory is pinned, written through the direct map while a fork goes by, and unpinned: the
+ * child has what was there before. */
 static void op_pin(struct vm_model *m)
 {
 	struct model_space *s = model_pick_space(m), *child;
@@ -603,7 +603,8 @@ static void op_clone(struct vm_model *m)
 		(void)clone_object(m, o, i);
 }
 
-/* One word of an object as read(2) and write(2) reach it; now and then a clone is made while the page is pinned. */
+/* One word of an object as read(2) and write(2) reach it; now and then a clone is made while the page is
+ * pinned. */
 static void op_object_access(struct vm_model *m)
 {
 	struct model_obj *o = pick_handle(m);

@@ -133,7 +133,8 @@ void model_fork(struct vm_model *m, const struct model_space *parent, struct mod
 /* Do pages i - 1 and i of the space belong to one region? */
 bool model_joined(const struct model_space *s, unsigned i);
 
-/* Does a write to page i, where nothing is, go on where another one ended, as far as the model can tell? Then pages behind it may have come along. */
+/* Does a write to page i, where nothing is, go on where another one ended, as far as the model can tell? Then
+ * pages behind it may have come along. */
 bool model_goes_on(const struct model_space *s, unsigned i);
 /* How many did, and when, depends on the past: take over what the kernel says, where it may. */
 void model_served_ahead(struct vm_model *m, struct model_space *s, unsigned i);

@@ -1,6 +1,6 @@
 /*
- * Mapping fresh memory over the middle of a like region left three regions with two objects, which never became one
- * again: a program that replaces its memory piece by piece ended with thousands of them.
+ * Mapping fresh memory over the middle of a like region left three regions with two objects, which never
+ * became one again: a program that replaces its memory piece by piece ended with thousands of them.
  */
 #include "vm_test.h"
 

@@ -1,6 +1,7 @@
 /*
- * A page that became dirty again while it was written back could be written by a second thread at the same time. The
- * first to finish cleared the mark of the second, and a cut of the file then took the page from under it.
+ * A page that became dirty again while it was written back could be written by a second thread at the same
+ * time. The first to finish cleared the mark of the second, and a cut of the file then took the page from
+ * under it.
  */
 #include <time.h>
 

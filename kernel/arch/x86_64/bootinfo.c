@@ -5,10 +5,14 @@
  * memory (the kernel, modules, ACPI tables). They may be unsorted, empty, overlapping, ragged, of unknown
  * types. boot_map_build() turns them into bootinfo.ranges:
  *
- *	- all bounds of all raw ranges are sorted; between two neighbouring bounds lies an elementary interval that each raw range covers wholly or not at all;
- *	- the strongest claim on an interval wins: things in memory over the map's entries, reserved over ACPI over usable;
- *	- neighbours of one type are joined; usable ranges shrink to whole pages, so that a page is usable only if all of it is;
- *	- what no range covers is not memory. So if the table overflows, dropping a reserved range loses nothing, and dropping the smallest usable range is safe.
+ *	- all bounds of all raw ranges are sorted; between two neighbouring bounds lies an elementary interval
+ *	  that each raw range covers wholly or not at all;
+ *	- the strongest claim on an interval wins: things in memory over the map's entries, reserved over ACPI
+ *	  over usable;
+ *	- neighbours of one type are joined; usable ranges shrink to whole pages, so that a page is usable
+ *	  only if all of it is;
+ *	- what no range covers is not memory. So if the table overflows, dropping a reserved range loses
+ *	  nothing, and dropping the smallest usable range is safe.
  *
  * The loader is not trusted: every address it gives is checked against the window that the first page tables
  * map, and every sum for overflow.

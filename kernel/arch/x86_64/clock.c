@@ -95,8 +95,7 @@ const char *clock_source(void)
 	return clock.source;
 }
 
-/* -- measuring
- * --------------------------------------------------------------------------------------------------- */
+/* -- measuring ------------------------------------------------------------------------------------------- */
 
 /* A counter that goes up at a known rate and wraps at `mask`. */
 struct reference {
@@ -221,8 +220,7 @@ static uint64_t measure_by_lapic(void)
 	return hz;
 }
 
-/* -- CPUID
- * ------------------------------------------------------------------------------------------------------- */
+/* -- CPUID ----------------------------------------------------------------------------------------------- */
 
 /* Leaf 0x40000010 of hypervisors that have it: EAX = kHz of the TSC. */
 static uint64_t hypervisor_hz(void)
@@ -248,8 +246,7 @@ static uint64_t crystal_hz(void)
 	return r[0] ? (uint64_t)r[2] * r[1] / r[0] : 0;
 }
 
-/* -- boot
- * -------------------------------------------------------------------------------------------------------- */
+/* -- boot ------------------------------------------------------------------------------------------------ */
 
 static const struct {
 	const char *name;
@@ -305,8 +302,7 @@ void clock_init(void)
 	    clock.source, (unsigned long long)lapic_hz / 1000);
 }
 
-/* -- telling time
- * ------------------------------------------------------------------------------------------------ */
+/* -- telling time ---------------------------------------------------------------------------------------- */
 
 /* This CPU's TSC as the boot CPU would read it. */
 static uint64_t common_tsc(void)
@@ -382,8 +378,7 @@ void clock_interrupt(void)
 	upcall_timer();
 }
 
-/* -- comparing CPUs
- * ---------------------------------------------------------------------------------------------- */
+/* -- comparing CPUs -------------------------------------------------------------------------------------- */
 
 /* One pair of CPUs at a time: `turn` says whose. Odd `round`: the target asks; even: answered in `tsc`. */
 static struct {

@@ -1,4 +1,5 @@
-/* cpu_describe.c - names of the processor's features; bits from the Intel and AMD manuals on CPUID, spelling as in Linux's /proc/cpuinfo, which programs look for. */
+/* cpu_describe.c - names of the processor's features; bits from the Intel and AMD manuals on CPUID, spelling
+ * as in Linux's /proc/cpuinfo, which programs look for. */
 #include "arch/cpu.h"
 #include "lib/string.h"
 #include "machine/cpu.h"

@@ -1,8 +1,9 @@
 /*
  * early_mmu.c - the kernel half of every address space, made once at boot.
  *
- *	slot 256 ...  direct map: every run of RAM, rounded to pages; 1 GiB, 2 MiB and 4 KiB pages as alignment and length allow. What is not RAM is not mapped:
- *	              devices get their own mappings with their own cache type. The image's text and read-only data are read-only here too
+ *	slot 256 ...  direct map: every run of RAM, rounded to pages; 1 GiB, 2 MiB and 4 KiB pages as alignment and
+ *	              length allow. What is not RAM is not mapped: devices get their own mappings with their
+ *	              own cache type. The image's text and read-only data are read-only here too
  *	slot 384      page records: backed only for frames that are RAM (and their neighbours in the same page of records)
  *	slot 416      kernel VA arena, empty
  *	slot 511      the image: text R-X, read-only data R--, data RW-, pages between the static stacks left out

@@ -47,8 +47,7 @@ static _Atomic uint32_t spurious_count, lapic_errors;
 static _Atomic uint64_t
     counts[MAX_CPUS][NVECTORS_ALL]; /* (A) interrupts by CPU and vector; written by the CPU itself */
 
-/* -- allocation
- * -------------------------------------------------------------------------------------------------- */
+/* -- allocation ------------------------------------------------------------------------------------------ */
 
 static struct irq_vector *vector_of_gsi(unsigned gsi)
 {
@@ -96,8 +95,7 @@ static void vector_release(struct irq_vector *v)
 	spin_unlock_irqrestore(&irq_lock, state);
 }
 
-/* -- lines
- * ------------------------------------------------------------------------------------------------------- */
+/* -- lines ----------------------------------------------------------------------------------------------- */
 
 err_t irq_connect(unsigned gsi, enum irq_trigger trigger, bool active_low, irq_handler *handler, void *arg)
 {
@@ -145,8 +143,7 @@ void irq_isa_route(unsigned isa, unsigned *gsi, enum irq_trigger *trigger, bool 
 	*active_low = topology.isa[isa].active_low;
 }
 
-/* -- messages
- * ---------------------------------------------------------------------------------------------------- */
+/* -- messages -------------------------------------------------------------------------------------------- */
 
 err_t irq_connect_msi(irq_handler *handler, void *arg, uint64_t *address, uint32_t *data)
 {
@@ -168,8 +165,7 @@ void irq_disconnect_msi(uint64_t address, uint32_t data)
 	vector_release(&vectors[i]);
 }
 
-/* -- dispatch
- * ---------------------------------------------------------------------------------------------------- */
+/* -- dispatch -------------------------------------------------------------------------------------------- */
 
 static void run_device(struct irq_vector *v)
 {
@@ -233,8 +229,7 @@ void interrupt_dispatch(struct trap_frame *f)
 	}
 }
 
-/* -- what has arrived
- * -------------------------------------------------------------------------------------------------- */
+/* -- what has arrived ------------------------------------------------------------------------------------ */
 
 uint64_t irq_count(const struct irq_kind *kind, unsigned cpu)
 {
@@ -262,8 +257,7 @@ bool irq_kind_at(unsigned n, struct irq_kind *out)
 	return true;
 }
 
-/* -- boot
- * -------------------------------------------------------------------------------------------------------- */
+/* -- boot ------------------------------------------------------------------------------------------------ */
 
 /* Move the 8259s away from the exceptions (8259A data sheet: ICW1 ... ICW4) and mask all their lines. */
 static void pic_disable(void)

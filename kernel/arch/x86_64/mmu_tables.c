@@ -119,8 +119,7 @@ unsigned pte_flags(uint64_t e, unsigned level)
 	return f;
 }
 
-/* -- counting
- * ---------------------------------------------------------------------------------------------------- */
+/* -- counting -------------------------------------------------------------------------------------------- */
 
 /* Entries of the boot code's own tables are not in their counts, only what came later. */
 static inline void entries_added(pte_t *table, unsigned n)
@@ -154,8 +153,7 @@ static struct page *table_alloc(struct page_tables *pt, vaddr_t va, unsigned lev
 	return p;
 }
 
-/* -- gathers
- * ----------------------------------------------------------------------------------------------------- */
+/* -- gathers --------------------------------------------------------------------------------------------- */
 
 void tables_note(struct page_tables *pt, struct mmu_gather *g, vaddr_t start, vaddr_t end)
 {
@@ -199,8 +197,7 @@ static void gather_table(struct page_tables *pt, struct mmu_gather *g, pte_t *ta
 	fetch_sub_relaxed(&pt->count, 1);
 }
 
-/* -- life
- * -------------------------------------------------------------------------------------------------------- */
+/* -- life ------------------------------------------------------------------------------------------------ */
 
 err_t tables_init(struct page_tables *pt, const pte_t *kernel_root)
 {
@@ -238,8 +235,7 @@ void tables_fini(struct page_tables *pt)
 	pt->root = NULL;
 }
 
-/* -- walking
- * ----------------------------------------------------------------------------------------------------- */
+/* -- walking --------------------------------------------------------------------------------------------- */
 
 /* The entry for va at `level`, or, if the path ends above it, the absent entry or large leaf where it ends.
  * *at gets the level reached; *path the AND of the entries above (their W bits matter). */
@@ -336,7 +332,8 @@ static err_t reach(struct page_tables *pt, vaddr_t va, unsigned level, pte_t **o
 	return 0;
 }
 
-/* Clear W in all entries of a table. Those in use mostly lie together, so the search for them begins at the end that is nearer to entry `near`. */
+/* Clear W in all entries of a table. Those in use mostly lie together, so the search for them begins at the
+ * end that is nearer to entry `near`. */
 static void strip_write(pte_t *table, unsigned near)
 {
 	unsigned left = entries_used(table), flip = near < PT_ENTRIES / 2 ? 0 : PT_ENTRIES - 1;
@@ -368,8 +365,7 @@ static void push_down(struct page_tables *pt, vaddr_t va, const pte_t *slot)
 	}
 }
 
-/* -- entering
- * ---------------------------------------------------------------------------------------------------- */
+/* -- entering -------------------------------------------------------------------------------------------- */
 
 /* Add the rights in `bits` to a present leaf. */
 static void widen(pte_t *slot, uint64_t old, uint64_t bits)
@@ -524,8 +520,7 @@ err_t tables_enter_block(
 	return 0;
 }
 
-/* -- removing and narrowing
- * -------------------------------------------------------------------------------------- */
+/* -- removing and narrowing ------------------------------------------------------------------------------ */
 
 /* What the recursive functions below share. */
 struct change {
@@ -723,8 +718,7 @@ void tables_write_protect_wide(struct page_tables *pt, vaddr_t start, vaddr_t en
 	}
 }
 
-/* -- asking
- * ------------------------------------------------------------------------------------------------------ */
+/* -- asking ---------------------------------------------------------------------------------------------- */
 
 bool tables_query(const struct page_tables *pt, vaddr_t va, struct mmu_translation *out)
 {

@@ -1,8 +1,10 @@
 /*
- * power.c - turning a PC off, and starting it again, by what ACPI's tables say, without an interpreter of their byte code.
+ * power.c - turning a PC off, and starting it again, by what ACPI's tables say, without an interpreter of
+ * their byte code.
  *
- * Soft-off wants a number that the firmware keeps in the byte code, in a package named _S5. A package of constants can be read without running
- * anything: it is found by its name and decoded here. Under an emulator with the isa-debug-exit device that is used first, for it tells how things went.
+ * Soft-off wants a number that the firmware keeps in the byte code, in a package named _S5. A package of
+ * constants can be read without running anything: it is found by its name and decoded here. Under an emulator
+ * with the isa-debug-exit device that is used first, for it tells how things went.
  */
 #include "arch/cpu.h"
 #include "arch/mmu.h"

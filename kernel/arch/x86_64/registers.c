@@ -1,4 +1,5 @@
-/* registers.c - what debuggers see of a thread's registers. Layouts: the ABI's struct user_regs_struct, and XSAVE's (Intel SDM volume 1, 13.4). */
+/* registers.c - what debuggers see of a thread's registers. Layouts: the ABI's struct user_regs_struct, and
+ * XSAVE's (Intel SDM volume 1, 13.4). */
 #include "arch/user.h"
 #include "kern/thread.h"
 #include "lib/string.h"

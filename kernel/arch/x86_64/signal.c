@@ -7,9 +7,10 @@
  *	...          up to 64 bytes of alignment
  *	FPU state    as XSAVE wrote it, with a note in its software bytes of how much it is, and a magic number at its end
  *
- * All of this is the ABI's, byte by byte: unwinders, debuggers and language runtimes read and change it. What comes back is what user code
- * wants it to be, so registers are forced to be user ones (user_frame_sanitize), and an FPU state is copied first, then checked, then loaded:
- * it cannot change in between, and nothing that faults is ever loaded.
+ * All of this is the ABI's, byte by byte: unwinders, debuggers and language runtimes read and change it. What
+ * comes back is what user code wants it to be, so registers are forced to be user ones (user_frame_sanitize),
+ * and an FPU state is copied first, then checked, then loaded: it cannot change in between, and nothing that
+ * faults is ever loaded.
  */
 #include "arch/user.h"
 #include "arch/usercopy.h"
@@ -89,7 +90,8 @@ static err_t put_note(uaddr_t to)
 	return err ? err : copy_to_user(to + fpu_size(), &magic2, sizeof(magic2));
 }
 
-/* The current thread's state, with x87 and SSE marked as in use. Preemption in between saves the same values again. */
+/* The current thread's state, with x87 and SSE marked as in use. Preemption in between saves the same values
+ * again. */
 static err_t put_fpu(uaddr_t to)
 {
 	struct fpu_area *area = current_thread()->arch.fpu;
@@ -103,7 +105,8 @@ static err_t put_fpu(uaddr_t to)
 	return err || !fpu_components() ? err : put_note(to);
 }
 
-/* Which components the state at `from` has, and how long it is: what cannot be believed is taken for x87 and SSE alone. */
+/* Which components the state at `from` has, and how long it is: what cannot be believed is taken for x87 and
+ * SSE alone. */
 static err_t get_note(uaddr_t from, uint64_t *components, size_t *size)
 {
 	struct xstate_note note;
@@ -125,7 +128,8 @@ static err_t get_note(uaddr_t from, uint64_t *components, size_t *size)
 	return 0;
 }
 
-/* 0: there is no state, which means a fresh one. The registers are the state that counts: the thread's area follows at the next switch. */
+/* 0: there is no state, which means a fresh one. The registers are the state that counts: the thread's area
+ * follows at the next switch. */
 static err_t get_fpu(uaddr_t from)
 {
 	uint8_t state[FPU_SIZE_MAX] ALIGNED(64);

@@ -77,8 +77,7 @@ vaddr_t smp_stack_end(uint32_t cpu)
 	return cpu == 0 ? (vaddr_t)boot_stack_end : stack_ends[cpu - 1];
 }
 
-/* -- on the starting CPU
- * ----------------------------------------------------------------------------------------- */
+/* -- on the starting CPU --------------------------------------------------------------------------------- */
 
 /* Between these two lines another CPU may change the kernel's tables without asking us; what we cached then
  * goes. */
@@ -102,8 +101,7 @@ static void ap_main(uint32_t ticket)
 	upcall_cpu_main();
 }
 
-/* -- on the boot CPU
- * --------------------------------------------------------------------------------------------- */
+/* -- on the boot CPU ------------------------------------------------------------------------------------- */
 
 /* Records and stacks for up to `wanted` CPUs besides this one; returns how many there is memory for. */
 static unsigned prepare_cpus(unsigned wanted)

@@ -86,8 +86,7 @@ void tlb_get_stats(uint32_t cpu, struct tlb_stats *out)
 	*out = tlb_cpus[cpu].stats;
 }
 
-/* -- loading
- * ----------------------------------------------------------------------------------------------------- */
+/* -- loading --------------------------------------------------------------------------------------------- */
 
 /* Load `next` (NULL: the kernel's root) instead of whatever is loaded. Interrupts disabled. */
 static void load_context(struct tlb_cpu *t, struct mmu_context *next)
@@ -112,8 +111,7 @@ void mmu_switch(struct mmu_context *ctx)
 	load_context(t, ctx == &kernel_mmu ? NULL : ctx);
 }
 
-/* -- flushing this CPU
- * ------------------------------------------------------------------------------------------- */
+/* -- flushing this CPU ----------------------------------------------------------------------------------- */
 
 static inline void invlpg(vaddr_t va)
 {
@@ -158,8 +156,7 @@ static void obey(struct tlb_cpu *t, struct mmu_context *ctx, vaddr_t start, vadd
 	}
 }
 
-/* -- requests
- * ---------------------------------------------------------------------------------------------------- */
+/* -- requests -------------------------------------------------------------------------------------------- */
 
 static void answer(struct tlb_cpu *t, struct tlb_cpu *from)
 {
@@ -236,7 +233,8 @@ void mmu_gather_flush(struct mmu_gather *g)
 	tables_flushed(&ctx->tables, g);
 }
 
-/* A request to flush a page that nothing says anything of: making, answering and awaiting it are atomic operations, which is the barrier. */
+/* A request to flush a page that nothing says anything of: making, answering and awaiting it are atomic
+ * operations, which is the barrier. */
 void mmu_barrier(struct mmu_context *ctx)
 {
 	preempt_disable();

@@ -1,9 +1,11 @@
 /*
  * alloc_block.c - which blocks are free.
  *
- * Each group has a bitmap of a block and a count in its descriptor. A block is wanted near a goal: there, then behind it in its group - first where eight are free together, so that the file can go on - then in the
- * groups that follow. A run of blocks is taken at once. The disk's word is never trusted twice: what the bitmap calls free may not be metadata of the volume, and a count that is
- * wrong costs a look at the bitmap and no more.
+ * Each group has a bitmap of a block and a count in its descriptor. A block is wanted near a goal: there,
+ * then behind it in its group - first where eight are free together, so that the file can go on - then in the
+ * groups that follow. A run of blocks is taken at once. The disk's word is never trusted twice: what the
+ * bitmap calls free may not be metadata of the volume, and a count that is wrong costs a look at the bitmap
+ * and no more.
  *
  * The last blocks are for CAP_SYS_RESOURCE, or for whom the superblock or the mount names.
  */
@@ -55,7 +57,8 @@ static uint32_t next_free_byte(const uint8_t *map, uint32_t from, uint32_t end)
 	return end;
 }
 
-/* Where to begin in a group, `from` being wanted: there, or close behind, or a place with room behind that, or any. */
+/* Where to begin in a group, `from` being wanted: there, or close behind, or a place with room behind that,
+ * or any. */
 static uint32_t choose_bit(const uint8_t *map, uint32_t from, uint32_t end)
 {
 	uint32_t near = MIN(ALIGN_UP(from + 1, 64u), end), bit = next_free(map, from, near);
@@ -70,7 +73,8 @@ static uint32_t choose_bit(const uint8_t *map, uint32_t from, uint32_t end)
 	return bit == end ? next_free(map, 0, from) == from ? end : next_free(map, 0, from) : bit;
 }
 
-/* Take the free run at `bit`, up to `want`; what lies under metadata of the volume is not free whatever the map says. */
+/* Take the free run at `bit`, up to `want`; what lies under metadata of the volume is not free whatever the
+ * map says. */
 static uint32_t take_run(
     struct ext2 *e, uint32_t group, uint8_t *map, uint32_t bit, uint32_t end, uint32_t want)
 {

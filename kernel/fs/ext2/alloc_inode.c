@@ -1,8 +1,9 @@
 /*
  * alloc_inode.c - which inodes are free.
  *
- * A file goes to its directory's group, so that they are read together. A directory goes to its parent's group while that has its share of free inodes and blocks; one right below the root goes
- * to the emptiest group, as what is below different ones is seldom used together.
+ * A file goes to its directory's group, so that they are read together. A directory goes to its parent's
+ * group while that has its share of free inodes and blocks; one right below the root goes to the emptiest
+ * group, as what is below different ones is seldom used together.
  */
 #include "fs/ext2/ext2_priv.h"
 

@@ -1,12 +1,15 @@
 /*
  * buffer.c - the cache of metadata blocks.
  *
- * One VM object whose page n holds block n at its start, whatever the size of blocks. So a block is dirty, written and taken away by itself - with several blocks to a page, writing
- * one would write its neighbours too, which may be data of files - and write-back, waiting, and giving memory back are those of any page cache. Small blocks waste the rest of
- * their page; the volumes that have them are small.
+ * One VM object whose page n holds block n at its start, whatever the size of blocks. So a block is dirty,
+ * written and taken away by itself - with several blocks to a page, writing one would write its neighbours
+ * too, which may be data of files - and write-back, waiting, and giving memory back are those of any page
+ * cache. Small blocks waste the rest of their page; the volumes that have them are small.
  *
- * A buffer is changed first and marked dirty after that: a write-back that runs between the two writes it once more. Blocks that become metadata are made here without a read, and blocks that cease to be
- * metadata are forgotten before they are freed, so that the cache never writes to a block that belongs to a file's data.
+ * A buffer is changed first and marked dirty after that: a write-back that runs between the two writes it
+ * once more. Blocks that become metadata are made here without a read, and blocks that cease to be metadata
+ * are forgotten before they are freed, so that the cache never writes to a block that belongs to a file's
+ * data.
  */
 #include "fs/bdev.h"
 #include "fs/ext2/ext2_priv.h"

@@ -1,10 +1,12 @@
 /*
- * dir.c - reading directories: blocks full of entries, each with its length, none across the end of a block. An index (dir_index) hides in entries that look unused, so an
- * indexed directory is read as a linear one.
+ * dir.c - reading directories: blocks full of entries, each with its length, none across the end of a block.
+ * An index (dir_index) hides in entries that look unused, so an indexed directory is read as a linear one.
  *
- * A position is the byte offset of the next entry. Any offset is accepted: its block is walked from the start, so a position that somebody made up never reads an entry from its middle.
+ * A position is the byte offset of the next entry. Any offset is accepted: its block is walked from the
+ * start, so a position that somebody made up never reads an entry from its middle.
  *
- * A directory has one parent and says so in "..": a look-up checks it, so that whatever a disk says, what can be reached is a tree.
+ * A directory has one parent and says so in "..": a look-up checks it, so that whatever a disk says, what can
+ * be reached is a tree.
  */
 #include "fs/ext2/ext2_priv.h"
 #include "lib/string.h"

@@ -1,10 +1,13 @@
 /*
- * dir_edit.c - changing directories. An entry is put into the slack behind another, or into an unused one; one that goes is joined to the entry before it. Entries never move, so a reader's position stays good. The
+ * dir_edit.c - changing directories. An entry is put into the slack behind another, or into an unused one;
+ * one that goes is joined to the entry before it. Entries never move, so a reader's position stays good. The
  * directory's vnode lock is held for writing throughout.
  *
- * What can fail - finding the place, reading its block, a new block for the directory - comes first and ends with a place that is held; using the place cannot fail.
+ * What can fail - finding the place, reading its block, a new block for the directory - comes first and ends
+ * with a place that is held; using the place cannot fail.
  *
- * The index of a directory that was made elsewhere is not kept up: the flag that says it is there goes at the first change, and what is left is a linear directory with some unused entries.
+ * The index of a directory that was made elsewhere is not kept up: the flag that says it is there goes at the
+ * first change, and what is left is a linear directory with some unused entries.
  */
 #include "fs/ext2/ext2_priv.h"
 #include "lib/string.h"
@@ -14,7 +17,8 @@ static uint32_t used_part(const struct ext2_entry *d)
 	return d->ino ? ext2_entry_len(d->name_len) : 0;
 }
 
-/* The first entry of a block with `need` bytes of slack; *offset. *most: the largest slack there is, if none is large enough. */
+/* The first entry of a block with `need` bytes of slack; *offset. *most: the largest slack there is, if none
+ * is large enough. */
 static err_t find_slack(
     struct vnode *dir, const struct ext2_buffer *b, uint32_t need, uint32_t *offset, uint32_t *most)
 {

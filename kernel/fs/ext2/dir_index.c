@@ -1,8 +1,11 @@
 /*
- * dir_index.c - what is remembered of a large directory: for each name a hash and the block it is in, for each block the room it has. It is made when a name is first looked for in a directory of more than a few
- * blocks, follows each change, and goes with the vnode. It costs 11 bytes or so a name; where memory does not allow it the directory is searched from the start.
+ * dir_index.c - what is remembered of a large directory: for each name a hash and the block it is in, for
+ * each block the room it has. It is made when a name is first looked for in a directory of more than a few
+ * blocks, follows each change, and goes with the vnode. It costs 11 bytes or so a name; where memory does not
+ * allow it the directory is searched from the start.
  *
- * Names: an open-addressing table on single pages, so that no large piece of memory is asked for. Two names with one hash cost a look at one block more. Room: 16 bits a block, and the largest of each 64 blocks
+ * Names: an open-addressing table on single pages, so that no large piece of memory is asked for. Two names
+ * with one hash cost a look at one block more. Room: 16 bits a block, and the largest of each 64 blocks
  * beside it, so that a place is found in a few steps whatever is full.
  *
  * Changes come with the directory's vnode lock held for writing, uses at least for reading.

@@ -1,9 +1,10 @@
 #pragma once
 /*
- * ext2_priv.h - what the files of ext2 share: the layout on the disk (little-endian, as this machine) and what is kept in memory.
+ * ext2_priv.h - what the files of ext2 share: the layout on the disk (little-endian, as this machine) and
+ * what is kept in memory.
  *
- * Locks, outermost first: vnode.lock (of the generic layer); (X) node.index_lock, RANK_FS; (M) node.lock, RANK_FS_MAP; (E) ext2.lock, RANK_BLOCK. (C) constant while it is reachable;
- * (V) vnode.lock; (A) atomic.
+ * Locks, outermost first: vnode.lock (of the generic layer); (X) node.index_lock, RANK_FS; (M) node.lock,
+ * RANK_FS_MAP; (E) ext2.lock, RANK_BLOCK. (C) constant while it is reachable; (V) vnode.lock; (A) atomic.
  */
 #include "dev/block.h"
 #include "fs/block_io.h"
@@ -159,7 +160,8 @@ static inline uint64_t ext2_blocks_of(const struct ext2 *e, uint64_t size)
 	return (size + e->block_size - 1) >> e->block_shift;
 }
 
-/* super.c: say in the log that the disk's structure is wrong; a volume mounted for writing takes no more changes. -EUCLEAN. */
+/* super.c: say in the log that the disk's structure is wrong; a volume mounted for writing takes no more
+ * changes. -EUCLEAN. */
 err_t ext2_corrupt(struct ext2 *e, const char *what, uint64_t number);
 /* The disk failed under metadata: the same, with its error. */
 err_t ext2_fail(struct ext2 *e, const char *what, err_t err);
@@ -191,7 +193,8 @@ void ext2_buffer_put(struct ext2_buffer *b);
 /* The block is about to be freed: what is cached of it is not written any more. Nobody holds it. */
 void ext2_buffer_forget(struct ext2 *e, uint32_t block);
 
-/* alloc_block.c: take `want` blocks, or fewer that lie together, as near to `goal` as can be. -ENOSPC, -EIO ... */
+/* alloc_block.c: take `want` blocks, or fewer that lie together, as near to `goal` as can be. -ENOSPC, -EIO
+ * ... */
 MUST_CHECK err_t ext2_blocks_alloc(
     struct ext2 *e, uint32_t goal, uint32_t want, uint32_t *start, uint32_t *got);
 /* Give [start, start + count) back. -EUCLEAN: they are not what can be freed. Nobody uses them any more. */
@@ -203,15 +206,18 @@ bool ext2_is_system(const struct ext2 *e, uint32_t start, uint32_t count);
 MUST_CHECK err_t ext2_inode_alloc(struct ext2 *e, uint64_t dir_ino, bool is_dir, uint64_t *ino);
 err_t ext2_inode_free(struct ext2 *e, uint64_t ino, bool is_dir);
 
-/* map.c: the disk's block where the file's block `index` lies; 0: a hole. Errors as ext2_buffer_get; -EFBIG beyond what the map can name. (M) is held. */
+/* map.c: the disk's block where the file's block `index` lies; 0: a hole. Errors as ext2_buffer_get; -EFBIG
+ * beyond what the map can name. (M) is held. */
 MUST_CHECK err_t ext2_map_locked(struct ext2 *e, const struct ext2_node *n, uint64_t index, uint32_t *out);
 MUST_CHECK err_t ext2_map(struct ext2 *e, struct ext2_node *n, uint64_t index, uint32_t *out);
-/* Have blocks for up to `max` of the file's blocks from `index` on, a hole; *out: the first, *got: how many. The slot is held, (M) is. */
+/* Have blocks for up to `max` of the file's blocks from `index` on, a hole; *out: the first, *got: how many.
+ * The slot is held, (M) is. */
 MUST_CHECK err_t ext2_map_fill(
     struct ext2 *e, struct ext2_node *n, uint64_t index, uint32_t max, uint32_t *out, uint32_t *got);
 /* Bytes of the largest file. */
 uint64_t ext2_max_size(const struct ext2 *e);
-/* Where the blocks after `index` are for: way[0] in the inode, the others in the blocks below it. 0: -EFBIG. */
+/* Where the blocks after `index` are for: way[0] in the inode, the others in the blocks below it. 0: -EFBIG.
+ */
 unsigned ext2_way(const struct ext2 *e, uint64_t index, uint32_t way[EXT2_LEVELS]);
 
 /* truncate.c: free all blocks of the file from `first` on. The slot is held, (M) is. */
@@ -226,13 +232,15 @@ MUST_CHECK err_t ext2_truncate(struct vnode *v, uint64_t size);
 MUST_CHECK err_t ext2_vnode_get(struct fs *fs, uint64_t ino, struct vnode **out);
 /* The same for a file that has no name any more. -EUCLEAN: it has. */
 MUST_CHECK err_t ext2_vnode_get_dead(struct fs *fs, uint64_t ino, struct vnode **out);
-/* A vnode for a new inode, alone, its slot held and cleared; type and attributes from `init`. vnode_publish or ext2_vnode_drop. */
+/* A vnode for a new inode, alone, its slot held and cleared; type and attributes from `init`. vnode_publish
+ * or ext2_vnode_drop. */
 MUST_CHECK err_t ext2_vnode_make(
     struct vnode *dir, uint64_t ino, const struct attr *init, uint64_t rdev, struct vnode **out);
 void ext2_vnode_drop(struct vnode *v);
 /* Before anything of v is changed: hold its part of the inode table, so that ext2_inode_store cannot fail. */
 MUST_CHECK err_t ext2_inode_hold(struct vnode *v);
-/* What v says goes to the inode table (ext2_sync writes that). (M) may be held, or `locked` says that (E) is. */
+/* What v says goes to the inode table (ext2_sync writes that). (M) may be held, or `locked` says that (E) is.
+ */
 void ext2_inode_store(struct vnode *v);
 void ext2_touch(struct vnode *v);
 struct ext2_inode *ext2_slot(const struct ext2 *e, const struct ext2_node *n);
@@ -286,7 +294,8 @@ void ext2_index_drop(struct ext2_node *n);
 bool ext2_index_find(const struct ext2_index *x, uint32_t hash, uint64_t *step, uint64_t *block);
 void ext2_index_add(struct ext2_node *n, uint32_t hash, uint64_t block);
 void ext2_index_remove(struct ext2_node *n, uint32_t hash, uint64_t block);
-/* The first block with `need` bytes of room; UINT64_MAX: none. And what is known of a block's room from now on. */
+/* The first block with `need` bytes of room; UINT64_MAX: none. And what is known of a block's room from now
+ * on. */
 uint64_t ext2_index_room(const struct ext2_index *x, uint32_t need);
 void ext2_index_set_room(struct ext2_node *n, uint64_t block, uint32_t room);
 uint32_t ext2_name_hash(const char *name, size_t len);

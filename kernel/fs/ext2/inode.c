@@ -1,8 +1,9 @@
 /*
  * inode.c - inodes and vnodes. Everything that an inode says is checked before a vnode shows it.
  *
- * A vnode that is about to change holds its block of the inode table (`slot`) from then on, so that storing what it says is a copy in memory that cannot fail; each change is stored at once. So
- * all that is dirty of an inode is dirty in the cache of metadata, and a vnode may go without a word.
+ * A vnode that is about to change holds its block of the inode table (`slot`) from then on, so that storing
+ * what it says is a copy in memory that cannot fail; each change is stored at once. So all that is dirty of
+ * an inode is dirty in the cache of metadata, and a vnode may go without a word.
  */
 #include "fs/ext2/ext2_priv.h"
 #include "fs/file.h"
@@ -172,7 +173,8 @@ static void store_times(const struct ext2 *e, const struct vnode *v, struct ext2
 
 /* --- storing --- */
 
-/* Devices: 8 bits each in the first word, or else 12 and 20 in the second. The latter is what stat tells, and holds the former. */
+/* Devices: 8 bits each in the first word, or else 12 and 20 in the second. The latter is what stat tells, and
+ * holds the former. */
 static uint64_t device_of(const struct ext2_inode *i)
 {
 	unsigned type = i->mode & MODE_TYPE;
@@ -200,8 +202,10 @@ static void store_attributes(const struct ext2 *e, const struct vnode *v, struct
 }
 
 /*
- * Attributes are the vnode lock's, which write-back does not have: it may see a mixture while somebody changes them. But each change is followed by a store of its own, and stores come one after the other: the last
- * one tells the truth. The map is only read where nobody changes it, by whoever has (M) or the vnode's lock.
+ * Attributes are the vnode lock's, which write-back does not have: it may see a mixture while somebody
+ * changes them. But each change is followed by a store of its own, and stores come one after the other: the
+ * last one tells the truth. The map is only read where nobody changes it, by whoever has (M) or the vnode's
+ * lock.
  */
 void ext2_inode_store(struct vnode *v)
 {

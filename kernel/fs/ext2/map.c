@@ -1,10 +1,13 @@
 /*
  * map.c - from a file's blocks to the disk's.
  *
- * An inode names 12 blocks itself and three trees of blocks full of numbers, of depth 1, 2 and 3. A number of 0 on any level is a hole, which reads as zeros. Every number is checked where it is followed, and
- * the depth is fixed, so a hostile map can show wrong bytes of the disk but never lead outside of it or around in circles.
+ * An inode names 12 blocks itself and three trees of blocks full of numbers, of depth 1, 2 and 3. A number of
+ * 0 on any level is a hole, which reads as zeros. Every number is checked where it is followed, and the depth
+ * is fixed, so a hostile map can show wrong bytes of the disk but never lead outside of it or around in
+ * circles.
  *
- * A hole is filled from below: blocks for data and for the missing levels are taken and the levels written, nothing of it being reachable; the last step puts one number where the hole was.
+ * A hole is filled from below: blocks for data and for the missing levels are taken and the levels written,
+ * nothing of it being reachable; the last step puts one number where the hole was.
  */
 #include "fs/ext2/ext2_priv.h"
 #include "lib/string.h"
@@ -113,7 +116,8 @@ static err_t walk_there(struct branch *b)
 	return 0;
 }
 
-/* Where the next block would best be: behind the last one, behind a neighbour, behind its map, in the inode's group. */
+/* Where the next block would best be: behind the last one, behind a neighbour, behind its map, in the inode's
+ * group. */
 static uint32_t find_goal(struct branch *b, uint64_t index)
 {
 	struct ext2_node *n = b->node;
@@ -180,7 +184,8 @@ static err_t take_blocks(struct branch *b, uint32_t goal, uint32_t want)
 	return err;
 }
 
-/* From here on nothing fails: the numbers of the data, of the new levels from below, and last the one where the hole was. */
+/* From here on nothing fails: the numbers of the data, of the new levels from below, and last the one where
+ * the hole was. */
 static void link_blocks(struct branch *b, uint64_t index)
 {
 	unsigned last = b->levels - 1;

@@ -1,6 +1,7 @@
 /*
- * names.c - operations on names. Each has two halves: find and hold what it needs, which may fail and leaves no trace; then change, which cannot fail. Changes of an entry, an inode and a count are separate
- * writes to the disk; their order in memory is that a name never leads to an inode that is free.
+ * names.c - operations on names. Each has two halves: find and hold what it needs, which may fail and leaves
+ * no trace; then change, which cannot fail. Changes of an entry, an inode and a count are separate writes to
+ * the disk; their order in memory is that a name never leads to an inode that is free.
  */
 #include "fs/ext2/ext2_priv.h"
 #include "lib/string.h"

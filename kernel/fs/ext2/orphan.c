@@ -1,8 +1,9 @@
 /*
  * orphan.c - files that have lost their last name, or never had one, while somebody has them open.
  *
- * The superblock names the newest, its inode's `dtime` the next, as with the journalling successors of this format: a mount after a crash, or e2fsck, finds them and frees what nobody can reach any more. In
- * memory the same list is kept of nodes, so that one can be taken out of the middle.
+ * The superblock names the newest, its inode's `dtime` the next, as with the journalling successors of this
+ * format: a mount after a crash, or e2fsck, finds them and frees what nobody can reach any more. In memory
+ * the same list is kept of nodes, so that one can be taken out of the middle.
  */
 #include "fs/ext2/ext2_priv.h"
 #include "kern/log.h"

@@ -1,13 +1,17 @@
 /*
  * pages.c - the page cache of regular files, and the blocks under it.
  *
- * Blocks are taken when a page gets something to keep: by write(2) before it copies, by a mapping before its first write (`may_dirty`). So a page that is written back finds its blocks, and lack of room
- * is told to whoever wrote.
+ * Blocks are taken when a page gets something to keep: by write(2) before it copies, by a mapping before its
+ * first write (`may_dirty`). So a page that is written back finds its blocks, and lack of room is told to
+ * whoever wrote.
  *
- * What a fresh block held before must never be seen. Behind the end of the file no block is read at all, so growing needs no care. A hole inside the file is filled under its page: the page, zeros, is held and dirty
- * before the block is taken. A dirty page over a hole that holds nothing but zeros (a tail that was zeroed) leaves the hole.
+ * What a fresh block held before must never be seen. Behind the end of the file no block is read at all, so
+ * growing needs no care. A hole inside the file is filled under its page: the page, zeros, is held and dirty
+ * before the block is taken. A dirty page over a hole that holds nothing but zeros (a tail that was zeroed)
+ * leaves the hole.
  *
- * Write-back takes (M) for looking blocks up only, not while the disk works. A cut waits until the page that it leaves in part is not being written, with the new size known: later write-backs do not touch blocks
+ * Write-back takes (M) for looking blocks up only, not while the disk works. A cut waits until the page that
+ * it leaves in part is not being written, with the new size known: later write-backs do not touch blocks
  * behind it.
  */
 #include "fs/bdev.h"
@@ -110,7 +114,8 @@ static err_t fill_locked(struct vnode *v, uint64_t first, uint64_t end, uint64_t
 	return err;
 }
 
-/* Blocks [first, end) of the file lie in page idx, inside the file: have them, the page being held and dirty. */
+/* Blocks [first, end) of the file lie in page idx, inside the file: have them, the page being held and dirty.
+ */
 static err_t fill_under_page(struct vnode *v, pgidx_t idx, uint64_t first, uint64_t end)
 {
 	struct ext2 *e = ext2_of(v);

@@ -1,5 +1,6 @@
 /*
- * rename.c - rename and exchange. All places are found and held before the first change: both entries, room for a new one, and "..", if a directory gets another parent.
+ * rename.c - rename and exchange. All places are found and held before the first change: both entries, room
+ * for a new one, and "..", if a directory gets another parent.
  */
 #include "fs/ext2/ext2_priv.h"
 #include "lib/string.h"

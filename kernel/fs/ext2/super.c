@@ -4,13 +4,16 @@
  *	block 0/1        first_data_block + 1
  *	[super][...]     [group descriptors]   then in each group: bitmaps, inode table, data
  *
- * A number that comes from the disk is checked where it is used; those that say where metadata lies are checked at the mount, each group's own being inside the group, for nothing else may be
- * given to files.
+ * A number that comes from the disk is checked where it is used; those that say where metadata lies are
+ * checked at the mount, each group's own being inside the group, for nothing else may be given to files.
  *
- * The superblock and the group descriptors are held in memory while the volume is mounted. Mounted for writing, it is not marked valid until it is unmounted; a volume that was not valid before, or met an error, is
- * not marked valid then either: e2fsck has to look at it. After an error of the structure, or of the disk under metadata, nothing is changed any more (errors=remount-ro).
+ * The superblock and the group descriptors are held in memory while the volume is mounted. Mounted for
+ * writing, it is not marked valid until it is unmounted; a volume that was not valid before, or met an error,
+ * is not marked valid then either: e2fsck has to look at it. After an error of the structure, or of the disk
+ * under metadata, nothing is changed any more (errors=remount-ro).
  *
- * A sync writes metadata in the order of its blocks, with several requests under way, then lets the disk flush. Data is written before, by whoever asks.
+ * A sync writes metadata in the order of its blocks, with several requests under way, then lets the disk
+ * flush. Data is written before, by whoever asks.
  */
 #include "fs/bdev.h"
 #include "fs/ext2/ext2_priv.h"
@@ -390,7 +393,8 @@ static err_t create(struct fs *fs, struct block_device *disk)
 	return 0;
 }
 
-/* -EROFS: asked for a writable mount of what can only be read; -EINVAL: not ext2, or options; -EUCLEAN: a broken one. */
+/* -EROFS: asked for a writable mount of what can only be read; -EINVAL: not ext2, or options; -EUCLEAN: a
+ * broken one. */
 static err_t ext2_mount(struct fs *fs, UNUSED const char *source, const char *options, struct vnode **root)
 {
 	struct block_device *disk;

@@ -1,8 +1,9 @@
 /*
  * truncate.c - giving a file's blocks back.
  *
- * A tree is cut from its root: numbers are cleared first, then the blocks they named are freed, in runs. If a block of the map cannot be read, what was cut is cut and the rest stays the file's: what the
- * disk says is right at every step.
+ * A tree is cut from its root: numbers are cleared first, then the blocks they named are freed, in runs. If a
+ * block of the map cannot be read, what was cut is cut and the rest stays the file's: what the disk says is
+ * right at every step.
  */
 #include "fs/ext2/ext2_priv.h"
 

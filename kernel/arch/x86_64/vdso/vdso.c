@@ -1,7 +1,8 @@
 /*
  * vdso.c - the shared object that every process finds in its memory: clocks without a system call.
  *
- * User code: position independent, no writable data, no relocation. The page of data lies right before its first byte. What it cannot answer by itself, it asks the kernel.
+ * User code: position independent, no writable data, no relocation. The page of data lies right before its
+ * first byte. What it cannot answer by itself, it asks the kernel.
  */
 #include "machine/vdso.h"
 

@@ -28,7 +28,9 @@ void fpu_save_all(struct fpu_area *a);
 uint64_t fpu_components(void);
 /* Is this state, which comes from user space, one that fpu_load takes without a fault? */
 bool fpu_is_valid(const struct fpu_area *a);
-/* Of a state with XSAVE's header: put all components but those of `keep` into their initial state, `also` are in use whatever the header says. */
+/* Of a state with XSAVE's header: put all components but those of `keep` into their initial state, `also` are
+ * in use whatever the header says. */
 void fpu_select(struct fpu_area *a, uint64_t keep, uint64_t also);
-/* Exceptions that are pending and not masked, in the order of the status word's low six bits. simd: of SSE, else of x87. */
+/* Exceptions that are pending and not masked, in the order of the status word's low six bits. simd: of SSE,
+ * else of x87. */
 unsigned fpu_exceptions(bool simd);

@@ -59,6 +59,7 @@ void clock_sync_source(uint32_t target);
 void clock_sync_target(void);
 /* Cycles of the time-stamp counter in a second; where the figure came from. */
 uint64_t clock_tsc_frequency(void);
-/* How user code gets from the counter to the monotonic clock: (counter - base) * ns_per_tick / 2^32. False: not on every CPU. Once all CPUs run. */
+/* How user code gets from the counter to the monotonic clock: (counter - base) * ns_per_tick / 2^32. False:
+ * not on every CPU. Once all CPUs run. */
 bool clock_counter_scale(uint64_t *base, uint64_t *ns_per_tick);
 const char *clock_source(void);

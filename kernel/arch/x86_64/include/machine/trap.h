@@ -83,10 +83,12 @@ void interrupt_dispatch(struct trap_frame *f);
 /* System calls: the number is f->rax, all 64 bits of it; arguments in rdi, rsi, rdx, r10, r8, r9. Interrupts
  * enabled. The result becomes the caller's rax. Defined in sys/. */
 int64_t syscall_dispatch(struct trap_frame *f);
-/* The same, after a check that the stack pointer (and, in the second, the program counter) is where the thread's guard says: see proc/guard.c. */
+/* The same, after a check that the stack pointer (and, in the second, the program counter) is where the
+ * thread's guard says: see proc/guard.c. */
 int64_t syscall_dispatch_on_stack(struct trap_frame *f);
 int64_t syscall_dispatch_guarded(struct trap_frame *f);
-/* The same, and what is called with what result goes to the log. Which one is called is up to thread.system_call. */
+/* The same, and what is called with what result goes to the log. Which one is called is up to
+ * thread.system_call. */
 int64_t syscall_dispatch_traced(struct trap_frame *f);
 
 /* The name of a processor exception, "interrupt" for vectors from 32 on. */

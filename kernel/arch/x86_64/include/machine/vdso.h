@@ -1,6 +1,7 @@
 #pragma once
 /*
- * vdso.h (x86-64) - the page that user space reads the time from. Shared with vdso/vdso.c, which is user code: plain types only.
+ * vdso.h (x86-64) - the page that user space reads the time from. Shared with vdso/vdso.c, which is user
+ * code: plain types only.
  *
  * A seqlock: `sequence` is odd while the rest changes; who reads looks before and after.
  */
