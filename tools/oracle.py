@@ -7,6 +7,7 @@ same name and the same outcome on both sides; what may differ is listed in tests
 """
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,12 +34,26 @@ def points_of(lines):
     return programs
 
 
+def default_signals():
+    """As the first program of a machine has them: whoever started us may ignore some (nohup)."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 def run_here(path):
     """The points of a program on this Linux, and its remarks; one that does not end, or dies, has one point that says so."""
     with tempfile.TemporaryDirectory(prefix="oracle-") as scratch:
         try:
             done = subprocess.run(
-                [path], stdin=subprocess.DEVNULL, capture_output=True, cwd=scratch, timeout=BOUND, start_new_session=True, check=False
+                [path],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                cwd=scratch,
+                timeout=BOUND,
+                start_new_session=True,
+                check=False,
+                preexec_fn=default_signals,
             )
         except subprocess.TimeoutExpired:
             return [("it ends", "not ok")], []

@@ -6,7 +6,8 @@
 
 static bool is_text(const struct vm_map_args *a)
 {
-	return (a->prot & VM_EXEC) && !(a->prot & VM_WRITE) && a->object && a->object->kind != VM_ANON;
+	return (a->prot & VM_EXEC) && !(a->prot & VM_WRITE) && a->object &&
+	       (a->object->kind == VM_PHYS || object_is_file(a->object));
 }
 
 err_t guard_new_region(

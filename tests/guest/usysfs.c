@@ -180,7 +180,7 @@ static long meminfo(const char *name)
 
 static bool memory_once(void)
 {
-	enum { BYTES = 64 << 20, SLACK = 16 << 10 };
+	enum { BYTES = 48 << 20, SLACK = 16 << 10 };
 	long total = meminfo("MemTotal:"), parts = 0;
 	static const char *const names[] = {
 	    "MemFree:", "Buffers:", "Cached:", "AnonPages:", "Slab:", "PageTables:"};
