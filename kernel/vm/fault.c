@@ -222,11 +222,12 @@ static NOINLINE err_t own_leaf(struct fault *f)
 static ALWAYS_INLINE err_t put_page(struct fault *f, struct page *p, struct page *old)
 {
 	struct vm_object *o = f->object;
-	err_t err = !old && o->ops ? o->ops->charge(o) : 0;
+	bool is_private = likely(o->flags & VM_PRIVATE), charged = !is_private && !old && o->ops;
+	err_t err = charged ? o->ops->charge(o) : 0;
 	if (unlikely(err))
 		return err;
 	if (unlikely(!f->leaf) && own_leaf(f)) {
-		if (!old && o->ops)
+		if (charged)
 			o->ops->uncharge(o, 1);
 		return NEED_MEMORY;
 	}
@@ -235,7 +236,7 @@ static ALWAYS_INLINE err_t put_page(struct fault *f, struct page *p, struct page
 	ahead_note(o, p, 1);
 	/* A private object shows each index once, so enter() will find and remove a translation of the zero
 	 * page or the file's. Otherwise every viewer may have one of these, or of the old page. */
-	if (unlikely(old || f->pin || !(o->flags & VM_PRIVATE)))
+	if (unlikely(old || f->pin || !is_private))
 		object_unmap_locked(o, f->idx, f->idx + 1);
 	if (old)
 		page_unshare(page_slot_replace(slot, p));
@@ -336,7 +337,10 @@ static err_t absent_stretch(struct fault *f, const struct pt_node *leaf, unsigne
 static ALWAYS_INLINE err_t absent_alone(struct fault *f)
 {
 	/* Zeroed under the lock: dropping it and looking again would cost as much as the zeroing. */
-	struct page *p = frame_alloc(object_page_kind(f->object), FRAME_ZERO);
+	enum page_kind kind = PAGE_ANON;
+	if (unlikely(!(f->object->flags & VM_PRIVATE)))
+		kind = PAGE_SHMEM;
+	struct page *p = frame_alloc(kind, FRAME_ZERO);
 	if (unlikely(!p))
 		return NEED_MEMORY;
 	COUNT(zero_fills);
@@ -361,14 +365,15 @@ static NOINLINE err_t absent_behind(struct fault *f, const struct pt_node *leaf)
 	return want > 1 ? absent_stretch(f, leaf, want) : absent_alone(f);
 }
 
-static ALWAYS_INLINE err_t anon_absent(struct fault *f, const struct pt_node *leaf)
+/* i: the slot of f->idx in its leaf. */
+static ALWAYS_INLINE err_t anon_absent(struct fault *f, const struct pt_node *leaf, unsigned i)
 {
-	unsigned i = f->idx & (PT_SLOTS - 1);
 	if (!is_write(f)) {
 		COUNT(zero_maps);
 		return finish(f, f->object, zero_page, false);
 	}
-	if (unlikely(!i || (leaf && leaf->slots[i - 1].page)))
+	if (unlikely(
+		!i || (leaf && leaf->slots[i - 1].page && is_recent(f->object, leaf->slots[i - 1].page))))
 		return absent_behind(f, leaf);
 	return absent_alone(f);
 }
@@ -416,7 +421,7 @@ static err_t backing_absent(struct fault *f, const struct pt_node *cover)
 	if (err)
 		return err;
 	if (!p)
-		return anon_absent(f, cover);
+		return anon_absent(f, cover, f->idx & (PT_SLOTS - 1));
 	if (is_write(f))
 		return copy_up(f, p, NULL);
 	err = finish(f, file, p, false);
@@ -465,10 +470,11 @@ static ALWAYS_INLINE err_t fault_anon(struct fault *f)
 	if (f->idx >= (o->backing ? o->backing->npages : o->npages))
 		return -EIO;
 	struct pt_node *leaf = page_tree_leaf(&o->tree, f->idx, &exclusive);
-	struct page *p = leaf ? leaf->slots[f->idx & (PT_SLOTS - 1)].page : NULL;
+	unsigned i = f->idx & (PT_SLOTS - 1);
+	struct page *p = leaf ? leaf->slots[i].page : NULL;
 	f->leaf = exclusive ? leaf : NULL;
 	if (!p)
-		return o->backing ? backing_absent(f, leaf) : anon_absent(f, leaf);
+		return o->backing ? backing_absent(f, leaf) : anon_absent(f, leaf, i);
 	return is_write(f) ? anon_write_present(f, leaf, p, exclusive)
 			   : anon_read_present(f, leaf, p, exclusive);
 }
@@ -497,16 +503,20 @@ static err_t check_forced(const struct region *r, unsigned access)
 	return (r->max_prot & VM_WRITE) && !(r->flags & REGION_SHARED) ? 0 : -EACCES;
 }
 
-/* May this access be made in this region? Any right implies reading, as on every x86 system. */
+/* Any right implies reading, as on every x86 system. */
+static ALWAYS_INLINE bool has_right(const struct region *r, unsigned access)
+{
+	if (access & FAULT_WRITE)
+		return r->prot & VM_WRITE;
+	return access & FAULT_EXEC ? r->prot & VM_EXEC : r->prot;
+}
+
+/* May this access be made in this region? */
 static err_t check_access(const struct region *r, unsigned access)
 {
-	if ((access & FAULT_FORCE) && !check_forced(r, access))
+	if (likely(has_right(r, access)))
 		return 0;
-	if (access & FAULT_WRITE)
-		return r->prot & VM_WRITE ? 0 : -EACCES;
-	if (access & FAULT_EXEC)
-		return r->prot & VM_EXEC ? 0 : -EACCES;
-	return r->prot ? 0 : -EACCES;
+	return access & FAULT_FORCE ? check_forced(r, access) : -EACCES;
 }
 
 /* The stages from "find page" on, for f->object and f->idx. 0, an error, or an enum fault_need. */
@@ -683,14 +693,10 @@ void vm_unpin(struct vm_pin *p)
 	p->object = NULL;
 }
 
-err_t upcall_page_fault(uaddr_t addr, unsigned access)
+static ALWAYS_INLINE err_t thread_fault(struct thread *t, uaddr_t addr, unsigned access)
 {
-	struct thread *t = current_thread();
-	struct vm_space *s = t->space;
-	if (unlikely(!s || (load_relaxed(&t->flags) & THREAD_NOFAULT)))
-		return -EFAULT;
 	struct fault f;
-	fault_begin(&f, s, addr, access, NULL);
+	fault_begin(&f, t->space, addr, access, NULL);
 	err_t err = fault_run(&f);
 	if (unlikely(err))
 		return err;
@@ -698,6 +704,22 @@ err_t upcall_page_fault(uaddr_t addr, unsigned access)
 	if (unlikely(f.read))
 		count_up(&t->file_reads);
 	return 0;
+}
+
+static NOINLINE err_t unusual_fault(struct thread *t, uaddr_t addr, unsigned access)
+{
+	if (!t->space || (load_relaxed(&t->flags) & THREAD_NOFAULT))
+		return -EFAULT;
+	err_t err = thread_fault(t, addr, access);
+	return err ? err : FAULT_TO_BE_GUARDED;
+}
+
+err_t upcall_page_fault(uaddr_t addr, unsigned access)
+{
+	struct thread *t = current_thread();
+	if (unlikely(!t->space || (load_relaxed(&t->flags) & (THREAD_NOFAULT | THREAD_GUARDED))))
+		return unusual_fault(t, addr, access);
+	return thread_fault(t, addr, access);
 }
 
 void vm_counters(struct vm_counters *out)

@@ -35,15 +35,13 @@
  */
 #include "vm/vm_priv.h"
 
-enum { AHEAD_STREAMS = 8 };
-
 unsigned ahead_want(const struct vm_object *o, const struct region *r, pgidx_t idx)
 {
 	const struct page *before;
 	if (idx == r->offset || (r->flags & (REGION_RANDOM | REGION_LOCK_ONFAULT)))
 		return 1;
 	before = page_tree_lookup(&o->tree, idx - 1);
-	if (!before || o->generation - before->index >= AHEAD_STREAMS)
+	if (!before || !is_recent(o, before))
 		return 1;
 	return MIN(2 * MAX(before->ahead, 1U), (unsigned)PT_SLOTS);
 }

@@ -143,7 +143,7 @@ static inline struct page *page_slot_get(struct page_slot s)
 static inline void page_slot_fill(struct page_slot s, struct page *p)
 {
 	DEBUG_ASSERT(s.leaf->level == 0 && load_relaxed(&s.leaf->refs) == 1);
-	ASSERT(!s.leaf->slots[s.i].page);
+	DEBUG_ASSERT(!s.leaf->slots[s.i].page);
 	page_share(p);
 	s.leaf->slots[s.i].page = p;
 	s.leaf->present |= BIT(s.i);

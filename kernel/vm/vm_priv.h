@@ -51,6 +51,12 @@ static inline void ahead_note(const struct vm_object *o, struct page *p, unsigne
 	p->index = o->generation;
 	p->ahead = n;
 }
+/* Was p put into o a moment ago? Fewer than AHEAD_STREAMS changes are. */
+static inline bool is_recent(const struct vm_object *o, const struct page *p)
+{
+	enum { AHEAD_STREAMS = 8 };
+	return o->generation - p->index < AHEAD_STREAMS;
+}
 
 /* file.c */
 unsigned file_drop_page(struct page *p);

@@ -64,9 +64,18 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/* Among the other mappings, but where tables and nodes begin: how many of them a random place needs would be
+ * seen in the figures. */
 static char *map(size_t pages)
 {
-	char *p = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	enum { TABLE = 2 << 20 };
+	char *room = mmap(NULL, pages * PAGE + TABLE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (room == MAP_FAILED)
+		return NULL;
+	munmap(room, pages * PAGE + TABLE);
+	char *place = room + TABLE - (uintptr_t)room % TABLE;
+	char *p = mmap(place, pages * PAGE, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	return p == MAP_FAILED ? NULL : p;
 }
 

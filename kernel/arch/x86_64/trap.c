@@ -108,10 +108,12 @@ static void page_fault_user(struct trap_frame *f)
 	irq_enable();
 	if (likely(addr < USER_END))
 		e = upcall_page_fault(addr, fault_access(f->error));
-	if (e)
-		upcall_user_trap(VECTOR_PAGE_FAULT, f->error, addr, e);
-	else if (unlikely(load_relaxed(&current_thread()->flags) & THREAD_GUARDED))
+	if (likely(!e))
+		return;
+	if (e == FAULT_TO_BE_GUARDED)
 		upcall_guarded_fault();
+	else
+		upcall_user_trap(VECTOR_PAGE_FAULT, f->error, addr, e);
 }
 
 static void device_interrupt(struct trap_frame *f)
@@ -163,7 +165,7 @@ static void page_fault_usercopy(struct trap_frame *f, uaddr_t addr, vaddr_t fixu
 		irq_enable();
 		err_t e = upcall_page_fault(addr, fault_access(f->error));
 		irq_disable();
-		if (!e)
+		if (e >= 0)
 			return;
 	}
 	f->rip = fixup;
