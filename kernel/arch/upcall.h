@@ -18,8 +18,8 @@ enum fault_access {
 /* A page fault on a user address, in user mode or inside usercopy. Called with interrupts enabled, no
  * spinlock held; may sleep. Returns 0 if the access may be tried again, FAULT_TO_BE_GUARDED if in addition
  * the thread has THREAD_GUARDED: call upcall_guarded_fault then, of an access in user mode; else -EFAULT (no
- * region), -EACCES (rights), -EIO (beyond end of file or I/O error), -ENOMEM. The port turns an error of a kernel access into
- * the fixup, and one of a user access into upcall_user_trap. Defined in vm/fault.c. */
+ * region), -EACCES (rights), -EIO (beyond end of file or I/O error), -ENOMEM. The port turns an error of a
+ * kernel access into the fixup, and one of a user access into upcall_user_trap. Defined in vm/fault.c. */
 enum { FAULT_TO_BE_GUARDED = 1 };
 err_t upcall_page_fault(uaddr_t addr, unsigned access);
 

@@ -4,8 +4,8 @@
  *	vnode (or anonymous file) ──▶ lock_list ── ranges, by first byte
  *	                                        ── wholes
  *
- * Ranges are fcntl's: their owner is a table of descriptors (F_SETLK) or an open file (F_OFD_SETLK). Wholes are
- * flock's: their owner is an open file.
+ * Ranges are fcntl's: their owner is a table of descriptors (F_SETLK) or an open file (F_OFD_SETLK). Wholes
+ * are flock's: their owner is an open file.
  *
  * Locks of one owner never overlap, and those of one type never touch: setting a range cuts what it covers
  * out of the owner's locks, joins what it touches, and is put in as one. That takes at most two new locks

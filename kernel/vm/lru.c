@@ -23,8 +23,8 @@
  * Rejected: one clock with a used bit (the seed: a scan makes every page used); a timestamp for each page (no
  * room in 32 bytes); ghosts in the page trees (a slot would be a page or not).
  *
- * Locking: lru_lock (RANK_PURGE), inside object locks. Which list a page is on is told by PAGE_ACTIVE, changed
- * under lru_lock by whoever holds the object's lock too.
+ * Locking: lru_lock (RANK_PURGE), inside object locks. Which list a page is on is told by PAGE_ACTIVE,
+ * changed under lru_lock by whoever holds the object's lock too.
  */
 #include "vm/vm_priv.h"
 

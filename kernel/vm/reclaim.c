@@ -121,7 +121,8 @@ static uint64_t evict(struct vm_object *o, struct page *p, pgidx_t idx)
 
 static uint64_t judge_inactive(struct vm_object *o, struct page *p, pgidx_t idx)
 {
-	if (page_tree_test_mark(&o->tree, idx, PT_DIRTY) || page_tree_test_mark(&o->tree, idx, PT_WRITEBACK) || is_locked(o, idx))
+	if (page_tree_test_mark(&o->tree, idx, PT_DIRTY) ||
+	    page_tree_test_mark(&o->tree, idx, PT_WRITEBACK) || is_locked(o, idx))
 		return 0;
 	unsigned use = use_of(o, idx);
 	if ((use & USED_AS_CODE) || (use && page_test_flag(p, PAGE_REFERENCED)))
@@ -156,8 +157,8 @@ static uint64_t judge_next(enum lru_kind kind, unsigned zones)
 	spin_lock(&o->lock);
 	struct page *p = page_tree_lookup(&o->tree, idx);
 	bool active = p && page_test_flag(p, PAGE_ACTIVE);
-	if (p && active == (kind == LRU_ACTIVE) && !page_test_flag(p, PAGE_BUSY) &&
-	    !page_pins(p) && (zones & 1u << frame_zone(p)))
+	if (p && active == (kind == LRU_ACTIVE) && !page_test_flag(p, PAGE_BUSY) && !page_pins(p) &&
+	    (zones & 1u << frame_zone(p)))
 		freed = active ? judge_active(o, p, idx) : judge_inactive(o, p, idx);
 	spin_unlock(&o->lock);
 	put_later(o);
