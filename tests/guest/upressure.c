@@ -356,14 +356,26 @@ static bool test_pipes(void)
 
 /* --- all at once --- */
 
+static const char *file_of(int number)
+{
+	static char path[64];
+	snprintf(path, sizeof(path), "/tmp/pressure-%d", number);
+	return path;
+}
+
+/* What a worker left that was killed between making it and removing it. */
+static void remove_file(int number)
+{
+	(void)unlink(file_of(number));
+}
+
 static int write_file(int number)
 {
-	char path[64];
+	const char *path = file_of(number);
 	static char bytes[64 << 10];
-	snprintf(path, sizeof(path), "/tmp/pressure-%d", number);
 	int fd = open(path, O_CREAT | O_TRUNC | O_RDWR, 0600);
 	UCHECK(fd >= 0);
-	UCHECK(!unlink(path)); /* now: the worker may not live to do it */
+	UCHECK(!unlink(path)); /* now: the worker may not live to do it; nor even for this */
 	for (int i = 0; i < 16; i++) {
 		memset(bytes, i, sizeof(bytes));
 		if (write(fd, bytes, sizeof(bytes)) < 0) {
@@ -424,6 +436,7 @@ static bool test_all_at_once(void)
 		int status = -1;
 		CHECK(waitpid(pids[i], &status, 0) == pids[i]);
 		CHECK(status == 0 || is_killed(status));
+		remove_file(i);
 	}
 	CHECK(nothing_is_left(&before));
 	return true;

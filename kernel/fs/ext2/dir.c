@@ -133,8 +133,7 @@ err_t ext2_dir_dotdot(struct vnode *dir, struct ext2_place *p)
 	return ext2_corrupt(e, "first entries of directory", dir->ino);
 }
 
-/* Does v, a directory found in dir, know dir as its parent? */
-static err_t check_parent(struct vnode *v, const struct vnode *dir)
+static err_t check_parent_locked(struct vnode *v, const struct vnode *dir)
 {
 	struct ext2_place p;
 	err_t err = ext2_dir_dotdot(v, &p);
@@ -143,6 +142,17 @@ static err_t check_parent(struct vnode *v, const struct vnode *dir)
 	bool good = ext2_place_entry(&p)->ino == dir->ino;
 	ext2_place_put(&p);
 	return good ? 0 : ext2_corrupt(ext2_of(dir), "parent of directory", v->ino);
+}
+
+/* Does v, a directory found in dir, know dir as its parent? Where somebody is changing v it has been found
+ * before, and was looked at then: its lock cannot be waited for under that of dir. */
+static err_t check_parent(struct vnode *v, const struct vnode *dir)
+{
+	if (!rwlock_try_read(&v->lock))
+		return 0;
+	err_t err = check_parent_locked(v, dir);
+	rwlock_read_unlock(&v->lock);
+	return err;
 }
 
 err_t ext2_lookup(struct vnode *dir, const char *name, size_t len, struct vnode **out)
