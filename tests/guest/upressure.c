@@ -1,6 +1,6 @@
 /*
  * upressure.c - memory is short, in every way that it can become so: for a small machine
- * (tests/run/pressure-*.case). Nobody hangs, who has most goes, who is protected stays, and afterwards as
+ * (tests/stress/pressure-*.case). Nobody hangs, who has most goes, who is protected stays, and afterwards as
  * many frames are free as before. Not for the host's Linux: it would do to it what it does here.
  */
 #define _GNU_SOURCE
