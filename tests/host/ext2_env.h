@@ -22,8 +22,8 @@ static uint64_t fail_request;              /* the n-th request fails; 0: none */
 static bool fail_after;                    /* ... and all that follow */
 static uint64_t fail_writes_from;          /* writes to sectors from here on fail; 0: none */
 
-/* As a device copies: while it reads a block somebody may change it, and then it is written once more. That is
- * no race of threads, so ThreadSanitizer does not see it. */
+/* As a device copies: while it reads a block somebody may change it, and then it is written once more. That
+ * is no race of threads, so ThreadSanitizer does not see it. */
 static void device_copy(void *to, const void *from, size_t n)
 {
 #ifdef __SANITIZE_THREAD__
