@@ -592,7 +592,8 @@ def terminal_ends_input():
 def main():
     global scratch
     os.chdir(ROOT)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may ignore it, the commands here do not
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)  # whoever runs the tests may ignore them, the commands here do not
     tests = [fn for fn, where in TESTS if ("guest" if GUEST else "host") in where and (not ONLY or fn.__name__ in ONLY)]
     print(f"1..{len(tests)}", flush=True)
     failed = 0
