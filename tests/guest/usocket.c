@@ -292,11 +292,20 @@ static bool both_ends_in_each_other(int end)
 	return true;
 }
 
-static const struct sockaddr_un cycle_name = {.sun_family = AF_UNIX, .sun_path = "\0cycle"};
+/* Another one each time: the socket that had the last is let go when the kernel comes to it. */
+static struct sockaddr_un cycle_name = {.sun_family = AF_UNIX};
+static void name_cycle(void)
+{
+	static unsigned n;
+	char name[6];
+	snprintf(name, sizeof(name), "%05x", ((unsigned)getpid() * 16 + n++) & 0xfffff);
+	memcpy(cycle_name.sun_path + 1, name, sizeof(name) - 1);
+}
 
 static bool datagram_to_itself(int end)
 {
 	int s = socket(AF_UNIX, SOCK_DGRAM, 0);
+	name_cycle();
 	CHECK(bind(s, (const void *)&cycle_name, sizeof(sa_family_t) + 6) == 0);
 	CHECK(send_files(s, &cycle_name, (int[]){s, end}, 2) && close(s) == 0);
 	return true;
@@ -305,6 +314,7 @@ static bool datagram_to_itself(int end)
 static bool listener_in_a_connection(int end)
 {
 	int l = socket(AF_UNIX, SOCK_STREAM, 0), c = socket(AF_UNIX, SOCK_STREAM, 0);
+	name_cycle();
 	CHECK(bind(l, (const void *)&cycle_name, sizeof(sa_family_t) + 6) == 0 && listen(l, 3) == 0);
 	CHECK(connect(c, (const void *)&cycle_name, sizeof(sa_family_t) + 6) == 0);
 	CHECK(send_files(c, NULL, (int[]){l, c, end}, 3) && close(l) == 0 && close(c) == 0);
