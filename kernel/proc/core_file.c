@@ -11,33 +11,10 @@
 #include "mm/kva.h"
 #include "mm/slab.h"
 #include "proc/core_priv.h"
+#include "proc/elf_format.h"
 #include "vm/copy.h"
 
-enum {
-	ET_CORE = 4,
-	EM_X86_64 = 62,
-	PT_LOAD = 1,
-	PT_NOTE = 4,
-	PF_X = 1,
-	PF_W = 2,
-	PF_R = 4,
-	EV_CURRENT = 1,
-	NOTE_ALIGN = 4,
-};
-
-struct elf_header {
-	uint8_t ident[16];
-	uint16_t type, machine;
-	uint32_t version;
-	uint64_t entry, phoff, shoff;
-	uint32_t flags;
-	uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-};
-struct program_header {
-	uint32_t type, flags;
-	uint64_t offset, vaddr, paddr, filesz, memsz, align;
-};
-_Static_assert(sizeof(struct elf_header) == 64 && sizeof(struct program_header) == 56, "ELF");
+enum { NOTE_ALIGN = 4 };
 
 static bool is_killed(void)
 {
@@ -81,32 +58,33 @@ void core_emit(struct core_file *c, const void *buf, size_t n)
 static void emit_header(struct core_file *c)
 {
 	const struct elf_header h = {
-	    .ident = {0x7f, 'E', 'L', 'F', 2 /* 64 bits */, 1 /* little endian */, EV_CURRENT},
-	    .type = ET_CORE,
-	    .machine = EM_X86_64,
-	    .version = EV_CURRENT,
+	    .ident = {0x7f, 'E', 'L', 'F', 2 /* 64 bits */, 1 /* little endian */, ELF_VERSION},
+	    .type = ELF_TYPE_CORE,
+	    .machine = ELF_MACHINE_X86_64,
+	    .version = ELF_VERSION,
 	    .phoff = sizeof(h),
 	    .ehsize = sizeof(h),
-	    .phentsize = sizeof(struct program_header),
+	    .phentsize = sizeof(struct elf_phdr),
 	    .phnum = (uint16_t)(c->nsegments + 1)}; /* REGIONS_MAX + 1 fits */
 	core_emit(c, &h, sizeof(h));
 }
 
 static uint32_t flags_of(unsigned prot)
 {
-	return (prot & VM_READ ? PF_R : 0) | (prot & VM_WRITE ? PF_W : 0) | (prot & VM_EXEC ? PF_X : 0);
+	return (prot & VM_READ ? ELF_SEG_R : 0) | (prot & VM_WRITE ? ELF_SEG_W : 0) |
+	       (prot & VM_EXEC ? ELF_SEG_X : 0);
 }
 
 /* `offset`: of the contents of memory in the file. */
 static void emit_program_headers(
     struct core_file *c, uint64_t notes_offset, uint64_t notes_size, uint64_t offset)
 {
-	struct program_header h = {
-	    .type = PT_NOTE, .offset = notes_offset, .filesz = notes_size, .align = NOTE_ALIGN};
+	struct elf_phdr h = {
+	    .type = ELF_SEG_NOTE, .offset = notes_offset, .filesz = notes_size, .align = NOTE_ALIGN};
 	core_emit(c, &h, sizeof(h));
 	for (unsigned i = 0; i < c->nsegments; i++) {
 		const struct core_segment *s = &c->segments[i];
-		h = (struct program_header){.type = PT_LOAD,
+		h = (struct elf_phdr){.type = ELF_SEG_LOAD,
 		    .flags = flags_of(s->prot),
 		    .offset = offset,
 		    .vaddr = s->start,
@@ -171,7 +149,7 @@ static void emit_memory(struct core_file *c)
 
 static void emit_all(struct core_file *c)
 {
-	uint64_t headers = sizeof(struct elf_header) + (c->nsegments + 1) * sizeof(struct program_header);
+	uint64_t headers = sizeof(struct elf_header) + (c->nsegments + 1) * sizeof(struct elf_phdr);
 	struct file *f = c->file;
 	c->file = NULL;
 	core_emit_notes(c);

@@ -7,32 +7,10 @@
  */
 #include "proc/elf.h"
 #include "lib/string.h"
+#include "proc/elf_format.h"
 
-enum {
-	TYPE_EXEC = 2,
-	TYPE_DYN = 3,
-	MACHINE_X86_64 = 62,
-	SEG_LOAD = 1,
-	SEG_INTERP = 3,
-	SEG_GNU_STACK = 0x6474e551,
-	SEG_X = 1,
-	SEG_W = 2,
-	SEG_R = 4,
-};
 #define ELF_MAX_ALIGN MIB(2) /* a larger wish is a wish: 2 MiB is what large translations need */
 
-struct elf_header {
-	uint8_t ident[16];
-	uint16_t type, machine;
-	uint32_t version;
-	uint64_t entry, phoff, shoff;
-	uint32_t flags;
-	uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-};
-struct elf_phdr {
-	uint32_t type, flags;
-	uint64_t offset, vaddr, paddr, filesz, memsz, align;
-};
 _Static_assert(sizeof(struct elf_header) == ELF_HEADER_SIZE, "format");
 _Static_assert(sizeof(struct elf_phdr) == ELF_PHDR_SIZE, "format");
 
@@ -52,7 +30,7 @@ err_t elf_check_header(const void *header, uint64_t file_size, uint64_t *phoff, 
 	memcpy(&h, header, sizeof(h));
 	if (memcmp(h.ident, ident, sizeof(ident)) || h.version != 1)
 		return -ENOEXEC;
-	if ((h.type != TYPE_EXEC && h.type != TYPE_DYN) || h.machine != MACHINE_X86_64)
+	if ((h.type != ELF_TYPE_EXEC && h.type != ELF_TYPE_DYN) || h.machine != ELF_MACHINE_X86_64)
 		return -ENOEXEC;
 	if (h.phentsize != sizeof(struct elf_phdr) || h.phnum == 0 || h.phnum > ELF_MAX_PHDRS)
 		return -ENOEXEC;
@@ -65,8 +43,8 @@ err_t elf_check_header(const void *header, uint64_t file_size, uint64_t *phoff, 
 
 static unsigned prot_of(uint32_t flags)
 {
-	return (flags & SEG_R ? ELF_READ : 0) | (flags & SEG_W ? ELF_WRITE : 0) |
-	       (flags & SEG_X ? ELF_EXEC : 0);
+	return (flags & ELF_SEG_R ? ELF_READ : 0) | (flags & ELF_SEG_W ? ELF_WRITE : 0) |
+	       (flags & ELF_SEG_X ? ELF_EXEC : 0);
 }
 
 /* Where the program headers appear in memory, if this segment loads them. */
@@ -119,9 +97,9 @@ static err_t add_phdr(
     struct elf_image *im, const struct elf_phdr *p, uint64_t file_size, uint64_t low_limit, uint64_t limit)
 {
 	switch (p->type) {
-	case SEG_LOAD:
+	case ELF_SEG_LOAD:
 		return add_segment(im, p, file_size, low_limit, limit);
-	case SEG_INTERP:
+	case ELF_SEG_INTERP:
 		if (im->interp_size)
 			return 0; /* the first counts */
 		if (p->filesz < 2 || p->filesz > ELF_MAX_INTERP)
@@ -129,8 +107,8 @@ static err_t add_phdr(
 		im->interp_offset = p->offset;
 		im->interp_size = p->filesz;
 		return 0;
-	case SEG_GNU_STACK:
-		im->exec_stack = p->flags & SEG_X;
+	case ELF_SEG_GNU_STACK:
+		im->exec_stack = p->flags & ELF_SEG_X;
 		return 0;
 	default:
 		return 0;
@@ -142,7 +120,7 @@ err_t elf_parse(const void *header, const void *phdrs, uint64_t file_size, uint6
 {
 	struct elf_header h;
 	memcpy(&h, header, sizeof(h));
-	*out = (struct elf_image){.relocatable = h.type == TYPE_DYN,
+	*out = (struct elf_image){.relocatable = h.type == ELF_TYPE_DYN,
 	    .entry = h.entry,
 	    .align = PAGE_SIZE,
 	    .code_start = UINT64_MAX};

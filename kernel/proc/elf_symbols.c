@@ -2,68 +2,36 @@
  * nobody is in a hurry who asks. */
 #include "proc/elf_symbols.h"
 #include "lib/string.h"
+#include "proc/elf_format.h"
 
 enum {
-	PT_LOAD = 1,
-	SHT_SYMTAB = 2,
-	SHT_DYNSYM = 11,
-	STT_FUNC = 2,
-	STT_IFUNC = 10,
-	STT_MASK = 15,
-	CLASS_64 = 2,
 	SEGMENTS_MAX = 256,
 	SECTIONS_MAX = 4096,
 	SYMBOLS_MAX = 1 << 20,
 	SYMBOLS_AT_ONCE = 32,
 };
 
-struct elf64_header {
-	uint8_t ident[16];
-	uint16_t type, machine;
-	uint32_t version;
-	uint64_t entry, phoff, shoff;
-	uint32_t flags;
-	uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-};
-struct elf64_segment {
-	uint32_t type, flags;
-	uint64_t offset, vaddr, paddr, filesz, memsz, align;
-};
-struct elf64_section {
-	uint32_t name, type;
-	uint64_t flags, addr, offset, size;
-	uint32_t link, info;
-	uint64_t align, entsize;
-};
-struct elf64_symbol {
-	uint32_t name;
-	uint8_t info, other;
-	uint16_t section;
-	uint64_t value, size;
-};
-_Static_assert(sizeof(struct elf64_header) == 64 && sizeof(struct elf64_segment) == 56, "ELF");
-_Static_assert(sizeof(struct elf64_section) == 64 && sizeof(struct elf64_symbol) == 24, "ELF");
-
 static bool read_at(const struct elf_source *s, void *buf, size_t len, uint64_t pos)
 {
 	return s->read(s->ctx, buf, len, pos) == 0;
 }
 
-static bool read_header(const struct elf_source *s, struct elf64_header *h)
+static bool read_header(const struct elf_source *s, struct elf_header *h)
 {
-	return read_at(s, h, sizeof(*h), 0) && !memcmp(h->ident, "\177ELF", 4) && h->ident[4] == CLASS_64 &&
-	       h->phentsize == sizeof(struct elf64_segment) && h->shentsize == sizeof(struct elf64_section);
+	return read_at(s, h, sizeof(*h), 0) && !memcmp(h->ident, "\177ELF", 4) &&
+	       h->ident[4] == ELF_CLASS_64 && h->phentsize == sizeof(struct elf_phdr) &&
+	       h->shentsize == sizeof(struct elf_shdr);
 }
 
 /* The address, as linked, of the byte at `where` of the file. */
 static bool find_address(
-    const struct elf_source *s, const struct elf64_header *h, uint64_t where, uint64_t *address)
+    const struct elf_source *s, const struct elf_header *h, uint64_t where, uint64_t *address)
 {
-	struct elf64_segment p;
+	struct elf_phdr p;
 	for (unsigned i = 0; i < MIN(h->phnum, SEGMENTS_MAX); i++) {
 		if (!read_at(s, &p, sizeof(p), h->phoff + i * sizeof(p)))
 			return false;
-		if (p.type == PT_LOAD && where >= p.offset && where - p.offset < p.filesz) {
+		if (p.type == ELF_SEG_LOAD && where >= p.offset && where - p.offset < p.filesz) {
 			*address = where - p.offset + p.vaddr;
 			return true;
 		}
@@ -73,44 +41,44 @@ static bool find_address(
 
 /* The table of all symbols, or, in a file without, that of those that the dynamic linker needs; and its
  * strings. */
-static bool find_table(const struct elf_source *s, const struct elf64_header *h,
-    struct elf64_section *symbols, struct elf64_section *strings)
+static bool find_table(const struct elf_source *s, const struct elf_header *h, struct elf_shdr *symbols,
+    struct elf_shdr *strings)
 {
-	struct elf64_section one;
+	struct elf_shdr one;
 	bool found = false;
 	unsigned count = MIN(h->shnum, SECTIONS_MAX);
 	for (unsigned i = 0; i < count; i++) {
 		if (!read_at(s, &one, sizeof(one), h->shoff + i * sizeof(one)))
 			return false;
-		if (one.type != SHT_SYMTAB && (one.type != SHT_DYNSYM || found))
+		if (one.type != ELF_SECTION_SYMTAB && (one.type != ELF_SECTION_DYNSYM || found))
 			continue;
 		*symbols = one;
 		found = true;
-		if (one.type == SHT_SYMTAB)
+		if (one.type == ELF_SECTION_SYMTAB)
 			break;
 	}
-	return found && symbols->link < count && symbols->entsize == sizeof(struct elf64_symbol) &&
+	return found && symbols->link < count && symbols->entsize == sizeof(struct elf_symbol) &&
 	       read_at(s, strings, sizeof(*strings), h->shoff + symbols->link * sizeof(*strings));
 }
 
 /* Does sym, a function, contain address, and begin behind what was found before? One without a size goes on
  * to the next. */
-static bool is_better(const struct elf64_symbol *sym, uint64_t address, const struct elf64_symbol *best)
+static bool is_better(const struct elf_symbol *sym, uint64_t address, const struct elf_symbol *best)
 {
-	unsigned type = sym->info & STT_MASK;
-	if ((type != STT_FUNC && type != STT_IFUNC) || !sym->section || sym->value > address)
+	unsigned type = sym->info & ELF_SYMBOL_TYPE;
+	if ((type != ELF_SYMBOL_FUNC && type != ELF_SYMBOL_IFUNC) || !sym->section || sym->value > address)
 		return false;
 	if (sym->size && address - sym->value >= sym->size)
 		return false;
 	return !best->name || sym->value > best->value;
 }
 
-static bool find_symbol(const struct elf_source *s, const struct elf64_section *table, uint64_t address,
-    struct elf64_symbol *best)
+static bool find_symbol(
+    const struct elf_source *s, const struct elf_shdr *table, uint64_t address, struct elf_symbol *best)
 {
-	struct elf64_symbol some[SYMBOLS_AT_ONCE];
+	struct elf_symbol some[SYMBOLS_AT_ONCE];
 	uint64_t count = MIN(table->size / sizeof(some[0]), (uint64_t)SYMBOLS_MAX);
-	*best = (struct elf64_symbol){0};
+	*best = (struct elf_symbol){0};
 	for (uint64_t i = 0; i < count; i += SYMBOLS_AT_ONCE) {
 		uint64_t n = MIN(count - i, (uint64_t)SYMBOLS_AT_ONCE);
 		if (!read_at(s, some, n * sizeof(some[0]), table->offset + i * sizeof(some[0])))
@@ -124,9 +92,9 @@ static bool find_symbol(const struct elf_source *s, const struct elf64_section *
 
 bool elf_symbol_find(const struct elf_source *s, uint64_t where, char name[ELF_SYMBOL_NAME], uint64_t *offset)
 {
-	struct elf64_header h;
-	struct elf64_section symbols = {0}, strings;
-	struct elf64_symbol found;
+	struct elf_header h;
+	struct elf_shdr symbols = {0}, strings;
+	struct elf_symbol found;
 	uint64_t address;
 	if (!read_header(s, &h) || !find_address(s, &h, where, &address) ||
 	    !find_table(s, &h, &symbols, &strings) || !find_symbol(s, &symbols, address, &found) ||
