@@ -23,8 +23,12 @@
 #include "vm/space.h"
 
 #define PATIENCE (2 * NSEC_PER_SEC) /* for a victim to end */
+#define QUIET    (1 * NSEC_PER_SEC) /* without a refusal, before one is told again */
 
-enum { KIB_PER_PAGE = PAGE_SIZE / 1024 };
+enum {
+	KIB_PER_PAGE = PAGE_SIZE / 1024,
+	WORTH_PAGES = MIB(1) / PAGE_SIZE, /* who has less is not ended for what can be refused */
+};
 
 /* All of the thread that reclaims. */
 static uint32_t victim_pid; /* without a reference: nobody would drop it when the process is gone */
@@ -73,11 +77,11 @@ bool oom_points(struct process *p, int64_t *points)
 static struct choice choose(void)
 {
 	struct choice best = {0};
-	struct process *p;
-	for (uint32_t from = 0; (p = process_next(from));) {
-		from = p->pid + 1;
+	struct process *next;
+	for (struct process *p = process_next(NULL); p; p = next) {
 		uint64_t pages = is_spared(p) ? 0 : own_pages(p);
 		int64_t points = points_of(p, pages);
+		next = process_next(p);
 		if (!pages || (best.p && points <= best.points)) {
 			process_put(p);
 			continue;
@@ -87,6 +91,12 @@ static struct choice choose(void)
 		best = (struct choice){p, points, pages};
 	}
 	return best;
+}
+
+/* Nobody, or who would be ended for less than a refusal costs: of many small processes none is in the way. */
+static bool is_vain(const struct choice *c, const struct memory_request *r)
+{
+	return !c->p || (r->refusable && c->pages < WORTH_PAGES);
 }
 
 struct ending {
@@ -131,6 +141,17 @@ static void tell(const struct choice *c, const struct memory_request *r)
 	    (unsigned long long)(frame_total_count() * KIB_PER_PAGE));
 }
 
+/* Of many in a row the first is told. */
+static void tell_refusal(const struct memory_request *r)
+{
+	static nsec_t quiet_until;
+	nsec_t now = clock_now();
+	if (now >= quiet_until)
+		log_warn("oom", "out of memory: %s[%u] wants %llu kB, and there is nobody to be ended",
+		    r->name, r->tid, (unsigned long long)(r->npages * KIB_PER_PAGE));
+	quiet_until = now + QUIET;
+}
+
 /* Is the last victim still about to end, and not for too long? */
 static bool victim_is_ending(void)
 {
@@ -148,9 +169,10 @@ static err_t end_somebody(const struct memory_request *r)
 	if (victim_is_ending())
 		return 0;
 	struct choice c = choose();
-	if (!c.p) {
-		log_warn("oom", "out of memory: %s[%u] wants %llu kB, and there is nobody to be ended",
-		    r->name, r->tid, (unsigned long long)(r->npages * KIB_PER_PAGE));
+	if (is_vain(&c, r)) {
+		tell_refusal(r);
+		if (c.p)
+			process_put(c.p);
 		return -ENOMEM;
 	}
 	if (end(c.p)) {

@@ -100,27 +100,29 @@ err_t process_find(uint32_t pid, struct process **out)
 	return p ? 0 : -ESRCH;
 }
 
-struct process_search {
-	uint32_t from;
-	struct process *found;
-};
-
-static void search_next(struct process *p, void *arg)
+/* Of those in one bucket, the one with the smallest pid from `from` on. */
+static struct process *bucket_next_locked(unsigned bucket, uint32_t from)
 {
-	struct process_search *s = arg;
-	if (p->pid >= s->from && (!s->found || p->pid < s->found->pid))
-		s->found = p;
+	struct process *found = NULL;
+	list_for_each (it, &pid_table[bucket]) {
+		struct process *p = list_entry(it, struct process, pid_link);
+		if (p->pid >= from && (!found || p->pid < found->pid))
+			found = p;
+	}
+	return found;
 }
 
-struct process *process_next(uint32_t from)
+struct process *process_next(const struct process *after)
 {
-	struct process_search s = {from, NULL};
+	unsigned bucket = after ? after->pid % PID_BUCKETS : 0;
 	spin_lock(&process_tree_lock);
-	process_for_each_locked(search_next, &s);
-	if (s.found)
-		process_get(s.found);
+	struct process *p = bucket_next_locked(bucket, after ? after->pid + 1 : 0);
+	while (!p && ++bucket < PID_BUCKETS)
+		p = bucket_next_locked(bucket, 0);
+	if (p)
+		process_get(p);
 	spin_unlock(&process_tree_lock);
-	return s.found;
+	return p;
 }
 
 err_t process_find_by_thread(uint32_t tid, struct process **out)

@@ -194,8 +194,9 @@ static inline void process_get(struct process *p)
 void process_put(struct process *p);
 /* The process with this number, alive or dead, with a reference. -ESRCH. */
 MUST_CHECK err_t process_find(uint32_t pid, struct process **out);
-/* The process with the least number from `from` on, with a reference; NULL: none. */
-struct process *process_next(uint32_t from);
+/* All processes one after the other, in no order that means anything: the one that follows `after`, which the
+ * caller holds (NULL: the first), with a reference; NULL: none. */
+struct process *process_next(const struct process *after);
 /* The process of the thread with this id; of a dead one, its own number counts too. With a reference. -ESRCH.
  */
 MUST_CHECK err_t process_find_by_thread(uint32_t tid, struct process **out);

@@ -54,6 +54,7 @@ struct memory_request {
 	char name[THREAD_NAME_MAX];
 	uint32_t tid;
 	uint64_t npages;
+	bool refusable; /* whoever waits can go on with an error: no page fault is among them */
 };
 void vm_set_last_resort(err_t (*end_somebody)(const struct memory_request *r));
 struct pressure_stats { /* since boot */

@@ -37,9 +37,11 @@ static struct spinlock pressure_lock = SPINLOCK_INIT("memory pressure", RANK_SER
 static struct waitq wake, progress;   /* pressure_lock is their predicates' */
 static _Atomic bool wanted;           /* set under pressure_lock, looked at without: a pass is due */
 static unsigned waiting;              /* pressure_lock: threads that cannot go on */
+static unsigned insisting;            /* pressure_lock: of these, who cannot be refused either: page faults */
 static struct memory_request request; /* pressure_lock: of the last of them */
 static uint64_t passes,
     useful;               /* pressure_lock: ended; of these, those after which it is worth trying again */
+static bool in_pass;      /* pressure_lock: one is under way */
 static uint64_t hopeless; /* pressure_lock: passes after which there was nobody to be ended */
 static err_t (*_Atomic last_resort)(const struct memory_request *r);
 static _Atomic uint64_t nscans, nreclaimed, ndirect, nwaits;
@@ -93,6 +95,7 @@ static err_t resort(void)
 	struct memory_request r;
 	spin_lock(&pressure_lock);
 	r = request;
+	r.refusable = !insisting;
 	spin_unlock(&pressure_lock);
 	return end_somebody ? end_somebody(&r) : -ENOMEM;
 }
@@ -109,6 +112,7 @@ static bool is_being_written(uint64_t *written, unsigned *without)
 
 static void tell_locked(bool was_useful, bool is_hopeless)
 {
+	in_pass = false;
 	passes++;
 	useful += was_useful;
 	if (is_hopeless)
@@ -126,6 +130,7 @@ void vm_pressure_main(UNUSED void *arg)
 		while (!load_relaxed(&wanted))
 			(void)waitq_sleep(&wake, &pressure_lock, NSEC_NEVER, 0);
 		store_relaxed(&wanted, false);
+		in_pass = true;
 		spin_unlock(&pressure_lock);
 		uint64_t freed = run_pass();
 		bool room = freed || frame_has_room() || is_being_written(&written, &without);
@@ -177,32 +182,34 @@ static bool is_killed(void)
 	return load_relaxed(&current_thread()->flags) & THREAD_KILLED;
 }
 
-/* Wait for a pass that began after now. 0: it is worth trying again. -ENOMEM: nobody is left to be ended.
- * -EAGAIN: neither. */
-static err_t wait_for_pass(uint64_t npages)
+/* Wait until it is worth trying again (0), or a pass that began after now found nobody to be ended (-ENOMEM).
+ * -EAGAIN: neither happened for a while. */
+static err_t wait_for_pass(uint64_t npages, bool refusable)
 {
 	nsec_t until = clock_now() + WAIT_FOR_PASS;
 	err_t err = 0;
 	fetch_add_relaxed(&nwaits, 1);
 	spin_lock(&pressure_lock);
-	uint64_t begun = passes + 1,
-		 before = useful; /* a pass that is under way may have looked before we came */
+	uint64_t next = passes + 1 + in_pass, /* the first that begins after we came */
+	    before = useful;
 	waiting++;
+	insisting += !refusable;
 	request = (struct memory_request){.tid = current_thread()->tid, .npages = npages};
 	memcpy(request.name, current_thread()->name, sizeof(request.name));
 	wake_thread_locked();
-	while (!err && useful == before && passes <= begun && !frame_has_room())
+	while (!err && useful == before && hopeless < next && !frame_has_room())
 		err = waitq_sleep(&progress, &pressure_lock, until, WAIT_KILLABLE);
-	bool nobody_left = hopeless >= begun && hopeless == passes;
+	bool nobody_left = hopeless >= next;
 	bool found = useful != before;
 	waiting--;
+	insisting -= !refusable;
 	spin_unlock(&pressure_lock);
 	if (err == -EINTR)
 		return err;
 	return found || frame_has_room() ? 0 : nobody_left ? -ENOMEM : -EAGAIN;
 }
 
-err_t vm_find_memory(uint64_t npages)
+static err_t find_memory(uint64_t npages, bool refusable)
 {
 	err_t err = -EAGAIN;
 	if (load_relaxed(&current_thread()->flags) & THREAD_RESERVE)
@@ -212,16 +219,21 @@ err_t vm_find_memory(uint64_t npages)
 	while (err == -EAGAIN) {
 		if (is_killed())
 			return -EINTR;
-		err = find_directly(npages) ? 0 : wait_for_pass(npages);
+		err = find_directly(npages) ? 0 : wait_for_pass(npages, refusable);
 	}
 	return err;
+}
+
+err_t vm_find_memory(uint64_t npages)
+{
+	return find_memory(npages, false);
 }
 
 /* frame_pressure.find */
 static bool find(uint64_t npages)
 {
 	const struct thread *t = current_thread();
-	return t && !(load_relaxed(&t->flags) & THREAD_NOFAULT) && vm_find_memory(npages) == 0;
+	return t && !(load_relaxed(&t->flags) & THREAD_NOFAULT) && find_memory(npages, true) == 0;
 }
 
 void vm_memory_came(void)
