@@ -15,7 +15,6 @@
 #define SETFLAGS 0x40086602UL
 enum { IMMUTABLE = 0x10, APPEND = 0x20, NODUMP = 0x40, NOATIME = 0x80, OURS = 0xf0 };
 
-static char base[64];
 
 /* The flags that every file system here knows; -1: errno. */
 static int get(const char *name)
@@ -155,16 +154,5 @@ static const struct utest tests[] = {{"setting flags", setting}, {"files that no
 
 int main(void)
 {
-	umask(022);
-	strcpy(base, access("/tmp", W_OK) ? "/uchattrXXXXXX" : "/tmp/uchattrXXXXXX");
-	if (!mkdtemp(base) || chmod(base, 0777) || chdir(base)) {
-		printf("1..1\nnot ok 1 - no directory to work in: errno %d\n", errno);
-		return 1;
-	}
-	int failed = UTEST_RUN(tests);
-	if (chdir("/") || rmdir(base)) {
-		printf("# something was left behind\n");
-		failed = 1;
-	}
-	return failed;
+	return UTEST_RUN_INSIDE(0777, tests);
 }

@@ -25,7 +25,7 @@
 
 #define NOWHERE ((void *)8) /* an address of user space's where nothing is */
 
-static char base[64], said[8192];
+static char said[8192];
 static int in, letters[8]; /* the inotify file; the numbers of watches a, b, ... */
 
 static const struct {
@@ -554,21 +554,10 @@ static const struct utest tests[] = {{"making and removing names", creating}, {"
 
 int main(void)
 {
-	umask(022);
 	if (access("/proc/self", F_OK)) { /* in the guest's tests nobody has mounted it */
 		mkdir("/proc", 0755);
 		if (mount("proc", "/proc", "proc", 0, NULL))
 			return 1;
 	}
-	strcpy(base, access("/tmp", W_OK) ? "/uinotifyXXXXXX" : "/tmp/uinotifyXXXXXX");
-	if (!mkdtemp(base) || chmod(base, 0777) || chdir(base)) {
-		printf("1..1\nnot ok 1 - no directory to work in: errno %d\n", errno);
-		return 1;
-	}
-	int failed = UTEST_RUN(tests);
-	if (chdir("/") || rmdir(base)) {
-		printf("# something was left behind\n");
-		failed = 1;
-	}
-	return failed;
+	return UTEST_RUN_INSIDE(0777, tests);
 }

@@ -1,5 +1,5 @@
 /*
- * uopenat2.c - openat2: what its arguments may be, and walks that may not leave their base, cross mounts or
+ * uopenat2.c - openat2: what its arguments may be, and walks that may not leave their utest_base, cross mounts or
  * follow links. Works in a directory of its own.
  */
 #define _GNU_SOURCE
@@ -27,7 +27,6 @@ struct how {
 };
 enum { HOW_SIZE = 24 };
 
-static char base[64];
 
 static int open_how(int dir, const char *name, struct how how)
 {
@@ -89,7 +88,7 @@ static bool arguments(void)
 static bool make_tree(void)
 {
 	char path[128];
-	snprintf(path, sizeof(path), "%s/out", base);
+	snprintf(path, sizeof(path), "%s/out", utest_base);
 	return mkdir("in", 0755) == 0 && mkdir("in/dir", 0755) == 0 && close(creat("in/f", 0644)) == 0 &&
 	       close(creat("out", 0644)) == 0 && symlink("../out", "in/up") == 0 &&
 	       symlink("/f", "in/root") == 0 && symlink(path, "in/abs") == 0 &&
@@ -269,21 +268,10 @@ static const struct utest tests[] = {{"arguments", arguments}, {"a tree to walk 
 
 int main(void)
 {
-	umask(022);
 	if (access("/proc/self", F_OK)) { /* in the guest's tests nobody has mounted it */
 		mkdir("/proc", 0755);
 		if (mount("proc", "/proc", "proc", 0, NULL))
 			return 1;
 	}
-	strcpy(base, access("/tmp", W_OK) ? "/uopenat2XXXXXX" : "/tmp/uopenat2XXXXXX");
-	if (!mkdtemp(base) || chdir(base)) {
-		printf("1..1\nnot ok 1 - no directory to work in: errno %d\n", errno);
-		return 1;
-	}
-	int failed = UTEST_RUN(tests);
-	if (chdir("/") || rmdir(base)) {
-		printf("# something was left behind\n");
-		failed = 1;
-	}
-	return failed;
+	return UTEST_RUN_INSIDE(0700, tests);
 }

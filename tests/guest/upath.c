@@ -21,7 +21,7 @@
 
 enum { RENAME_NOREPLACE = 1, RENAME_EXCHANGE = 2 }; /* musl 1.2.3 has no names for them */
 
-static char base[64], long_name[300], long_path[PATH_MAX + 8];
+static char long_name[300], long_path[PATH_MAX + 8];
 
 static bool make_file(const char *name, mode_t mode)
 {
@@ -59,7 +59,7 @@ static bool directories(void)
 	CHECK(FAILS_WITH(sc(mkdir, long_path, 0777), ENAMETOOLONG));
 	CHECK(FAILS_WITH(sc(mkdirat, 99, "x", 0777), EBADF));
 	CHECK(FAILS_WITH(sc(mkdirat, 99, "", 0777), ENOENT));
-	CHECK(sc(mkdirat, 99, base, 0777) == -1 && errno == EEXIST);
+	CHECK(sc(mkdirat, 99, utest_base, 0777) == -1 && errno == EEXIST);
 	CHECK(sc(mkdir, "d/e///", 01777) == 0);
 	CHECK(FAILS_WITH(sc(rmdir, "d"), ENOTEMPTY));
 	CHECK(FAILS_WITH(sc(rmdir, "d/."), EINVAL));
@@ -176,7 +176,7 @@ static bool renaming(void)
 static bool places(void)
 {
 	char buf[PATH_MAX];
-	CHECK(sc(getcwd, buf, sizeof(buf)) == (long)strlen(base) + 1 && !strcmp(buf, base));
+	CHECK(sc(getcwd, buf, sizeof(buf)) == (long)strlen(utest_base) + 1 && !strcmp(buf, utest_base));
 	CHECK(FAILS_WITH(sc(getcwd, buf, 3), ERANGE) && FAILS_WITH(sc(getcwd, BAD, 4096), EFAULT));
 	CHECK(FAILS_WITH(sc(getcwd, buf, 0), ERANGE));
 	CHECK(make_file("f", 0644) && !mkdir("d", 0755));
@@ -188,10 +188,10 @@ static bool places(void)
 	close(pipes[0]);
 	close(pipes[1]);
 	CHECK(FAILS_WITH(openat(file, "x", O_RDONLY), ENOTDIR));
-	CHECK(chdir("d") == 0 && getcwd(buf, sizeof(buf)) && !strcmp(buf + strlen(base), "/d"));
+	CHECK(chdir("d") == 0 && getcwd(buf, sizeof(buf)) && !strcmp(buf + strlen(utest_base), "/d"));
 	CHECK(rmdir("../d") == 0 && FAILS_WITH(sc(getcwd, buf, sizeof(buf)), ENOENT));
 	CHECK(FAILS_WITH(open("x", O_CREAT | O_RDWR, 0600), ENOENT) && FAILS_WITH(mkdir("x", 0700), ENOENT));
-	CHECK(fchdir(here) == 0 && getcwd(buf, sizeof(buf)) && !strcmp(buf, base));
+	CHECK(fchdir(here) == 0 && getcwd(buf, sizeof(buf)) && !strcmp(buf, utest_base));
 	close(here);
 	close(file);
 	CHECK(unlink("f") == 0);
@@ -475,18 +475,7 @@ static const struct utest tests[] = {
 
 int main(void)
 {
-	umask(022);
 	memset(long_name, 'x', sizeof(long_name) - 1);
 	memset(long_path, '/', sizeof(long_path) - 1);
-	strcpy(base, access("/tmp", W_OK) ? "/upathXXXXXX" : "/tmp/upathXXXXXX");
-	if (!mkdtemp(base) || chmod(base, 0755) || chdir(base)) {
-		printf("1..1\nnot ok 1 - no directory to work in: errno %d\n", errno);
-		return 1;
-	}
-	int failed = UTEST_RUN(tests);
-	if (chdir("/") || rmdir(base)) {
-		printf("# something was left behind\n");
-		failed = 1;
-	}
-	return failed;
+	return UTEST_RUN_INSIDE(0755, tests);
 }

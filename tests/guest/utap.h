@@ -120,4 +120,24 @@ static inline int utest_run(const struct utest *tests, size_t n)
 	fflush(stdout);
 	return failed != 0;
 }
-#define UTEST_RUN(tests) utest_run(tests, sizeof(tests) / sizeof((tests)[0]))
+static char utest_base[24] = "/tmp/utest-XXXXXX";
+
+/* The same with utest_base, a directory of the program's own, as the working directory. The tests leave it
+ * empty. */
+static inline int utest_run_inside(mode_t mode, const struct utest *tests, size_t n)
+{
+	umask(022);
+	mkdir("/tmp", 01777);
+	if (!mkdtemp(utest_base) || chmod(utest_base, mode) || chdir(utest_base)) {
+		printf("1..1\nnot ok 1 - no directory to work in: errno %d\n", errno);
+		return 1;
+	}
+	int failed = utest_run(tests, n);
+	if (chdir("/") || rmdir(utest_base)) {
+		printf("# something was left behind\n");
+		failed = 1;
+	}
+	return failed;
+}
+#define UTEST_RUN_INSIDE(mode, tests) utest_run_inside(mode, tests, sizeof(tests) / sizeof((tests)[0]))
+#define UTEST_RUN(tests)              utest_run(tests, sizeof(tests) / sizeof((tests)[0]))
