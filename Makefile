@@ -228,7 +228,6 @@ programs: machine build/deps/image
 stress: $(B)/quire.elf build/initrd.cpio build/deps/run
 	$Qpython3 tools/qemu.py test --name stress --kernel $< --initrd build/initrd.cpio --cpus 2 --timeout 7200 --silence 3600 \
 		--append 'init=/bin/ustress -- $(SPAWNS)'
-	$Qfor f in tests/stress/*.case; do tools/runtest.py $$f || exit; done
 fuzz: build/deps/test
 	$Q$(MAKE) SAN=fuzz fuzz-programs
 	$Qfor f in $(FUZZERS); do tools/fuzz.sh $$f $(SECONDS) || exit; done
@@ -278,7 +277,7 @@ help:
 #: make test       everything; ends with "N passed, N failed"
 #: make host-tests the real sources of lib, mm and vm as host programs   SAN=asan|tsan|plain|cov
 #: make programs   Debian's programs in the guest and on this Linux, compared
-#: make stress     thousands of processes, threads and descriptors, machines without memory, and nothing left   SPAWNS=n
+#: make stress     thousands of processes, threads and descriptors, and nothing left   SPAWNS=n
 #: make fuzz       the fuzzers, for long                  SECONDS=n for each
 #: make bench      the figures of docs/performance.md, counted in instructions, and those of Debian's Linux
 #: make demos      programs that show what memory can do here, on Quire and on Debian's Linux   DEMO=cache|store|forkserver

@@ -454,10 +454,14 @@ static const struct utest tests[] = {
     {"all at once", test_all_at_once},
 };
 
-/* The stack that the tests need is there before they compare anything. */
-static void touch_stack(void)
+/* The memory of this program and the stack that the tests need are there before they compare anything. */
+static void touch_own_memory(void)
 {
+	extern char __bss_start[], _end[]; /* of the linker */
 	volatile char deep[64 << 10];
+	for (volatile char *p = __bss_start; p < _end; p += PAGE)
+		*p = *p;
+	_end[-1] = _end[-1];
 	for (size_t i = 0; i < sizeof(deep); i += PAGE)
 		deep[i] = 0;
 }
@@ -474,6 +478,6 @@ int main(int argc, char **argv)
 		perror("oom_score_adj");
 		return 1;
 	}
-	touch_stack();
+	touch_own_memory();
 	return UTEST_RUN(tests);
 }
