@@ -10,7 +10,6 @@
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -202,10 +201,7 @@ static const struct utest tests[] = {{"numbers and devices", identities}, {"owne
 
 int main(void)
 {
-	if (access("/proc/self", F_OK)) { /* in the guest's tests nobody has mounted it */
-		mkdir("/proc", 0755);
-		if (mount("proc", "/proc", "proc", 0, NULL))
-			return 1;
-	}
+	if (!utest_proc())
+		return 1;
 	return UTEST_RUN(tests);
 }

@@ -529,10 +529,8 @@ int main(int argc, char **argv)
 	char path[PATH_MAX];
 	if (argc > 1 && !strcmp(argv[1], "show"))
 		return show();
-	if (access("/proc/self", F_OK)) { /* a guest without */
-		mkdir("/proc", 0755);
-		mount("proc", "/proc", "proc", 0, NULL);
-	}
+	if (!utest_proc())
+		return 1;
 	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
 	path[n > 0 ? n : 0] = 0;
 	self = n > 0 ? path : argv[0];

@@ -10,7 +10,6 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "utap.h"
@@ -232,7 +231,7 @@ static const struct utest tests[] = {
 
 int main(void)
 {
-	if (access("/proc/self", F_OK) && !mkdir("/proc", 0755))
-		(void)mount("proc", "/proc", "proc", 0, NULL);
+	if (!utest_proc())
+		return 1;
 	return UTEST_RUN(tests);
 }

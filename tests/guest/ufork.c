@@ -178,5 +178,5 @@ int main(void)
 	if (memory == MAP_FAILED)
 		return 1;
 	madvise(memory, (size_t)PAGES * PAGE, MADV_NOHUGEPAGE);
-	return utest_run(tests, sizeof(tests) / sizeof(tests[0]));
+	return UTEST_RUN(tests);
 }

@@ -13,7 +13,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "quire_syscalls.h"
@@ -414,8 +413,7 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; argc > 1 && i < sizeof(attacks) / sizeof(attacks[0]); i++)
 		if (!strcmp(argv[1], attacks[i].name))
 			return attacks[i].fn();
-	mkdir("/proc", 0755);
-	if (mount("proc", "/proc", "proc", 0, NULL) && errno != EBUSY)
+	if (!utest_proc())
 		return 1;
 	return UTEST_RUN(tests);
 }

@@ -268,10 +268,7 @@ static const struct utest tests[] = {{"arguments", arguments}, {"a tree to walk 
 
 int main(void)
 {
-	if (access("/proc/self", F_OK)) { /* in the guest's tests nobody has mounted it */
-		mkdir("/proc", 0755);
-		if (mount("proc", "/proc", "proc", 0, NULL))
-			return 1;
-	}
+	if (!utest_proc())
+		return 1;
 	return UTEST_RUN_INSIDE(0700, tests);
 }

@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -471,10 +470,8 @@ int main(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], "exit"))
 		return 0;
 	self = "/bin/upressure";
-	mkdir("/proc", 0755);
 	mkdir("/tmp", 01777);
-	(void)mount("proc", "/proc", "proc", 0, NULL);
-	if (!adjust(-1000)) {
+	if (!utest_proc() || !adjust(-1000)) {
 		perror("oom_score_adj");
 		return 1;
 	}

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -368,10 +367,7 @@ static const struct utest tests[] = {{"self", self}, {"other processes", others}
 
 int main(void)
 {
-	if (access("/proc/self", F_OK)) {
-		mkdir("/proc", 0755);
-		if (mount("proc", "/proc", "proc", 0, NULL))
-			return 1;
-	}
+	if (!utest_proc())
+		return 1;
 	return UTEST_RUN(tests);
 }

@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "utap.h"
@@ -179,10 +178,7 @@ int main(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], "wait"))
 		for (;;)
 			pause();
-	if (access("/proc/self", F_OK)) {
-		mkdir("/proc", 0755);
-		if (mount("proc", "/proc", "proc", 0, NULL))
-			return 1;
-	}
+	if (!utest_proc())
+		return 1;
 	return UTEST_RUN(tests);
 }

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "quire.h"
@@ -319,7 +318,7 @@ static const struct utest tests[] = {
 
 int main(void)
 {
-	mkdir("/proc", 0755);
-	mount("proc", "/proc", "proc", 0, NULL);
-	return utest_run(tests, sizeof(tests) / sizeof(tests[0]));
+	if (!utest_proc())
+		return 1;
+	return UTEST_RUN(tests);
 }

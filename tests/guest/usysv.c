@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
@@ -610,9 +609,7 @@ static const struct utest tests[] = {
 
 int main(void)
 {
-	if (access("/proc/self", F_OK)) { /* a guest without */
-		mkdir("/proc", 0755);
-		mount("proc", "/proc", "proc", 0, NULL);
-	}
+	if (!utest_proc())
+		return 1;
 	return UTEST_RUN(tests);
 }

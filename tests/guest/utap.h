@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -120,6 +121,15 @@ static inline int utest_run(const struct utest *tests, size_t n)
 	fflush(stdout);
 	return failed != 0;
 }
+/* A guest starts without /proc: mount it. False: it is not there. */
+static inline bool utest_proc(void)
+{
+	if (!access("/proc/self", F_OK))
+		return true;
+	mkdir("/proc", 0755);
+	return mount("proc", "/proc", "proc", 0, NULL) == 0;
+}
+
 static char utest_base[24] = "/tmp/utest-XXXXXX";
 
 /* The same with utest_base, a directory of the program's own, as the working directory. The tests leave it
