@@ -173,8 +173,8 @@ static bool all_end_within(nsec_t time)
 }
 
 /* Every process forks until it cannot, and nobody waits for anybody: neither the lack of memory nor the dying
- * takes the machine with it. Who ends makes room for another fork, so whether it ever is over by itself is for
- * luck to say; everything comes back in the end. */
+ * takes the machine with it. Who ends makes room for another fork, so whether it ever is over by itself is
+ * for luck to say; everything comes back in the end. */
 KTEST_LONG(proc_fork_until_it_fails, 300)
 {
 	if (frame_free_count() > MIB(100) / PAGE_SIZE) {

@@ -15,7 +15,6 @@
 #define SETFLAGS 0x40086602UL
 enum { IMMUTABLE = 0x10, APPEND = 0x20, NODUMP = 0x40, NOATIME = 0x80, OURS = 0xf0 };
 
-
 /* The flags that every file system here knows; -1: errno. */
 static int get(const char *name)
 {

@@ -1,5 +1,5 @@
 /*
- * uopenat2.c - openat2: what its arguments may be, and walks that may not leave their utest_base, cross mounts or
+ * uopenat2.c - openat2: what its arguments may be, and walks that may not leave their base, cross mounts or
  * follow links. Works in a directory of its own.
  */
 #define _GNU_SOURCE
@@ -26,7 +26,6 @@ struct how {
 	uint64_t later;
 };
 enum { HOW_SIZE = 24 };
-
 
 static int open_how(int dir, const char *name, struct how how)
 {
