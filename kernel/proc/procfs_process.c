@@ -22,7 +22,8 @@ struct snapshot {
 	char name[THREAD_NAME_MAX], state;
 	uint32_t pid, tid, ppid, pgid, sid;
 	unsigned nthreads;
-	int nice, exit_signal, wait_status;
+	int exit_signal, wait_status;
+	struct thread_policy policy;
 	struct usage usage, children;
 	nsec_t start_time;
 	uint64_t tty;
@@ -99,7 +100,7 @@ static void snapshot_take(struct snapshot *s, const struct proc_node *n)
 	s->exit_signal = p->exit_signal;
 	s->wait_status = p->state == PROCESS_DEAD ? p->wait_status : 0;
 	if (ut) {
-		s->nice = ut->thread.nice;
+		s->policy = thread_policy(&ut->thread);
 		s->affinity = ut->thread.affinity;
 		s->no_new_privs = ut->no_new_privs;
 		s->cpu = load_relaxed(&ut->thread.cpu);
@@ -135,15 +136,16 @@ static void show_stat(struct text *t, struct vnode *v)
 	text_printf(t, "%u (%s) %c %u %u %u %llu %lld 4194304", s.tid, s.name, s.state, s.ppid, s.pgid, s.sid,
 	    (unsigned long long)s.tty, (long long)s.tty_group);
 	show_usage(t, &s);
-	text_printf(t, " %d %d %u 0 %llu", PRIORITY_BASE + s.nice, s.nice, s.nthreads,
+	int priority = s.policy.rt_priority ? -1 - (int)s.policy.rt_priority : PRIORITY_BASE + s.policy.nice;
+	text_printf(t, " %d %d %u 0 %llu", priority, s.policy.nice, s.nthreads,
 	    (unsigned long long)(s.start_time / NSEC_PER_TICK));
 	text_printf(t, " %llu %llu %llu", (unsigned long long)m.size * PAGE_SIZE,
 	    (unsigned long long)m.resident, (unsigned long long)RLIMIT_INFINITY);
 	text_printf(t, " 0 0 0 0 0 %llu %llu %llu %llu 0 0 0", (unsigned long long)(s.pending & 0x7fffffff),
 	    (unsigned long long)(s.blocked & 0x7fffffff), (unsigned long long)(s.ignored & 0x7fffffff),
 	    (unsigned long long)(s.caught & 0x7fffffff));
-	text_printf(t, " %d %u 0 0 0 0 0 0 0 %llu 0 0 0 0 %d\n", s.exit_signal, s.cpu,
-	    (unsigned long long)m.brk_start, s.wait_status);
+	text_printf(t, " %d %u %u %u 0 0 0 0 0 %llu 0 0 0 0 %d\n", s.exit_signal, s.cpu, s.policy.rt_priority,
+	    s.policy.policy, (unsigned long long)m.brk_start, s.wait_status);
 }
 
 static const char *state_name(char state)
