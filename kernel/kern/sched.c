@@ -2,11 +2,11 @@
  * sched.c - the scheduler.
  *
  * Who runs. Every CPU has a run queue: the READY threads in a red-black tree by `vruntime`, the time each has
- * run, scaled by its weight (a nice level is a factor of 1.25, SCHED_IDLE weighs next to nothing). The first in the tree has had the least of
- * its share and runs next; so in the long run threads get time in proportion to their weights. `floor`
- * follows the least vruntime of the queue and never goes back. A thread that leaves the CPU to sleep keeps
- * its distance to the floor and gets it back on the queue it wakes on; time asleep is not saved up beyond
- * SLEEPER_BONUS.
+ * run, scaled by its weight (a nice level is a factor of 1.25, SCHED_IDLE weighs next to nothing). The first
+ *in the tree has had the least of its share and runs next; so in the long run threads get time in proportion
+ *to their weights. `floor` follows the least vruntime of the queue and never goes back. A thread that leaves
+ *the CPU to sleep keeps its distance to the floor and gets it back on the queue it wakes on; time asleep is
+ *not saved up beyond SLEEPER_BONUS.
  *
  * When. The running thread is preempted when its time slice ends, when a thread wakes that is behind it by
  * more than WAKE_MARGIN, or when something moves it away. All of these set cpu.need_resched, and the switch
@@ -14,9 +14,9 @@
  * slice is only timed while somebody else is READY: no tick.
  *
  * Where. A thread wakes where it last ran if that CPU is idle, else on an idle CPU, else where it last ran,
- * unless a real-time thread runs there. A CPU that goes idle steals from the fullest queue. A CPU whose slice ends gives a thread to an idle CPU, or
- * now and then to one that is much less loaded: the busy ones tick anyway, and those that do not tick need
- * not be woken to find out that there is nothing for them.
+ * unless a real-time thread runs there. A CPU that goes idle steals from the fullest queue. A CPU whose slice
+ *ends gives a thread to an idle CPU, or now and then to one that is much less loaded: the busy ones tick
+ *anyway, and those that do not tick need not be woken to find out that there is nothing for them.
  *
  * The switch. sched_switch runs with interrupts disabled and preemption count 1:
  *
@@ -305,8 +305,8 @@ static void kick_locked(struct run_queue *q)
 		cpu_send_resched(q->cpu);
 }
 
-/* How long the current thread may run if somebody else wants to, or somebody counts its time; 0: as long as it
- * likes. */
+/* How long the current thread may run if somebody else wants to, or somebody counts its time; 0: as long as
+ * it likes. */
 static nsec_t slice_of_current_locked(struct run_queue *q, nsec_t now)
 {
 	uint32_t nready = load_relaxed(&q->nready);

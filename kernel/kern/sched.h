@@ -24,7 +24,8 @@ void sched_tick(nsec_t now);
  * on its CPU; t may be freed when it returns. */
 void thread_gone(struct thread *t);
 /* How real-time threads share CPUs with others: of each `period` they have at most `runtime` while somebody
- * else wants to run (NSEC_NEVER: all of it). `quantum`: how long one of SCHED_RR runs while an equal waits. */
+ * else wants to run (NSEC_NEVER: all of it). `quantum`: how long one of SCHED_RR runs while an equal waits.
+ */
 struct rt_settings {
 	_Atomic nsec_t period, runtime, quantum; /* (A) */
 };

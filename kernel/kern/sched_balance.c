@@ -1,8 +1,8 @@
 /*
  * sched_balance.c - moving threads from busy CPUs to those that have less to do.
  *
- * A CPU that goes idle steals from the fullest queue. A CPU whose slice ends gives a thread to an idle CPU, or
- * now and then to one that is much less loaded. What is moved is in transit for a moment, on no queue: see
+ * A CPU that goes idle steals from the fullest queue. A CPU whose slice ends gives a thread to an idle CPU,
+ * or now and then to one that is much less loaded. What is moved is in transit for a moment, on no queue: see
  * sched.c. Real-time threads find their CPUs by priority (sched_rt.c); here their great weight makes room for
  * them, and one of them is moved only to a CPU that is idle.
  */

@@ -2,8 +2,8 @@
  * sched_rt.c - real-time threads: SCHED_FIFO and SCHED_RR.
  *
  * A thread with a priority (1 ... 99) runs before all that have a lower one, and those before all that have
- * none. Among equals the order is that of arrival, so each thread has a *turn*, a number that grows: it gets a
- * new one when it wakes, when it yields, and, of SCHED_RR, when it has used its quantum; a thread that is
+ * none. Among equals the order is that of arrival, so each thread has a *turn*, a number that grows: it gets
+ * a new one when it wakes, when it yields, and, of SCHED_RR, when it has used its quantum; a thread that is
  * preempted keeps its turn and so stays the first of its equals. Priority and turn are the key by which these
  * threads stand at the head of the queue's tree (goes_before in sched.c).
  *

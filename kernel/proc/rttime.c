@@ -2,8 +2,8 @@
  * rttime.c - RLIMIT_RTTIME: how long a real-time thread may run without sleeping, in microseconds.
  *
  * The scheduler counts and marks a thread that has reached its process's limit; the thread then looks itself,
- * on its way to user mode. As on Linux: SIGXCPU to the process at the soft limit, which then grows by a second,
- * SIGKILL at the hard one; without a soft limit there is none.
+ * on its way to user mode. As on Linux: SIGXCPU to the process at the soft limit, which then grows by a
+ * second, SIGKILL at the hard one; without a soft limit there is none.
  */
 #include "proc/process.h"
 
