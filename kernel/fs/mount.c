@@ -1,9 +1,9 @@
 /*
  * mount.c - mounts: the tree that puts file systems together, and their life.
  *
- *	mount ──parent──▶ mount        a mount shows a file system (or, bound, a part of one) on a directory
- *of another │ point: the dentry it covers (dentry.mounts counts, so that a walk need not ask about others) └─
- *root: the dentry that is seen instead
+ *	mount ──parent──▶ mount        a mount shows a file system (or, bound, a part of one) on a directory of another
+ *	  │ point: the dentry it covers (dentry.mounts counts, so that a walk need not ask about others)
+ *	  └─ root: the dentry that is seen instead
  *
  * A file system lives as long as mounts show it. Each path that somebody holds counts as a reference on its
  * mount, each mount below as one more: a mount with only the reference of being in the tree is not in use,
@@ -17,7 +17,7 @@
  *
  * mount_lock (a spinlock, before dentry_lock) guards the tree; mounts_mutex makes mounting and unmounting one
  * at a time. Both change the tree, so who has either may walk through it. Mounting is in mount_add.c,
- *unmounting in mount_remove.c, what several mounts share in mount_group.c.
+ * unmounting in mount_remove.c, what several mounts share in mount_group.c.
  */
 #include "fs/mount_priv.h"
 #include "fs/bdev.h"

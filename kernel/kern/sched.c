@@ -3,10 +3,10 @@
  *
  * Who runs. Every CPU has a run queue: the READY threads in a red-black tree by `vruntime`, the time each has
  * run, scaled by its weight (a nice level is a factor of 1.25, SCHED_IDLE weighs next to nothing). The first
- *in the tree has had the least of its share and runs next; so in the long run threads get time in proportion
- *to their weights. `floor` follows the least vruntime of the queue and never goes back. A thread that leaves
- *the CPU to sleep keeps its distance to the floor and gets it back on the queue it wakes on; time asleep is
- *not saved up beyond SLEEPER_BONUS.
+ * in the tree has had the least of its share and runs next; so in the long run threads get time in proportion
+ * to their weights. `floor` follows the least vruntime of the queue and never goes back. A thread that leaves
+ * the CPU to sleep keeps its distance to the floor and gets it back on the queue it wakes on; time asleep is
+ * not saved up beyond SLEEPER_BONUS.
  *
  * When. The running thread is preempted when its time slice ends, when a thread wakes that is behind it by
  * more than WAKE_MARGIN, or when something moves it away. All of these set cpu.need_resched, and the switch
@@ -15,8 +15,8 @@
  *
  * Where. A thread wakes where it last ran if that CPU is idle, else on an idle CPU, else where it last ran,
  * unless a real-time thread runs there. A CPU that goes idle steals from the fullest queue. A CPU whose slice
- *ends gives a thread to an idle CPU, or now and then to one that is much less loaded: the busy ones tick
- *anyway, and those that do not tick need not be woken to find out that there is nothing for them.
+ * ends gives a thread to an idle CPU, or now and then to one that is much less loaded: the busy ones tick
+ * anyway, and those that do not tick need not be woken to find out that there is nothing for them.
  *
  * The switch. sched_switch runs with interrupts disabled and preemption count 1:
  *
@@ -120,7 +120,7 @@ uint64_t weight_of(const struct thread *t)
 {
 	if (is_real_time(t))
 		return weights[0];
-	return t->policy == SCHED_IDLE ? (uint64_t)WEIGHT_IDLE : weights[t->nice - NICE_MIN];
+	return t->policy == POLICY_IDLE ? (uint64_t)WEIGHT_IDLE : weights[t->nice - NICE_MIN];
 }
 
 /* The order in which READY threads run. */
@@ -342,9 +342,9 @@ static bool preempts_locked(struct run_queue *q, const struct thread *t, nsec_t 
 		return is_real_time(t) != rt_is_throttled_locked(q, now);
 	if (is_real_time(t))
 		return t->rt_priority > current->rt_priority;
-	if (current->policy == SCHED_IDLE && t->policy != SCHED_IDLE)
+	if (current->policy == POLICY_IDLE && t->policy != POLICY_IDLE)
 		return true;
-	return t->policy == SCHED_OTHER && is_before(t->vruntime + WAKE_MARGIN, current->vruntime);
+	return t->policy == POLICY_OTHER && is_before(t->vruntime + WAKE_MARGIN, current->vruntime);
 }
 
 /* t has just been queued on q: should it run at once? If not, should the slice be timed now? true: the CPU of

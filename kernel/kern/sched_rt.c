@@ -78,7 +78,7 @@ void rt_charge_locked(struct run_queue *q, struct thread *t, nsec_t ran, nsec_t 
 	t->rt_time += ran;
 	if (unlikely(t->rt_time >= t->rt_limit))
 		fetch_or_acq_rel(&t->flags, THREAD_OVERRUN);
-	if (t->policy != SCHED_RR || t->rr_used < load_relaxed(&rt_settings.quantum))
+	if (t->policy != POLICY_RR || t->rr_used < load_relaxed(&rt_settings.quantum))
 		return;
 	t->rr_used = 0;
 	rt_take_turn_locked(q, t, false);
@@ -97,7 +97,7 @@ nsec_t rt_slice_locked(struct run_queue *q, const struct thread *t, nsec_t now, 
 
 	if (slice != NSEC_NEVER && !rt_is_throttled_locked(q, now))
 		slice = MIN(slice, runtime - q->rt.used);
-	if (slice != NSEC_NEVER && t->policy == SCHED_RR && t->rr_used < quantum)
+	if (slice != NSEC_NEVER && t->policy == POLICY_RR && t->rr_used < quantum)
 		slice = MIN(slice, quantum - t->rr_used);
 	if (t->rt_time < t->rt_limit)
 		slice = MIN(slice, t->rt_limit - t->rt_time);

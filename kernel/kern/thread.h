@@ -30,7 +30,7 @@ enum {
 };
 
 /* As the ABI numbers them. */
-enum sched_policy { SCHED_OTHER, SCHED_FIFO, SCHED_RR, SCHED_BATCH, SCHED_IDLE = 5 };
+enum sched_policy { POLICY_OTHER, POLICY_FIFO, POLICY_RR, POLICY_BATCH, POLICY_IDLE = 5 };
 
 /* What a thread has had files do, in Linux's terms: bytes that its calls moved, the calls, bytes that devices
  * had to read, bytes of files that it made dirty, and of these, the ones that were dropped before they were

@@ -52,7 +52,7 @@ static void inherit_policy(struct user_thread *child, const struct user_thread *
 {
 	struct thread_policy policy = thread_policy(current_thread());
 	if (self->policy_resets && policy.rt_priority)
-		policy = (struct thread_policy){.policy = SCHED_OTHER};
+		policy = (struct thread_policy){.policy = POLICY_OTHER};
 	else if (self->policy_resets && policy.nice < 0)
 		policy.nice = 0;
 	thread_set_policy(&child->thread, &policy);

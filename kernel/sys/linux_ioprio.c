@@ -30,9 +30,9 @@ static uint16_t effective(const struct user_thread *ut)
 {
 	if (ut->io_priority >> CLASS_SHIFT != CLASS_NONE)
 		return ut->io_priority;
-	unsigned class = ut->thread.rt_priority            ? CLASS_REAL_TIME
-			 : ut->thread.policy == SCHED_IDLE ? CLASS_IDLE
-							   : CLASS_BEST_EFFORT;
+	unsigned class = ut->thread.rt_priority             ? CLASS_REAL_TIME
+			 : ut->thread.policy == POLICY_IDLE ? CLASS_IDLE
+							    : CLASS_BEST_EFFORT;
 	return priority_of(class, (unsigned)(ut->thread.nice + 20) / 5);
 }
 

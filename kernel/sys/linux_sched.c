@@ -89,12 +89,12 @@ int64_t sys_setpriority(int32_t which, int32_t who, int32_t nice)
 
 static bool is_real_time_policy(int32_t policy)
 {
-	return policy == SCHED_FIFO || policy == SCHED_RR;
+	return policy == POLICY_FIFO || policy == POLICY_RR;
 }
 
 static bool is_ordinary(int32_t policy)
 {
-	return policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE;
+	return policy == POLICY_OTHER || policy == POLICY_BATCH || policy == POLICY_IDLE;
 }
 
 int64_t sys_sched_get_priority_max(int32_t policy)
@@ -154,9 +154,9 @@ int64_t sys_sched_rr_get_interval(int32_t tid, uaddr_t interval)
 	err_t err = get_policy(tid, &policy, &resets);
 	if (err)
 		return err;
-	nsec_t ns = policy.policy == SCHED_FIFO ? 0
-		    : policy.policy == SCHED_RR ? load_relaxed(&rt_settings.quantum)
-						: (nsec_t)SLICE_NS;
+	nsec_t ns = policy.policy == POLICY_FIFO ? 0
+		    : policy.policy == POLICY_RR ? load_relaxed(&rt_settings.quantum)
+						 : (nsec_t)SLICE_NS;
 	struct sys_timespec ts = {(int64_t)(ns / NSEC_PER_SEC), (int64_t)(ns % NSEC_PER_SEC)};
 	return copy_to_user(interval, &ts, sizeof(ts));
 }
@@ -199,7 +199,7 @@ static bool exceeds_limits(
 		       (new->rt_priority > old->rt_priority &&new->rt_priority > limit);
 	}
 	/* SCHED_IDLE is worse than all levels. */
-	if (old->policy == SCHED_IDLE && new->policy != SCHED_IDLE && !limit_allows(p, old->nice))
+	if (old->policy == POLICY_IDLE && new->policy != POLICY_IDLE && !limit_allows(p, old->nice))
 		return true;
 	return new->nice < old->nice && !limit_allows(p, new->nice);
 }
