@@ -16,9 +16,10 @@
  * the cache of names gives up is waited for. So -EBUSY means that a program uses something.
  *
  * mount_lock (a spinlock, before dentry_lock) guards the tree; mounts_mutex makes mounting and unmounting one
- * at a time.
+ * at a time. Both change the tree, so who has either may walk through it. Mounting is in mount_add.c,
+ * unmounting in mount_remove.c, what several mounts share in mount_group.c.
  */
-#include "fs/mount.h"
+#include "fs/mount_priv.h"
 #include "fs/bdev.h"
 #include "kern/log.h"
 #include "lib/string.h"
@@ -31,7 +32,7 @@
 enum { FS_TYPES_MAX = 16 };
 
 struct spinlock mount_lock = SPINLOCK_INIT("mounts", RANK_MOUNT);
-static struct mutex mounts_mutex;
+struct mutex mounts_mutex;
 static struct waitq walkers_gone; /* mount_lock is its predicate's: no walk looks at a mount any more */
 struct list fs_all_mounts = LIST_INIT(fs_all_mounts); /* (N) oldest first */
 struct list fs_all = LIST_INIT(fs_all);               /* (N) */
@@ -202,8 +203,7 @@ err_t mount_want_write(const struct mount *m)
 	return (load_relaxed(&m->flags) & MOUNT_RDONLY) || m->fs->read_only ? -EROFS : 0;
 }
 
-/* A mount that is not in the tree; takes over one of fs->mounts on success. */
-static err_t mount_create(struct fs *fs, struct dentry *root, const char *source, unsigned flags,
+err_t mount_create(struct fs *fs, struct dentry *root, const char *source, unsigned flags,
     const char *options, struct mount **out)
 {
 	struct mount *m = kzalloc(sizeof(*m));
@@ -224,7 +224,7 @@ static err_t mount_create(struct fs *fs, struct dentry *root, const char *source
 	return 0;
 }
 
-void mount_put(struct mount *m)
+void mount_drop(struct mount *m)
 {
 	uint32_t old = fetch_sub_acq_rel(&m->refs, 1);
 	ASSERT(old != 0);
@@ -237,33 +237,68 @@ void mount_put(struct mount *m)
 	fs_release(fs);
 }
 
-/* Put m on p (locked); p's references become the mount's. */
-static void attach_locked(struct mount *m, const struct path *p)
+void mount_put(struct mount *m)
+{
+	if (unlikely(load_relaxed(&m->expires)))
+		store_relaxed(&m->expires, false);
+	mount_drop(m);
+}
+
+void mount_link(struct mount *m, const struct path *p)
 {
 	m->parent = p->mount;
 	m->point = p->dentry;
-	m->attached = true;
-	fetch_add_relaxed(&p->dentry->mounts, 1);
 	list_push_back(&p->mount->children, &m->sibling);
+}
+
+static void publish_locked(struct mount *m)
+{
+	m->attached = true;
+	fetch_add_relaxed(&m->point->mounts, 1);
 	list_push_back(&fs_all_mounts, &m->link);
 }
 
-/* Sleep until no walk looks at m. mount_lock is held, and dropped meanwhile; walks need no mounts_mutex, so
- * they end. */
-static void wait_walkers_locked(struct mount *m)
+struct mount *mount_next_below(struct mount *m, const struct mount *top)
+{
+	if (!list_is_empty(&m->children))
+		return list_first(&m->children, struct mount, sibling);
+	while (m != top && m->sibling.next == &m->parent->children)
+		m = m->parent;
+	return m == top ? NULL : list_entry(m->sibling.next, struct mount, sibling);
+}
+
+void mount_attach_locked(struct mount *top, const struct path *p)
+{
+	ASSERT_HELD(&mount_lock);
+	mount_link(top, p);
+	for (struct mount *m = top; m; m = mount_next_below(m, top))
+		publish_locked(m);
+}
+
+struct path mount_move_locked(struct mount *m, const struct path *to)
+{
+	struct path from = {m->parent, m->point};
+	ASSERT_HELD(&mount_lock);
+	fetch_sub_relaxed(&from.dentry->mounts, 1);
+	fetch_add_relaxed(&to->dentry->mounts, 1);
+	list_remove(&m->sibling);
+	mount_link(m, to);
+	return from;
+}
+
+void mount_wait_walkers_locked(struct mount *m)
 {
 	ASSERT_HELD(&mount_lock);
 	while (m->walkers)
 		(void)waitq_sleep(&walkers_gone, &mount_lock, NSEC_NEVER, 0);
 }
 
-/* Take m, which no walk looks at, out of the tree (locked); the references on where it was go to the caller.
- */
-static struct path detach_locked(struct mount *m)
+struct path mount_detach_locked(struct mount *m)
 {
 	struct path p = {m->parent, m->point};
+	ASSERT_HELD(&mount_lock);
 	ASSERT(m->walkers == 0);
-	if (m->point)
+	if (m->point && m->attached)
 		fetch_sub_relaxed(&m->point->mounts, 1);
 	list_remove(&m->sibling);
 	list_remove(&m->link);
@@ -273,8 +308,7 @@ static struct path detach_locked(struct mount *m)
 	return p;
 }
 
-/* What is mounted on this path, or NULL. Locked. The one mounted last wins: it is on the one before. */
-static struct mount *mounted_on_locked(const struct path *p)
+struct mount *mount_on_locked(const struct path *p)
 {
 	list_for_each (it, &p->mount->children) {
 		struct mount *m = list_entry(it, struct mount, sibling);
@@ -289,7 +323,7 @@ void mount_cross_down(struct path *p)
 	while (load_relaxed(&p->dentry->mounts)) {
 		struct path old = *p;
 		spin_lock(&mount_lock);
-		struct mount *m = mounted_on_locked(p);
+		struct mount *m = mount_on_locked(p);
 		if (m) {
 			*p = (struct path){m, m->root};
 			path_get(p);
@@ -371,7 +405,7 @@ int64_t mount_point_path(struct mount *m, const struct path *root, char *buf, si
 
 /* --- mounting --- */
 
-static void fs_hold(struct fs *fs)
+void fs_hold(struct fs *fs)
 {
 	spin_lock(&mount_lock);
 	fs->mounts++;
@@ -463,8 +497,7 @@ static err_t get_fs(const struct fs_ops *ops, uint64_t device, const char *sourc
 	return 0;
 }
 
-/* A mount with its file system, in no tree. */
-static err_t create_with_fs(const struct fs_ops *type, uint64_t device, const char *source,
+err_t mount_create_with_fs(const struct fs_ops *type, uint64_t device, const char *source,
     const char *options, unsigned flags, struct mount **out)
 {
 	struct fs *fs;
@@ -480,7 +513,7 @@ static err_t create_with_fs(const struct fs_ops *type, uint64_t device, const ch
 err_t mount_create_internal(
     const struct fs_ops *type, const char *source, const char *options, struct mount **out)
 {
-	err_t err = create_with_fs(type, 0, source, options, 0, out);
+	err_t err = mount_create_with_fs(type, 0, source, options, 0, out);
 	if (!err)
 		(*out)->fs->internal = *out;
 	return err;
@@ -492,7 +525,7 @@ err_t mount_root(const char *source, const struct fs_ops *type, unsigned flags, 
 	uint64_t device = 0;
 	err_t err = type->needs_device ? bdev_find(source, &device) : 0;
 	if (!err)
-		err = create_with_fs(type, device, source, options, flags, &m);
+		err = mount_create_with_fs(type, device, source, options, flags, &m);
 	if (err)
 		return err;
 	spin_lock(&mount_lock);
@@ -517,306 +550,29 @@ void mount_get_root(struct path *out)
 	spin_unlock(&mount_lock);
 }
 
-/* Both or neither are directories; nobody mounts on what was removed. */
-static err_t check_point(const struct path *p, const struct dentry *root)
-{
-	if (vnode_is(path_vnode(p), MODE_DIR) != vnode_is(dentry_vnode(root), MODE_DIR))
-		return -ENOTDIR;
-	return path_vnode(p)->dead || dentry_is_deleted(p->dentry) ? -ENOENT : 0;
-}
-
-/* Put m on p. The references of p are taken over on success. */
-static err_t attach(struct mount *m, const struct path *p)
-{
-	err_t err = check_point(p, m->root);
-	if (err)
-		return err;
-	spin_lock(&mount_lock);
-	if (!p->mount->attached)
-		err = -EINVAL;
-	else
-		attach_locked(m, p);
-	spin_unlock(&mount_lock);
-	return err;
-}
-
-/* The number of the disk that a mount's source names. -EINVAL: no name, -ENOTBLK: no disk's, -EACCES: it is
- * on a mount where devices do not count. */
-static err_t find_device(const struct fs_context *c, const char *source, uint64_t *device)
-{
-	struct path p;
-	err_t err = source && *source ? vfs_lookup(c, NULL, source, 0, &p) : -EINVAL;
-	if (err)
-		return err;
-	if (!vnode_is(path_vnode(&p), MODE_BLOCK))
-		err = -ENOTBLK;
-	else if (load_relaxed(&p.mount->flags) & MOUNT_NODEV)
-		err = -EACCES;
-	*device = path_vnode(&p)->rdev;
-	path_put(&p);
-	return err;
-}
-
-static err_t mount_new(const struct fs_context *c, const struct path *p, const char *source, const char *type,
-    unsigned flags, const char *options)
-{
-	const struct fs_ops *ops = type ? fs_find_type(type) : NULL;
-	struct mount *m;
-	if (!ops)
-		return type ? -ENODEV : -EINVAL;
-	uint64_t device = 0;
-	err_t err = ops->needs_device ? find_device(c, source, &device) : 0;
-	if (!err)
-		err = create_with_fs(ops, device, source ? source : "none", options, flags, &m);
-	if (err)
-		return err;
-	bool same = p->mount->fs == m->fs && p->dentry == p->mount->root; /* would hide what shows the same */
-	err = same ? -EBUSY : attach(m, p);
-	if (err)
-		mount_put(m);
-	return err;
-}
-
-static err_t mount_bind(const struct fs_context *c, const char *source, const struct path *p)
-{
-	struct path from;
-	struct mount *m;
-	err_t err = source && *source ? vfs_lookup(c, NULL, source, 0, &from) : -EINVAL;
-	if (err)
-		return err;
-	fs_hold(from.mount->fs);
-	err = mount_create(from.mount->fs, from.dentry, from.mount->source, load_relaxed(&from.mount->flags),
-	    from.mount->options, &m);
-	if (err)
-		fs_release(from.mount->fs);
-	if (!err) {
-		err = attach(m, p);
-		if (err)
-			mount_put(m);
-	}
-	path_put(&from);
-	return err;
-}
-
-/* Is a file of fs open for writing? Then it cannot become read-only. */
-struct writer_search {
-	struct fs *fs;
-	bool found;
-};
-static void look_for_writer(struct file *f, void *arg)
-{
-	struct writer_search *s = arg;
-	s->found |= f->vnode && f->vnode->fs == s->fs && vnode_is(f->vnode, MODE_REG) && file_may_write(f);
-}
-
-static err_t remount_fs(struct fs *fs, bool read_only, const char *options)
-{
-	struct writer_search s = {.fs = fs};
-	if (read_only && !fs->read_only) {
-		file_for_each(look_for_writer, &s);
-		err_t err = s.found ? -EBUSY : vfs_sync_fs(fs);
-		if (err)
-			return err;
-	}
-	err_t err = fs->ops->remount ? fs->ops->remount(fs, read_only, options) : 0;
-	if (!err)
-		fs->read_only = read_only;
-	return err;
-}
-
-static err_t mount_again(const struct path *p, unsigned flags, const char *options)
-{
-	struct mount *m = p->mount;
-	if (p->dentry != m->root)
-		return -EINVAL;
-	err_t err = flags & MOUNT_BIND ? 0 : remount_fs(m->fs, flags & MOUNT_RDONLY, options);
-	if (!err)
-		store_relaxed(&m->flags, flags & MOUNT_KEPT);
-	return err;
-}
-
-static bool is_below_locked(const struct mount *m, const struct mount *above)
-{
-	while (m && m != above)
-		m = m->parent;
-	return m;
-}
-
-static err_t mount_move(const struct fs_context *c, const char *source, const struct path *p)
-{
-	struct path from, old = {NULL, NULL};
-	err_t err = source && *source ? vfs_lookup(c, NULL, source, 0, &from) : -EINVAL;
-	if (err)
-		return err;
-	err = from.dentry != from.mount->root ? -EINVAL : check_point(p, from.dentry);
-	spin_lock(&mount_lock);
-	wait_walkers_locked(from.mount);
-	if (!err && (!from.mount->parent || !p->mount->attached))
-		err = -EINVAL;
-	if (!err && is_below_locked(p->mount, from.mount))
-		err = -ELOOP;
-	if (!err) {
-		old = detach_locked(from.mount);
-		attach_locked(from.mount, p);
-	}
-	spin_unlock(&mount_lock);
-	if (!err)
-		path_put(&old);
-	path_put(&from);
-	return err;
-}
-
-/* All mounts are private, and a slave of nobody is private: other kinds are not known. */
-static err_t set_propagation(const struct path *p, unsigned flags)
-{
-	unsigned kind = flags & MOUNT_PROPAGATION;
-	if (flags & ~(unsigned)(MOUNT_PROPAGATION | MOUNT_REC | MOUNT_SILENT))
-		return -EINVAL;
-	return p->dentry == p->mount->root && (kind == MOUNT_PRIVATE || kind == MOUNT_SLAVE) ? 0 : -EINVAL;
-}
-
-err_t vfs_mount(const struct fs_context *c, const char *source, const char *target, const char *type,
-    unsigned flags, const char *options)
-{
-	struct path p;
-	bool kept = true; /* p's references are ours still */
-	err_t err = vfs_lookup(c, NULL, target, 0, &p);
-	if (err)
-		return err;
-	if (!cap_set_has(c->cred.caps, CAP_SYS_ADMIN)) {
-		path_put(&p);
-		return -EPERM;
-	}
-	mutex_lock(&mounts_mutex);
-	mount_cross_down(&p); /* somebody may have been faster */
-	if (flags & MOUNT_REMOUNT) {
-		err = mount_again(&p, flags, options);
-	} else if (!(flags & MOUNT_BIND) && (flags & MOUNT_PROPAGATION)) {
-		err = set_propagation(&p, flags);
-	} else {
-		err = flags & MOUNT_BIND   ? mount_bind(c, source, &p)
-		      : flags & MOUNT_MOVE ? mount_move(c, source, &p)
-					   : mount_new(c, &p, source, type, flags, options);
-		kept = err;
-	}
-	mutex_unlock(&mounts_mutex);
-	if (kept)
-		path_put(&p);
-	return err;
-}
-
-/* --- unmounting --- */
-
-/* Leave the tree if nobody but the caller, who holds `users` references, and the tree itself uses m. */
-static err_t detach_unused(struct mount *m, uint32_t users, struct path *was)
-{
-	spin_lock(&mount_lock);
-	wait_walkers_locked(m);
-	bool busy = load_relaxed(&m->refs) > users + 1 || !list_is_empty(&m->children);
-	if (!busy)
-		*was = detach_locked(m);
-	spin_unlock(&mount_lock);
-	return busy ? -EBUSY : 0;
-}
-
-/* Are files of m's file system in use by other than paths? Only asked when m is the last that shows it; the
- * root is held by the root dentry. */
-static bool fs_in_use(struct mount *m)
-{
-	dentry_shrink_fs(m->fs);
-	vm_settle();
-	return m->fs->mounts == 1 && vnode_fs_is_busy(m->fs, dentry_vnode(m->fs->root), 1);
-}
-
-/* Detach m and everything on it, deepest first. */
-static void detach_tree(struct mount *m)
-{
-	for (;;) {
-		spin_lock(&mount_lock);
-		struct mount *leaf = m;
-		while (!list_is_empty(&leaf->children))
-			leaf = list_first(&leaf->children, struct mount, sibling);
-		wait_walkers_locked(leaf);
-		struct path was = detach_locked(leaf);
-		spin_unlock(&mount_lock);
-		if (was.mount)
-			path_put(&was);
-		bool done = leaf == m;
-		mount_put(leaf);
-		if (done)
-			return;
-	}
-}
-
-/* The caller has one reference on m. */
-static err_t unmount(struct mount *m)
-{
-	struct path was;
-	err_t err = detach_unused(m, 1, &was);
-	if (err)
-		return err;
-	if (fs_in_use(m)) { /* a mapping: back to where it was */
-		spin_lock(&mount_lock);
-		attach_locked(m, &was);
-		spin_unlock(&mount_lock);
-		return -EBUSY;
-	}
-	path_put(&was);
-	mount_put(m); /* the tree's */
-	return 0;
-}
-
-err_t vfs_umount(const struct fs_context *c, const char *target, unsigned flags)
-{
-	struct path p;
-	if (flags & ~(unsigned)(UMOUNT_FORCE | UMOUNT_DETACH | UMOUNT_EXPIRE | UMOUNT_NOFOLLOW))
-		return -EINVAL;
-	if ((flags & UMOUNT_EXPIRE) && (flags & (UMOUNT_FORCE | UMOUNT_DETACH)))
-		return -EINVAL;
-	err_t err = vfs_lookup(c, NULL, target, flags & UMOUNT_NOFOLLOW ? WALK_NOFOLLOW : 0, &p);
-	if (err)
-		return err;
-	mutex_lock(&mounts_mutex);
-	struct mount *m = p.mount;
-	if (!cap_set_has(c->cred.caps, CAP_SYS_ADMIN)) {
-		err = -EPERM;
-	} else if (p.dentry != m->root || !m->attached || !m->parent) {
-		err = p.dentry == m->root && m->attached ? -EBUSY : -EINVAL; /* the root stays */
-	} else if (flags & UMOUNT_DETACH) {
-		detach_tree(m);
-	} else {
-		dentry_put(p.dentry); /* only the mount is held from here on */
-		p.dentry = NULL;
-		err = unmount(m);
-	}
-	mutex_unlock(&mounts_mutex);
-	if (p.dentry)
-		dentry_put(p.dentry);
-	mount_put(m);
-	return err;
-}
-
 /* --- the end --- */
 
-/* Unmount the youngest mount but the root; false: there is none. */
+/* Unmount the youngest mount on which there is no other; false: there is none. */
 static bool shutdown_one(unsigned *busy)
 {
 	spin_lock(&mount_lock);
 	struct mount *m =
 	    list_is_empty(&fs_all_mounts) ? NULL : list_last(&fs_all_mounts, struct mount, link);
+	while (m && !list_is_empty(&m->children)) /* it was moved onto an older one */
+		m = list_last(&m->children, struct mount, sibling);
 	if (m)
 		mount_get(m);
 	spin_unlock(&mount_lock);
 	if (!m)
 		return false;
 	struct path was = {NULL, NULL};
-	bool in_use = detach_unused(m, 1, &was) != 0;
+	bool in_use = mount_detach_unused(m, 1, &was) != 0;
 	if (in_use) { /* out of the tree all the same; it was written back */
 		log_err("fs", "%s from %s is still in use: %u references", m->fs->ops->name, m->source,
 		    load_relaxed(&m->refs) - 2);
 		spin_lock(&mount_lock);
-		wait_walkers_locked(m);
-		was = detach_locked(m);
+		mount_wait_walkers_locked(m);
+		was = mount_detach_locked(m);
 		spin_unlock(&mount_lock);
 		++*busy;
 	}

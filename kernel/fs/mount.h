@@ -29,6 +29,7 @@ enum mount_flags { /* the ABI's MS_* */
 	MOUNT_KEPT = MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NODEV | MOUNT_NOEXEC | MOUNT_SYNCHRONOUS |
 		     MOUNT_NOATIME | MOUNT_NODIRATIME | MOUNT_STRICTATIME,
 };
+#define MOUNT_NOUSER (1u << 31) /* -EINVAL: file systems that only the kernel mounts */
 enum umount_flags { UMOUNT_FORCE = 1, UMOUNT_DETACH = 2, UMOUNT_EXPIRE = 4, UMOUNT_NOFOLLOW = 8 };
 
 enum { MOUNT_TEXT_MAX = 64 };
@@ -46,7 +47,12 @@ struct mount {
 	struct list link;       /* (N) all mounts in the tree, oldest first */
 	bool attached;          /* (N) */
 	unsigned walkers;       /* (N) mount_for_each looks at it: it stays in the tree meanwhile */
-	uint32_t counted;       /* fs_recount's own */
+	unsigned group,
+	    master;      /* (N) whom it shares mounts with, whose mounts it gets; 0: nobody. mount_group.c */
+	bool unbindable; /* (N) */
+	_Atomic bool expires; /* (A) not used since somebody asked with UMOUNT_EXPIRE */
+	struct mount *copy;   /* mounts_mutex: made of it just now; else it means nothing */
+	uint32_t counted;     /* fs_recount's own */
 	char source[MOUNT_TEXT_MAX], options[MOUNT_TEXT_MAX]; /* (C), (N) */
 };
 
@@ -83,8 +89,14 @@ void mount_get_root(struct path *out);
  * -EPERM: uid is not 0. Errors as Linux: -ENODEV, -ENOTDIR, -EBUSY, -EINVAL, -ELOOP ... */
 MUST_CHECK err_t vfs_mount(const struct fs_context *c, const char *source, const char *target,
     const char *type, unsigned flags, const char *options);
-/* umount2(2). -EBUSY exactly when something is in use below it; -EINVAL: not a mount point. */
+/* umount2(2). -EBUSY exactly when something is in use below it; -EINVAL: not a mount point; -EAGAIN:
+ * UMOUNT_EXPIRE, and it was in use since that was asked last. */
 MUST_CHECK err_t vfs_umount(const struct fs_context *c, const char *target, unsigned flags);
+/* pivot_root(2): what is mounted on `new_root` becomes the root of c, whose old one goes to `put_old`. *from,
+ * *to: the old root directory and the new one, with references; who stands in the old one should move.
+ * -EPERM, -EINVAL, -EBUSY, -ENOENT. */
+MUST_CHECK err_t vfs_pivot_root(const struct fs_context *c, const char *new_root, const char *put_old,
+    struct path *from, struct path *to);
 /* If something is mounted on p, p becomes that one's root; repeated. References move along. */
 void mount_cross_down(struct path *p);
 /* p is a mount's root: it becomes the directory that one is mounted on (which may be a mount's root again).
@@ -109,6 +121,8 @@ unsigned vfs_shutdown(void);
 void mount_for_each(bool (*fn)(struct mount *m, void *arg), void *arg);
 /* Is it the oldest mount of its file system in the tree? */
 bool mount_is_first(const struct mount *m);
+/* What of its file system m shows, as a path there. -ENAMETOOLONG. */
+MUST_CHECK int64_t mount_root_path(struct mount *m, char *buf, size_t size);
 /* The path of the directory that m is on, as seen from root. -ENOENT: it cannot be reached from there. */
 MUST_CHECK int64_t mount_point_path(struct mount *m, const struct path *root, char *buf, size_t size);
 

@@ -326,6 +326,24 @@ static int64_t finish_text(struct text *t, size_t size, enum path_style style)
 	return (int64_t)len - 1;
 }
 
+int64_t mount_root_path(struct mount *m, char *buf, size_t size)
+{
+	struct text t = {.buf = buf, .at = size};
+	prepend(&t, "", 1);
+	size_t end = t.at;
+	spin_lock(&dentry_lock);
+	if (m->root->parent && !(m->root->flags & DENTRY_HASHED))
+		prepend(&t, "//deleted", 9);
+	for (struct dentry *d = m->root; d->parent; d = d->parent) {
+		prepend(&t, d->name, d->name_len);
+		prepend(&t, "/", 1);
+	}
+	spin_unlock(&dentry_lock);
+	if (t.at == end)
+		prepend(&t, "/", 1);
+	return finish_text(&t, size, PATH_BELOW);
+}
+
 int64_t path_to_text(
     const struct path *p, const struct path *root, enum path_style style, char *buf, size_t size)
 {

@@ -2,21 +2,21 @@
  * sched.c - the scheduler.
  *
  * Who runs. Every CPU has a run queue: the READY threads in a red-black tree by `vruntime`, the time each has
- * run, scaled by its weight (a nice level is a factor of 1.25). The first in the tree has had the least of
- * its share and runs next; so in the long run threads get time in proportion to their weights. `floor`
- * follows the least vruntime of the queue and never goes back. A thread that leaves the CPU to sleep keeps
- * its distance to the floor and gets it back on the queue it wakes on; time asleep is not saved up beyond
- * SLEEPER_BONUS.
+ * run, scaled by its weight (a nice level is a factor of 1.25, SCHED_IDLE weighs next to nothing). The first
+ * in the tree has had the least of its share and runs next; so in the long run threads get time in proportion
+ * to their weights. `floor` follows the least vruntime of the queue and never goes back. A thread that leaves
+ * the CPU to sleep keeps its distance to the floor and gets it back on the queue it wakes on; time asleep is
+ * not saved up beyond SLEEPER_BONUS.
  *
  * When. The running thread is preempted when its time slice ends, when a thread wakes that is behind it by
  * more than WAKE_MARGIN, or when something moves it away. All of these set cpu.need_resched, and the switch
  * happens at the next preempt_enable, at the return from the interrupt, or at the return to user mode. A
  * slice is only timed while somebody else is READY: no tick.
  *
- * Where. A thread wakes where it last ran if that CPU is idle, else on an idle CPU, else where it last ran. A
- * CPU that goes idle steals from the fullest queue. A CPU whose slice ends gives a thread to an idle CPU, or
- * now and then to one that is much less loaded: the busy ones tick anyway, and those that do not tick need
- * not be woken to find out that there is nothing for them.
+ * Where. A thread wakes where it last ran if that CPU is idle, else on an idle CPU, else where it last ran,
+ * unless a real-time thread runs there. A CPU that goes idle steals from the fullest queue. A CPU whose slice
+ * ends gives a thread to an idle CPU, or now and then to one that is much less loaded: the busy ones tick
+ * anyway, and those that do not tick need not be woken to find out that there is nothing for them.
  *
  * The switch. sched_switch runs with interrupts disabled and preemption count 1:
  *
@@ -37,6 +37,8 @@
  * queued, under the queue's lock, at all times, and there is no order of queue locks to keep. A running
  * thread that may not stay on its CPU is moved in this way by the thread that runs after it.
  *
+ * Real-time threads come before all of these: sched_rt.c says in which order, for how long and where.
+ *
  * Rejected: one global queue (a lock that everybody wants), and pulling balance by a periodic timer on idle
  * CPUs (they would not sleep).
  *
@@ -45,9 +47,8 @@
 #include "arch/clock.h"
 #include "arch/mmu.h"
 #include "arch/upcall.h"
-#include "kern/sched.h"
+#include "kern/sched_priv.h"
 #include "kern/timer.h"
-#include "lib/bits.h"
 #include "lib/printf.h"
 
 enum {
@@ -56,11 +57,12 @@ enum {
 	SLICE_LEAST = 3000 * US,
 	SLEEPER_BONUS = 6000 * US, /* weighted ns that a sleeper may be behind the floor */
 	WAKE_MARGIN = 1000 * US,   /* weighted ns */
-	BALANCE_PERIOD =
-	    50000 * US,   /* divided by the number of CPUs: the whole machine makes one move in it */
-	DETACH_SCAN = 16, /* threads looked at in search of one that may move */
-	WEIGHT_NORMAL = 1024,
+	WEIGHT_IDLE = 3,           /* of SCHED_IDLE, whatever the nice level */
 };
+
+struct run_queue sched_queues[MAX_CPUS];
+_Atomic uint64_t sched_active_cpus; /* CPUs that schedule */
+_Atomic uint64_t sched_idle_cpus;   /* CPUs with nothing to run: a hint */
 
 /* 1024 * 1.25^-nice, rounded, for nice -20 ... 19. */
 static const uint32_t weights[NICE_MAX - NICE_MIN + 1] = {
@@ -106,56 +108,33 @@ static const uint32_t weights[NICE_MAX - NICE_MIN + 1] = {
     15,
 };
 
-struct run_queue {
-	struct spinlock lock;
-	struct rb_tree tree;      /* (Q) READY threads by vruntime */
-	uint64_t floor;           /* (Q) */
-	struct thread *current;   /* (Q) */
-	struct thread *idle;      /* constant after sched_init_cpu */
-	struct thread *prev;      /* (Q) between the halves of a switch: who was current */
-	struct thread *displaced; /* (Q) likewise: a thread that may not run here any more */
-	nsec_t next_balance;      /* (Q) */
-	bool slice_timed; /* (Q) the end of the current slice is in the timer; written by the CPU itself */
-	_Atomic uint32_t nready;   /* (A) */
-	_Atomic uint64_t load;     /* (A) sum of the weights of all READY threads and current */
-	_Atomic uint64_t switches; /* (A) */
-	struct cpu_times times;    /* (Q) but `idle`, which is the idle thread's */
-	uint32_t cpu;              /* constant */
-} ALIGNED(CACHE_LINE);
-
-static struct run_queue queues[MAX_CPUS];
-static _Atomic uint64_t active_cpus; /* CPUs that schedule */
-static _Atomic uint64_t idle_cpus;   /* CPUs with nothing to run: a hint */
-static _Atomic nsec_t next_balance;  /* when busy CPUs compare their loads again */
-
-static uint64_t weight_of(const struct thread *t)
-{
-	return weights[t->nice - NICE_MIN];
-}
-
 /* Is virtual time a before b? Both wrap round. */
 static bool is_before(uint64_t a, uint64_t b)
 {
 	return (int64_t)(a - b) < 0;
 }
 
-static bool may_run_on(const struct thread *t, uint32_t cpu)
-{
-	return t->affinity & BIT(cpu);
-}
-
 /* ---------------------------------------------------------------- one queue */
 
-static struct run_queue *this_queue(void)
+uint64_t weight_of(const struct thread *t)
 {
-	return &queues[cpu_id()];
+	if (is_real_time(t))
+		return weights[0];
+	return t->policy == POLICY_IDLE ? (uint64_t)WEIGHT_IDLE : weights[t->nice - NICE_MIN];
 }
 
-/* Lock the queue of the CPU that t belongs to. */
-static struct run_queue *queue_lock_of(struct thread *t, uint64_t *state)
+/* The order in which READY threads run. */
+static bool goes_before(const struct thread *a, const struct thread *b)
+{
+	if (a->rt_priority != b->rt_priority)
+		return a->rt_priority > b->rt_priority;
+	return is_real_time(a) ? a->rt_turn < b->rt_turn : is_before(a->vruntime, b->vruntime);
+}
+
+struct run_queue *queue_lock_of(struct thread *t, uint64_t *state)
 {
 	for (;;) {
-		struct run_queue *q = &queues[load_relaxed(&t->cpu)];
+		struct run_queue *q = &sched_queues[load_relaxed(&t->cpu)];
 		*state = spin_lock_irqsave(&q->lock);
 		if (load_relaxed(&t->cpu) == q->cpu)
 			return q;
@@ -170,6 +149,19 @@ static struct thread *queue_first_locked(struct run_queue *q)
 	return first ? rb_entry(first, struct thread, run_node) : NULL;
 }
 
+struct thread *queue_first_fair_locked(struct run_queue *q)
+{
+	struct thread *first = NULL;
+
+	for (struct rb_node *n = q->tree.root; n;) {
+		struct thread *t = rb_entry(n, struct thread, run_node);
+		if (!is_real_time(t))
+			first = t;
+		n = is_real_time(t) ? n->right : n->left;
+	}
+	return first;
+}
+
 static void load_add(struct run_queue *q, uint64_t delta)
 {
 	store_relaxed(&q->load, load_relaxed(&q->load) + delta);
@@ -177,8 +169,8 @@ static void load_add(struct run_queue *q, uint64_t delta)
 
 static void floor_advance_locked(struct run_queue *q)
 {
-	struct thread *first = queue_first_locked(q);
-	struct thread *least = q->current != q->idle ? q->current : NULL;
+	struct thread *first = queue_first_fair_locked(q);
+	struct thread *least = q->current != q->idle && !is_real_time(q->current) ? q->current : NULL;
 
 	if (first && (!least || is_before(first->vruntime, least->vruntime)))
 		least = first;
@@ -208,8 +200,7 @@ static void account_cpu_locked(struct run_queue *q, struct thread *t, nsec_t ran
 	q->times.system += ran - user;
 }
 
-/* Charge the current thread for the time since it got the CPU or was last charged. */
-static void account_locked(struct run_queue *q, nsec_t now)
+void account_locked(struct run_queue *q, nsec_t now)
 {
 	struct thread *t = q->current;
 	nsec_t ran = now > t->run_started ? now - t->run_started : 0;
@@ -219,6 +210,10 @@ static void account_locked(struct run_queue *q, nsec_t now)
 	if (t == q->idle)
 		return;
 	account_cpu_locked(q, t, ran);
+	if (is_real_time(t)) {
+		rt_charge_locked(q, t, ran, now);
+		return;
+	}
 	t->vruntime += ran * WEIGHT_NORMAL / weight_of(t);
 	floor_advance_locked(q);
 }
@@ -236,7 +231,7 @@ struct thread_times thread_times(struct thread *t)
 	return times;
 }
 
-static void enqueue_locked(struct run_queue *q, struct thread *t)
+void enqueue_locked(struct run_queue *q, struct thread *t)
 {
 	struct rb_node **link = &q->tree.root, *parent = NULL;
 
@@ -244,7 +239,7 @@ static void enqueue_locked(struct run_queue *q, struct thread *t)
 	ASSERT(!t->queued);
 	while (*link) {
 		parent = *link;
-		bool left = is_before(t->vruntime, rb_entry(parent, struct thread, run_node)->vruntime);
+		bool left = goes_before(t, rb_entry(parent, struct thread, run_node));
 		link = left ? &parent->left : &parent->right;
 	}
 	rb_insert(&q->tree, &t->run_node, parent, link);
@@ -252,10 +247,12 @@ static void enqueue_locked(struct run_queue *q, struct thread *t)
 	store_relaxed(&t->state, THREAD_READY);
 	store_relaxed(&q->nready, load_relaxed(&q->nready) + 1);
 	load_add(q, weight_of(t));
-	atomic_fetch_and_explicit(&idle_cpus, ~BIT(q->cpu), memory_order_relaxed);
+	if (is_real_time(t))
+		rt_enqueued_locked(q);
+	atomic_fetch_and_explicit(&sched_idle_cpus, ~BIT(q->cpu), memory_order_relaxed);
 }
 
-static void dequeue_locked(struct run_queue *q, struct thread *t)
+void dequeue_locked(struct run_queue *q, struct thread *t)
 {
 	ASSERT_HELD(&q->lock);
 	ASSERT(t->queued && load_relaxed(&t->cpu) == q->cpu);
@@ -263,6 +260,8 @@ static void dequeue_locked(struct run_queue *q, struct thread *t)
 	t->queued = false;
 	store_relaxed(&q->nready, load_relaxed(&q->nready) - 1);
 	load_add(q, 0 - weight_of(t));
+	if (is_real_time(t))
+		rt_dequeued_locked(q);
 }
 
 /* t leaves q without being queued elsewhere: its virtual time becomes a distance. */
@@ -272,12 +271,26 @@ static void leave_locked(struct run_queue *q, struct thread *t)
 }
 
 /* t, which was on no queue, comes to q: its distance becomes a virtual time. */
-static void arrive_locked(struct run_queue *q, struct thread *t)
+static void join_locked(struct run_queue *q, struct thread *t)
 {
 	if (is_before(t->vruntime, 0 - (uint64_t)SLEEPER_BONUS))
 		t->vruntime = 0 - (uint64_t)SLEEPER_BONUS;
 	t->vruntime += q->floor;
+}
+
+static void arrive_locked(struct run_queue *q, struct thread *t)
+{
+	join_locked(q, t);
+	if (is_real_time(t))
+		rt_take_turn_locked(q, t, false);
 	enqueue_locked(q, t);
+}
+
+void detach_locked(struct run_queue *q, struct thread *t)
+{
+	dequeue_locked(q, t);
+	leave_locked(q, t);
+	store_relaxed(&t->state, THREAD_BLOCKED);
 }
 
 /* The CPU of q is to run its scheduler. true: it is another one, and has to be interrupted for that. */
@@ -292,16 +305,46 @@ static void kick_locked(struct run_queue *q)
 		cpu_send_resched(q->cpu);
 }
 
-/* On the CPU of q: see that the current slice ends if somebody waits for it. A slice that is being timed
- * stays. */
-static void slice_time_locked(struct run_queue *q, nsec_t now)
+/* How long the current thread may run if somebody else wants to, or somebody counts its time; 0: as long as
+ * it likes. */
+static nsec_t slice_of_current_locked(struct run_queue *q, nsec_t now)
 {
 	uint32_t nready = load_relaxed(&q->nready);
+	nsec_t slice = nready ? MAX(SLICE_PERIOD / (nready + 1), (uint32_t)SLICE_LEAST) : NSEC_NEVER;
 
-	if (q->slice_timed || nready == 0 || q->current == q->idle)
+	if (q->current == q->idle)
+		return 0;
+	if (is_real_time(q->current) && (nready || q->current->rt_limit != NSEC_NEVER))
+		return rt_slice_locked(q, q->current, now, slice);
+	return nready ? slice : 0;
+}
+
+/* On the CPU of q: see that the current slice ends. A slice that is being timed stays. */
+static void slice_time_locked(struct run_queue *q, nsec_t now)
+{
+	if (q->slice_timed)
+		return;
+	nsec_t slice = slice_of_current_locked(q, now);
+	if (!slice)
 		return;
 	q->slice_timed = true;
-	timer_set_slice(now + MAX(SLICE_PERIOD / (nready + 1), (uint32_t)SLICE_LEAST));
+	timer_set_slice(now + slice);
+}
+
+/* Should t, which is READY on q, run instead of the current thread, which is not the idle one and has just
+ * been charged? Real-time threads go by priority as long as they have time left. Of the others, those of
+ * SCHED_IDLE make way for all, and those of SCHED_BATCH wait for the end of the slice. */
+static bool preempts_locked(struct run_queue *q, const struct thread *t, nsec_t now)
+{
+	const struct thread *current = q->current;
+
+	if (is_real_time(t) != is_real_time(current))
+		return is_real_time(t) != rt_is_throttled_locked(q, now);
+	if (is_real_time(t))
+		return t->rt_priority > current->rt_priority;
+	if (current->policy == POLICY_IDLE && t->policy != POLICY_IDLE)
+		return true;
+	return t->policy == POLICY_OTHER && is_before(t->vruntime + WAKE_MARGIN, current->vruntime);
 }
 
 /* t has just been queued on q: should it run at once? If not, should the slice be timed now? true: the CPU of
@@ -314,7 +357,7 @@ static MUST_CHECK bool check_preempt_locked(struct run_queue *q, struct thread *
 		return false;
 	if (q->current != q->idle) {
 		account_locked(q, now);
-		if (!is_before(t->vruntime + WAKE_MARGIN, q->current->vruntime)) {
+		if (!preempts_locked(q, t, now)) {
 			if (q == this_queue())
 				slice_time_locked(q, now);
 			else
@@ -327,15 +370,13 @@ static MUST_CHECK bool check_preempt_locked(struct run_queue *q, struct thread *
 
 /* ---------------------------------------------------------------- making ready */
 
-enum { NO_CPU = MAX_CPUS };
-
-static uint32_t least_loaded(uint64_t mask)
+uint32_t least_loaded(uint64_t mask)
 {
 	uint32_t best = bit_lowest(mask);
 
 	for (uint64_t rest = mask; rest; rest &= rest - 1) {
 		uint32_t cpu = bit_lowest(rest);
-		if (load_relaxed(&queues[cpu].load) < load_relaxed(&queues[best].load))
+		if (load_relaxed(&sched_queues[cpu].load) < load_relaxed(&sched_queues[best].load))
 			best = cpu;
 	}
 	return best;
@@ -344,8 +385,8 @@ static uint32_t least_loaded(uint64_t mask)
 /* Where a thread that is NEW or BLOCKED should run. `wish`: a CPU that somebody wants it on, or NO_CPU. */
 static uint32_t choose_cpu(const struct thread *t, uint32_t wish)
 {
-	uint64_t allowed = t->affinity & load_acquire(&active_cpus);
-	uint64_t idle = load_relaxed(&idle_cpus) & allowed;
+	uint64_t allowed = t->affinity & load_acquire(&sched_active_cpus);
+	uint64_t idle = load_relaxed(&sched_idle_cpus) & allowed;
 	uint64_t last = BIT(load_relaxed(&t->cpu));
 
 	if (!allowed)
@@ -356,7 +397,10 @@ static uint32_t choose_cpu(const struct thread *t, uint32_t wish)
 		return load_relaxed(&t->cpu);
 	if (idle)
 		return bit_lowest(idle);
-	if ((allowed & last) && load_relaxed(&t->state) != THREAD_NEW)
+	if (is_real_time(t))
+		return rt_choose_cpu(t, allowed, load_relaxed(&t->cpu));
+	if ((allowed & last) && load_relaxed(&t->state) != THREAD_NEW &&
+	    !load_relaxed(&sched_queues[load_relaxed(&t->cpu)].rt.running))
 		return load_relaxed(&t->cpu);
 	return least_loaded(allowed);
 }
@@ -380,7 +424,7 @@ static bool is_startable(const struct thread *t, uint32_t flags)
  * left its CPU yet and goes on; it is queued. While it changes queues no lock is held, and others may get
  * ahead of us: then it is not startable any more when we look again, or belongs to a third queue.
  */
-static bool make_ready(struct thread *t, uint32_t flags, uint32_t wish)
+bool make_ready(struct thread *t, uint32_t flags, uint32_t wish)
 {
 	struct run_queue *q;
 	uint64_t state;
@@ -445,15 +489,21 @@ static void put_prev_locked(struct run_queue *q, struct thread *prev)
 	if (state == THREAD_RUNNING) {
 		store_relaxed(&prev->state, THREAD_BLOCKED);
 		q->displaced = prev;
+	} else {
+		prev->rt_time = 0;
 	}
 }
 
-static struct thread *pick_next_locked(struct run_queue *q)
+static struct thread *pick_next_locked(struct run_queue *q, nsec_t now)
 {
 	struct thread *next = queue_first_locked(q);
 
+	if (next && is_real_time(next) && rt_is_throttled_locked(q, now)) {
+		struct thread *fair = queue_first_fair_locked(q);
+		next = fair ? fair : next;
+	}
 	if (!next) {
-		atomic_fetch_or_explicit(&idle_cpus, BIT(q->cpu), memory_order_relaxed);
+		atomic_fetch_or_explicit(&sched_idle_cpus, BIT(q->cpu), memory_order_relaxed);
 		return q->idle;
 	}
 	dequeue_locked(q, next);
@@ -473,6 +523,8 @@ static void finish_switch(void)
 	spin_unlock(&q->lock);
 	if (displaced)
 		sched_make_ready(displaced);
+	if (unlikely(load_relaxed(&rt_waiting_threads)))
+		rt_spread();
 	if (is_dead)
 		thread_gone(prev);
 }
@@ -511,8 +563,9 @@ void sched_switch(void)
 	bool keeps_ready = load_relaxed(&prev->state) == THREAD_RUNNING;
 	store_relaxed(&cpus[q->cpu].need_resched, 0);
 	put_prev_locked(q, prev);
-	struct thread *next = pick_next_locked(q);
+	struct thread *next = pick_next_locked(q, now);
 	q->current = next;
+	store_relaxed(&q->rt.running, next->rt_priority);
 	next->run_started = now;
 	store_relaxed(&next->state, THREAD_RUNNING);
 	if (q->slice_timed) {
@@ -560,9 +613,11 @@ void thread_yield(void)
 	uint64_t state = irq_save();
 	struct run_queue *q = this_queue();
 	spin_lock(&q->lock);
-	struct thread *first = queue_first_locked(q), *t = q->current;
+	struct thread *first = queue_first_fair_locked(q), *t = q->current;
 	account_locked(q, clock_now());
-	if (first && !is_before(first->vruntime, t->vruntime))
+	if (is_real_time(t))
+		rt_take_turn_locked(q, t, false);
+	else if (first && !is_before(first->vruntime, t->vruntime))
 		t->vruntime =
 		    first->vruntime; /* behind it: equals are served in the order in which they come */
 	preempt_count_add(1);
@@ -572,90 +627,7 @@ void thread_yield(void)
 	irq_restore(state);
 }
 
-/* ---------------------------------------------------------------- balancing */
-
-/* Take a READY thread off q that may run on `cpu` and weighs at most `most`. The last in the order are the
- * best to move: they would run last here. The caller makes it ready there. */
-static struct thread *detach_locked(struct run_queue *q, uint32_t cpu, uint64_t most)
-{
-	struct rb_node *n = rb_last(&q->tree);
-
-	for (int i = 0; n && i < DETACH_SCAN; i++, n = rb_prev(n)) {
-		struct thread *t = rb_entry(n, struct thread, run_node);
-		if (!may_run_on(t, cpu) || weight_of(t) > most)
-			continue;
-		dequeue_locked(q, t);
-		leave_locked(q, t);
-		store_relaxed(&t->state, THREAD_BLOCKED);
-		return t;
-	}
-	return NULL;
-}
-
-/* Does this queue have somebody whom its own CPU will not run at once? */
-static bool has_surplus(struct run_queue *q)
-{
-	bool is_idle = load_relaxed(&idle_cpus) & BIT(q->cpu);
-
-	return load_relaxed(&q->nready) > (is_idle ? 1 : 0) && load_relaxed(&cpus[q->cpu].need_resched) == 0;
-}
-
-/* This CPU is idle: get a thread from the CPU with the most. */
-static void steal(void)
-{
-	uint32_t here = cpu_id();
-
-	for (uint64_t left = load_acquire(&active_cpus) & ~BIT(here); left;) {
-		uint32_t victim = bit_lowest(left);
-		for (uint64_t rest = left; rest; rest &= rest - 1)
-			if (load_relaxed(&queues[bit_lowest(rest)].nready) >
-			    load_relaxed(&queues[victim].nready))
-				victim = bit_lowest(rest);
-		left &= ~BIT(victim);
-		struct run_queue *q = &queues[victim];
-		if (!has_surplus(q))
-			continue;
-		uint64_t state = spin_lock_irqsave(&q->lock);
-		struct thread *t = detach_locked(q, here, UINT64_MAX);
-		spin_unlock_irqrestore(&q->lock, state);
-		if (t) {
-			make_ready(t, 0, here);
-			return;
-		}
-	}
-}
-
-/* Is it time for busy CPUs to compare their loads? Says yes to one CPU. */
-static bool balance_is_due(nsec_t now)
-{
-	nsec_t due = load_relaxed(&next_balance);
-
-	return now >= due && cas_acq_rel(&next_balance, &due, now + BALANCE_PERIOD / cpus_count());
-}
-
-/*
- * Choose a CPU that should get a thread from q, and which: an idle one at any time, a busy one when that is
- * due. Moving a weight of up to the difference in load makes the difference smaller, or as large the other
- * way: three threads on two CPUs take turns in having one for themselves.
- */
-static struct thread *balance_locked(struct run_queue *q, nsec_t now, uint32_t *target)
-{
-	uint64_t left = load_acquire(&active_cpus) & ~BIT(q->cpu), load = load_relaxed(&q->load);
-	bool is_due = false;
-
-	for (; left; left &= ~BIT(*target)) {
-		*target = least_loaded(left);
-		uint64_t least = load_relaxed(&queues[*target].load);
-		is_due = is_due || least == 0 || balance_is_due(now);
-		if (least >= load || !is_due)
-			return NULL;
-		struct thread *t = detach_locked(q, *target, load - least);
-		if (t)
-			return t;
-		is_due = is_due && least > 0; /* what an idle CPU allowed was for it alone */
-	}
-	return NULL;
-}
+/* ---------------------------------------------------------------- upcalls */
 
 void sched_tick(nsec_t now)
 {
@@ -691,7 +663,7 @@ void upcall_resched(void)
 static void queues_init(void)
 {
 	for (uint32_t cpu = 0; cpu < MAX_CPUS; cpu++) {
-		struct run_queue *q = &queues[cpu];
+		struct run_queue *q = &sched_queues[cpu];
 		spin_init(&q->lock, "run queue", RANK_SCHED);
 		rb_init(&q->tree, NULL);
 		q->cpu = cpu;
@@ -701,10 +673,10 @@ static void queues_init(void)
 void sched_init_cpu(struct thread *idle)
 {
 	uint32_t cpu = cpu_id();
-	struct run_queue *q = &queues[cpu];
+	struct run_queue *q = &sched_queues[cpu];
 	char name[THREAD_NAME_MAX];
 
-	if (!load_acquire(&active_cpus))
+	if (!load_acquire(&sched_active_cpus))
 		queues_init();
 	format(name, sizeof(name), "idle/%u", cpu);
 	thread_init(idle, name, 0, 0, NULL, NULL);
@@ -716,7 +688,7 @@ void sched_init_cpu(struct thread *idle)
 	q->idle = q->current = idle;
 	cpus[cpu].idle = cpus[cpu].current = idle;
 	spin_unlock_irqrestore(&q->lock, state);
-	fetch_or_acq_rel(&active_cpus, BIT(cpu));
+	fetch_or_acq_rel(&sched_active_cpus, BIT(cpu));
 }
 
 NORETURN void sched_idle(void)
@@ -730,7 +702,7 @@ NORETURN void sched_idle(void)
 		sched_switch(); /* returns when there is nothing to run, and then this CPU counts as idle */
 		preempt_count_add(-1);
 		if (load_relaxed(&q->nready) == 0)
-			steal();
+			balance_steal();
 		/* Whoever queues a thread from now on sends an interrupt, which ends the wait even if it
 		 * comes before it. */
 		if (load_relaxed(&q->nready) == 0 && !cpu_need_resched())
@@ -747,40 +719,102 @@ void thread_set_affinity(struct thread *t, uint64_t mask)
 	ASSERT(mask);
 	struct run_queue *q = queue_lock_of(t, &state);
 	t->affinity = mask;
-	if (!may_run_on(t, q->cpu)) {
-		if (t->queued) {
-			dequeue_locked(q, t);
-			leave_locked(q, t);
-			store_relaxed(&t->state, THREAD_BLOCKED);
-			move = true;
-		} else if (q->current == t) {
-			kick_locked(q);
-		}
+	if (t->queued && (is_real_time(t) || !may_run_on(t, q->cpu))) {
+		detach_locked(q, t);
+		move = true;
+	} else if (q->current == t && !may_run_on(t, q->cpu)) {
+		kick_locked(q);
 	}
 	spin_unlock_irqrestore(&q->lock, state);
 	if (move)
 		sched_make_ready(t);
 }
 
-void thread_set_nice(struct thread *t, int nice)
+/* t, which is READY on q or runs there, gets another weight or rank. One that is lowered goes before its new
+ * equals, one that is raised behind them. */
+static void change_locked(struct run_queue *q, struct thread *t, const struct thread_policy *to)
+{
+	bool queued = t->queued, lowered = to->rt_priority < t->rt_priority;
+
+	if (queued)
+		dequeue_locked(q, t);
+	else
+		load_add(q, 0 - weight_of(t));
+	leave_locked(q, t);
+	t->nice = to->nice;
+	t->policy = to->policy;
+	t->rt_priority = to->rt_priority;
+	join_locked(q, t);
+	if (is_real_time(t))
+		rt_take_turn_locked(q, t, lowered);
+	if (queued)
+		enqueue_locked(q, t);
+	else
+		load_add(q, weight_of(t));
+}
+
+void thread_set_policy(struct thread *t, const struct thread_policy *to)
 {
 	uint64_t state;
 
-	ASSERT(nice >= NICE_MIN && nice <= NICE_MAX);
+	ASSERT(to->nice >= NICE_MIN && to->nice <= NICE_MAX && to->rt_priority <= RT_PRIORITY_MAX);
 	struct run_queue *q = queue_lock_of(t, &state);
 	if (q->current == t)
 		account_locked(q, clock_now()); /* at the old rate */
-	if (t->queued || q->current == t)
-		load_add(q, 0 - weight_of(t));
-	t->nice = nice;
-	if (t->queued || q->current == t)
-		load_add(q, weight_of(t));
+	if (t->queued || q->current == t) {
+		bool ranks = is_real_time(t) || to->rt_priority || t->policy != to->policy;
+		change_locked(q, t, to);
+		if (ranks)
+			kick_locked(q);
+	} else {
+		t->nice = to->nice;
+		t->policy = to->policy;
+		t->rt_priority = to->rt_priority;
+	}
+	spin_unlock_irqrestore(&q->lock, state);
+}
+
+struct thread_policy thread_policy(struct thread *t)
+{
+	uint64_t state;
+	struct run_queue *q = queue_lock_of(t, &state);
+	struct thread_policy now = {.policy = t->policy, .rt_priority = t->rt_priority, .nice = t->nice};
+	spin_unlock_irqrestore(&q->lock, state);
+	return now;
+}
+
+void thread_set_nice(struct thread *t, int nice)
+{
+	struct thread_policy to = thread_policy(t); /* callers take turns */
+
+	to.nice = nice;
+	thread_set_policy(t, &to);
+}
+
+nsec_t thread_rt_time(struct thread *t)
+{
+	uint64_t state;
+	struct run_queue *q = queue_lock_of(t, &state);
+	if (q->current == t)
+		account_locked(q, clock_now());
+	nsec_t time = t->rt_time;
+	spin_unlock_irqrestore(&q->lock, state);
+	return time;
+}
+
+void thread_set_rt_limit(struct thread *t, nsec_t limit)
+{
+	uint64_t state;
+	struct run_queue *q = queue_lock_of(t, &state);
+	t->rt_limit = limit;
+	if (q->current == t)
+		kick_locked(q); /* its slice is timed anew */
 	spin_unlock_irqrestore(&q->lock, state);
 }
 
 void sched_cpu_times(unsigned cpu, struct cpu_times *out)
 {
-	struct run_queue *q = &queues[cpu];
+	struct run_queue *q = &sched_queues[cpu];
 	uint64_t state = spin_lock_irqsave(&q->lock);
 	if (q->current)
 		account_locked(q, clock_now());
@@ -792,10 +826,10 @@ void sched_cpu_times(unsigned cpu, struct cpu_times *out)
 
 unsigned sched_runnable_count(void)
 {
-	uint64_t idle = load_relaxed(&idle_cpus), active = load_relaxed(&active_cpus);
+	uint64_t idle = load_relaxed(&sched_idle_cpus), active = load_relaxed(&sched_active_cpus);
 	unsigned sum = bit_count(active & ~idle);
 	for (uint32_t cpu = 0; cpu < MAX_CPUS; cpu++)
-		sum += load_relaxed(&queues[cpu].nready);
+		sum += load_relaxed(&sched_queues[cpu].nready);
 	return sum;
 }
 
@@ -804,7 +838,7 @@ uint64_t sched_switches(void)
 	uint64_t sum = 0;
 
 	for (uint32_t cpu = 0; cpu < MAX_CPUS; cpu++)
-		sum += load_relaxed(&queues[cpu].switches);
+		sum += load_relaxed(&sched_queues[cpu].switches);
 	return sum;
 }
 
@@ -813,18 +847,22 @@ uint64_t sched_switches(void)
 static void validate_queue_locked(struct run_queue *q)
 {
 	uint64_t load = q->current == q->idle ? 0 : weight_of(q->current);
-	const struct thread *last = NULL;
+	const struct thread *last = NULL, *first = queue_first_locked(q);
+	uint32_t nreal = 0;
 
 	for (struct rb_node *n = rb_first(&q->tree); n; n = rb_next(n)) {
 		const struct thread *t = rb_entry(n, struct thread, run_node);
 		ASSERT(t->queued && load_relaxed(&t->state) == THREAD_READY);
 		ASSERT(load_relaxed(&t->cpu) == q->cpu && t != q->current && t != q->idle);
-		ASSERT(!last || !is_before(t->vruntime, last->vruntime));
+		ASSERT(!last || !goes_before(t, last));
 		load += weight_of(t);
+		nreal += is_real_time(t);
 		last = t;
 	}
 	ASSERT(rb_validate(&q->tree) == load_relaxed(&q->nready));
 	ASSERT(load == load_relaxed(&q->load));
+	ASSERT(nreal == q->rt.nready);
+	ASSERT(load_relaxed(&q->rt.waiting) == (first ? first->rt_priority : 0u));
 	ASSERT(q->current == cpus[q->cpu].current && !q->current->queued);
 	ASSERT(load_relaxed(&q->current->cpu) == q->cpu);
 }
@@ -843,8 +881,8 @@ static void validate_thread(struct thread *t, void *arg)
 
 void sched_validate(void)
 {
-	for (uint64_t rest = load_acquire(&active_cpus); rest; rest &= rest - 1) {
-		struct run_queue *q = &queues[bit_lowest(rest)];
+	for (uint64_t rest = load_acquire(&sched_active_cpus); rest; rest &= rest - 1) {
+		struct run_queue *q = &sched_queues[bit_lowest(rest)];
 		uint64_t state = spin_lock_irqsave(&q->lock);
 		validate_queue_locked(q);
 		spin_unlock_irqrestore(&q->lock, state);

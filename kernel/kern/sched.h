@@ -23,6 +23,13 @@ void sched_tick(nsec_t now);
 /* t is DEAD and its stack is no longer in use: tell who joins it. Called once, by the thread that runs next
  * on its CPU; t may be freed when it returns. */
 void thread_gone(struct thread *t);
+/* How real-time threads share CPUs with others: of each `period` they have at most `runtime` while somebody
+ * else wants to run (NSEC_NEVER: all of it). `quantum`: how long one of SCHED_RR runs while an equal waits.
+ */
+struct rt_settings {
+	_Atomic nsec_t period, runtime, quantum; /* (A) */
+};
+extern struct rt_settings rt_settings;
 /* What a CPU's time went to, since it was started: threads in user mode, those of them that are nicer than
  * usual, the kernel, and nothing. */
 struct cpu_times {

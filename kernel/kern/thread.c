@@ -38,6 +38,7 @@ void thread_init(
 	t->fn = fn;
 	t->arg = arg;
 	t->affinity = UINT64_MAX;
+	t->rt_limit = NSEC_NEVER;
 	store_relaxed(&t->state, THREAD_NEW);
 	list_init(&t->wait_link);
 	list_init(&t->all_link);

@@ -26,7 +26,11 @@ enum {
 	NICE_MIN = -20,
 	NICE_MAX = 19,
 	THREAD_LOCKS_MAX = 8,
+	RT_PRIORITY_MAX = 99,
 };
+
+/* As the ABI numbers them. */
+enum sched_policy { POLICY_OTHER, POLICY_FIFO, POLICY_RR, POLICY_BATCH, POLICY_IDLE = 5 };
 
 /* What a thread has had files do, in Linux's terms: bytes that its calls moved, the calls, bytes that devices
  * had to read, bytes of files that it made dirty, and of these, the ones that were dropped before they were
@@ -47,7 +51,8 @@ enum thread_flags {
 	THREAD_SIGNALLED = 1 << 1,                            /* exit work: a signal is pending */
 	THREAD_INTERRUPTS = THREAD_KILLED | THREAD_SIGNALLED, /* what ends a sleep */
 	THREAD_RSEQ_WORK = 1 << 2, /* exit work: it gave the CPU up since it told its memory where it runs */
-	THREAD_EXIT_WORK = THREAD_INTERRUPTS | THREAD_RSEQ_WORK,
+	THREAD_OVERRUN = 1 << 3,   /* exit work: a real-time thread ran for as long as its limit says */
+	THREAD_EXIT_WORK = THREAD_INTERRUPTS | THREAD_RSEQ_WORK | THREAD_OVERRUN,
 	THREAD_RESERVE = 1 << 7,  /* may take the last frames: it cleans pages, or is about to die */
 	THREAD_NOFAULT = 1 << 8,  /* usercopy_atomic: faults are not resolved */
 	THREAD_RSEQ = 1 << 9,     /* giving up the CPU leaves THREAD_RSEQ_WORK: proc/rseq.c */
@@ -64,11 +69,16 @@ struct thread {
 	/* (A) user threads: what the port's entry code calls for a system call, instead of looking at a flag
 	 */
 	int64_t (*_Atomic system_call)(struct trap_frame *f);
-	struct rb_node run_node; /* (R) in a run queue, while `queued` */
-	bool queued;             /* (R) exactly while READY */
-	_Atomic uint32_t cpu;    /* (R) CPU whose run queue it is or was on last */
-	uint64_t affinity;       /* (R) CPUs it may run on */
-	int nice;                /* (R) -20 ... 19 */
+	struct rb_node run_node;  /* (R) in a run queue, while `queued` */
+	bool queued;              /* (R) exactly while READY */
+	_Atomic uint32_t cpu;     /* (R) CPU whose run queue it is or was on last */
+	uint64_t affinity;        /* (R) CPUs it may run on */
+	int nice;                 /* (R) -20 ... 19 */
+	enum sched_policy policy; /* (R) */
+	uint32_t rt_priority;     /* (R) of FIFO and RR 1 ... 99, of others 0 */
+	int64_t rt_turn;          /* (R) real-time, on a queue: the least of its priority runs first */
+	nsec_t rr_used;           /* (R) of its quantum */
+	nsec_t rt_time, rt_limit; /* (R) what it ran since it slept last; when that should be noticed */
 	uint64_t
 	    vruntime; /* (R) weighted virtual run time, ns; while it is on no CPU: relative to its queue's least */
 	nsec_t run_started;  /* (R) when it got the CPU */
@@ -131,7 +141,19 @@ static inline void thread_count_io(enum thread_io kind, uint64_t n)
 void thread_start(struct thread *t);
 /* Allow it on the CPUs of mask only (at least one online). Takes effect at its next switch at the latest. */
 void thread_set_affinity(struct thread *t, uint64_t mask);
+/* How it is scheduled. Callers take turns in setting that of one thread: the process tree's lock. */
+struct thread_policy {
+	enum sched_policy policy;
+	uint32_t rt_priority; /* 1 ... RT_PRIORITY_MAX of FIFO and RR, else 0 */
+	int nice;             /* kept by all, of use to SCHED_OTHER and SCHED_BATCH */
+};
+struct thread_policy thread_policy(struct thread *t);
+void thread_set_policy(struct thread *t, const struct thread_policy *to);
 void thread_set_nice(struct thread *t, int nice);
+/* When a real-time thread has run for that long without sleeping, it finds THREAD_OVERRUN in its exit work.
+ * NSEC_NEVER: never. And that time, up to now. */
+void thread_set_rt_limit(struct thread *t, nsec_t limit);
+nsec_t thread_rt_time(struct thread *t);
 /* End the current thread. */
 NORETURN void thread_exit(void);
 /* Sleep until t is DEAD and no CPU uses its stack. */

@@ -140,6 +140,8 @@ err_t process_limit(
 	spin_unlock(&p->lock);
 	if (new && !err && r == RLIMIT_CPU)
 		process_timers_limit(p);
+	if (new && !err && r == RLIMIT_RTTIME)
+		process_watch_rt_time(p);
 	return err;
 }
 

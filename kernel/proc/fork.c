@@ -50,11 +50,13 @@ static void tell_id(const struct clone_request *c, const struct user_thread *ut)
 /* Whoever said so (SCHED_RESET_ON_FORK) keeps its rank among the threads to itself. */
 static void inherit_policy(struct user_thread *child, const struct user_thread *self)
 {
-	enum { RESET_ON_FORK = 0x40000000 };
-	bool reset = self->sched_policy & RESET_ON_FORK;
+	struct thread_policy policy = thread_policy(current_thread());
+	if (self->policy_resets && policy.rt_priority)
+		policy = (struct thread_policy){.policy = POLICY_OTHER};
+	else if (self->policy_resets && policy.nice < 0)
+		policy.nice = 0;
+	thread_set_policy(&child->thread, &policy);
 	child->io_priority = self->io_priority;
-	child->sched_policy = reset ? 0 : self->sched_policy;
-	child->thread.nice = reset && self->thread.nice < 0 ? 0 : self->thread.nice;
 }
 
 /* One more thread of p, which is current or new. */

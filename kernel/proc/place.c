@@ -94,6 +94,32 @@ void place_set_root(struct place *p, const struct path *path)
 	place_set(p, &p->root, path);
 }
 
+static void place_move(struct place *p, struct path *which, const struct path *from, const struct path *to)
+{
+	path_get(to);
+	spin_lock(&p->lock);
+	bool is_there = which->mount == from->mount && which->dentry == from->dentry;
+	if (is_there)
+		*which = *to;
+	spin_unlock(&p->lock);
+	path_put(is_there ? from : to); /* the caller has another one on each */
+}
+
+void places_move(const struct path *from, const struct path *to)
+{
+	struct process *next, *p = process_next(NULL);
+	for (; p; p = next) {
+		struct place *place = process_place(p);
+		if (place) {
+			place_move(place, &place->root, from, to);
+			place_move(place, &place->cwd, from, to);
+			place_put(place);
+		}
+		next = process_next(p);
+		process_put(p);
+	}
+}
+
 uint32_t place_set_umask(struct place *p, uint32_t umask)
 {
 	spin_lock(&p->lock);

@@ -34,6 +34,8 @@ void place_set_root(struct place *p, const struct path *path);
 void place_get_cwd(struct place *p, struct path *out);
 void place_get_root(struct place *p, struct path *out);
 /* Returns the old one. */
+/* Whoever has `from` as the root or the working directory gets `to`. The caller holds references on both. */
+void places_move(const struct path *from, const struct path *to);
 uint32_t place_set_umask(struct place *p, uint32_t umask);
 
 /*

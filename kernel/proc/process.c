@@ -386,6 +386,7 @@ err_t user_thread_launch(struct user_thread *ut)
 		p->nthreads++;
 		trace_inherit_locked(ut);
 		guard_attach(ut);
+		rt_time_inherit_locked(ut);
 		if (p->signals.stop_signal || p->signals.pending.set & ~ut->signals.mask)
 			thread_interrupt(&ut->thread, THREAD_SIGNALLED);
 		thread_start(&ut->thread); /* locked: who ends the threads finds only such as run */

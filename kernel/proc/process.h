@@ -148,7 +148,7 @@ struct user_thread {
 	bool no_new_privs;       /* (O) programs that it runs gain no rights; never cleared */
 	uint64_t timer_slack;    /* (O) ns, as prctl tells it: timers are exact */
 	uint64_t timer_slack_default; /* (O) */
-	int32_t sched_policy;         /* (T) as sched_setscheduler tells it */
+	bool policy_resets;           /* (T) SCHED_RESET_ON_FORK: its children are ordinary threads */
 	uint16_t io_priority;         /* (T) as ioprio_set tells it; inherited */
 	uaddr_t clear_tid;            /* (O) set_tid_address */
 	uaddr_t robust_list;          /* (O) head; its owner writes, finders read */
@@ -283,6 +283,14 @@ void rseq_interrupt(struct trap_frame *f, int signal);
 void rseq_fork(struct user_thread *child);
 /* The thread is done with its memory. */
 void rseq_forget(void);
+
+/* rttime.c: RLIMIT_RTTIME, how long a real-time thread may run without sleeping. */
+/* p's limit was set: its threads are watched for it. */
+void process_watch_rt_time(struct process *p);
+/* ut is about to start. */
+void rt_time_inherit_locked(struct user_thread *ut);
+/* Exit work of THREAD_OVERRUN. */
+void rt_time_check(void);
 
 /* usage.c: up to now. */
 struct usage thread_usage(struct thread *t);

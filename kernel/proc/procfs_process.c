@@ -22,7 +22,8 @@ struct snapshot {
 	char name[THREAD_NAME_MAX], state;
 	uint32_t pid, tid, ppid, pgid, sid;
 	unsigned nthreads;
-	int nice, exit_signal, wait_status;
+	int exit_signal, wait_status;
+	struct thread_policy policy;
 	struct usage usage, children;
 	nsec_t start_time;
 	uint64_t tty;
@@ -99,7 +100,7 @@ static void snapshot_take(struct snapshot *s, const struct proc_node *n)
 	s->exit_signal = p->exit_signal;
 	s->wait_status = p->state == PROCESS_DEAD ? p->wait_status : 0;
 	if (ut) {
-		s->nice = ut->thread.nice;
+		s->policy = thread_policy(&ut->thread);
 		s->affinity = ut->thread.affinity;
 		s->no_new_privs = ut->no_new_privs;
 		s->cpu = load_relaxed(&ut->thread.cpu);
@@ -135,15 +136,16 @@ static void show_stat(struct text *t, struct vnode *v)
 	text_printf(t, "%u (%s) %c %u %u %u %llu %lld 4194304", s.tid, s.name, s.state, s.ppid, s.pgid, s.sid,
 	    (unsigned long long)s.tty, (long long)s.tty_group);
 	show_usage(t, &s);
-	text_printf(t, " %d %d %u 0 %llu", PRIORITY_BASE + s.nice, s.nice, s.nthreads,
+	int priority = s.policy.rt_priority ? -1 - (int)s.policy.rt_priority : PRIORITY_BASE + s.policy.nice;
+	text_printf(t, " %d %d %u 0 %llu", priority, s.policy.nice, s.nthreads,
 	    (unsigned long long)(s.start_time / NSEC_PER_TICK));
 	text_printf(t, " %llu %llu %llu", (unsigned long long)m.size * PAGE_SIZE,
 	    (unsigned long long)m.resident, (unsigned long long)RLIMIT_INFINITY);
 	text_printf(t, " 0 0 0 0 0 %llu %llu %llu %llu 0 0 0", (unsigned long long)(s.pending & 0x7fffffff),
 	    (unsigned long long)(s.blocked & 0x7fffffff), (unsigned long long)(s.ignored & 0x7fffffff),
 	    (unsigned long long)(s.caught & 0x7fffffff));
-	text_printf(t, " %d %u 0 0 0 0 0 0 0 %llu 0 0 0 0 %d\n", s.exit_signal, s.cpu,
-	    (unsigned long long)m.brk_start, s.wait_status);
+	text_printf(t, " %d %u %u %u 0 0 0 0 0 %llu 0 0 0 0 %d\n", s.exit_signal, s.cpu, s.policy.rt_priority,
+	    s.policy.policy, (unsigned long long)m.brk_start, s.wait_status);
 }
 
 static const char *state_name(char state)
@@ -327,11 +329,17 @@ static void show_cgroup(struct text *t, UNUSED struct vnode *v)
 struct mounts_show {
 	struct text *t;
 	struct path root;
-	char *buf;
+	char *buf, *root_buf; /* of PATH_LEN_MAX each */
 	enum mounts_form { MOUNTS_TABLE, MOUNTS_INFO, MOUNTS_STATS } form;
 };
 
-static void show_flags(struct text *t, const struct mount *m)
+static const char *read_write(bool read_only)
+{
+	return read_only ? "ro" : "rw";
+}
+
+/* What the mount says, behind what its file system says, if that is not told elsewhere. */
+static void show_flags(struct text *t, const struct mount *m, bool with_fs)
 {
 	static const struct {
 		unsigned flag;
@@ -339,7 +347,9 @@ static void show_flags(struct text *t, const struct mount *m)
 	} names[] = {{MOUNT_NOSUID, ",nosuid"}, {MOUNT_NODEV, ",nodev"}, {MOUNT_NOEXEC, ",noexec"},
 	    {MOUNT_NOATIME, ",noatime"}, {MOUNT_NODIRATIME, ",nodiratime"}};
 	unsigned flags = load_relaxed(&m->flags);
-	text_printf(t, "%s", flags & MOUNT_RDONLY || m->fs->read_only ? "ro" : "rw");
+	text_printf(t, "%s", read_write(flags & MOUNT_RDONLY || (with_fs && m->fs->read_only)));
+	if (with_fs && (flags & MOUNT_SYNCHRONOUS))
+		text_printf(t, ",sync");
 	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
 		if (flags & names[i].flag)
 			text_printf(t, "%s", names[i].name);
@@ -363,25 +373,37 @@ static void show_mount_stats(const struct mounts_show *s, const struct mount *m)
 
 static void show_mount_line(const struct mounts_show *s, const struct mount *m)
 {
-	bool info = s->form == MOUNTS_INFO;
-	if (info) {
-		unsigned parent = m->parent ? m->parent->id : m->id;
-		text_printf(s->t, "%u %u %llu:%llu / ", m->id, parent,
-		    (unsigned long long)DEV_MAJOR(m->fs->dev), (unsigned long long)DEV_MINOR(m->fs->dev));
-	} else {
-		text_add_escaped(s->t, mount_source(m), " \t\n\\");
-		text_printf(s->t, " ");
-	}
+	text_add_escaped(s->t, mount_source(m), " \t\n\\");
+	text_printf(s->t, " ");
 	text_add_escaped(s->t, s->buf, " \t\n\\");
-	text_printf(s->t, info ? " " : " %s ", m->fs->ops->name);
-	show_flags(s->t, m);
-	if (info) {
-		text_printf(s->t, " - %s ", m->fs->ops->name);
-		text_add_escaped(s->t, mount_source(m), " \t\n\\");
-		text_printf(s->t, " %s\n", m->fs->read_only ? "ro" : "rw");
-	} else {
-		text_printf(s->t, " 0 0\n");
-	}
+	text_printf(s->t, " %s ", m->fs->ops->name);
+	show_flags(s->t, m, true);
+	text_printf(s->t, " 0 0\n");
+}
+
+/* A line of mountinfo. The tree may change between two lines, but not while numbers are read for one. */
+static void show_mount_info(const struct mounts_show *s, struct mount *m)
+{
+	struct text *t = s->t;
+	spin_lock(&mount_lock);
+	unsigned parent = m->parent ? m->parent->id : m->id, group = m->group, master = m->master;
+	bool unbindable = m->unbindable;
+	spin_unlock(&mount_lock);
+	text_printf(t, "%u %u %llu:%llu ", m->id, parent, (unsigned long long)DEV_MAJOR(m->fs->dev),
+	    (unsigned long long)DEV_MINOR(m->fs->dev));
+	text_add_escaped(t, s->root_buf, " \t\n\\");
+	text_printf(t, " ");
+	text_add_escaped(t, s->buf, " \t\n\\");
+	text_printf(t, " ");
+	show_flags(t, m, false);
+	if (group)
+		text_printf(t, " shared:%u", group);
+	if (master)
+		text_printf(t, " master:%u", master);
+	text_printf(t, "%s - %s ", unbindable ? " unbindable" : "", m->fs->ops->name);
+	text_add_escaped(t, mount_source(m), " \t\n\\");
+	text_printf(t, " %s%s\n", read_write(m->fs->read_only),
+	    load_relaxed(&m->flags) & MOUNT_SYNCHRONOUS ? ",sync" : "");
 }
 
 static bool show_mount(struct mount *m, void *arg)
@@ -391,15 +413,19 @@ static bool show_mount(struct mount *m, void *arg)
 		return true; /* cannot be reached from this root */
 	if (s->form == MOUNTS_STATS)
 		show_mount_stats(s, m);
-	else
+	else if (s->form == MOUNTS_TABLE)
 		show_mount_line(s, m);
+	else if (mount_root_path(m, s->root_buf, PATH_LEN_MAX) >= 0)
+		show_mount_info(s, m);
 	return true;
 }
 
 static void show_mount_list(struct text *t, struct vnode *v, enum mounts_form form)
 {
 	struct place *place = process_place(proc_node_of(v)->process);
-	struct mounts_show s = {.t = t, .form = form, .buf = kmalloc(PATH_LEN_MAX)};
+	char *buf = kmalloc((size_t)2 * PATH_LEN_MAX);
+	struct mounts_show s = {
+	    .t = t, .form = form, .buf = buf, .root_buf = buf ? buf + PATH_LEN_MAX : NULL};
 	if (!place || !s.buf) {
 		t->err = place ? -ENOMEM : 0;
 	} else {

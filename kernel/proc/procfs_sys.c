@@ -14,6 +14,7 @@
 #include "proc/cred.h"
 #include "proc/ipc.h"
 #include "proc/procfs_priv.h"
+#include "proc/procfs_sched.h"
 #include "proc/procfs_vm.h"
 #include "vm/fault.h"
 
@@ -209,6 +210,7 @@ static const struct proc_entry random_entries[] = {SHOW("boot_id", boot_id), SHO
 static const struct proc_dir random_dir = {
     .class = CLASS_SYS_RANDOM, .entries = random_entries, .count = ARRAY_SIZE(random_entries)};
 
+#define SCHED_SETTING(n) {.name = #n, .mode = MODE_REG | 0644, .text = {sched_show_##n, sched_store_##n}},
 static const struct proc_entry kernel_entries[] = {SHOW("cap_last_cap", cap_last_cap),
     {.name = "core_pattern", .mode = MODE_REG | 0644, .text = {core_show_pattern, core_store_pattern}},
     {.name = "core_uses_pid", .mode = MODE_REG | 0644, .text = {core_show_uses_pid, core_store_uses_pid}},
@@ -217,9 +219,9 @@ static const struct proc_entry kernel_entries[] = {SHOW("cap_last_cap", cap_last
     SHOW("msgmax", msgmax), SHOW("msgmnb", msgmnb), SHOW("msgmni", msgmni), SHOW("ngroups_max", ngroups_max),
     SHOW("osrelease", osrelease), SHOW("ostype", ostype), SHOW("overflowgid", overflow_id),
     SHOW("overflowuid", overflow_id), SHOW("pid_max", pid_max), DIR("random", random_dir),
-    SHOW("randomize_va_space", randomize), SHOW("sem", sem), SHOW("shm_rmid_forced", shm_rmid_forced),
-    SHOW("shmall", shmmax), SHOW("shmmax", shmmax), SHOW("shmmni", shmmni), SHOW("threads-max", threads_max),
-    SHOW("version", version)};
+    SHOW("randomize_va_space", randomize), SCHED_SETTINGS(SCHED_SETTING) SHOW("sem", sem),
+    SHOW("shm_rmid_forced", shm_rmid_forced), SHOW("shmall", shmmax), SHOW("shmmax", shmmax),
+    SHOW("shmmni", shmmni), SHOW("threads-max", threads_max), SHOW("version", version)};
 static const struct proc_dir kernel_dir = {
     .class = CLASS_SYS_KERNEL, .entries = kernel_entries, .count = ARRAY_SIZE(kernel_entries)};
 

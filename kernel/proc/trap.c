@@ -147,6 +147,8 @@ void upcall_exit_work(void)
 		irq_enable();
 		if (load_relaxed(&t->flags) & THREAD_KILLED)
 			user_thread_exit(wait_status_killed(SIGNAL_KILL));
+		if (load_relaxed(&t->flags) & THREAD_OVERRUN)
+			rt_time_check();
 		if (load_relaxed(&t->flags) & THREAD_SIGNALLED)
 			signal_deliver(user_frame(t));
 		if (load_relaxed(&t->flags) & THREAD_RSEQ_WORK)

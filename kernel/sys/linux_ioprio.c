@@ -9,7 +9,7 @@
 
 enum { IOPRIO_WHO_PROCESS = 1, IOPRIO_WHO_PGRP, IOPRIO_WHO_USER }; /* the ABI's */
 enum { CLASS_NONE, CLASS_REAL_TIME, CLASS_BEST_EFFORT, CLASS_IDLE };
-enum { CLASS_SHIFT = 13, CLASS_MASK = 7, LEVELS = 8, SCHED_IDLE = 5, RESET_ON_FORK = 0x40000000 };
+enum { CLASS_SHIFT = 13, CLASS_MASK = 7, LEVELS = 8 };
 
 struct ioprio_call {
 	int which;
@@ -30,8 +30,10 @@ static uint16_t effective(const struct user_thread *ut)
 {
 	if (ut->io_priority >> CLASS_SHIFT != CLASS_NONE)
 		return ut->io_priority;
-	bool idle = (ut->sched_policy & ~RESET_ON_FORK) == SCHED_IDLE;
-	return priority_of(idle ? CLASS_IDLE : CLASS_BEST_EFFORT, (unsigned)(ut->thread.nice + 20) / 5);
+	unsigned class = ut->thread.rt_priority             ? CLASS_REAL_TIME
+			 : ut->thread.policy == POLICY_IDLE ? CLASS_IDLE
+							    : CLASS_BEST_EFFORT;
+	return priority_of(class, (unsigned)(ut->thread.nice + 20) / 5);
 }
 
 static void visit(struct process *p, struct user_thread *ut, void *arg)

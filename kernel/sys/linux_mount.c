@@ -92,6 +92,28 @@ int64_t sys_umount2(uaddr_t target, int32_t flags)
 	return err;
 }
 
+int64_t sys_pivot_root(uaddr_t new_root, uaddr_t put_old)
+{
+	struct at_call a;
+	struct path from, to;
+	char *old;
+	err_t err = path_fetch(put_old, &old);
+	if (err)
+		return err;
+	err = at_begin_named(&a, AT_FDCWD, new_root);
+	if (!err) {
+		err = vfs_pivot_root(a.c, a.name, old, &from, &to);
+		at_end(&a);
+	}
+	kfree(old);
+	if (err)
+		return err;
+	places_move(&from, &to);
+	path_put(&from);
+	path_put(&to);
+	return 0;
+}
+
 /* --- what file systems tell --- */
 
 enum statfs_flags {

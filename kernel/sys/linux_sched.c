@@ -1,26 +1,19 @@
 /*
  * linux_sched.c - how threads share the processors, as far as the ABI lets programs say.
  *
- * The scheduler knows nice levels. Of the policies it has the one for ordinary threads; SCHED_BATCH and
- * SCHED_IDLE are taken as hints and remembered (an idle thread has the least weight), and the real-time
- * policies, which it does not have, are refused: -EPERM, what Linux answers a process that may not use them.
+ * The scheduler has all policies but SCHED_DEADLINE, which is refused: -EPERM, what Linux answers a process
+ * that may not use it.
  */
+#include "kern/sched.h"
+#include "kern/wall.h"
 #include "proc/cred.h"
 #include "lib/string.h"
 #include "sys/sys.h"
 
 enum { NICE_LEAST = -20, NICE_MOST = 19, NICE_BASE = 20 };
 enum priority_which { PRIO_PROCESS, PRIO_PGRP, PRIO_USER };
-enum sched_policy {
-	SCHED_OTHER,
-	SCHED_FIFO,
-	SCHED_RR,
-	SCHED_BATCH,
-	SCHED_IDLE = 5,
-	SCHED_DEADLINE,
-	SCHED_RESET_ON_FORK = 0x40000000,
-};
-enum { RT_PRIORITY_MAX = 99, SLICE_NS = 3000000 };
+enum { SCHED_DEADLINE = 6, SCHED_RESET_ON_FORK = 0x40000000 }; /* beside enum sched_policy */
+enum { SLICE_NS = 3000000 };
 
 /* --- nice levels --- */
 
@@ -94,19 +87,19 @@ int64_t sys_setpriority(int32_t which, int32_t who, int32_t nice)
 
 /* --- policies --- */
 
-static bool is_real_time(int32_t policy)
+static bool is_real_time_policy(int32_t policy)
 {
-	return policy == SCHED_FIFO || policy == SCHED_RR;
+	return policy == POLICY_FIFO || policy == POLICY_RR;
 }
 
 static bool is_ordinary(int32_t policy)
 {
-	return policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE;
+	return policy == POLICY_OTHER || policy == POLICY_BATCH || policy == POLICY_IDLE;
 }
 
 int64_t sys_sched_get_priority_max(int32_t policy)
 {
-	if (is_real_time(policy))
+	if (is_real_time_policy(policy))
 		return RT_PRIORITY_MAX;
 	return is_ordinary(policy) || policy == SCHED_DEADLINE ? 0 : -EINVAL;
 }
@@ -122,16 +115,16 @@ static struct user_thread *find_locked(int32_t tid)
 	return tid ? user_thread_find_locked((uint32_t)tid) : current_user_thread();
 }
 
-/* What is remembered of the policy of a thread. -EINVAL, -ESRCH. */
-static err_t get_policy(int32_t tid, int32_t *policy, int *nice)
+/* -EINVAL, -ESRCH. */
+static err_t get_policy(int32_t tid, struct thread_policy *policy, bool *resets)
 {
 	if (tid < 0)
 		return -EINVAL;
 	spin_lock(&process_tree_lock);
 	struct user_thread *ut = find_locked(tid);
 	if (ut) {
-		*policy = ut->sched_policy;
-		*nice = ut->thread.nice;
+		*policy = thread_policy(&ut->thread);
+		*resets = ut->policy_resets;
 	}
 	spin_unlock(&process_tree_lock);
 	return ut ? 0 : -ESRCH;
@@ -139,74 +132,109 @@ static err_t get_policy(int32_t tid, int32_t *policy, int *nice)
 
 int64_t sys_sched_getscheduler(int32_t tid)
 {
-	int32_t policy;
-	int nice;
-	err_t err = get_policy(tid, &policy, &nice);
-	return err ? err : policy;
+	struct thread_policy policy;
+	bool resets;
+	err_t err = get_policy(tid, &policy, &resets);
+	return err ? err : (int64_t)policy.policy | (resets ? SCHED_RESET_ON_FORK : 0);
 }
 
 int64_t sys_sched_getparam(int32_t tid, uaddr_t param)
 {
-	int32_t policy, priority = 0; /* that of all policies there are */
-	int nice;
-	err_t err = param ? get_policy(tid, &policy, &nice) : -EINVAL;
-	return err ? err : copy_to_user(param, &priority, sizeof(priority));
+	struct thread_policy policy;
+	bool resets;
+	err_t err = param ? get_policy(tid, &policy, &resets) : -EINVAL;
+	return err ? err : copy_to_user(param, &policy.rt_priority, sizeof(policy.rt_priority));
 }
 
+/* The quantum of SCHED_RR; FIFO has none. Others: a time slice of a processor that somebody waits for. */
 int64_t sys_sched_rr_get_interval(int32_t tid, uaddr_t interval)
 {
-	struct sys_timespec ts = {0, SLICE_NS};
-	int32_t policy;
-	int nice;
-	err_t err = get_policy(tid, &policy, &nice);
-	return err ? err : copy_to_user(interval, &ts, sizeof(ts));
+	struct thread_policy policy;
+	bool resets;
+	err_t err = get_policy(tid, &policy, &resets);
+	if (err)
+		return err;
+	nsec_t ns = policy.policy == POLICY_FIFO ? 0
+		    : policy.policy == POLICY_RR ? load_relaxed(&rt_settings.quantum)
+						 : (nsec_t)SLICE_NS;
+	struct sys_timespec ts = {(int64_t)(ns / NSEC_PER_SEC), (int64_t)(ns % NSEC_PER_SEC)};
+	return copy_to_user(interval, &ts, sizeof(ts));
 }
 
-/* policy -1: the one it has. */
-static err_t check_policy(int32_t policy, int32_t priority)
+/* What a call asks for. */
+struct policy_change {
+	int32_t policy; /* -1: as it is */
+	uint32_t priority;
+	bool reset_on_fork;
+	bool keep_nice,
+	    keep_params; /* of what a thread has; keep_params: all but whether it is reset on fork */
+	int nice;
+};
+
+/* Is it something that any thread could have? */
+static err_t check_policy(int32_t policy, uint32_t priority)
 {
-	if (is_real_time(policy))
-		return priority < 1 || priority > RT_PRIORITY_MAX ? -EINVAL : -EPERM;
-	if (!is_ordinary(policy) || priority != 0)
+	if (!is_real_time_policy(policy) && !is_ordinary(policy) && policy != SCHED_DEADLINE)
+		return -EINVAL;
+	if (priority > RT_PRIORITY_MAX || is_real_time_policy(policy) != (priority != 0))
 		return -EINVAL;
 	return 0;
 }
 
-struct policy_change {
-	int32_t policy; /* -1: as it is */
-	int32_t priority;
-	bool reset_on_fork, set_nice;
-	int nice;
-};
+static uint64_t rt_priority_limit(struct process *p)
+{
+	spin_lock(&p->lock);
+	uint64_t limit = p->limits[RLIMIT_RTPRIO].soft;
+	spin_unlock(&p->lock);
+	return limit;
+}
 
-/* Without CAP_SYS_NICE: one's own threads, not to a better level than their limit allows (that of an idle
- * thread is worse than all), and what is reset on fork stays so. */
-static bool may_change_locked(
-    const struct policy_change *c, const struct user_thread *ut, int32_t policy, bool resets)
+/* Is `new` something that a thread of p takes for itself only within its limits, and are these exceeded? */
+static bool exceeds_limits(
+    struct process *p, const struct thread_policy *old, const struct thread_policy *new)
+{
+	if (is_real_time_policy((int32_t) new->policy)) {
+		uint64_t limit = rt_priority_limit(p);
+		return (new->policy != old->policy &&limit == 0) ||
+		       (new->rt_priority > old->rt_priority &&new->rt_priority > limit);
+	}
+	/* SCHED_IDLE is worse than all levels. */
+	if (old->policy == POLICY_IDLE && new->policy != POLICY_IDLE && !limit_allows(p, old->nice))
+		return true;
+	return new->nice < old->nice && !limit_allows(p, new->nice);
+}
+
+/* Without CAP_SYS_NICE: one's own threads, within their limits, and what is reset on fork stays so. */
+static bool may_change_locked(const struct user_thread *ut, const struct thread_policy *old,
+    const struct thread_policy *new, bool resets)
 {
 	struct process *p = ut->thread.process;
 	uint32_t euid = process_euid(current_process());
-	int32_t old = ut->sched_policy;
-	int nice = c->set_nice ? c->nice : ut->thread.nice;
-	bool better =
-	    nice < ut->thread.nice || ((old & ~SCHED_RESET_ON_FORK) == SCHED_IDLE && policy != SCHED_IDLE);
 	bool own = euid == process_uid(p) || euid == process_euid(p);
-	return (own && (!better || limit_allows(p, nice)) && (resets || !(old & SCHED_RESET_ON_FORK))) ||
+	return (own && !exceeds_limits(p, old, new) && (resets || !ut->policy_resets)) ||
 	       current_can(CAP_SYS_NICE);
 }
 
 static err_t change_locked(const struct policy_change *c, struct user_thread *ut)
 {
-	int32_t policy = c->policy == -1 ? ut->sched_policy & ~SCHED_RESET_ON_FORK : c->policy;
-	bool resets = c->policy == -1 ? ut->sched_policy & SCHED_RESET_ON_FORK : c->reset_on_fork;
-	err_t err = check_policy(policy, c->priority);
-	if (!err && !may_change_locked(c, ut, policy, resets))
-		err = -EPERM;
+	struct thread_policy old = thread_policy(&ut->thread);
+	int32_t policy = c->policy == -1 ? (int32_t)old.policy : c->policy;
+	bool resets = c->policy == -1 ? ut->policy_resets : c->reset_on_fork;
+	bool keep_priority = c->keep_params && old.rt_priority;
+	uint32_t priority = keep_priority ? old.rt_priority : c->priority;
+	err_t err = check_policy(policy, priority);
 	if (err)
 		return err;
-	ut->sched_policy = policy | (resets ? SCHED_RESET_ON_FORK : 0);
-	if (c->set_nice)
-		thread_set_nice(&ut->thread, c->nice);
+	bool keep_nice = c->keep_nice || is_real_time_policy(policy) || (c->keep_params && !keep_priority);
+	struct thread_policy new = {.policy = (enum sched_policy)policy,
+	    .rt_priority = priority,
+	    .nice = keep_nice ? old.nice : c->nice};
+	if (policy == SCHED_DEADLINE || !may_change_locked(ut, &old, &new, resets))
+		return -EPERM;
+	ut->policy_resets = resets;
+	bool same = new.policy == old.policy &&new.rt_priority == old.rt_priority &&new.nice == old.nice;
+	if (!same && !c->keep_params)
+		thread_set_policy(&ut->thread, &new);
 	return 0;
 }
 
@@ -223,7 +251,7 @@ static err_t change_policy(int32_t tid, const struct policy_change *c)
 
 int64_t sys_sched_setscheduler(int32_t tid, int32_t policy, uaddr_t param)
 {
-	struct policy_change c = {.reset_on_fork = policy & SCHED_RESET_ON_FORK};
+	struct policy_change c = {.reset_on_fork = policy & SCHED_RESET_ON_FORK, .keep_nice = true};
 	if (policy < 0 || !param || tid < 0)
 		return -EINVAL;
 	c.policy = policy & ~SCHED_RESET_ON_FORK;
@@ -234,7 +262,7 @@ int64_t sys_sched_setscheduler(int32_t tid, int32_t policy, uaddr_t param)
 
 int64_t sys_sched_setparam(int32_t tid, uaddr_t param)
 {
-	struct policy_change c = {.policy = -1};
+	struct policy_change c = {.policy = -1, .keep_nice = true};
 	if (!param || tid < 0)
 		return -EINVAL;
 	if (copy_from_user(&c.priority, param, sizeof(c.priority)))
@@ -256,23 +284,26 @@ enum sched_attr_flags {
 	ATTR_RESET_ON_FORK = 1,
 	ATTR_KEEP_POLICY = 8,
 	ATTR_KEEP_PARAMS = 16,
+	ATTR_UTIL_CLAMP =
+	    0x60, /* needs the second version; Linux has it where the processor's speed varies */
 	ATTR_ALL = 0x7f
 };
 
 int64_t sys_sched_getattr(int32_t tid, uaddr_t to, uint32_t size, uint32_t flags)
 {
 	struct sys_sched_attr a = {0};
-	int32_t policy;
-	int nice;
+	struct thread_policy policy;
+	bool resets;
 	if (!to || tid < 0 || size > PAGE_SIZE || size < SCHED_ATTR_SIZE_0 || flags)
 		return -EINVAL;
-	err_t err = get_policy(tid, &policy, &nice);
+	err_t err = get_policy(tid, &policy, &resets);
 	if (err)
 		return err;
 	a.size = MIN(size, (uint32_t)SCHED_ATTR_SIZE);
-	a.policy = (uint32_t)policy & ~(uint32_t)SCHED_RESET_ON_FORK;
-	a.flags = policy & SCHED_RESET_ON_FORK ? ATTR_RESET_ON_FORK : 0;
-	a.nice = nice;
+	a.policy = policy.policy;
+	a.flags = resets ? ATTR_RESET_ON_FORK : 0;
+	a.priority = policy.rt_priority;
+	a.nice = policy.rt_priority ? 0 : policy.nice;
 	return copy_to_user(to, &a, a.size);
 }
 
@@ -298,14 +329,15 @@ int64_t sys_sched_setattr(int32_t tid, uaddr_t from, uint32_t flags)
 	err_t err = fetch_attr(from, &a);
 	if (err)
 		return err;
-	if ((int32_t)a.policy < 0 || (a.flags & ~(uint64_t)ATTR_ALL))
+	bool clamps = a.flags & ATTR_UTIL_CLAMP;
+	if ((int32_t)a.policy < 0 || (a.flags & ~(uint64_t)ATTR_ALL) || (clamps && a.size < SCHED_ATTR_SIZE))
 		return -EINVAL;
+	if (clamps)
+		return -EOPNOTSUPP;
 	struct policy_change c = {.policy = a.flags & ATTR_KEEP_POLICY ? -1 : (int32_t)a.policy,
-	    .priority = (int32_t)a.priority,
+	    .priority = a.priority,
 	    .reset_on_fork = a.flags & ATTR_RESET_ON_FORK,
-	    .set_nice = !(a.flags & ATTR_KEEP_PARAMS),
+	    .keep_params = a.flags & ATTR_KEEP_PARAMS,
 	    .nice = MAX(NICE_LEAST, MIN(NICE_MOST, a.nice))};
-	if (a.policy == SCHED_DEADLINE && c.policy != -1)
-		return -EPERM;
 	return change_policy(tid, &c);
 }
