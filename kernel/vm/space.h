@@ -122,10 +122,11 @@ MUST_CHECK err_t space_unmap(struct vm_space *s, uaddr_t addr, uint64_t len);
  * max_prot, -EPERM, -EINVAL. */
 MUST_CHECK err_t space_protect(struct vm_space *s, uaddr_t addr, uint64_t len, unsigned prot);
 /* Throw pages away (MADV_DONTNEED): private memory reads zeros or its file again; shared: only translations
- * go. -ENOMEM for a hole, -EINVAL. */
+ * go. -ENOMEM for a hole, -EINVAL, -EPERM (region_keeps_contents). */
 MUST_CHECK err_t space_discard(struct vm_space *s, uaddr_t addr, uint64_t len);
 /* Set or clear region flags DONTFORK, WIPEONFORK (anonymous private memory only: -EINVAL), DONTDUMP, RANDOM,
- * IMMUTABLE (set only) on [addr, addr + len). -ENOMEM, -EINVAL, -EPERM. */
+ * IMMUTABLE (set only) on [addr, addr + len). -ENOMEM (a hole, too many regions), -EINVAL, -EPERM (DONTFORK,
+ * WIPEONFORK: region_keeps_contents). Nothing is changed then. */
 MUST_CHECK err_t space_set_flags(
     struct vm_space *s, uaddr_t addr, uint64_t len, unsigned set, unsigned clear);
 /* MADV_SET_VOLATILE / SET_NONVOLATILE: [addr, addr + len) must be exactly one purgeable region that was not
