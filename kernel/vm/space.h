@@ -153,6 +153,17 @@ struct region_info {
 	    file_mapped; /* pages of the file itself, not copies of its own, that the space has translations of */
 };
 bool space_query(struct vm_space *s, uaddr_t addr, struct region_info *out);
+/* Whose are the pages of the region that begins at addr? False: none does. See space_usage.c. */
+enum usage_class { USAGE_ANON, USAGE_FILE, USAGE_SHMEM, USAGE_CLASSES };
+struct region_usage {
+	uint64_t pages; /* of the region */
+	uint64_t private_clean, private_dirty, shared_clean,
+	    shared_dirty;   /* resident ones: nobody else has it */
+	uint64_t anonymous; /* of these, private memory with contents of its own */
+	uint64_t parts[USAGE_CLASSES],
+	    parts_dirty; /* its parts of the resident ones, a page being PT_WHOLE */
+};
+bool space_usage(struct vm_space *s, uaddr_t addr, struct region_usage *out);
 /* The same without counting, with references; false: nothing is at addr or above. */
 struct region_view {
 	struct region_info info;
