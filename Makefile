@@ -225,9 +225,10 @@ test: build/deps/test build/deps/lint build/deps/image build/initrd.cpio build/r
 .PHONY: programs
 programs: machine build/deps/image
 	$Qtests/programs/compare.py
-stress: $(B)/quire.elf build/initrd.cpio build/deps/run
+stress: $(B)/quire.elf build/initrd.cpio machine build/deps/image
 	$Qpython3 tools/qemu.py test --name stress --kernel $< --initrd build/initrd.cpio --cpus 2 --timeout 7200 --silence 3600 \
 		--append 'init=/bin/ustress -- $(SPAWNS)'
+	$Qtests/programs/small.py --functions 32 --timeout 1800
 	$Qfor f in tests/stress/*.case; do tools/runtest.py $$f || exit; done
 fuzz: build/deps/test
 	$Q$(MAKE) SAN=fuzz fuzz-programs
