@@ -211,6 +211,9 @@ static const struct proc_dir random_dir = {
 
 static const struct proc_entry kernel_entries[] = {SHOW("cap_last_cap", cap_last_cap),
     {.name = "core_pattern", .mode = MODE_REG | 0644, .text = {core_show_pattern, core_store_pattern}},
+    {.name = "core_pipe_limit",
+	.mode = MODE_REG | 0644,
+	.text = {core_show_pipe_limit, core_store_pipe_limit}},
     {.name = "core_uses_pid", .mode = MODE_REG | 0644, .text = {core_show_uses_pid, core_store_uses_pid}},
     SHOW("domainname", domainname),
     {.name = "hostname", .mode = MODE_REG | 0644, .text = {show_hostname, store_hostname}},
