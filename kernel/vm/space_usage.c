@@ -24,6 +24,12 @@ static bool shows(const struct region *r, pgidx_t idx)
 	return idx >= r->offset && idx - r->offset < region_npages(r);
 }
 
+/* Do a and b show some page both? */
+static bool meets(const struct region *a, const struct region *b)
+{
+	return a->offset < b->offset + region_npages(b) && b->offset < a->offset + region_npages(a);
+}
+
 /* Part of n pages: `parts` of PT_WHOLE. */
 static void add(
     struct region_usage *u, enum usage_class c, uint64_t n, uint64_t parts, bool shared, bool dirty)
@@ -99,14 +105,25 @@ static unsigned translations_of(
 	return n;
 }
 
-static void use_file_page(
-    struct vm_object *file, pgidx_t idx, const struct page *p, struct region_usage *u, unsigned *looks)
+/* Does no other window on the locked file meet r? */
+static bool is_alone(const struct region *r, const struct vm_object *file)
+{
+	unsigned n = 0;
+	list_for_each (it, &file->viewers)
+		n += meets(list_entry(it, struct region, view_link), r);
+	list_for_each (it, &file->backed)
+		n += meets(list_entry(it, struct region, backing_link), r);
+	return n == 1;
+}
+
+static void use_file_page(const struct vm_object *file, pgidx_t idx, const struct page *p, bool alone,
+    struct region_usage *u, unsigned *looks)
 {
 	bool resident = file->flags & VM_RESIDENT;
 	struct pt_usage t = {.pages = 1, .parts = PT_WHOLE};
 	if (resident)
 		page_tree_usage(&file->tree, idx, idx + 1, &t);
-	unsigned n = MAX(translations_of(file, idx, p, looks), 1U);
+	unsigned n = alone ? 1 : MAX(translations_of(file, idx, p, looks), 1U);
 	add(u, resident ? USAGE_SHMEM : USAGE_FILE, 1, t.parts / n, n > 1 || t.shared,
 	    resident || page_tree_test_mark(&file->tree, idx, PT_DIRTY));
 }
@@ -117,12 +134,13 @@ static void use_file(const struct region *r, struct vm_object *file, struct regi
 	pgidx_t at = r->offset, end = r->offset + region_npages(r), idx;
 	while (at < end) {
 		spin_lock(&file->lock);
+		bool alone = is_alone(r, file);
 		for (unsigned looks = 0; at < end && looks < LOOKS_MAX; looks++, at = idx + 1) {
 			const struct page *p = page_tree_next(&file->tree, at, end, &idx);
 			if (!p)
 				idx = end;
 			else if (translates(r, idx, p))
-				use_file_page(file, idx, p, u, &looks);
+				use_file_page(file, idx, p, alone, u, &looks);
 		}
 		spin_unlock(&file->lock);
 	}
