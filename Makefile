@@ -105,7 +105,7 @@ compile_commands.json: tools/compdb.py $(B)/flags $(B)/objects
 
 # User programs and the initrd that carries them ------------------------------------------------------------------------------
 # What needs a machine of its own has a configuration in tests/run instead of a place here.
-UTESTS := $(filter-out %/urun %/ubench %/uconsole %/ucore %/uharden %/uioerr %/uown %/ustress %/upressure,$(UPROGS))
+UTESTS := $(filter-out %/urun %/ubench %/uconsole %/ucore %/uguarded %/uharden %/uioerr %/uown %/ustress %/upressure,$(UPROGS))
 UFLAGS := -std=gnu11 $(WARN) -O2 -g -static -no-pie -fno-pie -Iabi -Ibuild/gen -DUTESTS='$(UTESTS:build/initrd%="%",)'
 build/initrd/bin/%: tests/guest/%.c build/user/flags
 	@mkdir -p $(@D) build/user
@@ -127,10 +127,10 @@ build/initrd.cpio: $(UPROGS) build/initrd/bin/harden
 
 # The guest's first program, alone in the archive that ./quire boots.
 INIT := $(filter-out user/harden.c,$(wildcard user/*.c))
-build/run/init: $(INIT) user/init.h build/gen/quire_syscalls.h Makefile | build/deps/run
+build/run/init: $(INIT) user/init.h abi/quire/guard.h build/gen/quire_syscalls.h Makefile | build/deps/run
 	@mkdir -p $(@D)
 	@echo "MUSL  $@"
-	$Qmusl-gcc -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Ibuild/gen -o $@ $(INIT)
+	$Qmusl-gcc -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Iabi -Ibuild/gen -o $@ $(INIT)
 # Programs that exist nowhere else: init puts them where the guest's programs find them.
 HARDEN := -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Iabi -Ibuild/gen
 build/run/harden build/initrd/bin/harden: user/harden.c abi/quire/guard.h build/gen/quire_syscalls.h Makefile | build/deps/run
@@ -225,9 +225,10 @@ test: build/deps/test build/deps/lint build/deps/image build/initrd.cpio build/r
 .PHONY: programs
 programs: machine build/deps/image
 	$Qtests/programs/compare.py
-stress: $(B)/quire.elf build/initrd.cpio build/deps/run
+stress: $(B)/quire.elf build/initrd.cpio machine build/deps/image
 	$Qpython3 tools/qemu.py test --name stress --kernel $< --initrd build/initrd.cpio --cpus 2 --timeout 7200 --silence 3600 \
 		--append 'init=/bin/ustress -- $(SPAWNS)'
+	$Qtests/programs/small.py --functions 32 --timeout 1800
 fuzz: build/deps/test
 	$Q$(MAKE) SAN=fuzz fuzz-programs
 	$Qfor f in $(FUZZERS); do tools/fuzz.sh $$f $(SECONDS) || exit; done

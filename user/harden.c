@@ -11,6 +11,8 @@
 
 #include "quire_syscalls.h"
 
+QUIRE_GUARDED(15); /* QUIRE_GUARD_ALL */
+
 enum { EXIT_USAGE = 125, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127 }; /* as env(1) */
 
 static int usage(void)

@@ -13,6 +13,7 @@
 #include "init.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <quire/guard.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+QUIRE_GUARDED(15); /* QUIRE_GUARD_ALL */
 
 #define DISK     "/dev/vda"
 #define NEW_ROOT "/newroot"

@@ -227,7 +227,7 @@ void root_init(void)
 	context_put(&c);
 }
 
-err_t root_open_console(struct process *p)
+err_t root_open_console(struct process *p, UNUSED void *arg)
 {
 	struct fs_context c;
 	struct file *f;

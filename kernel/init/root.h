@@ -8,7 +8,7 @@ struct process;
  * shortage of memory is expected: it panics. */
 void root_init(void);
 /* Descriptors 0, 1 and 2 of the first process, which has not started: /dev/console. */
-MUST_CHECK err_t root_open_console(struct process *p);
+MUST_CHECK err_t root_open_console(struct process *p, void *arg);
 /* Nobody runs any more: write everything back and unmount. Returns the number of things that were still in
  * use, each logged. */
 unsigned root_shutdown(void);

@@ -12,6 +12,8 @@
  * SIGKILL ends the writing: the writer is killed as any thread, what it waits for ends, and what was written
  * so far stays, as on Linux.
  *
+ * Instead of to a file it may go to a program that the kernel starts (core_pipe.c); RLIMIT_CORE says only whether, then.
+ *
  * The file is made with the rights of the process, where nobody else can have put something: a name that
  * exists is unlinked, and the new file is given up if its owner or mode is not what it should be.
  */
@@ -39,11 +41,17 @@ static uint64_t core_limit(struct process *p)
 	return limit.soft;
 }
 
+/* Too little for a file. For a program that gets it the limit has no meaning, but 1, which is what such
+ * programs have themselves: if they crash, nothing more begins. */
+static bool is_limited(struct process *p)
+{
+	return core_is_piped() ? core_limit(p) == 1 : core_limit(p) < PAGE_SIZE;
+}
+
 bool core_begin_locked(struct process *p, int signal)
 {
 	ASSERT_HELD(&process_tree_lock);
-	if (p->exiting || p->exec_thread || core_limit(p) < PAGE_SIZE ||
-	    load_relaxed(&p->core.dumpable) == DUMP_NOBODY)
+	if (p->exiting || p->exec_thread || is_limited(p) || load_relaxed(&p->core.dumpable) == DUMP_NOBODY)
 		return false;
 	p->core.writer = current_user_thread();
 	process_begin_exit_locked(p, wait_status_killed(signal));
@@ -168,6 +176,8 @@ static bool write_file(struct process *p, const struct signal_info *info)
 	char name[CORE_NAME_MAX];
 	bool root = load_relaxed(&p->core.dumpable) == DUMP_ROOT, privileged, written = false;
 	struct core_file c = {.process = p, .info = info, .limit = core_limit(p)};
+	if (core_is_piped())
+		return core_pipe(&c);
 	current_write_rights(&c.limit_size, &privileged);
 	if (core_name(p, info->signo, c.limit, name))
 		return false;

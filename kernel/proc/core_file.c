@@ -2,7 +2,7 @@
  * core_file.c - the ELF file: header, program headers, notes, and the contents of memory page by page, each
  * segment at a multiple of the page size.
  *
- * Pages that are not there, or hold only zeros, become holes of the file. Memory is read whatever its
+ * Pages that are not there, or hold only zeros, become holes of the file; a pipe gets zeros. Memory is read whatever its
  * protection; what cannot be read (beyond the end of a file, a disk that fails) is a hole too. Format: System
  * V ABI, "Object Files"; elf(5).
  */
@@ -21,6 +21,20 @@ static bool is_killed(void)
 	return load_relaxed(&current_thread()->flags) & THREAD_KILLED;
 }
 
+/* One write to a pipe. Signals that came before, or come now, do not count any more: only death does. */
+static int64_t stream_some(struct core_file *c, const void *buf, size_t n)
+{
+	struct uio_segment seg;
+	struct uio u;
+	int64_t done;
+	do {
+		fetch_and_acq_rel(&current_thread()->flags, ~(uint32_t)THREAD_SIGNALLED);
+		uio_init_kernel(&u, &seg, (void *)(uintptr_t)buf, n);
+		done = file_write(c->file, &u);
+	} while ((done == -EINTR || done == -ERESTARTSYS) && !is_killed());
+	return done;
+}
+
 /* One write, as much as the limits allow. Returns what was written, > 0, or 0 with c->err. */
 static size_t write_some(struct core_file *c, const void *buf, size_t n)
 {
@@ -33,7 +47,7 @@ static size_t write_some(struct core_file *c, const void *buf, size_t n)
 	}
 	uio_init_kernel(&u, &seg, (void *)(uintptr_t)buf, MIN(n, room));
 	u.limit = c->limit_size;
-	int64_t done = file_pwrite(c->file, &u, (int64_t)c->pos);
+	int64_t done = c->streams ? stream_some(c, buf, n) : file_pwrite(c->file, &u, (int64_t)c->pos);
 	if (done <= 0)
 		c->err = done ? (err_t)done : -ENOSPC;
 	return done > 0 ? (size_t)done : 0;
@@ -51,6 +65,14 @@ void core_emit(struct core_file *c, const void *buf, size_t n)
 		c->pos += done;
 		c->written += done;
 	}
+}
+
+/* Zeros up to this place. */
+static void skip_to(struct core_file *c, uint64_t pos)
+{
+	while (c->streams && c->pos < pos && !c->err)
+		core_emit(c, page_to_virt(zero_page), MIN(pos - c->pos, (uint64_t)PAGE_SIZE));
+	c->pos = pos;
 }
 
 /* --- headers --- */
@@ -109,7 +131,7 @@ static bool is_zero(const uint64_t *page)
 static void emit_page(struct core_file *c, const void *page)
 {
 	if (is_zero(page))
-		c->pos += PAGE_SIZE;
+		skip_to(c, c->pos + PAGE_SIZE);
 	else
 		core_emit(c, page, PAGE_SIZE);
 }
@@ -119,14 +141,14 @@ static void emit_page_at(struct core_file *c, const struct core_segment *s, uadd
 	struct vm_pin pin;
 	if (s->by_copy) {
 		if (copy_from_user(c->scratch, at, PAGE_SIZE))
-			c->pos += PAGE_SIZE;
+			skip_to(c, c->pos + PAGE_SIZE);
 		else
 			emit_page(c, c->scratch);
 	} else if (!vm_fault_pin(c->process->space, at, FAULT_READ | FAULT_FORCE, &pin)) {
 		emit_page(c, page_to_virt(pin.page));
 		vm_unpin(&pin);
 	} else {
-		c->pos += PAGE_SIZE;
+		skip_to(c, c->pos + PAGE_SIZE);
 	}
 }
 
@@ -141,7 +163,7 @@ static void emit_memory(struct core_file *c)
 				emit_page_at(c, s, s->start + at);
 		}
 	}
-	if (!c->err) /* a hole at the end */
+	if (!c->err && !c->streams) /* a hole at the end */
 		c->err = file_truncate(c->file, (int64_t)c->pos, c->limit_size, true);
 }
 
@@ -160,7 +182,7 @@ static void emit_all(struct core_file *c)
 	emit_program_headers(c, headers, notes, memory);
 	core_emit_notes(c);
 	ASSERT(c->err || c->pos == headers + notes);
-	c->pos = memory;
+	skip_to(c, memory);
 	emit_memory(c);
 }
 

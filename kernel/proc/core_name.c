@@ -1,9 +1,7 @@
 /*
  * core_name.c - where core files go: the pattern of /proc/sys/kernel/core_pattern and what its % stand for.
- * See core(5).
- *
- * A pattern that begins with '|' names a program that gets the file through a pipe. That is not offered: such
- * a pattern is refused when it is set, so that nobody misses files later.
+ * See core(5). A pattern that begins with '|' is the command line of a program that gets the file through a
+ * pipe (core_pipe.c): it is cut into words before anything is put in, so what a user chose is never two words.
  */
 #include "kern/spinlock.h"
 #include "kern/uts.h"
@@ -18,6 +16,7 @@
 
 static struct spinlock pattern_lock = SPINLOCK_INIT("core pattern", RANK_SERVICE);
 static char pattern[CORE_NAME_MAX] = "core"; /* pattern_lock */
+static _Atomic bool is_piped;                /* set under pattern_lock: it begins with '|' */
 static _Atomic uint32_t uses_pid, suid_dumpable;
 
 /* --- the settings --- */
@@ -44,13 +43,17 @@ int64_t core_store_pattern(UNUSED struct vnode *v, char *s, size_t n)
 		len++;
 	if (!current_can(CAP_SYS_ADMIN))
 		return -EPERM;
-	if (s[0] == '|')
-		return -EINVAL;
 	spin_lock(&pattern_lock);
 	memcpy(pattern, s, len);
 	pattern[len] = 0;
+	store_relaxed(&is_piped, pattern[0] == '|');
 	spin_unlock(&pattern_lock);
 	return (int64_t)n;
+}
+
+bool core_is_piped(void)
+{
+	return load_relaxed(&is_piped);
 }
 
 static int64_t store_number(_Atomic uint32_t *to, const char *s, int64_t min, int64_t max, size_t n)
@@ -174,29 +177,32 @@ static void add_value(struct text *t, char kind, struct process *p, int signal, 
 	cred_put(cred);
 }
 
-static void expand(struct text *t, const char *from, struct process *p, int signal, uint64_t limit)
+/* Up to the end, or to `stop`. Returns where; *has_pid becomes true with a %p. */
+static const char *expand(
+    struct text *t, const char *from, char stop, bool *has_pid, struct process *p, int signal, uint64_t limit)
 {
-	bool has_pid = false;
-	for (; *from; from++) {
+	for (; *from && *from != stop; from++) {
 		if (*from != '%') {
 			text_add(t, from, 1);
 			continue;
 		}
-		if (!*++from)
-			break; /* a single % at the end */
-		has_pid |= *from == 'p';
+		if (!from[1])
+			continue; /* a single % at the end */
+		*has_pid |= *++from == 'p';
 		add_value(t, *from, p, signal, limit);
 	}
-	if (!has_pid && load_relaxed(&uses_pid))
-		text_printf(t, ".%u", p->pid);
+	return from;
 }
 
 err_t core_name(struct process *p, int signal, uint64_t limit, char name[CORE_NAME_MAX])
 {
 	struct text t = {0};
 	char from[CORE_NAME_MAX];
+	bool has_pid = false;
 	pattern_copy(from);
-	expand(&t, from, p, signal, limit);
+	(void)expand(&t, from, 0, &has_pid, p, signal, limit);
+	if (!has_pid && load_relaxed(&uses_pid))
+		text_printf(&t, ".%u", p->pid);
 	err_t err = t.err ? t.err : t.used >= CORE_NAME_MAX ? -ENAMETOOLONG : 0;
 	if (!err) {
 		memcpy(name, t.buf, t.used);
@@ -204,4 +210,32 @@ err_t core_name(struct process *p, int signal, uint64_t limit, char name[CORE_NA
 	}
 	text_fini(&t);
 	return err;
+}
+
+static err_t one_word(struct text *t, err_t (*fn)(void *arg, const char *word), void *arg)
+{
+	text_add(t, "", 1);
+	return t->err ? t->err : fn(arg, t->buf);
+}
+
+err_t core_words(
+    struct process *p, int signal, uint64_t limit, err_t (*fn)(void *arg, const char *word), void *arg)
+{
+	char from[CORE_NAME_MAX];
+	bool has_pid, any = false;
+	err_t err = 0;
+	pattern_copy(from);
+	const char *s = from + (from[0] == '|');
+	while (!err) {
+		struct text t = {0};
+		while (*s == ' ')
+			s++;
+		if (!*s)
+			break;
+		s = expand(&t, s, ' ', &has_pid, p, signal, limit);
+		err = one_word(&t, fn, arg);
+		text_fini(&t);
+		any = true;
+	}
+	return err || any ? err : -ENOENT;
 }

@@ -37,11 +37,21 @@ struct core_file {
 	struct text mapped;  /* contents of the note on mapped files */
 	void *scratch;       /* a page */
 	uint64_t limit_size; /* RLIMIT_FSIZE */
+	bool streams;        /* the file is a pipe: no holes, no positions, no limits */
 };
 
 /* core_name.c */
 /* The name by the pattern, of p, which `signal` ends. -ENAMETOOLONG. */
 MUST_CHECK err_t core_name(struct process *p, int signal, uint64_t limit, char name[CORE_NAME_MAX]);
+/* Is it the command line of a program that gets the file through a pipe? */
+bool core_is_piped(void);
+/* That command line: fn for each word. -ENOMEM, -ENOENT (there is no word), what fn says. */
+MUST_CHECK err_t core_words(
+    struct process *p, int signal, uint64_t limit, err_t (*fn)(void *arg, const char *word), void *arg);
+
+/* core_pipe.c */
+/* The same as for a file. True: the program has the whole of it. */
+bool core_pipe(struct core_file *c);
 
 /* core_file.c */
 /* Write the ELF file. All other threads are parked. May sleep. */

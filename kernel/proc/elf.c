@@ -93,6 +93,35 @@ static err_t add_segment(
 	return 0;
 }
 
+/* Notes are for whoever wants to know something: those that are too long or too many nobody reads. */
+static void add_notes(struct elf_image *im, const struct elf_phdr *p)
+{
+	if (p->filesz && p->filesz <= ELF_MAX_NOTE_SIZE && im->nnotes < ELF_MAX_NOTES)
+		im->notes[im->nnotes++] = (struct elf_note_segment){p->offset, p->filesz};
+}
+
+uint32_t elf_find_guards(const void *notes, size_t size)
+{
+	enum { GUARDS = 1, ALIGN = 4 };
+	static const char owner[8] = "Quire"; /* six bytes, padded */
+	const uint8_t *at = notes, *end = at + size;
+	struct elf_note n;
+	uint32_t guards = 0;
+	while ((size_t)(end - at) >= sizeof(n)) {
+		memcpy(&n, at, sizeof(n));
+		at += sizeof(n);
+		uint64_t name = ALIGN_UP((uint64_t)n.namesz, ALIGN),
+			 desc = ALIGN_UP((uint64_t)n.descsz, ALIGN);
+		if (name + desc > (size_t)(end - at))
+			break;
+		if (n.type == GUARDS && n.namesz == sizeof("Quire") && n.descsz == sizeof(guards) &&
+		    !memcmp(at, owner, sizeof(owner)))
+			memcpy(&guards, at + name, sizeof(guards));
+		at += name + desc;
+	}
+	return guards;
+}
+
 static err_t add_phdr(
     struct elf_image *im, const struct elf_phdr *p, uint64_t file_size, uint64_t low_limit, uint64_t limit)
 {
@@ -106,6 +135,9 @@ static err_t add_phdr(
 			return -ENOEXEC;
 		im->interp_offset = p->offset;
 		im->interp_size = p->filesz;
+		return 0;
+	case ELF_SEG_NOTE:
+		add_notes(im, p);
 		return 0;
 	case ELF_SEG_GNU_STACK:
 		im->exec_stack = p->flags & ELF_SEG_X;

@@ -17,6 +17,8 @@ enum {
 	ELF_MAX_PHDRS = PAGE_SIZE / ELF_PHDR_SIZE, /* one page of them, as on Linux */
 	ELF_MAX_INTERP = 4096,                     /* bytes of the interpreter's path, with the terminator */
 	ELF_MAX_SEGMENTS = ELF_MAX_PHDRS,
+	ELF_MAX_NOTES = 4,       /* segments of notes that are looked at */
+	ELF_MAX_NOTE_SIZE = 512, /* bytes of one of them */
 };
 
 enum elf_prot { ELF_READ = 1, ELF_WRITE = 2, ELF_EXEC = 4 }; /* the numbers of enum vm_prot */
@@ -43,6 +45,11 @@ struct elf_image {
 	uint64_t phdr_vaddr; /* where a segment puts them, as linked; 0: nowhere */
 	uint64_t low, high;  /* pages that the segments span: [low, high), page aligned */
 	uint64_t align;      /* alignment that a relocatable image wants, a power of two >= PAGE_SIZE */
+	struct elf_note_segment {
+		uint64_t offset; /* in the file, as it says: not checked */
+		uint64_t size;   /* 1 to ELF_MAX_NOTE_SIZE */
+	} notes[ELF_MAX_NOTES];
+	unsigned nnotes;
 	unsigned nsegments;
 	struct elf_segment segments[ELF_MAX_SEGMENTS]; /* in the file's order */
 };
@@ -54,6 +61,9 @@ MUST_CHECK err_t elf_check_header(const void *header, uint64_t file_size, uint64
  * Segments must fit in [low_limit, high_limit), where a relocatable image may be moved to. 0 or -ENOEXEC. */
 MUST_CHECK err_t elf_parse(const void *header, const void *phdrs, uint64_t file_size, uint64_t low_limit,
     uint64_t high_limit, struct elf_image *out);
+/* The rules that a program says it wants to be under: the word of a note of owner "Quire", type 1, among `size`
+ * bytes of notes. 0: it says nothing. See abi/quire/guard.h. */
+uint32_t elf_find_guards(const void *notes, size_t size);
 /* Does the image begin to run inside itself? Programs without an interpreter, and interpreters, must. */
 static inline bool elf_entry_is_inside(const struct elf_image *im)
 {

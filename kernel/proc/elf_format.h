@@ -40,6 +40,10 @@ struct elf_phdr {
 	uint32_t type, flags;
 	uint64_t offset, vaddr, paddr, filesz, memsz, align;
 };
+/* Behind it the owner's name and the contents, each padded to four bytes. */
+struct elf_note {
+	uint32_t namesz, descsz, type;
+};
 struct elf_shdr {
 	uint32_t name, type;
 	uint64_t flags, addr, offset, size;

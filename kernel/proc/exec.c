@@ -125,8 +125,8 @@ static err_t load_for(struct process *p, struct exec_args *args, struct exec_ima
 	return err;
 }
 
-err_t process_spawn(
-    struct process *parent, struct exec_args *args, err_t (*prepare)(struct process *p), struct process **out)
+err_t process_spawn(struct process *parent, struct exec_args *args,
+    err_t (*prepare)(struct process *p, void *arg), void *arg, struct process **out)
 {
 	struct exec_image image;
 	struct process *p;
@@ -138,7 +138,7 @@ err_t process_spawn(
 	err = load_for(p, args, &image);
 	if (!err) {
 		give_image(p, &image);
-		err = prepare ? prepare(p) : 0;
+		err = prepare ? prepare(p, arg) : 0;
 	}
 	if (!err)
 		err = start_first_thread(p, &image);

@@ -104,6 +104,19 @@ static err_t read_headers(struct exec_file *x, const char *header)
 	return err;
 }
 
+/* The rules that the program wants to be under; what cannot be read says nothing. */
+static uint32_t read_guards(struct exec_file *x)
+{
+	uint8_t notes[ELF_MAX_NOTE_SIZE];
+	uint32_t guards = 0;
+	for (unsigned i = 0; i < x->elf.nnotes; i++) {
+		const struct elf_note_segment *n = &x->elf.notes[i];
+		if (!file_read_all(x->file, notes, n->size, n->offset))
+			guards |= elf_find_guards(notes, n->size);
+	}
+	return guards & GUARD_ALL;
+}
+
 /* The interpreter that the program names. */
 static err_t open_interp(struct exec_load *l)
 {
@@ -255,7 +268,7 @@ static err_t map_all(struct exec_load *l)
 	if (err)
 		return err;
 	l->space->mmap_top = l->place.mmap_top;
-	store_relaxed(&l->space->guards, load_relaxed(&l->process->guards));
+	store_relaxed(&l->space->guards, load_relaxed(&l->process->guards) | read_guards(&l->program));
 	err = map_program(l);
 	if (!err && l->interp.file)
 		err = place_image(l, &l->interp, 0);

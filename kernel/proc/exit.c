@@ -284,6 +284,16 @@ int process_wait_dead(struct process *p)
 	return status;
 }
 
+err_t process_wait_gone(struct process *p)
+{
+	err_t err = 0;
+	spin_lock(&process_tree_lock);
+	while (p->state == PROCESS_ALIVE && !err)
+		err = waitq_sleep(&p->dead_wait, &process_tree_lock, NSEC_NEVER, WAIT_KILLABLE);
+	spin_unlock(&process_tree_lock);
+	return err;
+}
+
 static void end_one_locked(struct process *p, UNUSED void *arg)
 {
 	process_begin_exit_locked(p, wait_status_killed(SIGNAL_KILL));

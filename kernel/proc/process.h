@@ -305,10 +305,11 @@ enum personality_bits { /* the ABI's; others are kept and told, and mean nothing
 };
 
 /* exec.c */
-/* Start the program at args' path as the first process. `prepare` (or NULL) gives the process what it should
- * have before it runs. *out gets a reference. */
+/* Start the program at args' path in a new process; without a parent, as the first one or another that nobody
+ * waits for. `prepare` (or NULL) gives the process what it should have before it runs. *out gets a reference.
+ */
 MUST_CHECK err_t process_spawn(struct process *parent, struct exec_args *args,
-    err_t (*prepare)(struct process *p), struct process **out);
+    err_t (*prepare)(struct process *p, void *arg), void *arg, struct process **out);
 /* Replace the current process's program; all or nothing. args->file is open, names of interpreters are walked
  * as c says. On success *frame is the new program's start. */
 MUST_CHECK err_t process_exec(struct exec_args *args, const struct fs_context *c, struct trap_frame *frame);
@@ -357,6 +358,8 @@ NORETURN void user_thread_exit(int wait_status);
 void process_end_all(void);
 /* Sleep until p is dead; returns its wait status. */
 int process_wait_dead(struct process *p);
+/* The same, as long as the current thread is not killed: -EINTR. */
+MUST_CHECK err_t process_wait_gone(struct process *p);
 void reaper_init(void);
 
 enum wait_options {

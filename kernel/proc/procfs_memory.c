@@ -98,7 +98,8 @@ struct memory_walk {
 	struct vm_space *space;
 	char *label; /* PATH_LEN_MAX bytes */
 	struct region_sum {
-		uint64_t size, resident, shared, anonymous, swap, locked;
+		struct region_usage usage; /* of all regions so far */
+		uint64_t anonymous, locked;
 	} sum;
 };
 
@@ -135,14 +136,19 @@ static void walk_memory(struct text *t, struct vnode *v,
 
 static void add_region(struct memory_walk *w, const struct region_view *r)
 {
-	struct region_info i;
-	if (!space_query(w->space, r->info.start, &i) || i.start != r->info.start)
+	struct region_usage *sum = &w->sum.usage, u;
+	if (!space_usage(w->space, r->info.start, &u))
 		return;
-	w->sum.size += (i.end - i.start) >> PAGE_SHIFT;
-	w->sum.resident += pages_resident(&i);
-	w->sum.shared += pages_shared(&i);
-	w->sum.anonymous += i.kind == VM_ANON ? i.resident : 0;
-	w->sum.locked += i.flags & REGION_LOCKED ? (i.end - i.start) >> PAGE_SHIFT : 0;
+	sum->pages += u.pages;
+	sum->private_clean += u.private_clean;
+	sum->private_dirty += u.private_dirty;
+	sum->shared_clean += u.shared_clean;
+	sum->shared_dirty += u.shared_dirty;
+	for (unsigned i = 0; i < USAGE_CLASSES; i++)
+		sum->parts[i] += u.parts[i];
+	sum->parts_dirty += u.parts_dirty;
+	w->sum.anonymous += u.anonymous;
+	w->sum.locked += r->info.flags & REGION_LOCKED ? u.pages : 0;
 }
 
 /* --- maps, smaps --- */
@@ -163,28 +169,33 @@ static void show_kib(struct text *t, const char *name, uint64_t pages)
 	text_printf(t, "%-16s%8llu kB\n", name, (unsigned long long)(pages * KIB_PER_PAGE));
 }
 
-/* What both files say. Nothing here knows who else has a page: one that others may have is taken for a half.
- */
+/* A sum of parts of pages. */
+static void show_parts(struct text *t, const char *name, uint64_t parts)
+{
+	text_printf(t, "%-16s%8llu kB\n", name, (unsigned long long)(parts / (PT_WHOLE / KIB_PER_PAGE)));
+}
+
+/* What both files say. */
 static void show_sum(struct text *t, const struct region_sum *s, bool rollup)
 {
-	uint64_t private = s->resident - MIN(s->shared, s->resident);
-	uint64_t written = MIN(private, s->anonymous);
-	show_kib(t, "Rss:", s->resident);
-	show_kib(t, "Pss:", private + s->shared / 2);
-	show_kib(t, "Pss_Dirty:", written);
+	const struct region_usage *u = &s->usage;
+	uint64_t resident = u->private_clean + u->private_dirty + u->shared_clean + u->shared_dirty;
+	show_kib(t, "Rss:", resident);
+	show_parts(t, "Pss:", u->parts[USAGE_ANON] + u->parts[USAGE_FILE] + u->parts[USAGE_SHMEM]);
+	show_parts(t, "Pss_Dirty:", u->parts_dirty);
 	if (rollup) {
-		show_kib(t, "Pss_Anon:", written);
-		show_kib(t, "Pss_File:", private + s->shared / 2 - written);
-		show_kib(t, "Pss_Shmem:", 0);
+		show_parts(t, "Pss_Anon:", u->parts[USAGE_ANON]);
+		show_parts(t, "Pss_File:", u->parts[USAGE_FILE]);
+		show_parts(t, "Pss_Shmem:", u->parts[USAGE_SHMEM]);
 	}
 	const struct {
 		const char *name;
 		uint64_t pages;
-	} rows[] = {{"Shared_Clean:", s->shared}, {"Shared_Dirty:", 0}, {"Private_Clean:", private - written},
-	    {"Private_Dirty:", written}, {"Referenced:", s->resident}, {"Anonymous:", s->anonymous},
-	    {"KSM:", 0}, {"LazyFree:", 0}, {"AnonHugePages:", 0}, {"ShmemPmdMapped:", 0},
-	    {"FilePmdMapped:", 0}, {"Shared_Hugetlb:", 0}, {"Private_Hugetlb:", 0}, {"Swap:", 0},
-	    {"SwapPss:", 0}, {"Locked:", s->locked}};
+	} rows[] = {{"Shared_Clean:", u->shared_clean}, {"Shared_Dirty:", u->shared_dirty},
+	    {"Private_Clean:", u->private_clean}, {"Private_Dirty:", u->private_dirty},
+	    {"Referenced:", resident}, {"Anonymous:", s->anonymous}, {"KSM:", 0}, {"LazyFree:", 0},
+	    {"AnonHugePages:", 0}, {"ShmemPmdMapped:", 0}, {"FilePmdMapped:", 0}, {"Shared_Hugetlb:", 0},
+	    {"Private_Hugetlb:", 0}, {"Swap:", 0}, {"SwapPss:", 0}, {"Locked:", s->locked}};
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
 		show_kib(t, rows[i].name, rows[i].pages);
 }
@@ -214,7 +225,7 @@ static void show_smap(struct memory_walk *w, const struct region_view *r)
 	w->sum = (struct region_sum){0};
 	add_region(w, r);
 	show_head(w->t, r, region_label(r, w->space, w->label));
-	show_kib(w->t, "Size:", w->sum.size);
+	show_kib(w->t, "Size:", w->sum.usage.pages);
 	show_kib(w->t, "KernelPageSize:", 1);
 	show_kib(w->t, "MMUPageSize:", 1);
 	show_sum(w->t, &w->sum, false);

@@ -127,8 +127,17 @@ static err_t punch(const struct advised *a)
 	return err;
 }
 
+/* Would somebody afterwards not find what is there now? */
+static bool is_discard(int32_t advice)
+{
+	return advice == MADV_FREE || advice == MADV_REMOVE || advice == MADV_DONTNEED ||
+	       advice == MADV_DONTNEED_LOCKED || advice == MADV_DONTFORK || advice == MADV_WIPEONFORK;
+}
+
 static err_t advise_region(const struct advised *a, int32_t advice)
 {
+	if (is_discard(advice) && region_keeps_contents(a->v->info.flags, a->v->info.prot))
+		return -EPERM;
 	switch (advice) {
 	case MADV_WILLNEED:
 		return will_need(a);

@@ -114,6 +114,13 @@ int64_t sys_pkey_free(UNUSED int32_t pkey)
 	return -EINVAL;
 }
 
+/* For ever; there are no flags yet. Sealing again is no change. */
+int64_t sys_mseal(uaddr_t addr, uint64_t len, uint64_t flags)
+{
+	err_t err = flags ? -EINVAL : check_range(addr, &len, -EINVAL);
+	return err || !len ? err : space_set_flags(current_space(), addr, len, REGION_IMMUTABLE, 0);
+}
+
 /* --- mremap --- */
 
 int64_t sys_mremap(uaddr_t addr, uint64_t old_len, uint64_t new_len, uint64_t flags, uaddr_t new_addr)

@@ -178,6 +178,16 @@ static inline bool page_tree_has_mark(const struct page_tree *t, enum page_mark 
 /* Number of pages in [first, end); counted by masks, O(leaves). *shared, if not NULL, gets how many of them
  * another tree shares. Tree locked. */
 uint64_t page_tree_count(const struct page_tree *t, pgidx_t first, pgidx_t end, uint64_t *shared);
+/* The same, and how much of them is t's: a page is a whole, and each node that is named by n others passes a
+ * n-th of what it holds to each of them. So a page's parts in all trees are one page, and trees that were
+ * cloned from one another and have not changed since have equal parts. Tree locked; trees that share nodes
+ * with it may change meanwhile. */
+#define PT_WHOLE (1ULL << 24) /* a page: a byte is 4096, the unit that Linux adds Pss up in */
+struct pt_usage {
+	uint64_t pages, shared;
+	uint64_t parts; /* in PT_WHOLEs */
+};
+void page_tree_usage(const struct page_tree *t, pgidx_t first, pgidx_t end, struct pt_usage *out);
 /* Nodes in use by all trees, for /proc/mm and tests. */
 uint64_t page_tree_nodes(void);
 /* Check every invariant of the tree; panics on a violation. Tree locked. */

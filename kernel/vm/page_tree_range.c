@@ -64,43 +64,52 @@ struct page *page_tree_next_marked(
 
 /* ---- Count ---- */
 
-static uint64_t shared_pages(const struct pt_node *leaf, uint64_t mask)
+/* The pages of a leaf that `mask` names, of each of which a `among`-th is the tree's. */
+static void use_leaf(const struct pt_node *leaf, uint64_t mask, uint64_t among, struct pt_usage *u)
 {
-	uint64_t n = 0;
-	for (; mask; mask &= mask - 1)
-		n += page_shares(leaf->slots[bit_lowest(mask)].page) > 1;
-	return n;
+	for (; mask; mask &= mask - 1) {
+		uint64_t n = among * page_shares(leaf->slots[bit_lowest(mask)].page);
+		u->shared += n > 1;
+		u->parts += PT_WHOLE / n;
+	}
 }
 
-/* Recursion is as deep as the tree is high. shared_above: the path to the node is shared. shared may be NULL.
- */
+/* Recursion is as deep as the tree is high. Of what the node holds an `among`-th is the tree's. u may be
+ * NULL. */
 static uint64_t count_in(
-    const struct pt_node *node, pgidx_t first, pgidx_t end, bool shared_above, uint64_t *shared)
+    const struct pt_node *node, pgidx_t first, pgidx_t end, uint64_t among, struct pt_usage *u)
 {
 	struct pt_clip c;
 	uint64_t n = 0;
 	if (!pt_clip(node, first, end, &c))
 		return 0;
-	shared_above |= pt_is_shared(node);
+	among = MIN(among * load_acquire(&node->refs), PT_WHOLE);
 	uint64_t mask = node->present & c.touched;
 	if (node->level == 0) {
-		n = bit_count(mask);
-		if (shared)
-			*shared += shared_above ? n : shared_pages(node, mask);
-		return n;
+		if (u)
+			use_leaf(node, mask, among, u);
+		return bit_count(mask);
 	}
 	for (; mask; mask &= mask - 1)
-		n += count_in(node->slots[bit_lowest(mask)].child, first, end, shared_above, shared);
+		n += count_in(node->slots[bit_lowest(mask)].child, first, end, among, u);
 	return n;
+}
+
+void page_tree_usage(const struct page_tree *t, pgidx_t first, pgidx_t end, struct pt_usage *out)
+{
+	*out = (struct pt_usage){0};
+	out->pages = t->root ? count_in(t->root, first, end, 1, out) : 0;
+	ASSERT(out->shared <= out->pages);
 }
 
 uint64_t page_tree_count(const struct page_tree *t, pgidx_t first, pgidx_t end, uint64_t *shared)
 {
-	if (shared)
-		*shared = 0;
-	uint64_t n = t->root ? count_in(t->root, first, end, false, shared) : 0;
-	ASSERT(!shared || *shared <= n);
-	return n;
+	struct pt_usage u;
+	if (!shared)
+		return t->root ? count_in(t->root, first, end, 1, NULL) : 0;
+	page_tree_usage(t, first, end, &u);
+	*shared = u.shared;
+	return u.pages;
 }
 
 /* ---- Remove ---- */

@@ -17,7 +17,7 @@ enum vm_prot { VM_READ = 1, VM_WRITE = 2, VM_EXEC = 4, VM_RWX = 7 }; /* the numb
 enum region_flags {
 	REGION_SHARED = 1 << 0, /* MAP_SHARED: fork makes another window on the same object */
 	REGION_STACK = 1 << 1,
-	REGION_IMMUTABLE = 1 << 2,    /* -EPERM for unmap, protect and replace until the space dies */
+	REGION_IMMUTABLE = 1 << 2,    /* -EPERM for unmap, protect, move and replace until the space dies */
 	REGION_DONTFORK = 1 << 3,     /* not in the child */
 	REGION_WIPEONFORK = 1 << 4,   /* zeros in the child */
 	REGION_GROWSDOWN = 1 << 5,    /* a fault below it extends it down; others keep their distance */
@@ -113,6 +113,12 @@ static inline uint64_t region_guard(const struct region *r)
 static inline bool region_is_private(const struct region *r)
 {
 	return !(r->flags & REGION_SHARED);
+}
+/* Of an immutable region: may its contents not be thrown away either, as nobody could have written them?
+ * (What is shared is not the region's.) */
+static inline bool region_keeps_contents(unsigned flags, unsigned prot)
+{
+	return (flags & (REGION_IMMUTABLE | REGION_SHARED)) == REGION_IMMUTABLE && !(prot & VM_WRITE);
 }
 
 struct region_set {

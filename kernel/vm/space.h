@@ -122,10 +122,11 @@ MUST_CHECK err_t space_unmap(struct vm_space *s, uaddr_t addr, uint64_t len);
  * max_prot, -EPERM, -EINVAL. */
 MUST_CHECK err_t space_protect(struct vm_space *s, uaddr_t addr, uint64_t len, unsigned prot);
 /* Throw pages away (MADV_DONTNEED): private memory reads zeros or its file again; shared: only translations
- * go. -ENOMEM for a hole, -EINVAL. */
+ * go. -ENOMEM for a hole, -EINVAL, -EPERM (region_keeps_contents). */
 MUST_CHECK err_t space_discard(struct vm_space *s, uaddr_t addr, uint64_t len);
 /* Set or clear region flags DONTFORK, WIPEONFORK (anonymous private memory only: -EINVAL), DONTDUMP, RANDOM,
- * IMMUTABLE (set only) on [addr, addr + len). -ENOMEM, -EINVAL, -EPERM. */
+ * IMMUTABLE (set only) on [addr, addr + len). -ENOMEM (a hole, too many regions), -EINVAL, -EPERM (DONTFORK,
+ * WIPEONFORK: region_keeps_contents). Nothing is changed then. */
 MUST_CHECK err_t space_set_flags(
     struct vm_space *s, uaddr_t addr, uint64_t len, unsigned set, unsigned clear);
 /* MADV_SET_VOLATILE / SET_NONVOLATILE: [addr, addr + len) must be exactly one purgeable region that was not
@@ -152,6 +153,17 @@ struct region_info {
 	    file_mapped; /* pages of the file itself, not copies of its own, that the space has translations of */
 };
 bool space_query(struct vm_space *s, uaddr_t addr, struct region_info *out);
+/* Whose are the pages of the region that begins at addr? False: none does. See space_usage.c. */
+enum usage_class { USAGE_ANON, USAGE_FILE, USAGE_SHMEM, USAGE_CLASSES };
+struct region_usage {
+	uint64_t pages; /* of the region */
+	uint64_t private_clean, private_dirty, shared_clean,
+	    shared_dirty;   /* resident ones: nobody else has it */
+	uint64_t anonymous; /* of these, private memory with contents of its own */
+	uint64_t parts[USAGE_CLASSES],
+	    parts_dirty; /* its parts of the resident ones, a page being PT_WHOLE */
+};
+bool space_usage(struct vm_space *s, uaddr_t addr, struct region_usage *out);
 /* The same without counting, with references; false: nothing is at addr or above. */
 struct region_view {
 	struct region_info info;

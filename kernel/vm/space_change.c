@@ -163,9 +163,15 @@ err_t space_protect(struct vm_space *s, uaddr_t addr, uint64_t len, unsigned pro
 	return err;
 }
 
+/* May what r shows be thrown away, or be missing in a child? */
+static err_t check_keeps(struct region *r, UNUSED unsigned arg)
+{
+	return region_keeps_contents(r->flags, r->prot) ? -EPERM : 0;
+}
+
 static err_t check_flags(struct region *r, unsigned set)
 {
-	if (r->flags & REGION_IMMUTABLE)
+	if ((set & (REGION_DONTFORK | REGION_WIPEONFORK)) && check_keeps(r, 0))
 		return -EPERM;
 	bool anonymous = region_is_private(r) && !r->object->backing && !r->name.ops;
 	return (set & REGION_WIPEONFORK) && !anonymous ? -EINVAL : 0;
@@ -182,7 +188,7 @@ err_t space_set_flags(struct vm_space *s, uaddr_t addr, uint64_t len, unsigned s
 	if (err || c.start == c.end)
 		return err;
 	rwlock_write(&s->lock);
-	err = change_check(&c, set == REGION_IMMUTABLE && !clear ? NULL : check_flags, set);
+	err = change_check(&c, check_flags, set);
 	if (!err)
 		err = change_reserve(&c);
 	if (!err) {
@@ -236,7 +242,7 @@ err_t space_discard(struct vm_space *s, uaddr_t addr, uint64_t len)
 	if (err || c.start == c.end)
 		return err;
 	rwlock_write(&s->lock);
-	err = change_check(&c, check_flags, 0);
+	err = change_check(&c, check_keeps, 0);
 	if (!err)
 		err = discard_reserve(&c, &nodes);
 	if (!err)

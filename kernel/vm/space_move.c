@@ -36,12 +36,12 @@ static err_t window_check(const struct remap *m, struct region **out)
 	struct region *r = *out = region_find(&m->s->regions, a->addr);
 	if (!r)
 		return -EFAULT;
+	if (r->flags & REGION_IMMUTABLE)
+		return -EPERM;
 	if (!a->old_len && region_is_private(r))
 		return -EINVAL;
 	if (m->moved > r->end - a->addr)
 		return -EFAULT;
-	if (r->flags & REGION_IMMUTABLE)
-		return -EPERM;
 	if ((r->object->flags & VM_PURGEABLE) && region_is_private(r) &&
 	    (a->addr != r->start || a->old_len != r->end - r->start || (a->flags & VM_REMAP_DONTUNMAP)))
 		return -EINVAL; /* its state belongs to the whole */

@@ -42,6 +42,7 @@ static void check_image(const struct elf_image *im, uint64_t file_size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	/* A file is longer than its headers: the first byte says how much of it is not in `data`. */
+	(void)elf_find_guards(data, size);
 	if (size < 1 + ELF_HEADER_SIZE)
 		return 0;
 	uint64_t file_size = size - 1 + (uint64_t)data[0] * 4096;

@@ -3,6 +3,7 @@
  * tables.
  */
 #include "ktest.h"
+#include "arch/bootinfo.h"
 #include "arch/clock.h"
 #include "arch/cpu.h"
 #include "kern/spinlock.h"
@@ -13,7 +14,7 @@
 
 /* ---------------------------------------------------------------- frames */
 
-enum { HELD = 200, FRAME_STEPS = 20000, MAILBOXES = 64, POLITE = 64 };
+enum { HELD = 200, FRAME_STEPS = 20000, MAILBOXES = 64, POLITE = 64, KIB_PER_PAGE = PAGE_SIZE / 1024 };
 
 struct held {
 	struct page *p;
@@ -200,6 +201,25 @@ KTEST_LONG(frame_all_memory_to_the_last_page, 300)
 	KT_CHECK_EQ(kinds[PAGE_VIRGIN] + kinds[PAGE_FREE], 0);
 	/* Others run: what they freed or took meanwhile is a few frames. */
 	KT_CHECK(left <= POLITE && n + POLITE >= before && n <= before + POLITE);
+}
+
+/* Of the machine's memory all but a hundredth is for programs and files: the rest are the kernel, its records
+ * of frames, tables, slabs, stacks. In a small machine they are more, and so is a sanitizer's shadow. */
+KTEST(frame_metadata_is_at_most_a_hundredth)
+{
+	uint64_t ram = 0, kinds[PAGE_KINDS];
+	for (unsigned i = 0; i < bootinfo.nranges; i++)
+		if (bootinfo.ranges[i].type != BOOT_MEM_RESERVED)
+			ram += (bootinfo.ranges[i].end - bootinfo.ranges[i].start) >> PAGE_SHIFT;
+	frame_count_kinds(kinds);
+	uint64_t used = ram - kinds[PAGE_VIRGIN] - kinds[PAGE_FREE] - kinds[PAGE_CACHED] - kinds[PAGE_ANON] -
+			kinds[PAGE_FILE] - kinds[PAGE_SHMEM];
+	kt_note("%llu of %llu KiB are the kernel's: %llu in 10,000", (unsigned long long)used * KIB_PER_PAGE,
+	    (unsigned long long)ram * KIB_PER_PAGE, (unsigned long long)(used * 10000 / ram));
+	KT_CHECK(used < ram);
+#ifndef CONFIG_KASAN
+	KT_CHECK(ram < GIB(4) / PAGE_SIZE || used <= ram / 100);
+#endif
 }
 
 KTEST(frame_contiguous_with_limit)

@@ -246,11 +246,20 @@ static int honest(void)
 	if (mprotect(other, STACK, PROT_READ | PROT_WRITE) || run_thread(other + STACK))
 		return 2;
 	pid_t pid = fork();
+	if (pid == 0)
+		_exit(deep(20));
+	return waitpid(pid, &status, 0) != pid || status != 0 ? 3 : 0;
+}
+
+static int passes_on(void)
+{
+	int status;
+	pid_t pid = fork();
 	if (pid == 0) {
 		execl("/bin/uharden", "uharden", "inherited", NULL);
 		_exit(1);
 	}
-	return waitpid(pid, &status, 0) != pid || status != 0 ? 3 : 0;
+	return waitpid(pid, &status, 0) != pid || status != 0;
 }
 
 /* All rules are there after fork and exec, and cannot be taken away. */
@@ -258,6 +267,13 @@ static int inherited(void)
 {
 	return syscall(SYS_quire_harden, 0) != QUIRE_GUARD_ALL ||
 	       syscall(SYS_quire_harden, QUIRE_GUARD_STACK) != QUIRE_GUARD_ALL;
+}
+
+/* What a program says of itself is not said of those that it runs. */
+static int others_are_free(void)
+{
+	execl("/bin/uharden", "uharden", "protect", NULL);
+	return 1;
 }
 
 static const struct attack {
@@ -281,16 +297,22 @@ static const struct attack {
     {"patched-text", attack_patched_text},
     {"with-handler", attack_with_handler},
     {"honest", honest},
+    {"passes-on", passes_on},
     {"inherited", inherited},
+    {"others", others_are_free},
 };
 
 /* --- tests --- */
 
-/* Wait status of an attack under the rules of these letters; "": under none. */
+static const char MARKED[] = "(marked)";
+
+/* Wait status of an attack under the rules of these letters; "": under none; MARKED: by /bin/uguarded, which
+ * is under all of them by itself. */
 static int status_of(const char *letters, const char *attack)
 {
 	char *hardened[] = {"/bin/harden", (char *)letters, "/bin/uharden", (char *)attack, NULL};
-	char **argv = *letters ? hardened : hardened + 2;
+	char *marked[] = {"/bin/uguarded", (char *)attack, NULL};
+	char **argv = letters == MARKED ? marked : *letters ? hardened : hardened + 2;
 	int status = -1;
 	fflush(stdout);
 	pid_t pid = fork();
@@ -367,9 +389,18 @@ static bool calls(void)
 
 static bool all_rules(void)
 {
-	CHECK(works("-swtc", "honest") && works("-swtc", "inherited"));
+	CHECK(works("-swtc", "honest") && works("-swtc", "passes-on") && works("-swtc", "inherited"));
 	CHECK(dies("-swtc", "pivot") && dies("-swtc", "protect") && is_refused("-swtc", "map-over") &&
 	      dies("-swtc", "memfd-shared"));
+	return true;
+}
+
+static bool by_itself(void)
+{
+	CHECK(works(MARKED, "honest") && works(MARKED, "others"));
+	CHECK(dies(MARKED, "pivot") && dies(MARKED, "thread-stack") && dies(MARKED, "protect") &&
+	      dies(MARKED, "map-both") && is_refused(MARKED, "map-over") && is_refused(MARKED, "text-all") &&
+	      dies(MARKED, "anonymous-code") && dies(MARKED, "memfd-shared"));
 	return true;
 }
 
@@ -407,6 +438,7 @@ int main(int argc, char **argv)
 	    {"text stays", text},
 	    {"where system calls come from", calls},
 	    {"all rules at a time", all_rules},
+	    {"a program that is under them by itself", by_itself},
 	    {"arguments", arguments},
 	    {"the log names who broke a rule", log_names_it},
 	};

@@ -239,6 +239,49 @@ static void test_too_many(void **state)
 	assert_int_equal(elf_check_header(&f.e, sizeof(f), &phoff, &phnum), -ENOEXEC);
 }
 
+static void test_notes(void **state)
+{
+	(void)state;
+	struct elf_image im;
+	good.p[3] = (Elf64_Phdr){4, 4, 0x300, 0, 0, 48, 48, 4};
+	assert_int_equal(parse(&good, &im), 0);
+	assert_true(im.nnotes == 1 && im.notes[0].offset == 0x300 && im.notes[0].size == 48);
+	good.p[3].p_filesz = ELF_MAX_NOTE_SIZE + 1; /* nobody reads it, and that is all */
+	assert_int_equal(parse(&good, &im), 0);
+	assert_int_equal(im.nnotes, 0);
+}
+
+/* What programs are under is said by a note that is right in every part. */
+static void test_guards(void **state)
+{
+	(void)state;
+	struct {
+		struct elf_note first;
+		char gnu[4], contents[8];
+		struct elf_note second;
+		char quire[8];
+		uint32_t guards;
+	} n = {{4, 6, 1}, "GNU", "", {6, 4, 1}, "Quire", 15}, m;
+	assert_int_equal(elf_find_guards(&n, sizeof(n)), 15);
+	for (size_t size = 0; size < sizeof(n); size++)
+		assert_int_equal(elf_find_guards(&n, size), 0);
+	m = n;
+	m.second.type = 2;
+	assert_int_equal(elf_find_guards(&m, sizeof(m)), 0);
+	m = n;
+	m.second.descsz = 3;
+	assert_int_equal(elf_find_guards(&m, sizeof(m)), 0);
+	m = n;
+	m.quire[4] = 'E';
+	assert_int_equal(elf_find_guards(&m, sizeof(m)), 0);
+	m = n;
+	m.first.namesz = UINT32_MAX;
+	assert_int_equal(elf_find_guards(&m, sizeof(m)), 0);
+	m = n;
+	m.first.descsz = UINT32_MAX;
+	assert_int_equal(elf_find_guards(&m, sizeof(m)), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -251,6 +294,8 @@ int main(void)
 	    cmocka_unit_test_setup(test_bad_segments, make_good),
 	    cmocka_unit_test_setup(test_empty_segment, make_good),
 	    cmocka_unit_test_setup(test_too_many, make_good),
+	    cmocka_unit_test_setup(test_notes, make_good),
+	    cmocka_unit_test(test_guards),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

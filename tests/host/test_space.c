@@ -315,19 +315,37 @@ HOST_TEST(immutable_refuses_every_change_whole)
 	fill(s, AT, 6, 1);
 	CHECK_EQ(space_set_flags(s, AT + LEN(2), LEN(2), REGION_IMMUTABLE, 0), 0);
 	CHECK_EQ(space_set_flags(s, AT + LEN(2), LEN(2), REGION_IMMUTABLE, 0), 0);
-	CHECK_EQ(space_set_flags(s, AT + LEN(2), LEN(2), REGION_IMMUTABLE, REGION_DONTFORK), -EPERM);
 	CHECK_EQ(space_unmap(s, AT, LEN(6)), -EPERM);
 	CHECK_EQ(space_unmap(s, AT + LEN(3), LEN(3)), -EPERM);
 	CHECK_EQ(space_protect(s, AT, LEN(6), VM_READ), -EPERM);
-	CHECK_EQ(space_discard(s, AT, LEN(6)), -EPERM);
 	CHECK_EQ(try_map(s, AT, LEN(6), RW, VM_MAP_FIXED, NULL), -EPERM);
-	CHECK_EQ(space_set_flags(s, AT, LEN(6), REGION_DONTFORK, 0), -EPERM);
 	CHECK(holds(s, AT, 6, 1));
 	CHECK_EQ(store(s, AT, 1), 0);
 	struct vm_space *child = fork_of(s);
 	CHECK_EQ(space_unmap(child, AT + LEN(2), LEN(1)), -EPERM);
 	CHECK_EQ(store(child, AT + LEN(2), 9), 0); /* its contents are not frozen */
 	done_with(child);
+	done_with(s);
+}
+
+/* What can be written can be emptied; what cannot be, stays as it is, here and in children. */
+HOST_TEST(immutable_keeps_what_cannot_be_written)
+{
+	struct vm_space *s = new_space();
+
+	map_fixed(s, AT, 4, 0, NULL);
+	fill(s, AT, 4, 1);
+	CHECK_EQ(space_protect(s, AT, LEN(2), VM_READ), 0);
+	CHECK_EQ(space_set_flags(s, AT, LEN(4), REGION_IMMUTABLE, 0), 0);
+	CHECK_EQ(space_discard(s, AT + LEN(1), LEN(2)), -EPERM);
+	CHECK_EQ(space_set_flags(s, AT + LEN(1), LEN(2), REGION_DONTFORK, 0), -EPERM);
+	CHECK_EQ(space_set_flags(s, AT + LEN(1), LEN(2), REGION_WIPEONFORK, 0), -EPERM);
+	CHECK(holds(s, AT, 4, 1));
+	CHECK_EQ(count_regions(s), 2);
+	CHECK_EQ(space_set_flags(s, AT + LEN(1), LEN(2), REGION_DONTDUMP, 0), 0);
+	CHECK_EQ(space_discard(s, AT + LEN(2), LEN(2)), 0);
+	CHECK(holds(s, AT, 2, 1));
+	CHECK(is_zero(s, AT + LEN(2), 2));
 	done_with(s);
 }
 

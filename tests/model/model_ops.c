@@ -107,7 +107,7 @@ static void expect(struct vm_model *m, const char *what, err_t got, err_t want)
 
 /* ---------------------------------------------------------------- unmap, protect, discard, flags */
 
-/* Why the range cannot be changed: a hole, or an immutable page, whichever comes first. */
+/* Why the range cannot be unmapped or protected: a hole, or an immutable page, whichever comes first. */
 static err_t range_error(
     struct model_space *s, unsigned first, unsigned end, bool holes_matter, unsigned prot)
 {
@@ -120,6 +120,27 @@ static err_t range_error(
 		if (p->obj && (prot & ~p->max_prot))
 			return -EACCES;
 	}
+	return 0;
+}
+
+/* Why the pages of the range cannot be thrown away, or be missing in children. */
+static err_t keep_error(struct model_space *s, unsigned first, unsigned end)
+{
+	for (unsigned i = first; i < end; i++) {
+		const struct model_page *p = &s->pages[i];
+		if (!p->obj)
+			return -ENOMEM;
+		if ((p->flags & REGION_IMMUTABLE) && !(p->flags & REGION_SHARED) && !(p->prot & VM_WRITE))
+			return -EPERM;
+	}
+	return 0;
+}
+
+static err_t hole_error(struct model_space *s, unsigned first, unsigned end)
+{
+	for (unsigned i = first; i < end; i++)
+		if (!s->pages[i].obj)
+			return -ENOMEM;
 	return 0;
 }
 
@@ -168,7 +189,7 @@ static void op_discard(struct vm_model *m)
 	unsigned first, end;
 
 	model_pick_range(m, &first, &end);
-	err_t want = range_error(s, first, end, true, 0);
+	err_t want = keep_error(s, first, end);
 	model_note(m, "discard space %d pages [%u, %u) -> %d", (int)(s - m->spaces), first, end, want);
 	model_inject_arm(m);
 	err_t err = space_discard(s->real, model_addr(m, first), (uint64_t)(end - first) * PAGE_SIZE);
@@ -183,7 +204,7 @@ static void op_discard(struct vm_model *m)
 static err_t wipe_error(struct model_space *s, unsigned first, unsigned end)
 {
 	for (unsigned i = first; i < end; i++) {
-		err_t err = range_error(s, i, i + 1, true, 0);
+		err_t err = keep_error(s, i, i + 1);
 		if (err)
 			return err;
 		if (s->pages[i].obj->kind != MODEL_PRIVATE || s->pages[i].obj->backing)
@@ -202,14 +223,9 @@ static void op_set_flags(struct vm_model *m)
 	unsigned clear = set == REGION_IMMUTABLE ? 0 : settable[model_pick(m, ARRAY_SIZE(settable))] & ~set;
 
 	model_pick_range(m, &first, &end);
-	err_t want = range_error(s, first, end, true, 0);
-	if (set & REGION_WIPEONFORK)
-		want = wipe_error(s, first, end);
-	if (want == -EPERM && set == REGION_IMMUTABLE) { /* setting it again is no change: only holes count */
-		want = 0;
-		for (unsigned i = first; i < end; i++)
-			want = s->pages[i].obj ? want : -ENOMEM;
-	}
+	err_t want = set & REGION_WIPEONFORK ? wipe_error(s, first, end)
+		     : set & REGION_DONTFORK ? keep_error(s, first, end)
+					     : hole_error(s, first, end);
 	model_note(m, "flags space %d pages [%u, %u) set %#x clear %#x -> %d", (int)(s - m->spaces), first,
 	    end, set, clear, want);
 	model_inject_arm(m);

@@ -115,11 +115,11 @@ static inline void model_compare(struct model_tree *t)
 	MCHECK(page_tree_is_empty(&t->tree) == (t->n == 0));
 }
 
-/* Frames in use are the distinct pages of all shadows; and a page counts as shared exactly if it is in more
- * than one place. */
+/* Frames in use are the distinct pages of all shadows; a page counts as shared exactly if it is in more than
+ * one place; and the parts that trees have of pages add up to these, but for what divisions round down. */
 static inline void model_compare_all(struct model *m)
 {
-	uint64_t distinct = 0;
+	uint64_t distinct = 0, places = 0, parts = 0;
 	for (unsigned k = 0; k < MODEL_TREES; k++)
 		if (m->t[k].live)
 			model_compare(&m->t[k]);
@@ -130,12 +130,17 @@ static inline void model_compare_all(struct model *m)
 			*word += PLACE;
 		}
 	for (unsigned k = 0; k < MODEL_TREES; k++) {
-		uint64_t shared = 0, in_two_places = 0;
+		struct pt_usage u;
+		uint64_t in_two_places = 0;
 		for (unsigned i = 0; i < m->t[k].n; i++)
 			in_two_places += *page_word(m->t[k].e[i].page) >= 2 * PLACE;
-		page_tree_count(&m->t[k].tree, 0, PT_INDEX_MAX + 1, &shared);
-		MCHECK(shared == in_two_places);
+		page_tree_usage(&m->t[k].tree, 0, PT_INDEX_MAX + 1, &u);
+		MCHECK(u.pages == m->t[k].n && u.shared == in_two_places);
+		MCHECK(u.parts >= (u.pages - u.shared) * PT_WHOLE && u.parts <= u.pages * PT_WHOLE);
+		places += m->t[k].n;
+		parts += u.parts;
 	}
+	MCHECK(parts <= m->pages * PT_WHOLE && parts + places >= m->pages * PT_WHOLE);
 	for (unsigned k = 0; k < MODEL_TREES; k++)
 		for (unsigned i = 0; i < m->t[k].n; i++)
 			*page_word(m->t[k].e[i].page) %= PLACE;
