@@ -173,8 +173,8 @@ static err_t check_flags(struct region *r, unsigned set)
 
 err_t space_set_flags(struct vm_space *s, uaddr_t addr, uint64_t len, unsigned set, unsigned clear)
 {
-	const unsigned settable =
-	    REGION_DONTFORK | REGION_WIPEONFORK | REGION_DONTDUMP | REGION_RANDOM | REGION_IMMUTABLE;
+	const unsigned settable = REGION_DONTFORK | REGION_WIPEONFORK | REGION_DONTDUMP | REGION_RANDOM |
+				  REGION_LARGE | REGION_NO_LARGE | REGION_IMMUTABLE;
 	struct change c;
 	if ((set & ~settable) || (clear & ~(settable & ~REGION_IMMUTABLE)))
 		return -EINVAL;
@@ -357,6 +357,8 @@ static void describe_pages(const struct region *r, struct region_info *out)
 	spin_lock(&o->lock);
 	out->vol_state = o->vol_state;
 	out->resident = page_tree_count(&o->tree, r->offset, r->offset + region_npages(r), &out->shared);
+	out->large = large_count(r);
+	out->may_be_large = region_may_be_large(r);
 	spin_unlock(&o->lock);
 	out->file_mapped = count_file_mapped(r);
 }
