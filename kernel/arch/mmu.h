@@ -110,10 +110,10 @@ void mmu_write_protect_wide(struct mmu_context *ctx, vaddr_t start, vaddr_t end,
 bool mmu_query(struct mmu_context *ctx, vaddr_t va, struct mmu_translation *out);
 /* Test and clear the accessed bit of the translation at va (no flush: an approximation is enough). */
 bool mmu_harvest_accessed(struct mmu_context *ctx, vaddr_t va);
-/* Large translations of all user halves now, and those that went because a part of what they span was
- * changed, ever. */
+/* Large translations of all user halves now; since boot, those that were made, and those that went because a
+ * part of what they span was changed. */
 struct mmu_large_stats {
-	uint64_t now, cut;
+	uint64_t now, made, cut;
 };
 void mmu_large_stats(struct mmu_large_stats *out);
 /* Number of table frames that ctx owns, the root included. */

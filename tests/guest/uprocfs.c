@@ -368,10 +368,5 @@ static const struct utest tests[] = {{"self", self}, {"other processes", others}
 
 int main(void)
 {
-	if (access("/proc/self", F_OK)) {
-		mkdir("/proc", 0755);
-		if (mount("proc", "/proc", "proc", 0, NULL))
-			return 1;
-	}
-	return UTEST_RUN(tests);
+	return have_mounted("/proc", "proc", "/proc/self") ? UTEST_RUN(tests) : 1;
 }

@@ -234,15 +234,5 @@ static const struct utest tests[] = {
 
 int main(void)
 {
-	if (access("/proc/self", F_OK)) {
-		mkdir("/proc", 0755);
-		if (mount("proc", "/proc", "proc", 0, NULL))
-			return 1;
-	}
-	if (access("/sys/devices", F_OK)) {
-		mkdir("/sys", 0755);
-		if (mount("sysfs", "/sys", "sysfs", 0, NULL))
-			return 1;
-	}
-	return UTEST_RUN(tests);
+	return have_proc_and_sys() ? UTEST_RUN(tests) : 1;
 }

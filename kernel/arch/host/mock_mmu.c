@@ -31,7 +31,7 @@ typedef _Atomic uint64_t entry_t;
 
 struct mmu_context kernel_mmu;
 static _Atomic uint64_t next_asid = 1;
-static _Atomic uint64_t large_now, large_cut; /* of all contexts */
+static _Atomic uint64_t large_made, large_gone, large_cut; /* of all contexts */
 
 /* ---------------------------------------------------------------- tables and entries */
 
@@ -88,7 +88,7 @@ static bool is_leaf(uint64_t e, unsigned level)
 static void count_large(struct mmu_context *ctx, int n)
 {
 	ctx->large += (uint64_t)n;
-	fetch_add_relaxed(&large_now, (uint64_t)n);
+	fetch_add_relaxed(n > 0 ? &large_made : &large_gone, 1);
 }
 
 static uint64_t leaf_bits(unsigned flags)
@@ -636,7 +636,9 @@ bool mmu_harvest_accessed(struct mmu_context *ctx, vaddr_t va)
 
 void mmu_large_stats(struct mmu_large_stats *out)
 {
-	*out = (struct mmu_large_stats){load_relaxed(&large_now), load_relaxed(&large_cut)};
+	uint64_t gone = load_relaxed(&large_gone), made = load_relaxed(&large_made);
+
+	*out = (struct mmu_large_stats){.now = made - gone, .made = made, .cut = load_relaxed(&large_cut)};
 }
 
 uint64_t mmu_table_count(const struct mmu_context *ctx)

@@ -145,7 +145,7 @@ static inline unsigned entries_used(const pte_t *table)
 }
 
 /* Large leaves of users: each comes or goes under its context's lock. */
-static _Atomic uint64_t large_now, large_cut;
+static _Atomic uint64_t large_made, large_gone, large_cut;
 
 /* n (1 or -1) more of large leaves like e. */
 static void count_large(struct page_tables *pt, uint64_t e, int n)
@@ -153,12 +153,13 @@ static void count_large(struct page_tables *pt, uint64_t e, int n)
 	if (!(e & PTE_U))
 		return;
 	pt->large += (uint64_t)n;
-	fetch_add_relaxed(&large_now, (uint64_t)n);
+	fetch_add_relaxed(n > 0 ? &large_made : &large_gone, 1);
 }
 
 void tables_large_stats(struct mmu_large_stats *out)
 {
-	*out = (struct mmu_large_stats){load_relaxed(&large_now), load_relaxed(&large_cut)};
+	uint64_t gone = load_relaxed(&large_gone), made = load_relaxed(&large_made);
+	*out = (struct mmu_large_stats){.now = made - gone, .made = made, .cut = load_relaxed(&large_cut)};
 }
 
 static struct page *table_alloc(struct page_tables *pt, vaddr_t va, unsigned level)
