@@ -387,6 +387,16 @@ static NOINLINE err_t absent_behind(struct fault *f, const struct pt_node *leaf)
 	return want > 1 || place.at || place.begins ? absent_stretch(f, leaf, want, &place) : absent_alone(f);
 }
 
+/* Does a write at slot i of a leaf go on where another one ended, or may it begin or go on with what is to be
+ * large? */
+static ALWAYS_INLINE bool goes_on(const struct fault *f, const struct pt_node *leaf, unsigned i)
+{
+	const struct page *before = leaf && i ? leaf->slots[i - 1].page : NULL;
+	if (likely(!before))
+		return !i;
+	return is_recent(f->object, before) || (!f->pin && large_is_placed(f->region, f->idx - 1, before));
+}
+
 /* i: the slot of f->idx in its leaf. */
 static ALWAYS_INLINE err_t anon_absent(struct fault *f, const struct pt_node *leaf, unsigned i)
 {
@@ -394,8 +404,7 @@ static ALWAYS_INLINE err_t anon_absent(struct fault *f, const struct pt_node *le
 		COUNT(zero_maps);
 		return finish(f, f->object, zero_page, false);
 	}
-	if (unlikely(
-		!i || (leaf && leaf->slots[i - 1].page && is_recent(f->object, leaf->slots[i - 1].page))))
+	if (unlikely(goes_on(f, leaf, i)))
 		return absent_behind(f, leaf);
 	return absent_alone(f);
 }
