@@ -36,6 +36,10 @@ enum mmu_flags {
 
 enum mmu_cache { MMU_WB = 0, MMU_WT = 1, MMU_UC_MINUS = 2, MMU_UC = 3, MMU_WC = 4 };
 
+/* A large translation spans as much as one table of 4 KiB translations. */
+enum { MMU_LARGE_PAGES = 512 };
+#define MMU_LARGE_SIZE ((uint64_t)MMU_LARGE_PAGES * PAGE_SIZE)
+
 struct mmu_translation {
 	paddr_t paddr;        /* of the byte asked for */
 	unsigned flags;       /* effective MMU_* rights: the AND over all levels */
@@ -66,9 +70,12 @@ void mmu_switch(struct mmu_context *ctx);
 /* Enter one translation va -> paddr (page aligned) with MMU_* flags. An existing translation of the same
  * frame is widened, never narrowed (no flush: see the ordering rule). Restores write access that
  * mmu_write_protect took away higher up, without giving it to anything else. -EEXIST: another frame is
- * translated there (nothing changed: unmap and flush first); -ENOMEM: a table could not be had (nothing
- * changed). */
+ * translated there, or a large translation that does not grant as much (nothing changed: unmap and flush
+ * first); -ENOMEM: a table could not be had (nothing changed). */
 MUST_CHECK err_t mmu_enter(struct mmu_context *ctx, vaddr_t va, paddr_t paddr, unsigned flags);
+/* The same for one large translation in the user half: va and paddr are aligned to MMU_LARGE_SIZE. -EEXIST: a
+ * table or something else is there (nothing changed: unmap and flush first). */
+MUST_CHECK err_t mmu_enter_large(struct mmu_context *ctx, vaddr_t va, paddr_t paddr, unsigned flags);
 /* Enter up to 64 pages: pages[i] at va + i * PAGE_SIZE, NULL entries skipped, translations already present
  * left alone unless MMU_WRITE is in flags and the same frame is there (then widened). Best effort, no table
  * is allocated: stops where a table is missing. The range must not cross a 2 MiB boundary beyond which a
@@ -90,7 +97,7 @@ MUST_CHECK err_t mmu_enter_range(
  * assertion failure in the kernel half. */
 void mmu_unmap(struct mmu_context *ctx, vaddr_t start, vaddr_t end, struct mmu_gather *g);
 /* Narrow or change the rights of the translations that are present in [start, end) to flags; never grants
- * MMU_WRITE to one that lacks it. Without MMU_READ in flags it is mmu_unmap. Never allocates. */
+ * MMU_WRITE to one that lacks it. Here and below, a large one that is cut is dropped as by mmu_unmap. Without MMU_READ in flags it is mmu_unmap. Never allocates. */
 void mmu_protect(struct mmu_context *ctx, vaddr_t start, vaddr_t end, unsigned flags, struct mmu_gather *g);
 /* Take write access away from [start, end) by clearing W in the highest entries that lie wholly in the range
  * (one store for 1 GiB), and in lower ones at its edges. */
@@ -103,6 +110,12 @@ void mmu_write_protect_wide(struct mmu_context *ctx, vaddr_t start, vaddr_t end,
 bool mmu_query(struct mmu_context *ctx, vaddr_t va, struct mmu_translation *out);
 /* Test and clear the accessed bit of the translation at va (no flush: an approximation is enough). */
 bool mmu_harvest_accessed(struct mmu_context *ctx, vaddr_t va);
+/* Large translations of all user halves now; since boot, those that were made, and those that went because a
+ * part of what they span was changed. */
+struct mmu_large_stats {
+	uint64_t now, made, cut;
+};
+void mmu_large_stats(struct mmu_large_stats *out);
 /* Number of table frames that ctx owns, the root included. */
 uint64_t mmu_table_count(const struct mmu_context *ctx);
 /* Check: counts of entries, no writable-and-executable kernel mapping, no table owned twice. Panics on a

@@ -22,6 +22,7 @@ struct text_node {
 	struct list sibling;
 	unsigned ndirs;   /* among the children */
 	text_show *show;  /* NULL: the text itself */
+	text_store *store; /* NULL: not writable */
 	const void *arg;  /* for show */
 	const char *text; /* what a file says, where a link leads */
 };
@@ -92,6 +93,15 @@ void text_tree_file(struct text_node *in, const char *name, text_show *show, con
 {
 	struct text_node *n = add(in, name, MODE_REG | 0444);
 	n->show = show;
+	n->arg = arg;
+}
+
+void text_tree_setting(
+    struct text_node *in, const char *name, text_show *show, text_store *store, const void *arg)
+{
+	struct text_node *n = add(in, name, MODE_REG | 0644);
+	n->show = show;
+	n->store = store;
 	n->arg = arg;
 }
 
@@ -186,7 +196,13 @@ static void show_node(struct text *t, struct vnode *v)
 		text_printf(t, "%s\n", n->text);
 }
 
-static const struct text_ops node_text_ops = {.show = show_node};
+static int64_t store_node(struct vnode *v, char *s, size_t n)
+{
+	const struct text_node *node = v->priv;
+	return node->store ? node->store(node->arg, s, n) : -EIO;
+}
+
+static const struct text_ops node_text_ops = {.show = show_node, .store = store_node};
 
 static err_t tree_open(struct vnode *v, struct file *f)
 {

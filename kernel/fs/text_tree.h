@@ -15,6 +15,10 @@ struct text_node *text_tree_dir(struct text_node *in, const char *name);
 /* The same with a path of several names, from `in`. */
 struct text_node *text_tree_path(struct text_node *in, const char *path);
 void text_tree_file(struct text_node *in, const char *name, text_show *show, const void *arg);
+/* The same for a setting, which root writes: n bytes, terminated. Bytes taken or an error. */
+typedef int64_t text_store(const void *arg, char *s, size_t n);
+void text_tree_setting(
+    struct text_node *in, const char *name, text_show *show, text_store *store, const void *arg);
 /* A file that says one line. */
 void text_tree_line(struct text_node *in, const char *name, const char *line);
 void text_tree_number(struct text_node *in, const char *name, uint64_t number);

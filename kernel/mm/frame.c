@@ -311,6 +311,41 @@ unsigned frame_alloc_batch(enum page_kind kind, unsigned flags, struct page **ou
 	return got;
 }
 
+/* Hand out the n frames from p on, which came out of their zone. */
+static unsigned hand_out_run(struct page *p, unsigned n, enum page_kind kind, unsigned flags, struct page **out)
+{
+	if (n)
+		mark_used(p, n, kind, flags);
+	for (unsigned i = 0; i < n; i++)
+		out[i] = p + i;
+	return n;
+}
+
+unsigned frame_alloc_large(enum page_kind kind, unsigned flags, struct page **out, unsigned n)
+{
+	uint32_t pfn = 0;
+	ASSERT(n && n <= MMU_LARGE_PAGES && !(flags & FRAME_LOW));
+	if (inject_should_fail())
+		return 0;
+	for (int i = (int)zone_normal; i >= 0 && !pfn; i--) {
+		spin_lock(&zones[i].lock);
+		pfn = zone_take_large_locked(&zones[i], n, load_relaxed(&zones[i].high));
+		spin_unlock(&zones[i].lock);
+	}
+	return pfn ? hand_out_run(pfn_to_page(pfn), n, kind, flags, out) : 0;
+}
+
+unsigned frame_alloc_at(enum page_kind kind, unsigned flags, struct page *at, struct page **out, unsigned n)
+{
+	struct zone *z = &zones[frame_zone(at)];
+	if (inject_should_fail())
+		return 0;
+	spin_lock(&z->lock);
+	n = (unsigned)zone_take_at_locked(z, page_to_pfn(at), n, load_relaxed(&z->high));
+	spin_unlock(&z->lock);
+	return hand_out_run(at, n, kind, flags, out);
+}
+
 /* One try over the zones that the flags and the limit allow. */
 static uint32_t take_run(uint64_t npages, uint64_t align, uint64_t limit, unsigned flags)
 {

@@ -47,6 +47,12 @@ struct page *frame_alloc(enum page_kind kind, unsigned flags);
  * left their high watermark. Returns how many there are. They come from the zones, in blocks as large as can
  * be had, in the order of their addresses within each: cheaper than one by one, and zeroing them too. */
 unsigned frame_alloc_batch(enum page_kind kind, unsigned flags, struct page **out, unsigned n);
+/* The same from one place, frames that follow one another: for one large translation in the end.
+ * frame_alloc_large takes the first n (at most MMU_LARGE_PAGES) of an aligned run of MMU_LARGE_PAGES and sets
+ * the rest aside: it stays free, but is given to others last. frame_alloc_at takes [at, at + n) as far as
+ * they are still free; `at` is in the same run as a frame in use. */
+unsigned frame_alloc_large(enum page_kind kind, unsigned flags, struct page **out, unsigned n);
+unsigned frame_alloc_at(enum page_kind kind, unsigned flags, struct page *at, struct page **out, unsigned n);
 /* 2^order frames, physically contiguous, naturally aligned. The order is recorded in the first page. */
 struct page *frame_alloc_order(enum page_kind kind, unsigned order, unsigned flags);
 /* npages contiguous frames with the given alignment (bytes, a power of two >= PAGE_SIZE), wholly below

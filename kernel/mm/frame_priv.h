@@ -22,14 +22,19 @@ struct frame_run {
 	uint64_t first, end;
 };
 
+/* Free blocks by order; guarded by the zone's lock. */
+struct free_lists {
+	uint32_t head[FRAME_MAX_ORDER + 1]; /* first block of each order's list; 0: empty */
+	uint32_t nonempty;                  /* bit k: list k is not empty */
+};
+
 /*
  * (Z) zone lock. (z) written with the lock, read without it: a hint. Frame numbers of 32 bits: 16 TiB.
  */
 struct zone {
 	struct spinlock lock;
-	uint32_t head[FRAME_MAX_ORDER + 1];    /* (Z) first block of each order's list; 0: empty */
-	uint32_t nonempty;                     /* (Z) bit k: list k is not empty */
-	uint64_t nblocks[FRAME_MAX_ORDER + 1]; /* (Z) */
+	struct free_lists plain, aside;        /* (Z) */
+	uint64_t nblocks[FRAME_MAX_ORDER + 1]; /* (Z) in both */
 	_Atomic uint64_t free;                 /* (z) frames on the lists and virgin ones */
 	uint64_t virgin;                       /* (Z) frames of ours in blocks not yet opened */
 	uint64_t cursor;        /* (Z) blocks of ours below this frame are open, all others are not */
@@ -81,6 +86,12 @@ uint32_t zone_take_locked(struct zone *z, unsigned order, uint64_t keep);
 /* The same for npages frames with an alignment (frames) and an end (frame number); what is beyond them goes
  * back at once. */
 uint32_t zone_take_run_locked(struct zone *z, uint64_t npages, uint64_t align, uint64_t limit, uint64_t keep);
+/* As many of the frames [pfn, pfn + n) as are free, up to the first one that is not, which must be in an
+ * open block. What is left of the blocks that they were in is set aside. Returns how many. */
+uint64_t zone_take_at_locked(struct zone *z, uint64_t pfn, uint64_t n, uint64_t keep);
+/* The first n frames of an aligned run of MMU_LARGE_PAGES free ones, the rest of which is set aside. 0: there
+ * is none. */
+uint32_t zone_take_large_locked(struct zone *z, uint64_t n, uint64_t keep);
 /* Put CACHED frames [pfn, pfn + n) back. */
 void zone_give_locked(struct zone *z, uint64_t pfn, uint64_t n);
 void zone_stats_locked(struct zone *z, struct zone_stats *out);

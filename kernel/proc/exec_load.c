@@ -269,6 +269,8 @@ static err_t map_all(struct exec_load *l)
 		return err;
 	l->space->mmap_top = l->place.mmap_top;
 	store_relaxed(&l->space->guards, load_relaxed(&l->process->guards) | read_guards(&l->program));
+	const struct vm_space *old = current_thread()->space; /* NULL: the first program */
+	store_relaxed(&l->space->no_large, old && load_relaxed(&old->no_large));
 	err = map_program(l);
 	if (!err && l->interp.file)
 		err = place_image(l, &l->interp, 0);

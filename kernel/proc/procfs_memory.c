@@ -96,10 +96,11 @@ static uint64_t pages_shared(const struct region_info *i)
 struct memory_walk {
 	struct text *t;
 	struct vm_space *space;
-	char *label; /* PATH_LEN_MAX bytes */
+	char *label;       /* PATH_LEN_MAX bytes */
+	bool may_be_large; /* the region that was added last */
 	struct region_sum {
 		struct region_usage usage; /* of all regions so far */
-		uint64_t anonymous, locked;
+		uint64_t locked;
 	} sum;
 };
 
@@ -147,7 +148,9 @@ static void add_region(struct memory_walk *w, const struct region_view *r)
 	for (unsigned i = 0; i < USAGE_CLASSES; i++)
 		sum->parts[i] += u.parts[i];
 	sum->parts_dirty += u.parts_dirty;
-	w->sum.anonymous += u.anonymous;
+	sum->anonymous += u.anonymous;
+	sum->large += u.large;
+	w->may_be_large = u.may_be_large;
 	w->sum.locked += r->info.flags & REGION_LOCKED ? u.pages : 0;
 }
 
@@ -193,8 +196,8 @@ static void show_sum(struct text *t, const struct region_sum *s, bool rollup)
 		uint64_t pages;
 	} rows[] = {{"Shared_Clean:", u->shared_clean}, {"Shared_Dirty:", u->shared_dirty},
 	    {"Private_Clean:", u->private_clean}, {"Private_Dirty:", u->private_dirty},
-	    {"Referenced:", resident}, {"Anonymous:", s->anonymous}, {"KSM:", 0}, {"LazyFree:", 0},
-	    {"AnonHugePages:", 0}, {"ShmemPmdMapped:", 0}, {"FilePmdMapped:", 0}, {"Shared_Hugetlb:", 0},
+	    {"Referenced:", resident}, {"Anonymous:", u->anonymous}, {"KSM:", 0}, {"LazyFree:", 0},
+	    {"AnonHugePages:", u->large}, {"ShmemPmdMapped:", 0}, {"FilePmdMapped:", 0}, {"Shared_Hugetlb:", 0},
 	    {"Private_Hugetlb:", 0}, {"Swap:", 0}, {"SwapPss:", 0}, {"Locked:", s->locked}};
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
 		show_kib(t, rows[i].name, rows[i].pages);
@@ -212,24 +215,26 @@ static void show_vm_flags(struct text *t, const struct region_info *i)
 	    {i->flags & REGION_GROWSDOWN, "gd"}, {i->kind == VM_PHYS, "pf"}, {i->flags & REGION_LOCKED, "lo"},
 	    {i->kind == VM_PHYS, "io"}, {i->flags & REGION_DONTFORK, "dc"},
 	    {i->flags & REGION_WIPEONFORK, "wf"}, {i->flags & REGION_DONTDUMP, "dd"},
+	    {i->flags & REGION_LARGE, "hg"}, {i->flags & REGION_NO_LARGE, "nh"},
 	    {i->flags & REGION_IMMUTABLE, "sl"}};
-	text_printf(t, "VmFlags:");
+	text_printf(t, "VmFlags: ");
 	for (unsigned k = 0; k < ARRAY_SIZE(flags); k++)
 		if (flags[k].set)
-			text_printf(t, " %s", flags[k].letters);
+			text_printf(t, "%s ", flags[k].letters);
 	text_printf(t, "\n");
 }
 
 static void show_smap(struct memory_walk *w, const struct region_view *r)
 {
 	w->sum = (struct region_sum){0};
+	w->may_be_large = false;
 	add_region(w, r);
 	show_head(w->t, r, region_label(r, w->space, w->label));
 	show_kib(w->t, "Size:", w->sum.usage.pages);
 	show_kib(w->t, "KernelPageSize:", 1);
 	show_kib(w->t, "MMUPageSize:", 1);
 	show_sum(w->t, &w->sum, false);
-	text_printf(w->t, "THPeligible:    0\n");
+	text_printf(w->t, "THPeligible:    %d\n", w->may_be_large);
 	show_vm_flags(w->t, &r->info);
 }
 
@@ -348,6 +353,7 @@ void memory_show_status(struct text *t, struct process *p)
 		return;
 	struct vm_space *s = process_space(p);
 	uint64_t locked = s ? space_locked_pages(s) : 0;
+	bool large = s && !load_relaxed(&s->no_large);
 	if (s)
 		space_put(s);
 	const struct {
@@ -360,6 +366,7 @@ void memory_show_status(struct text *t, struct process *p)
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
 		text_printf(
 		    t, "%s\t%8llu kB\n", rows[i].name, (unsigned long long)(rows[i].pages * KIB_PER_PAGE));
+	text_printf(t, "THP_enabled:\t%d\n", large);
 }
 
 /* --- what exec left on the stack --- */

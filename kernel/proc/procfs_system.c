@@ -152,6 +152,8 @@ static void show_meminfo(struct text *t, UNUSED struct vnode *v)
 {
 	struct memory_totals m;
 	struct pressure_stats p;
+	struct mmu_large_stats large;
+	mmu_large_stats(&large);
 	memory_totals_take(&m);
 	vm_pressure_stats(&p);
 	show_kib(t, "MemTotal:", m.total);
@@ -182,6 +184,7 @@ static void show_meminfo(struct text *t, UNUSED struct vnode *v)
 	show_kib(t, "PageTables:", m.tables);
 	show_kib(t, "CommitLimit:", commit_limit());
 	show_kib(t, "Committed_AS:", commit_count());
+	show_kib(t, "AnonHugePages:", MIN(large.now * MMU_LARGE_PAGES, m.anon));
 	show_kib(t, "Volatile:", m.volatile_pages); /* ours */
 	text_printf(
 	    t, "VmallocTotal:   536870912 kB\nVmallocUsed:           0 kB\nVmallocChunk:          0 kB\n");
@@ -203,10 +206,14 @@ static void show_vmstat(struct text *t, UNUSED struct vnode *v)
 	struct pressure_stats p;
 	memory_totals_take(&m);
 	vm_pressure_stats(&p);
+	struct mmu_large_stats large;
+	mmu_large_stats(&large);
 	const struct {
 		const char *name;
 		uint64_t value;
 	} rows[] = {{"nr_free_pages", m.free}, {"nr_anon_pages", m.anon}, {"nr_mapped", m.mapped},
+	    {"nr_anon_transparent_hugepages", large.now}, {"thp_collapse_alloc", large.made},
+	    {"thp_split_pmd", large.cut},
 	    {"nr_file_pages", m.cached + m.buffers}, {"nr_dirty", m.dirty}, {"nr_writeback", m.writeback},
 	    {"nr_shmem", m.shmem}, {"nr_slab_reclaimable", m.reclaimable},
 	    {"nr_slab_unreclaimable", m.slab - m.reclaimable}, {"nr_page_table_pages", m.tables},

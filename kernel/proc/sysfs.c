@@ -20,6 +20,7 @@
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "proc/sysfs.h"
+#include "vm/space.h"
 
 enum { MASK_BITS = 32, NAME_SIZE = 64, READ_AHEAD_KIB = 128, QUEUE_REQUESTS = 128, DISK_MINORS_EACH = 16 };
 #define NSEC_PER_MSEC 1000000ULL
@@ -132,11 +133,35 @@ static void add_nodes(void)
 	text_tree_file(node, "meminfo", show_node_memory, NULL);
 }
 
-/* There are no large pages for programs. */
+static const char *const large_modes[] = {
+    [LARGE_ALWAYS] = "always", [LARGE_ADVISED] = "madvise", [LARGE_NEVER] = "never"};
+
+static void show_large_mode(struct text *t, UNUSED const void *arg)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(large_modes); i++)
+		text_printf(t, i == vm_large_mode() ? "%s[%s]" : "%s%s", i ? " " : "", large_modes[i]);
+	text_printf(t, "\n");
+}
+
+static int64_t store_large_mode(UNUSED const void *arg, char *s, size_t n)
+{
+	size_t len = strlen(s);
+	if (len && s[len - 1] == '\n')
+		s[len - 1] = 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(large_modes); i++) {
+		if (strcmp(s, large_modes[i]))
+			continue;
+		vm_set_large_mode((enum large_mode)i);
+		return (int64_t)n;
+	}
+	return -EINVAL;
+}
+
+/* Translations of 2 MiB are made of memory as it is: nothing is moved for them (defrag), and files have none. */
 static void add_memory_settings(void)
 {
 	struct text_node *d = text_tree_path(top, "kernel/mm/transparent_hugepage");
-	text_tree_line(d, "enabled", "always madvise [never]");
+	text_tree_setting(d, "enabled", show_large_mode, store_large_mode, NULL);
 	text_tree_line(d, "defrag", "always defer defer+madvise madvise [never]");
 	text_tree_line(d, "shmem_enabled", "always within_size advise [never] deny force");
 	text_tree_number(d, "use_zero_page", 0);

@@ -1,8 +1,7 @@
 /*
  * linux_madvise.c - madvise(2): region by region, holes are skipped and told in the end, as on Linux.
  *
- * This kernel is as one that was built without merging of equal pages and without huge pages: their advice is
- * not known.
+ * This kernel is as one that was built without merging of equal pages: its advice is not known.
  */
 #include "fs/memfd.h"
 #include "mm/slab.h"
@@ -20,6 +19,8 @@ enum advice {
 	MADV_REMOVE = 9,
 	MADV_DONTFORK = 10,
 	MADV_DOFORK = 11,
+	MADV_HUGEPAGE = 14,
+	MADV_NOHUGEPAGE = 15,
 	MADV_DONTDUMP = 16,
 	MADV_DODUMP = 17,
 	MADV_WIPEONFORK = 18,
@@ -55,7 +56,7 @@ static bool is_known(int32_t advice)
 {
 	return (advice >= MADV_NORMAL && advice <= MADV_DONTNEED) ||
 	       (advice >= MADV_FREE && advice <= MADV_DOFORK) ||
-	       (advice >= MADV_DONTDUMP && advice <= MADV_DONTNEED_LOCKED) || advice == MADV_HWPOISON ||
+	       (advice >= MADV_HUGEPAGE && advice <= MADV_DONTNEED_LOCKED) || advice == MADV_HWPOISON ||
 	       advice == MADV_SOFT_OFFLINE || is_volatility(advice);
 }
 
@@ -162,6 +163,10 @@ static err_t advise_region(const struct advised *a, int32_t advice)
 		return set_flags(a, REGION_DONTDUMP, 0);
 	case MADV_DODUMP:
 		return is_device(a) ? -EINVAL : set_flags(a, 0, REGION_DONTDUMP);
+	case MADV_HUGEPAGE:
+		return set_flags(a, REGION_LARGE, REGION_NO_LARGE);
+	case MADV_NOHUGEPAGE:
+		return set_flags(a, REGION_NO_LARGE, REGION_LARGE);
 	case MADV_RANDOM:
 		return set_flags(a, REGION_RANDOM, 0);
 	case MADV_NORMAL: /* what is used in order is seen to be: MADV_SEQUENTIAL says nothing more */

@@ -3,6 +3,7 @@
 #include "lib/string.h"
 #include "sys/caps.h"
 #include "sys/sys.h"
+#include "vm/space.h"
 
 enum prctl_options { /* the ABI's */
 	PR_SET_PDEATHSIG = 1,
@@ -24,6 +25,8 @@ enum prctl_options { /* the ABI's */
 	PR_GET_CHILD_SUBREAPER = 37,
 	PR_SET_NO_NEW_PRIVS = 38,
 	PR_GET_NO_NEW_PRIVS = 39,
+	PR_SET_THP_DISABLE = 41,
+	PR_GET_THP_DISABLE = 42,
 	PR_CAP_AMBIENT = 47,
 };
 
@@ -132,6 +135,13 @@ int64_t sys_prctl(int32_t option, uint64_t arg, uint64_t arg3, uint64_t arg4, ui
 		return 0;
 	case PR_GET_NO_NEW_PRIVS:
 		return arg || arg3 || arg4 || arg5 ? -EINVAL : ut->no_new_privs;
+	case PR_SET_THP_DISABLE:
+		if (arg3 || arg4 || arg5)
+			return -EINVAL;
+		store_relaxed(&ut->thread.space->no_large, arg != 0);
+		return 0;
+	case PR_GET_THP_DISABLE:
+		return arg || arg3 || arg4 || arg5 ? -EINVAL : load_relaxed(&ut->thread.space->no_large);
 	default:
 		return -EINVAL;
 	}

@@ -274,10 +274,18 @@ static err_t copy_up(struct fault *f, struct page *src, struct page *old)
 
 /* --- anonymous objects --- */
 
+/* p, which is f->object's alone, may be one of 512 that one translation is due for. */
+static ALWAYS_INLINE bool is_large(const struct fault *f, const struct page *p)
+{
+	return !f->pin && unlikely(large_is_placed(f->region, f->idx, p)) && large_enter(f->region, f->idx);
+}
+
 static err_t anon_write_present(struct fault *f, struct pt_node *leaf, struct page *p, bool exclusive)
 {
 	if (exclusive && page_shares(p) == 1) {
 		COUNT(reuses);
+		if (is_large(f, p))
+			return 0;
 		if (!f->pin && (f->access & FAULT_PRESENT))
 			enter_around(f, leaf, NULL, true);
 		return finish(f, f->object, p, true);
@@ -287,7 +295,9 @@ static err_t anon_write_present(struct fault *f, struct pt_node *leaf, struct pa
 
 static err_t anon_read_present(struct fault *f, struct pt_node *leaf, struct page *p, bool exclusive)
 {
-	bool writable = exclusive && may_write(f) && page_shares(p) == 1;
+	bool alone = exclusive && page_shares(p) == 1, writable = alone && may_write(f);
+	if (alone && is_large(f, p))
+		return 0;
 	err_t err = finish(f, f->object, p, writable);
 	if (!err && !f->pin)
 		enter_around(f, leaf, NULL, false);
@@ -305,6 +315,8 @@ static unsigned put_stretch(struct fault *f, struct page **pages, unsigned n, un
 	struct page_slot behind = {f->leaf, (f->idx & (PT_SLOTS - 1)) + 1};
 	unsigned used = 1 + (n > 1 ? ahead_put(f->region, behind, f->idx + 1, pages + 1, n - 1) : 0);
 	ahead_note(o, pages[used - 1], MAX(used, want / 2)); /* what the leaf cut off is asked for again */
+	if (large_is_placed(f->region, f->idx, pages[0]))
+		large_enter(f->region, f->idx);
 	f->served = used;
 	COUNT_N(zero_fills, used);
 	COUNT_N(ahead, used - 1);
@@ -312,7 +324,8 @@ static unsigned put_stretch(struct fault *f, struct page **pages, unsigned n, un
 }
 
 /* `want` pages are served, as far as there is room and memory for them. -EAGAIN: look again. */
-static err_t absent_stretch(struct fault *f, const struct pt_node *leaf, unsigned want)
+static err_t absent_stretch(
+    struct fault *f, const struct pt_node *leaf, unsigned want, const struct large_place *place)
 {
 	struct vm_object *o = f->object;
 	struct page *pages[PT_SLOTS];
@@ -320,7 +333,9 @@ static err_t absent_stretch(struct fault *f, const struct pt_node *leaf, unsigne
 	bool exclusive = false;
 	err_t err = -EAGAIN;
 	object_unlock_both(o);
-	unsigned n = frame_alloc_batch(PAGE_ANON, FRAME_ZERO, pages, room);
+	unsigned n = large_alloc(place, pages, room);
+	if (!n)
+		n = frame_alloc_batch(PAGE_ANON, FRAME_ZERO, pages, room);
 	object_lock_both(o);
 	struct pt_node *now = page_tree_leaf(&o->tree, f->idx, &exclusive);
 	f->leaf = exclusive ? now : NULL;
@@ -347,22 +362,39 @@ static ALWAYS_INLINE err_t absent_alone(struct fault *f)
 	return promote(f, p, NULL);
 }
 
-/* Pages that a write where no page is wants. With a backing, it may have the next ones. */
-static unsigned stretch_want(const struct fault *f)
+/* May pages be served ahead of a write where none is? With a backing, that may have the next ones. */
+static bool is_stretchable(const struct fault *f)
 {
 	const struct vm_object *o = f->object;
-	if (f->pin || (f->access & FAULT_ALONE) || !(o->flags & VM_PRIVATE) || o->backing)
-		return 1;
+	return !f->pin && !(f->access & FAULT_ALONE) && (o->flags & VM_PRIVATE) && !o->backing;
+}
+
+/* Pages that it wants. */
+static unsigned stretch_want(const struct fault *f)
+{
 	if (f->access & FAULT_RANGE)
 		return (unsigned)MIN((f->end - f->addr) >> PAGE_SHIFT, (uint64_t)PT_SLOTS);
-	return ahead_want(o, f->region, f->idx);
+	return ahead_want(f->object, f->region, f->idx);
 }
 
 /* The same, where the write may go on where others ended. */
 static NOINLINE err_t absent_behind(struct fault *f, const struct pt_node *leaf)
 {
+	if (!is_stretchable(f))
+		return absent_alone(f);
 	unsigned want = stretch_want(f);
-	return want > 1 ? absent_stretch(f, leaf, want) : absent_alone(f);
+	struct large_place place = large_place(f->region, f->idx);
+	return want > 1 || place.at || place.begins ? absent_stretch(f, leaf, want, &place) : absent_alone(f);
+}
+
+/* Does a write at slot i of a leaf go on where another one ended, or may it begin or go on with what is to be
+ * large? */
+static ALWAYS_INLINE bool goes_on(const struct fault *f, const struct pt_node *leaf, unsigned i)
+{
+	const struct page *before = leaf && i ? leaf->slots[i - 1].page : NULL;
+	if (likely(!before))
+		return !i;
+	return is_recent(f->object, before) || (!f->pin && large_is_placed(f->region, f->idx - 1, before));
 }
 
 /* i: the slot of f->idx in its leaf. */
@@ -372,8 +404,7 @@ static ALWAYS_INLINE err_t anon_absent(struct fault *f, const struct pt_node *le
 		COUNT(zero_maps);
 		return finish(f, f->object, zero_page, false);
 	}
-	if (unlikely(
-		!i || (leaf && leaf->slots[i - 1].page && is_recent(f->object, leaf->slots[i - 1].page))))
+	if (unlikely(goes_on(f, leaf, i)))
 		return absent_behind(f, leaf);
 	return absent_alone(f);
 }

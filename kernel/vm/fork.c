@@ -138,6 +138,7 @@ err_t space_fork(struct vm_space *parent, struct vm_space **out)
 	child->layout = parent->layout;
 	child->mmap_top = parent->mmap_top;
 	store_relaxed(&child->guards, load_relaxed(&parent->guards));
+	store_relaxed(&child->no_large, load_relaxed(&parent->no_large));
 	rwlock_write(&parent->lock);
 	err = fork_regions(parent, child);
 	protect_parent(

@@ -49,6 +49,7 @@ struct vm_space {
 	_Atomic uint64_t
 	    serial; /* (A) grows whenever a region with a mark of REGION_MARKS is removed or changed */
 	_Atomic uint32_t guards; /* (A) enum space_guard: set before anything is mapped, copied by fork */
+	_Atomic bool no_large; /* (A) no large translations are made. Copied by fork, kept by exec */
 	struct mmu_context mmu;
 	struct refcount refs;    /* (A) of the memory */
 	struct refcount records; /* (A) of this record: one for the memory, one for each who remembers it */
@@ -125,8 +126,8 @@ MUST_CHECK err_t space_protect(struct vm_space *s, uaddr_t addr, uint64_t len, u
  * go. -ENOMEM for a hole, -EINVAL, -EPERM (region_keeps_contents). */
 MUST_CHECK err_t space_discard(struct vm_space *s, uaddr_t addr, uint64_t len);
 /* Set or clear region flags DONTFORK, WIPEONFORK (anonymous private memory only: -EINVAL), DONTDUMP, RANDOM,
- * IMMUTABLE (set only) on [addr, addr + len). -ENOMEM (a hole, too many regions), -EINVAL, -EPERM (DONTFORK,
- * WIPEONFORK: region_keeps_contents). Nothing is changed then. */
+ * LARGE, NO_LARGE, IMMUTABLE (set only) on [addr, addr + len). -ENOMEM (a hole, too many regions), -EINVAL,
+ * -EPERM (DONTFORK, WIPEONFORK: region_keeps_contents). Nothing is changed then. */
 MUST_CHECK err_t space_set_flags(
     struct vm_space *s, uaddr_t addr, uint64_t len, unsigned set, unsigned clear);
 /* MADV_SET_VOLATILE / SET_NONVOLATILE: [addr, addr + len) must be exactly one purgeable region that was not
@@ -160,6 +161,8 @@ struct region_usage {
 	uint64_t private_clean, private_dirty, shared_clean,
 	    shared_dirty;   /* resident ones: nobody else has it */
 	uint64_t anonymous; /* of these, private memory with contents of its own */
+	uint64_t large;     /* of these, spanned by large translations */
+	bool may_be_large;  /* has it room for one, and are they wanted? */
 	uint64_t parts[USAGE_CLASSES],
 	    parts_dirty; /* its parts of the resident ones, a page being PT_WHOLE */
 };
@@ -181,6 +184,13 @@ struct marked_region {
 	uint64_t serial;
 };
 bool space_find_marked(struct vm_space *s, uaddr_t addr, uint32_t mark, struct marked_region *out);
+
+/* --- large.c --- */
+/* Where large translations are made: in all regions that can have one, in those with REGION_LARGE, nowhere.
+ * Those with REGION_NO_LARGE, and spaces with no_large, have none. */
+enum large_mode { LARGE_ALWAYS, LARGE_ADVISED, LARGE_NEVER };
+void vm_set_large_mode(enum large_mode m);
+enum large_mode vm_large_mode(void);
 
 /* --- space_move.c --- */
 enum vm_remap_flags {

@@ -179,8 +179,8 @@ static err_t check_flags(struct region *r, unsigned set)
 
 err_t space_set_flags(struct vm_space *s, uaddr_t addr, uint64_t len, unsigned set, unsigned clear)
 {
-	const unsigned settable =
-	    REGION_DONTFORK | REGION_WIPEONFORK | REGION_DONTDUMP | REGION_RANDOM | REGION_IMMUTABLE;
+	const unsigned settable = REGION_DONTFORK | REGION_WIPEONFORK | REGION_DONTDUMP | REGION_RANDOM |
+				  REGION_LARGE | REGION_NO_LARGE | REGION_IMMUTABLE;
 	struct change c;
 	if ((set & ~settable) || (clear & ~(settable & ~REGION_IMMUTABLE)))
 		return -EINVAL;

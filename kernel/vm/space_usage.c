@@ -158,6 +158,10 @@ bool space_usage(struct vm_space *s, uaddr_t addr, struct region_usage *out)
 			use_anonymous(r, out);
 		if (file)
 			use_file(r, file, out);
+		spin_lock(&o->lock);
+		out->large = large_count(r);
+		spin_unlock(&o->lock);
+		out->may_be_large = region_may_be_large(r);
 	}
 	rwlock_read_unlock(&s->lock);
 	return out->pages > 0;

@@ -58,6 +58,28 @@ static inline bool is_recent(const struct vm_object *o, const struct page *p)
 	return o->generation - p->index < AHEAD_STREAMS;
 }
 
+/* large.c: called with the object of r locked. */
+/* Is p, the page at idx, in the frame where it belongs if its stretch is to be translated as one? */
+static inline bool large_is_placed(const struct region *r, pgidx_t idx, const struct page *p)
+{
+	return ((page_to_pfn(p) ^ region_addr(r, idx) >> PAGE_SHIFT) & (MMU_LARGE_PAGES - 1)) == 0;
+}
+/* Where frames for absent pages from idx on belong. */
+struct large_place {
+	struct page *at; /* from this one on; NULL: */
+	bool begins;     /* at the beginning of a run, or it does not matter */
+};
+struct large_place large_place(const struct region *r, pgidx_t idx);
+/* Up to n frames of zeros from that place, in a row; 0: they are not to be had. Not under the object's lock. */
+unsigned large_alloc(const struct large_place *at, struct page **out, unsigned n);
+/* Have one translation for the stretch around idx, with the rights of r, if it is whole and r's alone. True:
+ * there is. */
+bool large_enter(const struct region *r, pgidx_t idx);
+/* Could r have a large translation? */
+bool region_may_be_large(const struct region *r);
+/* Pages of r that large translations span. */
+uint64_t large_count(const struct region *r);
+
 /* file.c */
 unsigned file_drop_page(struct page *p);
 /* A page of the FILE object has become dirty, through the current thread. */

@@ -90,7 +90,15 @@ KTEST(kmmu_enter_run)
 {
 	run_case(9);
 }
-_Static_assert(ARRAY_SIZE(mc_cases) == 10, "a test for each case");
+KTEST(kmmu_large)
+{
+	run_case(10);
+}
+KTEST(kmmu_large_no_memory)
+{
+	run_case(11);
+}
+_Static_assert(ARRAY_SIZE(mc_cases) == 12, "a test for each case");
 
 /* What is written through a translation arrives in its frame; so the tables are the ones in use, not just
  * consistent. */

@@ -303,6 +303,98 @@ static void mc_no_memory(struct mc *t)
 	MC_CHECK(mc_translates(t, MC_VA, mc_pa(t, 0)));
 }
 
+/* Rights of the first and the last page of a large translation. */
+static bool mc_large_has(struct mc *t, vaddr_t va, unsigned rights)
+{
+	struct mmu_translation q;
+	return mc_rights(t, va) == rights && mc_rights(t, va + MMU_LARGE_SIZE - PAGE_SIZE) == rights &&
+	       mmu_query(&t->ctx, va, &q) && q.size == MMU_LARGE_SIZE;
+}
+
+/* What becomes of one at `va` that is changed in part. */
+static void mc_large_cut(struct mc *t, vaddr_t va, paddr_t pa, enum mc_change what, unsigned flags)
+{
+	struct mmu_large_stats before, after;
+	MC_CHECK(mmu_enter_large(&t->ctx, va, pa, MC_RW) == 0);
+	MC_CHECK(mc_can(&t->ctx, va, MMU_WRITE));
+	mmu_large_stats(&before);
+	mc_change(t, what, va + 5 * PAGE_SIZE, va + 6 * PAGE_SIZE, flags);
+	mmu_large_stats(&after);
+	MC_CHECK(after.now == before.now - 1 && after.cut == before.cut + 1);
+	MC_CHECK(!mc_can(&t->ctx, va, MMU_READ) && mmu_table_count(&t->ctx) == 1);
+}
+
+static void mc_large_in(struct mc *t, struct page *block)
+{
+	paddr_t pa = page_to_phys(block);
+	vaddr_t va = MC_VA + MMU_LARGE_SIZE, last = va + MMU_LARGE_SIZE - PAGE_SIZE;
+	MC_CHECK(mmu_enter_large(&t->ctx, va, pa, MC_R) == 0);
+	MC_CHECK(mmu_table_count(&t->ctx) == 3 && mc_large_has(t, va, MC_R));
+	MC_CHECK(mc_translates(t, last + 7, pa + MMU_LARGE_SIZE - PAGE_SIZE + 7));
+	MC_CHECK(mc_can(&t->ctx, last, MMU_READ) && !mc_can(&t->ctx, last, MMU_WRITE));
+	/* One of its pages: nothing to do, or in the way. */
+	MC_CHECK(mmu_enter(&t->ctx, last, pa + MMU_LARGE_SIZE - PAGE_SIZE, MC_R) == 0);
+	MC_CHECK(mmu_enter(&t->ctx, last, pa + MMU_LARGE_SIZE - PAGE_SIZE, MC_RW) == -EEXIST);
+	MC_CHECK(mmu_enter(&t->ctx, va, mc_pa(t, 0), MC_R) == -EEXIST);
+	MC_CHECK(mmu_enter_run(&t->ctx, va, t->frames, 4, MC_R) == 0);
+	mmu_enter_around(&t->ctx, va, t->frames, 4, MC_RW);
+	MC_CHECK(mc_large_has(t, va, MC_R));
+	/* Wider in place, narrower as a whole, wider again after it was narrowed from above. */
+	MC_CHECK(mmu_enter_large(&t->ctx, va, pa, MC_RW) == 0 && mc_can(&t->ctx, last, MMU_WRITE));
+	mc_change(t, MC_PROTECT, va, va + MMU_LARGE_SIZE, MC_R);
+	MC_CHECK(mc_large_has(t, va, MC_R) && !mc_can(&t->ctx, va, MMU_WRITE));
+	MC_CHECK(mmu_enter_large(&t->ctx, va, pa, MC_RW) == 0);
+	MC_CHECK(mmu_enter(&t->ctx, MC_VA, mc_pa(t, 0), MC_RW) == 0);
+	mc_change(t, MC_WRITE_PROTECT_WIDE, va, va + MMU_LARGE_SIZE, 0);
+	MC_CHECK(mc_large_has(t, va, MC_R) && !mc_can(&t->ctx, MC_VA, MMU_WRITE));
+	MC_CHECK(mmu_enter_large(&t->ctx, va, pa, MC_RW) == 0 && mc_can(&t->ctx, va, MMU_WRITE));
+	MC_CHECK(!mc_can(&t->ctx, MC_VA, MMU_WRITE));
+	MC_CHECK(mmu_enter(&t->ctx, MC_VA, mc_pa(t, 0), MC_RW) == 0 && mc_can(&t->ctx, MC_VA, MMU_WRITE));
+	MC_CHECK(mc_large_has(t, va, MC_RW));
+	mc_change(t, MC_WRITE_PROTECT, va, va + MMU_LARGE_SIZE, 0);
+	MC_CHECK(mc_large_has(t, va, MC_R) && mc_can(&t->ctx, MC_VA, MMU_WRITE));
+	MC_CHECK(mmu_harvest_accessed(&t->ctx, last) && !mmu_harvest_accessed(&t->ctx, va));
+	/* A table in the way. */
+	MC_CHECK(mmu_enter_large(&t->ctx, MC_VA, pa, MC_R) == -EEXIST);
+	mc_change(t, MC_UNMAP, MC_VA, va + MMU_LARGE_SIZE, 0);
+	MC_CHECK(mmu_table_count(&t->ctx) == 1 && !mc_can(&t->ctx, last, MMU_READ));
+	mc_large_cut(t, va, pa, MC_UNMAP, 0);
+	mc_large_cut(t, va, pa, MC_PROTECT, MC_R);
+	mc_large_cut(t, va, pa, MC_WRITE_PROTECT, 0);
+	MC_CHECK(mmu_enter_large(&t->ctx, va, pa, MC_RW) == 0); /* the context ends with it */
+}
+
+static void mc_large(struct mc *t)
+{
+	struct mmu_large_stats before, after;
+	struct page *block = frame_alloc_contiguous(PAGE_KERNEL, MMU_LARGE_PAGES, MMU_LARGE_SIZE, 0, 0);
+	MC_CHECK(block);
+	if (!block)
+		return;
+	mmu_large_stats(&before);
+	mc_large_in(t, block);
+	mc_change(t, MC_UNMAP, USER_START, USER_END, 0);
+	mmu_large_stats(&after);
+	MC_CHECK(before.now == after.now);
+	frame_free_range(block, MMU_LARGE_PAGES);
+}
+
+/* The path to a large translation is made in whole or not at all. */
+static void mc_large_no_memory(struct mc *t)
+{
+	for (unsigned n = 1;; n++) {
+		inject_arm(n);
+		err_t err = mmu_enter_large(&t->ctx, MC_VA, 0, MC_R);
+		bool fired = inject_fired();
+		inject_arm(0);
+		MC_CHECK(err == (fired ? -ENOMEM : 0));
+		if (!fired)
+			break;
+		MC_CHECK(mmu_table_count(&t->ctx) == 1 && mc_rights(t, MC_VA) == 0);
+	}
+	MC_CHECK(mc_large_has(t, MC_VA, MC_R));
+}
+
 static const struct mc_case {
 	const char *name;
 	void (*fn)(struct mc *t);
@@ -317,4 +409,6 @@ static const struct mc_case {
     {"harvest", mc_harvest},
     {"no memory", mc_no_memory},
     {"enter run", mc_run},
+    {"large", mc_large},
+    {"large, no memory", mc_large_no_memory},
 };

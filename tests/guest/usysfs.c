@@ -234,12 +234,5 @@ static const struct utest tests[] = {
 
 int main(void)
 {
-	if (!utest_proc())
-		return 1;
-	if (access("/sys/devices", F_OK)) {
-		mkdir("/sys", 0755);
-		if (mount("sysfs", "/sys", "sysfs", 0, NULL))
-			return 1;
-	}
-	return UTEST_RUN(tests);
+	return utest_proc() && utest_sys() ? UTEST_RUN(tests) : 1;
 }

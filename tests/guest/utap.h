@@ -121,13 +121,23 @@ static inline int utest_run(const struct utest *tests, size_t n)
 	fflush(stdout);
 	return failed != 0;
 }
-/* A guest starts without /proc: mount it. False: it is not there. */
+/* A guest starts with nothing mounted: see that `probe` is there. False: it is not. */
+static inline bool utest_mounted(const char *dir, const char *type, const char *probe)
+{
+	if (!access(probe, F_OK))
+		return true;
+	mkdir(dir, 0755);
+	return mount(type, dir, type, 0, NULL) == 0;
+}
+
 static inline bool utest_proc(void)
 {
-	if (!access("/proc/self", F_OK))
-		return true;
-	mkdir("/proc", 0755);
-	return mount("proc", "/proc", "proc", 0, NULL) == 0;
+	return utest_mounted("/proc", "proc", "/proc/self");
+}
+
+static inline bool utest_sys(void)
+{
+	return utest_mounted("/sys", "sysfs", "/sys/devices");
 }
 
 static char utest_base[24] = "/tmp/utest-XXXXXX";

@@ -1,6 +1,7 @@
 #pragma once
 /* utext.h - for test programs that read generated files: a whole file as a string. */
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <unistd.h>
 

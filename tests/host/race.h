@@ -70,7 +70,7 @@ static inline err_t store_write(struct vm_object *o, pgidx_t idx, struct page **
 }
 
 static const struct vm_file_ops store_ops UNUSED = {.read = store_read, .write = store_write};
-static struct store store = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static struct store store UNUSED = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static inline void map_at(struct vm_space *s, unsigned area, struct vm_object *o, unsigned flags)
 {

@@ -417,6 +417,39 @@ static void op_batch(void)
 	}
 }
 
+/* n frames in a row, each of which is freed alone. */
+static void hold_row(struct page **pages, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		assert_ptr_equal(pages[i], pages[0] + i);
+		hold(pages[i], 1, 0, PAGE_ANON, 0);
+	}
+}
+
+static void op_large(void)
+{
+	struct page *pages[64];
+	unsigned n = frame_alloc_large(PAGE_ANON, 0, pages, 1 + (unsigned)below(64));
+	if (n)
+		assert_true(IS_ALIGNED(page_to_pfn(pages[0]), MMU_LARGE_PAGES));
+	hold_row(pages, n);
+}
+
+/* From a frame on that is somewhere behind one in use: as far as nobody else has them, and the caches of CPUs
+ * neither. */
+static void op_at(void)
+{
+	struct page *pages[64];
+	if (!nheld)
+		return;
+	uint64_t pfn = page_to_pfn(held[below(nheld)].p), end = ALIGN_DOWN(pfn, MMU_LARGE_PAGES) + MMU_LARGE_PAGES;
+	pfn += below(end - pfn);
+	unsigned want = (unsigned)MIN(1 + below(64), end - pfn);
+	unsigned n = frame_alloc_at(PAGE_ANON, 0, pfn_to_page(pfn), pages, want);
+	assert_true(n <= want && (!n || page_to_pfn(pages[0]) == pfn));
+	hold_row(pages, n);
+}
+
 /* A contiguous run goes back in one piece, in two, or frame by frame. */
 static void free_held(struct held *h)
 {
@@ -462,6 +495,10 @@ static void random_requests_match_the_model(void **state UNUSED)
 				op_alloc();
 			else if (dice < 88)
 				op_batch();
+			else if (dice < 90)
+				op_large();
+			else if (dice < 93)
+				op_at();
 			else
 				op_contiguous();
 			if (i % 512 == 0) {
@@ -529,6 +566,61 @@ static void batches_take_what_is_plentiful(void **state UNUSED)
 		assert_int_equal(frame_free_count(), model_count(FREE));
 		assert_non_null(frame_alloc(PAGE_ANON, 0)); /* others go on */
 	}
+}
+
+/* What is left of a run of 512 is taken by its number, by others only when there is nothing else, and grows
+ * together again by itself. */
+static void what_is_set_aside_is_taken_last(void **state UNUSED)
+{
+	enum { ALL = 16384 };
+	static struct page *others[ALL];
+	struct page *mine[MMU_LARGE_PAGES], *first;
+	unsigned n = 0, inside = 0;
+	start(&maps[0]);
+	struct snapshot before = snapshot();
+	assert_int_equal(frame_alloc_large(PAGE_ANON, FRAME_ZERO, mine, 1), 1);
+	first = mine[0];
+	assert_true(IS_ALIGNED(page_to_pfn(first), MMU_LARGE_PAGES));
+	assert_int_equal(frame_free_count(), before.zones[ZONE_LOW].free - 1);
+	for (; (others[n] = frame_alloc(PAGE_ANON, FRAME_RESERVE)); n++) {
+		inside += others[n] >= first && others[n] < first + MMU_LARGE_PAGES;
+		assert_true(!inside || frame_free_count() < MMU_LARGE_PAGES);
+	}
+	assert_int_equal(inside, MMU_LARGE_PAGES - 1);
+	while (n)
+		frame_free(others[--n]);
+	frame_drain_all();
+	frame_validate();
+	/* The rest of it: in two pieces, then nothing behind the end that is free. */
+	assert_int_equal(frame_alloc_at(PAGE_ANON, 0, first + 3, mine + 3, 60), 60);
+	assert_int_equal(frame_alloc_at(PAGE_ANON, 0, first + 1, mine + 1, 10), 2);
+	assert_int_equal(frame_alloc_at(PAGE_ANON, 0, first + 63, mine + 63, MMU_LARGE_PAGES - 63),
+	    MMU_LARGE_PAGES - 63);
+	assert_int_equal(frame_alloc_at(PAGE_ANON, 0, first + 5, mine, 1), 0);
+	assert_int_equal(frame_free_count(), before.zones[ZONE_LOW].free - MMU_LARGE_PAGES);
+	frame_validate();
+	mine[0] = first;
+	for (unsigned i = 0; i < MMU_LARGE_PAGES; i++)
+		frame_free(first + i);
+	struct snapshot after = snapshot();
+	assert_same(&before, &after);
+}
+
+/* Such frames are nice to have, like those of batches. */
+static void large_runs_leave_the_high_watermark(void **state UNUSED)
+{
+	struct page *pages[64];
+	struct zone_stats z;
+	start(&maps[0]);
+	while (frame_alloc_large(PAGE_ANON, 0, pages, 64))
+		assert_int_equal(frame_alloc_at(PAGE_ANON, 0, pages[0] + 64, pages, 64), 64);
+	frame_zone_stats(ZONE_LOW, &z);
+	assert_true(z.free - z.cached >= z.high);
+	while (frame_alloc_batch(PAGE_ANON, 0, pages, 64))
+		;
+	frame_zone_stats(ZONE_LOW, &z);
+	assert_int_equal(z.free - z.cached, z.high); /* to which what was set aside belongs, too */
+	frame_validate();
 }
 
 static void low_requests_stay_below_4g(void **state UNUSED)
@@ -950,6 +1042,8 @@ int main(void)
 	    cmocka_unit_test(random_requests_match_the_model),
 	    cmocka_unit_test(ordinary_requests_leave_the_reserve),
 	    cmocka_unit_test(batches_take_what_is_plentiful),
+	    cmocka_unit_test(what_is_set_aside_is_taken_last),
+	    cmocka_unit_test(large_runs_leave_the_high_watermark),
 	    cmocka_unit_test(low_requests_stay_below_4g),
 	    cmocka_unit_test(frames_cached_elsewhere_are_found),
 	    cmocka_unit_test(injected_failures_leave_nothing),

@@ -257,6 +257,27 @@ static bool model_has_table(vaddr_t va)
 	return false;
 }
 
+static void op_enter_large(void)
+{
+	struct mpage *m = random_page();
+	vaddr_t va = ALIGN_DOWN(m->va, MIB(2));
+	paddr_t pa = m->present && m->level == 1 && rnd() % 4 ? m->pa & ~(MIB(2) - 1) : (4 + rnd() % 3) << 30;
+	unsigned flags = random_flags();
+	bool fits = !m->present || (m->level == 1 && m->pa == pa + (m->va - va));
+	bool there = m->present;
+	if (model_has_table(va) || (m->present && m->level != 1))
+		fits = false;
+	CHECK(tables_enter_large(&pt, va, pa, flags) == (fits ? 0 : -EEXIST));
+	for (unsigned i = 0; fits && i < NPAGES; i++) {
+		if (ALIGN_DOWN(model[i].va, MIB(2)) != va)
+			continue;
+		if (there)
+			widen_model(&model[i], flags);
+		else
+			model[i] = (struct mpage){model[i].va, true, 1, pa + (model[i].va - va), flags};
+	}
+}
+
 /* The page of the model at va, or NULL. */
 static struct mpage *page_at(vaddr_t va)
 {
@@ -446,6 +467,9 @@ static void run_random(uint64_t s, unsigned steps, unsigned max_leaf)
 			break;
 		case 7:
 			op_enter_run();
+			break;
+		case 8:
+			op_enter_large();
 			break;
 		default:
 			op_enter();

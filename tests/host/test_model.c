@@ -12,7 +12,7 @@
 
 #include "host_test.h"
 
-static uint64_t run_seed, run_steps;
+static uint64_t run_seed, run_steps, large_seen;
 
 static void print_seed(void)
 {
@@ -61,6 +61,7 @@ static void run(uint64_t seed, uint64_t steps, uint64_t every)
 	model_check(&m);
 	model_fini(&m);
 	model_usage_get(&after);
+	large_seen += m.large;
 	printf(
 	    "# seed %llu: %llu steps, %llu forks, %llu accesses, %llu frames purged, %llu failures injected\n",
 	    (unsigned long long)seed, (unsigned long long)steps, (unsigned long long)m.forks,
@@ -107,6 +108,9 @@ int main(int argc, char **argv)
 		run(seed, 50000, 4999);
 		printf("ok %u - model, seed %llu, long\n", ++n, (unsigned long long)seed);
 	}
+	if (!large_seen)
+		panic("no translation of 2 MiB was ever made");
+	printf("ok %u - %llu translations of 2 MiB\n", ++n, (unsigned long long)large_seen);
 	printf("1..%u\n", n);
 	return 0;
 }

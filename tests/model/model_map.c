@@ -234,10 +234,49 @@ static void apply(struct vm_model *m, struct map_try *t)
 		populate(m, t);
 }
 
+/* Do it and compare; true: it is mapped. */
+static bool try_map(struct vm_model *m, struct map_try *t)
+{
+	uaddr_t got = 0;
+
+	t->region_flags = (t->args.flags & VM_MAP_SHARED ? REGION_SHARED : 0) |
+			  (t->args.flags & VM_MAP_STACK ? REGION_STACK : 0) |
+			  ((t->prot & VM_WRITE) && !(t->args.flags & VM_MAP_SHARED) ? REGION_ACCOUNT : 0);
+	model_note(m,
+	    "map space %d addr %#llx len %#llx prot %u max %u flags %#x %s offset %llu -> %d at page %u",
+	    (int)(t->s - m->spaces), (unsigned long long)t->args.addr, (unsigned long long)t->args.len,
+	    t->args.prot, t->args.max_prot, t->args.flags, t->obj ? "object" : "-",
+	    (unsigned long long)t->args.offset, t->err, t->first);
+	model_inject_arm(m);
+	err_t err = space_map(t->s->real, &t->args, &got);
+	if (model_inject_struck(m, err))
+		return false;
+	if (err != t->err)
+		model_fail(m, "map: error %d, expected %d", err, t->err);
+	if (err)
+		return false;
+	if (got != model_addr(m, t->first))
+		model_fail(m, "map: at %#llx, expected %#llx", (unsigned long long)got,
+		    (unsigned long long)model_addr(m, t->first));
+	apply(m, t);
+	return true;
+}
+
+bool model_map_plain(struct vm_model *m, struct model_space *s, unsigned first, unsigned n)
+{
+	struct map_try t = {.s = s, .npages = n, .first = first, .prot = VM_READ | VM_WRITE, .max_prot = VM_RWX};
+
+	t.args = (struct vm_map_args){.addr = model_addr(m, first),
+	    .len = (uint64_t)n * PAGE_SIZE,
+	    .prot = t.prot,
+	    .flags = VM_MAP_FIXED};
+	expect_replace(&t);
+	return try_map(m, &t);
+}
+
 void model_op_map(struct vm_model *m)
 {
 	struct map_try t = {.s = model_pick_space(m), .npages = pick_npages(m)};
-	uaddr_t got = 0;
 
 	t.npages = MIN(t.npages, m->opt.npages);
 	choose_object(m, &t);
@@ -251,24 +290,5 @@ void model_op_map(struct vm_model *m)
 		t.args.flags |= VM_MAP_POPULATE;
 	if (model_chance(m, 4))
 		spoil(m, &t);
-	t.region_flags = (t.args.flags & VM_MAP_SHARED ? REGION_SHARED : 0) |
-			 (t.args.flags & VM_MAP_STACK ? REGION_STACK : 0) |
-			 ((t.prot & VM_WRITE) && !(t.args.flags & VM_MAP_SHARED) ? REGION_ACCOUNT : 0);
-	model_note(m,
-	    "map space %d addr %#llx len %#llx prot %u max %u flags %#x %s offset %llu -> %d at page %u",
-	    (int)(t.s - m->spaces), (unsigned long long)t.args.addr, (unsigned long long)t.args.len,
-	    t.args.prot, t.args.max_prot, t.args.flags, t.obj ? "object" : "-",
-	    (unsigned long long)t.args.offset, t.err, t.first);
-	model_inject_arm(m);
-	err_t err = space_map(t.s->real, &t.args, &got);
-	if (model_inject_struck(m, err))
-		return;
-	if (err != t.err)
-		model_fail(m, "map: error %d, expected %d", err, t.err);
-	if (err)
-		return;
-	if (got != model_addr(m, t.first))
-		model_fail(m, "map: at %#llx, expected %#llx", (unsigned long long)got,
-		    (unsigned long long)model_addr(m, t.first));
-	apply(m, &t);
+	(void)try_map(m, &t);
 }

@@ -216,7 +216,8 @@ static err_t wipe_error(struct model_space *s, unsigned first, unsigned end)
 static void op_set_flags(struct vm_model *m)
 {
 	static const uint16_t settable[] = {
-	    REGION_DONTFORK, REGION_DONTFORK, REGION_WIPEONFORK, REGION_WIPEONFORK, REGION_RANDOM, 0};
+	    REGION_DONTFORK, REGION_DONTFORK, REGION_WIPEONFORK, REGION_WIPEONFORK, REGION_RANDOM,
+	    REGION_NO_LARGE, 0};
 	struct model_space *s = model_pick_space(m);
 	unsigned first, end;
 	unsigned set = model_chance(m, 3) ? REGION_IMMUTABLE : settable[model_pick(m, ARRAY_SIZE(settable))];
@@ -369,6 +370,26 @@ static void op_fill(struct vm_model *m)
 		a.addr = model_addr(m, a.page) + model_word_offset[a.word];
 		write_words(m, a);
 	}
+}
+
+/* What one translation may span, mapped anew and filled in order. */
+static void op_fill_large(struct vm_model *m)
+{
+	struct word_access a = {
+	    .s = model_pick_space(m), .word = (unsigned)model_pick(m, MODEL_WORDS), .n = 8};
+	unsigned first = (unsigned)((ALIGN_UP(m->opt.base, MMU_LARGE_SIZE) - m->opt.base) >> PAGE_SHIFT);
+	struct mmu_translation t;
+
+	if (first + MMU_LARGE_PAGES > m->opt.npages)
+		return;
+	first += (unsigned)model_pick(m, (m->opt.npages - first) / MMU_LARGE_PAGES) * MMU_LARGE_PAGES;
+	if (!model_map_plain(m, a.s, first, MMU_LARGE_PAGES))
+		return;
+	for (a.page = first; a.page < first + MMU_LARGE_PAGES; a.page++) {
+		a.addr = model_addr(m, a.page) + model_word_offset[a.word];
+		write_words(m, a);
+	}
+	m->large += mmu_query(&a.s->real->mmu, model_addr(m, first), &t) && t.size == MMU_LARGE_SIZE;
 }
 
 static void op_device(struct vm_model *m)
@@ -878,6 +899,7 @@ static const struct {
     {op_read, 24},
     {op_write, 30},
     {op_fill, 2},
+    {op_fill_large, 1},
     {op_device, 2},
     {op_execute, 2},
     {op_copy, 5},

@@ -89,6 +89,7 @@ struct vm_model {
 	uint64_t steps, stamp, total_weight;
 	uint64_t live_contents;
 	uint64_t forks, faults_checked, purged_frames, injected;
+	uint64_t large; /* translations of 2 MiB that were seen to be made */
 	struct content *free_contents;
 	struct model_obj *device;
 };
@@ -147,6 +148,8 @@ void model_fini(struct vm_model *m);
 
 /* --- model_map.c: the map operation */
 void model_op_map(struct vm_model *m);
+/* Map fresh private memory for reading and writing at [first, first + n); true: it is there. */
+bool model_map_plain(struct vm_model *m, struct model_space *s, unsigned first, unsigned n);
 /* A random range of the window: [*first, *end). */
 void model_pick_range(struct vm_model *m, unsigned *first, unsigned *end);
 unsigned model_pick_page(struct vm_model *m);

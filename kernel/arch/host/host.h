@@ -25,13 +25,14 @@ enum entry_bits {
 	E_EXEC = 1 << 3,
 	E_ACCESSED = 1 << 5,
 	E_DIRTY = 1 << 6,
+	E_LARGE = 1 << 7, /* level 1: no table, but MMU_LARGE_SIZE bytes */
 	E_GLOBAL = 1 << 8,
 };
 #define E_CACHE_SHIFT 56
 #define E_ADDR        0x000ffffffffff000ULL
 
-/* What the hardware walker finds at va: the leaf entry with E_WRITE and E_EXEC as the AND over all levels; 0:
- * nothing. Takes no lock. */
+/* What the hardware walker finds at va: the leaf entry with the address of va's page, and E_WRITE and E_EXEC
+ * as the AND over all levels; 0: nothing. Takes no lock. */
 uint64_t mmu_walk(const struct mmu_context *ctx, vaddr_t va, _Atomic uint64_t **leaf);
 
 struct mock_counters {

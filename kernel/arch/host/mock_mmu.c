@@ -7,6 +7,8 @@
  * that lies wholly in the range; mmu_enter with MMU_WRITE pushes such a refusal down one level at a time:
  * first W is cleared in all entries below, then set above, so that no translation gains a right in between.
  *
+ * An entry of level 1 may be a large translation. One that is changed in part is dropped whole.
+ *
  * Changes are made under ctx->lock; the walker (mmu_walk, the "hardware") takes no lock, as hardware does
  * not: entries are atomics, and a table that was unlinked is freed by mmu_gather_flush only when every CPU
  * has answered, which a CPU does between accesses, never inside one.
@@ -29,6 +31,7 @@ typedef _Atomic uint64_t entry_t;
 
 struct mmu_context kernel_mmu;
 static _Atomic uint64_t next_asid = 1;
+static _Atomic uint64_t large_made, large_gone, large_cut; /* of all contexts */
 
 /* ---------------------------------------------------------------- tables and entries */
 
@@ -74,6 +77,18 @@ static void entry_clear(struct page *table, unsigned i)
 {
 	table->table_used--;
 	store_release(&entries_of(table)[i], 0);
+}
+
+static bool is_leaf(uint64_t e, unsigned level)
+{
+	return level == 0 || (e & E_LARGE);
+}
+
+/* n (1 or -1) more large translations. Called with ctx locked. */
+static void count_large(struct mmu_context *ctx, int n)
+{
+	ctx->large += (uint64_t)n;
+	fetch_add_relaxed(n > 0 ? &large_made : &large_gone, 1);
 }
 
 static uint64_t leaf_bits(unsigned flags)
@@ -122,11 +137,12 @@ uint64_t mmu_walk(const struct mmu_context *ctx, vaddr_t va, _Atomic uint64_t **
 		uint64_t e = load_acquire(slot);
 		if (!(e & E_PRESENT))
 			return 0;
-		all &= e;
-		if (level == 0) {
+		if (is_leaf(e, level)) {
 			*leaf = slot;
-			return (e & ~(uint64_t)(E_WRITE | E_EXEC)) | all;
+			all &= e;
+			return (e & ~(uint64_t)(E_WRITE | E_EXEC)) | all | (va & (span_of(level) - 1) & PAGE_MASK);
 		}
+		all &= e;
 		table = entries_of(child_of(e));
 	}
 }
@@ -152,7 +168,10 @@ static void table_destroy(struct mmu_context *ctx, struct page *table, unsigned 
 		if (!(e & E_PRESENT))
 			continue;
 		table->table_used--;
-		table_destroy(ctx, child_of(e), level - 1);
+		if (is_leaf(e, level))
+			count_large(ctx, -1);
+		else
+			table_destroy(ctx, child_of(e), level - 1);
 	}
 	ASSERT(page_kind(table) == PAGE_TABLE && table->owner == ctx);
 	ctx->tables--;
@@ -165,7 +184,7 @@ void mmu_destroy(struct mmu_context *ctx)
 	ASSERT(load_acquire(&ctx->pending) == 0);
 	tlb_shootdown(ctx, 0, UINT64_MAX);
 	table_destroy(ctx, ctx->root, TOP);
-	ASSERT(ctx->tables == 0);
+	ASSERT(ctx->tables == 0 && ctx->large == 0);
 	ctx->root = NULL;
 }
 
@@ -179,37 +198,40 @@ void mmu_switch(struct mmu_context *ctx)
 
 /* ---------------------------------------------------------------- entering */
 
-/* Allocate what is missing on the way to va, link it only when all is there; returns the lowest table, NULL
- * on no memory. */
-static struct page *make_path(struct mmu_context *ctx, vaddr_t va)
+/* Allocate what is missing on the way to the entry for va at `bottom`, link it only when all is there; *out
+ * gets the table of that entry. -ENOMEM; -EEXIST: a large translation is in the way. */
+static err_t make_path(struct mmu_context *ctx, vaddr_t va, unsigned bottom, struct page **out)
 {
 	struct page *fresh[TOP], *table = ctx->root;
 	unsigned level = TOP, n;
 
-	for (; level > 0; level--) {
+	for (; level > bottom; level--) {
 		uint64_t e = load_relaxed(&entries_of(table)[slot_of(va, level)]);
 		if (!(e & E_PRESENT))
 			break;
+		if (is_leaf(e, level))
+			return -EEXIST;
 		table = child_of(e);
 	}
-	for (n = 0; n < level; n++) {
+	for (n = 0; n < level - bottom; n++) {
 		fresh[n] = table_alloc(ctx);
 		if (!fresh[n])
 			goto free_tables;
 	}
-	for (; level > 0; level--) {
+	for (; level > bottom; level--) {
 		struct page *child = fresh[--n];
 		entry_set(
 		    table, slot_of(va, level), page_to_phys(child) | E_PRESENT | E_WRITE | E_USER | E_EXEC);
 		ctx->tables++;
 		table = child;
 	}
-	return table;
+	*out = table;
+	return 0;
 
 free_tables:
 	while (n > 0)
 		frame_free(fresh[--n]);
-	return NULL;
+	return -ENOMEM;
 }
 
 /* Take W from every entry of `table`: the entry above, which had none, is about to get it. */
@@ -222,12 +244,13 @@ static void close_entries(struct page *table)
 	}
 }
 
-/* Make every entry above va's leaf writable, without giving that to anything else. */
-static void push_down(struct mmu_context *ctx, vaddr_t va)
+/* Make every entry above va's leaf, which is of level `bottom`, writable, without giving that to anything
+ * else. */
+static void push_down(struct mmu_context *ctx, vaddr_t va, unsigned bottom)
 {
 	struct page *table = ctx->root;
 
-	for (unsigned level = TOP; level > 0; level--) {
+	for (unsigned level = TOP; level > bottom; level--) {
 		entry_t *slot = &entries_of(table)[slot_of(va, level)];
 		uint64_t e = load_relaxed(slot);
 		table = child_of(e);
@@ -246,7 +269,7 @@ static struct page *find_leaf_table(const struct mmu_context *ctx, vaddr_t va)
 
 	for (unsigned level = TOP; level > 0; level--) {
 		uint64_t e = load_relaxed(&entries_of(table)[slot_of(va, level)]);
-		if (!(e & E_PRESENT))
+		if (!(e & E_PRESENT) || is_leaf(e, level))
 			return NULL;
 		table = child_of(e);
 	}
@@ -258,7 +281,7 @@ static void enter_leaf(struct mmu_context *ctx, struct page *table, vaddr_t va, 
 	entry_t *slot = &entries_of(table)[slot_of(va, 0)];
 
 	if (flags & MMU_WRITE)
-		push_down(ctx, va);
+		push_down(ctx, va, 0);
 	if (load_relaxed(slot) & E_PRESENT) {
 		fetch_or_acq_rel(slot, leaf_bits(flags));
 		return;
@@ -267,12 +290,22 @@ static void enter_leaf(struct mmu_context *ctx, struct page *table, vaddr_t va, 
 	entry_set(table, slot_of(va, 0), leaf_of(pa, flags));
 }
 
+/* -EEXIST was found: fine if a large translation says the same. */
+static err_t enter_in_large(struct mmu_context *ctx, vaddr_t va, paddr_t pa, unsigned flags)
+{
+	entry_t *leaf;
+	uint64_t e = mmu_walk(ctx, va, &leaf), want = leaf_bits(flags);
+
+	return (e & E_ADDR) == pa && (e & want) == want ? 0 : -EEXIST;
+}
+
 static err_t enter_locked(struct mmu_context *ctx, vaddr_t va, paddr_t pa, unsigned flags)
 {
-	struct page *table = make_path(ctx, va);
+	struct page *table;
+	err_t err = make_path(ctx, va, 0, &table);
 
-	if (!table)
-		return -ENOMEM;
+	if (err)
+		return err == -EEXIST ? enter_in_large(ctx, va, pa, flags) : err;
 	uint64_t e = load_relaxed(&entries_of(table)[slot_of(va, 0)]);
 	if ((e & E_PRESENT) && (e & E_ADDR) != pa)
 		return -EEXIST;
@@ -286,6 +319,40 @@ err_t mmu_enter(struct mmu_context *ctx, vaddr_t va, paddr_t paddr, unsigned fla
 	ASSERT(ctx == &kernel_mmu || ((flags & MMU_USER) && va >= USER_START && va < USER_END));
 	spin_lock(&ctx->lock);
 	err_t err = enter_locked(ctx, va, paddr, flags);
+	spin_unlock(&ctx->lock);
+	return err;
+}
+
+static err_t enter_large_locked(struct mmu_context *ctx, vaddr_t va, paddr_t pa, unsigned flags)
+{
+	struct page *table;
+	err_t err = make_path(ctx, va, 1, &table);
+
+	if (err)
+		return err;
+	entry_t *slot = &entries_of(table)[slot_of(va, 1)];
+	uint64_t e = load_relaxed(slot);
+	if ((e & E_PRESENT) && (!is_leaf(e, 1) || (e & E_ADDR) != pa))
+		return -EEXIST;
+	if (flags & MMU_WRITE)
+		push_down(ctx, va, 1);
+	if (e & E_PRESENT) {
+		fetch_or_acq_rel(slot, leaf_bits(flags));
+		return 0;
+	}
+	for (unsigned i = 0; i < MMU_LARGE_PAGES; i++)
+		tlb_check_enter(ctx, va + i * PAGE_SIZE, (pa >> PAGE_SHIFT) + i);
+	entry_set(table, slot_of(va, 1), leaf_of(pa, flags) | E_LARGE);
+	count_large(ctx, 1);
+	return 0;
+}
+
+err_t mmu_enter_large(struct mmu_context *ctx, vaddr_t va, paddr_t paddr, unsigned flags)
+{
+	ASSERT(IS_ALIGNED(va | paddr, MMU_LARGE_SIZE) && (flags & MMU_READ) && (flags & MMU_USER));
+	ASSERT(va >= USER_START && va + MMU_LARGE_SIZE <= USER_END);
+	spin_lock(&ctx->lock);
+	err_t err = enter_large_locked(ctx, va, paddr, flags);
 	spin_unlock(&ctx->lock);
 	return err;
 }
@@ -352,20 +419,40 @@ struct change {
 	uint64_t rights; /* not unmap: the rights to keep or give, of E_WRITE | E_EXEC */
 };
 
-static void change_leaf(struct change *c, struct page *table, unsigned i, vaddr_t va)
+/* Entry i of `table`, a leaf of `level` for va, goes. */
+static void drop_leaf(struct change *c, struct page *table, unsigned i, unsigned level, vaddr_t va)
+{
+	note(c->g, va, va + span_of(level));
+	entry_clear(table, i);
+	if (level > 0)
+		count_large(c->ctx, -1);
+}
+
+/* If the leaf spans more than the range, it goes: true. */
+static bool drop_if_cut(struct change *c, struct page *table, unsigned i, unsigned level, vaddr_t va)
+{
+	if (va >= c->start && va + span_of(level) - 1 <= c->last)
+		return false;
+	fetch_add_relaxed(&large_cut, 1);
+	drop_leaf(c, table, i, level, va);
+	return true;
+}
+
+static void change_leaf(struct change *c, struct page *table, unsigned i, unsigned level, vaddr_t va)
 {
 	entry_t *slot = &entries_of(table)[i];
 	uint64_t e = load_relaxed(slot);
 
+	if (drop_if_cut(c, table, i, level, va))
+		return;
 	if (c->unmap) {
-		note(c->g, va, va + PAGE_SIZE);
-		entry_clear(table, i);
+		drop_leaf(c, table, i, level, va);
 		return;
 	}
 	uint64_t want =
 	    (e & ~(uint64_t)E_WRITE & ~(uint64_t)E_EXEC) | (e & c->rights & E_WRITE) | (c->rights & E_EXEC);
 	if ((want ^ e) & (E_WRITE | E_EXEC)) {
-		note(c->g, va, va + PAGE_SIZE);
+		note(c->g, va, va + span_of(level));
 		/* The walker may set A and D at the same time. */
 		if (!(want & E_WRITE))
 			fetch_and_acq_rel(slot, ~(uint64_t)E_WRITE);
@@ -374,6 +461,18 @@ static void change_leaf(struct change *c, struct page *table, unsigned i, vaddr_
 		else
 			fetch_and_acq_rel(slot, ~(uint64_t)E_EXEC);
 	}
+}
+
+/* Entry i of `table`, of `level` and for va, names a table below which something went. */
+static void drop_if_empty(struct change *c, struct page *table, unsigned i, unsigned level, vaddr_t va)
+{
+	struct page *child = child_of(load_relaxed(&entries_of(table)[i]));
+
+	if (child->table_used > 0)
+		return;
+	note(c->g, MAX(c->start, va), MIN(c->last, va + span_of(level) - 1) + 1);
+	entry_clear(table, i);
+	gather_table(c->g, child);
 }
 
 static void change_table(struct change *c, struct page *table, unsigned level, vaddr_t base)
@@ -386,17 +485,12 @@ static void change_table(struct change *c, struct page *table, unsigned level, v
 		vaddr_t va = base + i * span;
 		if (!(e & E_PRESENT))
 			continue;
-		if (level == 0) {
-			change_leaf(c, table, i, va);
+		if (is_leaf(e, level)) {
+			change_leaf(c, table, i, level, va);
 			continue;
 		}
-		struct page *child = child_of(e);
-		change_table(c, child, level - 1, va);
-		if (child->table_used == 0) {
-			note(c->g, MAX(c->start, va), MIN(c->last, va + span - 1) + 1);
-			entry_clear(table, i);
-			gather_table(c->g, child);
-		}
+		change_table(c, child_of(e), level - 1, va);
+		drop_if_empty(c, table, i, level, va);
 	}
 }
 
@@ -443,8 +537,11 @@ static void protect_table(struct change *c, struct page *table, unsigned level, 
 		vaddr_t va = base + i * span;
 		if ((e & (E_PRESENT | E_WRITE)) != (E_PRESENT | E_WRITE))
 			continue; /* nothing below can be written */
+		if (is_leaf(e, level) && drop_if_cut(c, table, i, level, va))
+			continue;
 		if (va < c->start || va + span - 1 > c->last) {
 			protect_table(c, child_of(e), level - 1, va);
+			drop_if_empty(c, table, i, level, va);
 			continue;
 		}
 		note(c->g, va, va + span);
@@ -518,7 +615,7 @@ bool mmu_query(struct mmu_context *ctx, vaddr_t va, struct mmu_translation *out)
 	    .flags = MMU_READ | (e & E_WRITE ? MMU_WRITE : 0) | (e & E_EXEC ? MMU_EXEC : 0) |
 		     (e & E_USER ? MMU_USER : 0) | (e & E_GLOBAL ? MMU_GLOBAL : 0) |
 		     (unsigned)(e >> E_CACHE_SHIFT & 7) << MMU_CACHE_SHIFT,
-	    .size = PAGE_SIZE,
+	    .size = e & E_LARGE ? MMU_LARGE_SIZE : PAGE_SIZE,
 	    .accessed = e & E_ACCESSED,
 	    .dirty = e & E_DIRTY,
 	};
@@ -537,12 +634,20 @@ bool mmu_harvest_accessed(struct mmu_context *ctx, vaddr_t va)
 	return was;
 }
 
+void mmu_large_stats(struct mmu_large_stats *out)
+{
+	uint64_t gone = load_relaxed(&large_gone), made = load_relaxed(&large_made);
+
+	*out = (struct mmu_large_stats){.now = made - gone, .made = made, .cut = load_relaxed(&large_cut)};
+}
+
 uint64_t mmu_table_count(const struct mmu_context *ctx)
 {
 	return ctx->tables;
 }
 
-static uint64_t validate_table(struct mmu_context *ctx, struct page *table, unsigned level)
+static uint64_t validate_table(
+    struct mmu_context *ctx, struct page *table, unsigned level, uint64_t *large)
 {
 	uint64_t tables = 1;
 	unsigned used = 0;
@@ -554,8 +659,9 @@ static uint64_t validate_table(struct mmu_context *ctx, struct page *table, unsi
 		ASSERT((e & E_PRESENT) || e == 0);
 		if (!(e & E_PRESENT))
 			continue;
-		if (level > 0)
-			tables += validate_table(ctx, child_of(e), level - 1);
+		*large += level > 0 && is_leaf(e, level);
+		if (!is_leaf(e, level))
+			tables += validate_table(ctx, child_of(e), level - 1, large);
 		else
 			ASSERT(ctx != &kernel_mmu || (e & (E_WRITE | E_EXEC)) != (E_WRITE | E_EXEC));
 	}
@@ -566,8 +672,8 @@ static uint64_t validate_table(struct mmu_context *ctx, struct page *table, unsi
 void mmu_validate(struct mmu_context *ctx)
 {
 	spin_lock(&ctx->lock);
-	uint64_t tables = validate_table(ctx, ctx->root, TOP);
-	ASSERT(tables == ctx->tables);
+	uint64_t large = 0, tables = validate_table(ctx, ctx->root, TOP, &large);
+	ASSERT(tables == ctx->tables && large == ctx->large);
 	spin_unlock(&ctx->lock);
 }
 
@@ -578,11 +684,11 @@ static void dump_table(struct page *table, unsigned level, vaddr_t base, uint64_
 		vaddr_t va = base + i * span_of(level);
 		if (!(e & E_PRESENT))
 			continue;
-		if (level > 0)
+		if (!is_leaf(e, level))
 			dump_table(child_of(e), level - 1, va, rights & e);
 		else
-			log_info("mmu", "%#llx -> %#llx r%c%c", (unsigned long long)va,
-			    (unsigned long long)(e & E_ADDR), rights & e & E_WRITE ? 'w' : '-',
+			log_info("mmu", "%#llx -> %#llx %lluK r%c%c", (unsigned long long)va,
+			    (unsigned long long)(e & E_ADDR), (unsigned long long)(span_of(level) >> 10), rights & e & E_WRITE ? 'w' : '-',
 			    rights & e & E_EXEC ? 'x' : '-');
 	}
 }

@@ -69,6 +69,16 @@ err_t mmu_enter(struct mmu_context *ctx, vaddr_t va, paddr_t paddr, unsigned fla
 	return err;
 }
 
+err_t mmu_enter_large(struct mmu_context *ctx, vaddr_t va, paddr_t paddr, unsigned flags)
+{
+	ASSERT(ctx != &kernel_mmu && range_is_valid(ctx, va, va + MMU_LARGE_SIZE) &&
+	       flags_are_valid(ctx, flags) && IS_ALIGNED(va | paddr, MMU_LARGE_SIZE));
+	spin_lock(&ctx->lock);
+	err_t err = tables_enter_large(&ctx->tables, va, paddr, flags);
+	spin_unlock(&ctx->lock);
+	return err;
+}
+
 void mmu_enter_around(
     struct mmu_context *ctx, vaddr_t va, struct page *const *pages, unsigned n, unsigned flags)
 {
@@ -156,6 +166,11 @@ bool mmu_harvest_accessed(struct mmu_context *ctx, vaddr_t va)
 	bool accessed = tables_harvest(&ctx->tables, va);
 	spin_unlock(&ctx->lock);
 	return accessed;
+}
+
+void mmu_large_stats(struct mmu_large_stats *out)
+{
+	tables_large_stats(out);
 }
 
 uint64_t mmu_table_count(const struct mmu_context *ctx)

@@ -10,7 +10,7 @@
 /* Position and path rights of a walk over everything. */
 struct visit {
 	const struct page_tables *pt;
-	uint64_t ntables;
+	uint64_t ntables, nlarge;
 	bool kernel; /* the half that is walked */
 };
 
@@ -29,7 +29,7 @@ static bool is_repeat(const pte_t *table, unsigned i)
 	return (before & PTE_P) && (e & PTE_ADDR) == (before & PTE_ADDR) && !table_is_counted(pte_table(e));
 }
 
-static void check_leaf(const struct visit *v, uint64_t e, uint64_t path, vaddr_t va, unsigned level)
+static void check_leaf(struct visit *v, uint64_t e, uint64_t path, vaddr_t va, unsigned level)
 {
 	bool writable = e & path & PTE_W, executable = !(e & PTE_NX);
 	if (v->kernel && writable && executable)
@@ -39,6 +39,7 @@ static void check_leaf(const struct visit *v, uint64_t e, uint64_t path, vaddr_t
 		panic("mmu: kernel page %#llx is accessible to users", (unsigned long long)va);
 	if (!v->kernel && (e & PTE_G))
 		panic("mmu: user page %#llx is global", (unsigned long long)va);
+	v->nlarge += level > 0 && !v->kernel;
 	if (level > 0 && (e & PTE_ADDR & (pt_span(level) - 1) & ~PTE_PATL))
 		panic("mmu: large page at %#llx is not aligned: %#llx", (unsigned long long)va,
 		    (unsigned long long)e);
@@ -97,6 +98,7 @@ void tables_validate(const struct page_tables *pt, unsigned first_slot, unsigned
 		v.ntables++;
 		ASSERT(virt_to_page((const void *)pt->root)->table_used == present);
 	}
+	ASSERT(v.nlarge == pt->large);
 	if (v.ntables != load_relaxed(&pt->count))
 		panic("mmu: %llu tables found, %llu counted", (unsigned long long)v.ntables,
 		    (unsigned long long)load_relaxed(&pt->count));

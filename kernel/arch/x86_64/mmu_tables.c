@@ -19,6 +19,9 @@
  * old parent lacks W, which costs it a spurious fault. (If the flush of the write protection itself is still
  * to come, it removes what is older.)
  *
+ * Large leaves of users (level 1) are entered where nothing is, and never made smaller: one that is changed in
+ * part is dropped, and faults bring 4 KiB leaves in its place. So no table has to be kept for that moment.
+ *
  * Counts. The record of a table's frame holds the number of its present entries (page->table_used), its
  * context (owner) and which addresses it serves (index: first address | level). A table whose count reaches 0
  * is unlinked and goes to the gather: other CPUs may still walk it until the flush, so its frame is freed
@@ -141,6 +144,24 @@ static inline unsigned entries_used(const pte_t *table)
 	return page_kind(p) == PAGE_TABLE ? p->table_used : PT_ENTRIES;
 }
 
+/* Large leaves of users: each comes or goes under its context's lock. */
+static _Atomic uint64_t large_made, large_gone, large_cut;
+
+/* n (1 or -1) more of large leaves like e. */
+static void count_large(struct page_tables *pt, uint64_t e, int n)
+{
+	if (!(e & PTE_U))
+		return;
+	pt->large += (uint64_t)n;
+	fetch_add_relaxed(n > 0 ? &large_made : &large_gone, 1);
+}
+
+void tables_large_stats(struct mmu_large_stats *out)
+{
+	uint64_t gone = load_relaxed(&large_gone), made = load_relaxed(&large_made);
+	*out = (struct mmu_large_stats){.now = made - gone, .made = made, .cut = load_relaxed(&large_cut)};
+}
+
 static struct page *table_alloc(struct page_tables *pt, vaddr_t va, unsigned level)
 {
 	struct page *p = frame_alloc(PAGE_TABLE, FRAME_ZERO);
@@ -220,7 +241,9 @@ static void free_subtree(struct page_tables *pt, pte_t *table, unsigned level, u
 		if (!(e & PTE_P))
 			continue;
 		left--;
-		if (!pte_is_leaf(e, level))
+		if (pte_is_leaf(e, level))
+			count_large(pt, e, -1);
+		else
 			free_subtree(pt, pte_table(e), level - 1, PT_ENTRIES);
 	}
 	fetch_sub_relaxed(&pt->count, 1);
@@ -231,7 +254,7 @@ void tables_fini(struct page_tables *pt)
 {
 	ASSERT(load_acquire(&pt->unflushed) == 0);
 	free_subtree(pt, pt->root, PT_LEVELS - 1, PT_ENTRIES / 2);
-	ASSERT(load_relaxed(&pt->count) == 0);
+	ASSERT(load_relaxed(&pt->count) == 0 && pt->large == 0);
 	pt->root = NULL;
 }
 
@@ -429,6 +452,30 @@ err_t tables_enter(struct page_tables *pt, vaddr_t va, paddr_t pa, unsigned flag
 	return 0;
 }
 
+err_t tables_enter_large(struct page_tables *pt, vaddr_t va, paddr_t pa, unsigned flags)
+{
+	uint64_t path, bits = leaf_bits_at(flags, 1);
+	pte_t *slot;
+	err_t err = reach(pt, va, 1, &slot, &path);
+	if (err)
+		return err;
+	uint64_t old = load_relaxed(slot);
+	if ((old & PTE_P) && (!(old & PTE_PS) || pte_paddr(old, 1) != pa))
+		return -EEXIST;
+	if (bits & ~path & PTE_W) {
+		push_down(pt, va, slot);
+		old = load_relaxed(slot);
+	}
+	if (old & PTE_P) {
+		widen(slot, old, bits);
+		return 0;
+	}
+	store_release(slot, pa | bits);
+	entries_added(table_of(slot), 1);
+	count_large(pt, bits, 1);
+	return 0;
+}
+
 /* Fill entries [slot, slot + n) of a level-0 table; see mmu_enter_around. Returns the number of entries that
  * became present. */
 static unsigned fill_run(pte_t *slot, struct page *const *pages, unsigned n, uint64_t bits)
@@ -514,8 +561,11 @@ err_t tables_enter_block(
 		return err;
 	if ((flags & MMU_WRITE) && !(path & PTE_W))
 		push_down(pt, va, slot);
-	store_release(slot, pa | leaf_bits_at(flags, level));
+	uint64_t e = pa | leaf_bits_at(flags, level);
+	store_release(slot, e);
 	entries_added(table_of(slot), 1);
+	if (level > 0)
+		count_large(pt, e, 1);
 	*size = pt_span(level);
 	return 0;
 }
@@ -551,8 +601,10 @@ static inline unsigned last_index(vaddr_t end, unsigned level)
 static void drop_leaf(struct change *c, pte_t *slot, vaddr_t va, unsigned level)
 {
 	vaddr_t base = ALIGN_DOWN(va, pt_span(level));
-	exchange_acq_rel(slot, 0);
+	uint64_t old = exchange_acq_rel(slot, 0);
 	entry_removed(table_of(slot));
+	if (level > 0)
+		count_large(c->pt, old, -1);
 	tables_note(c->pt, c->g, base, base + pt_span(level));
 }
 
@@ -561,6 +613,7 @@ static void drop_leaf(struct change *c, pte_t *slot, vaddr_t va, unsigned level)
 static void drop_cut_leaf(struct change *c, pte_t *slot, vaddr_t va, unsigned level)
 {
 	ASSERT(is_user(va));
+	fetch_add_relaxed(&large_cut, 1);
 	drop_leaf(c, slot, va, level);
 }
 
@@ -573,7 +626,9 @@ static void gather_subtree(struct change *c, pte_t *table, unsigned level)
 		if (!(e & PTE_P))
 			continue;
 		left--;
-		if (!pte_is_leaf(e, level))
+		if (pte_is_leaf(e, level))
+			count_large(c->pt, e, -1);
+		else
 			gather_subtree(c, pte_table(e), level - 1);
 	}
 	gather_table(c->pt, c->g, table);

@@ -8,6 +8,7 @@
 #include "lib/err.h"
 
 struct mmu_gather;
+struct mmu_large_stats;
 struct mmu_translation;
 struct page;
 
@@ -60,6 +61,7 @@ static inline paddr_t pte_paddr(uint64_t e, unsigned level)
 struct page_tables {
 	pte_t *root;
 	_Atomic uint64_t count;     /* table frames that belong to it; written under the lock */
+	uint64_t large;             /* large leaves of users */
 	_Atomic uint32_t unflushed; /* gathers that noted something and have not been flushed; raised under
 				       the lock, lowered without */
 };
@@ -76,6 +78,7 @@ void tables_fini(struct page_tables *pt);
 
 /* These do what the functions of the same names in arch/mmu.h say; the caller holds the context's lock. */
 MUST_CHECK err_t tables_enter(struct page_tables *pt, vaddr_t va, paddr_t pa, unsigned flags);
+MUST_CHECK err_t tables_enter_large(struct page_tables *pt, vaddr_t va, paddr_t pa, unsigned flags);
 void tables_enter_around(
     struct page_tables *pt, vaddr_t va, struct page *const *pages, unsigned n, unsigned flags);
 unsigned tables_enter_run(
@@ -90,6 +93,8 @@ bool tables_harvest(struct page_tables *pt, vaddr_t va);
  * bytes. -EEXIST, -ENOMEM. */
 MUST_CHECK err_t tables_enter_block(
     struct page_tables *pt, vaddr_t va, paddr_t pa, uint64_t len, unsigned flags, uint64_t *size);
+/* Of all contexts; see mmu_large_stats. */
+void tables_large_stats(struct mmu_large_stats *out);
 /* Is anything translated in [start, end)? */
 bool tables_any_present(const struct page_tables *pt, vaddr_t start, vaddr_t end);
 
