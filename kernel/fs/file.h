@@ -198,9 +198,10 @@ static inline void file_put_exec(struct file *f)
 MUST_CHECK err_t vnode_set_size_locked(struct vnode *v, uint64_t size);
 /* Zero [from, to), which lies in one page, in the page cache; v->lock held for writing. Holes stay holes. */
 MUST_CHECK err_t vnode_zero_part(struct vnode *v, uint64_t from, uint64_t to);
-/* Clear set-user-id bits as a write or chown by somebody without privilege does. v->lock held for writing.
- * *events gets NOTIFY_ATTRIB beside what it has if that changed the mode. */
-MUST_CHECK err_t vnode_drop_suid_locked(struct vnode *v, uint32_t *events);
+/* v is about to be written to: it gives nobody rights any more. Its capabilities go, and set-user-id bits
+ * unless who writes may keep them (CAP_FSETID). v->lock held for writing. *events gets NOTIFY_ATTRIB beside
+ * what it has if that changed the mode. */
+MUST_CHECK err_t vnode_drop_rights_locked(struct vnode *v, bool keep_suid, uint32_t *events);
 /* An access happened: atime, as the mount says (relatime unless it says otherwise). */
 void file_touch_atime(struct mount *m, struct vnode *v);
 

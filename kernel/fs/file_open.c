@@ -167,8 +167,8 @@ static err_t cut(struct opener *o, struct file *f)
 		return 0;
 	rwlock_write(&v->lock);
 	err_t err = load_relaxed(&v->seals) & (v->size ? SEAL_SHRINK | SEAL_WRITE : 0) ? -EPERM : 0;
-	if (!err && !fs_cred_can(&o->c->cred, CAP_FSETID))
-		err = vnode_drop_suid_locked(v, &events);
+	if (!err)
+		err = vnode_drop_rights_locked(v, fs_cred_can(&o->c->cred, CAP_FSETID), &events);
 	if (!err)
 		err = vnode_set_size_locked(v, 0);
 	rwlock_write_unlock(&v->lock);

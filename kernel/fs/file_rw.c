@@ -210,8 +210,8 @@ err_t file_truncate(struct file *f, int64_t size, uint64_t limit, bool keep_suid
 	else if (((uint64_t)size < v->size && (seals & SEAL_SHRINK)) ||
 		 ((uint64_t)size > v->size && (seals & SEAL_GROW)))
 		err = -EPERM;
-	if (!err && !keep_suid)
-		err = vnode_drop_suid_locked(v, &events);
+	if (!err)
+		err = vnode_drop_rights_locked(v, keep_suid, &events);
 	if (!err)
 		err = vnode_set_size_locked(v, (uint64_t)size);
 	rwlock_write_unlock(&v->lock);
@@ -331,8 +331,8 @@ static err_t write_locked(struct file *f, struct uio *u, uint64_t *pos, uint32_t
 	err_t err = limit_write(v, u, *pos, &n);
 	if (!err)
 		err = check_seals(v, *pos + n);
-	if (!err && !u->keep_suid)
-		err = vnode_drop_suid_locked(v, events);
+	if (!err)
+		err = vnode_drop_rights_locked(v, u->keep_suid, events);
 	if (!err)
 		err = prepare_write(v, *pos, &n);
 	if (err)

@@ -25,7 +25,7 @@ static struct mount *memfd_mount; /* constant after boot: in no tree */
 
 void memfd_init(void)
 {
-	err_t err = mount_create_internal(&tmpfs_ops, "memfd", "size=0", &memfd_mount);
+	err_t err = mount_create_internal(&tmpfs_ops, "memfd", "size=0,nr_inodes=0", &memfd_mount);
 	ASSERT(!err); /* at boot */
 }
 

@@ -1,5 +1,6 @@
 /* namei_attr.c - attributes of files: stat, access, chmod, chown, times, sizes; reading links; paths as text.
  */
+#include "fs/file_caps.h"
 #include "fs/namei_walk.h"
 #include "fs/notify.h"
 #include "lib/string.h"
@@ -183,13 +184,16 @@ static uint32_t without_suid(uint32_t mode)
 	return (mode & 02010) == 02010 ? mode & ~02000u : mode;
 }
 
-err_t vnode_drop_suid_locked(struct vnode *v, uint32_t *events)
+err_t vnode_drop_rights_locked(struct vnode *v, bool keep_suid, uint32_t *events)
 {
-	uint32_t mode = without_suid(v->mode);
+	uint32_t mode = keep_suid ? v->mode : without_suid(v->mode);
 	struct attr a = {.mask = ATTR_MODE, .mode = mode & 07777};
-	if (mode == v->mode || !vnode_is(v, MODE_REG))
+	if (!vnode_is(v, MODE_REG))
 		return 0;
-	err_t err = apply_locked(v, &a);
+	err_t err = file_caps_drop_locked(v);
+	if (err || mode == v->mode)
+		return err;
+	err = apply_locked(v, &a);
 	*events |= err ? 0 : NOTIFY_ATTRIB;
 	return err;
 }
@@ -219,6 +223,8 @@ err_t vfs_chown(const struct fs_context *c, const struct path *p, uint32_t uid, 
 		a.mask |= ATTR_MODE;
 		a.mode = without_suid(v->mode);
 	}
+	if (!err && !vnode_is(v, MODE_DIR))
+		err = file_caps_drop_locked(v);
 	return change_unlock(p, &a, err);
 }
 

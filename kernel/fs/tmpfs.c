@@ -18,6 +18,7 @@
 #include "fs/tmpfs.h"
 #include "fs/file.h"
 #include "fs/mount.h"
+#include "fs/xattr.h"
 #include "lib/printf.h"
 #include "lib/rbtree.h"
 #include "lib/string.h"
@@ -27,11 +28,14 @@
 #include "vm/fault.h"
 
 #define TMPFS_MAGIC 0x01021994ULL
-enum { ENTRY_SIZE = 20 }; /* what each name adds to a directory's st_size, as on Linux */
+enum {
+	ENTRY_SIZE = 20,   /* what each name adds to a directory's st_size, as on Linux */
+	FILE_SPACE = 1024, /* bytes that a file counts, beside its pages, as on Linux */
+};
 
 struct tmpfs {
-	uint64_t max_pages, max_files; /* (C); UINT64_MAX: no limit */
-	_Atomic uint64_t pages, files; /* (A) */
+	uint64_t max_pages, max_space; /* (C); UINT64_MAX: no limit */
+	_Atomic uint64_t pages, space; /* (A) space: of files and extended attributes, in bytes */
 };
 
 /* (V) the directory's lock */
@@ -49,6 +53,7 @@ struct node {
 	struct rb_tree by_name;     /* (V) directories */
 	struct rb_tree by_cookie;   /* (V) */
 	uint64_t next_cookie;       /* (V) */
+	struct xattr_tree xattrs;   /* (V) */
 	struct vnode *next_drained; /* of tmpfs_drain alone */
 	char *target;               /* (C) symbolic links */
 };
@@ -60,11 +65,13 @@ static struct tmpfs *tmpfs_of(const struct vnode *v)
 	return v->fs->priv;
 }
 
-/* Count one more of something limited. */
-static bool charge(_Atomic uint64_t *used, uint64_t max, uint64_t n)
+/* Count n more of something limited. -ENOSPC: it is not counted. */
+static err_t charge(_Atomic uint64_t *used, uint64_t max, uint64_t n)
 {
-	uint64_t old = fetch_add_relaxed(used, n);
-	return old + n <= max;
+	if (fetch_add_relaxed(used, n) + n <= max)
+		return 0;
+	fetch_sub_relaxed(used, n);
+	return -ENOSPC;
 }
 
 /* --- pages --- */
@@ -76,13 +83,12 @@ static err_t pages_charge(struct vm_object *o)
 	struct tmpfs *t = tmpfs_of(v);
 	if (commit_exchange(1, 0, 0))
 		return -ENOSPC;
-	if (!charge(&t->pages, t->max_pages, 1)) {
-		fetch_sub_relaxed(&t->pages, 1);
+	err_t err = charge(&t->pages, t->max_pages, 1);
+	if (err)
 		commit_return(1);
-		return -ENOSPC;
-	}
-	fetch_add_relaxed(&node->pages, 1);
-	return 0;
+	else
+		fetch_add_relaxed(&node->pages, 1);
+	return err;
 }
 
 static void pages_uncharge(struct vm_object *o, uint64_t npages)
@@ -228,6 +234,7 @@ static void remove_entry(struct vnode *dir, struct entry *e)
 
 static void node_free(struct node *node)
 {
+	xattr_tree_fini(&node->xattrs);
 	kfree(node->target);
 	kfree(node);
 }
@@ -239,6 +246,7 @@ static err_t node_alloc(uint32_t mode, const char *target, struct node **out)
 		return -ENOMEM;
 	rb_init(&node->by_name, NULL);
 	rb_init(&node->by_cookie, NULL);
+	xattr_tree_init(&node->xattrs);
 	node->next_cookie = DIR_POS_FIRST;
 	if ((mode & MODE_TYPE) == MODE_LINK) {
 		size_t len = strlen(target);
@@ -280,9 +288,9 @@ static err_t make_vnode(struct fs *fs, const struct recipe *r, struct vnode **ou
 	struct tmpfs *t = fs->priv;
 	struct node *node;
 	struct vnode *v;
-	err_t err = charge(&t->files, t->max_files, 1) ? 0 : -ENOSPC;
+	err_t err = charge(&t->space, t->max_space, FILE_SPACE);
 	if (err)
-		goto uncharge;
+		return err;
 	err = node_alloc(r->init->mode, r->target, &node);
 	if (err)
 		goto uncharge;
@@ -302,7 +310,7 @@ abandon:
 free_node:
 	node_free(node);
 uncharge:
-	fetch_sub_relaxed(&t->files, 1);
+	fetch_sub_relaxed(&t->space, FILE_SPACE);
 	return err;
 }
 
@@ -313,7 +321,7 @@ static void tmpfs_release(struct vnode *v)
 	uint64_t npages = load_relaxed(&node->pages); /* they went with the object */
 	fetch_sub_relaxed(&tmpfs_of(v)->pages, npages);
 	commit_return(npages);
-	fetch_sub_relaxed(&tmpfs_of(v)->files, 1);
+	fetch_sub_relaxed(&tmpfs_of(v)->space, FILE_SPACE + xattr_tree_space(&node->xattrs));
 	node_free(node);
 }
 
@@ -550,6 +558,34 @@ static err_t tmpfs_set_flags(struct vnode *v, uint32_t flags)
 	return 0;
 }
 
+static err_t tmpfs_xattr_get(
+    struct vnode *v, const struct xattr_name *name, void *buf, size_t size, size_t *len)
+{
+	return xattr_tree_get(&((struct node *)v->priv)->xattrs, name, buf, size, len);
+}
+
+static err_t tmpfs_xattr_list(struct vnode *v, xattr_emit *emit, void *ctx)
+{
+	xattr_tree_list(&((struct node *)v->priv)->xattrs, emit, ctx);
+	return 0;
+}
+
+static err_t tmpfs_xattr_set(
+    struct vnode *v, const struct xattr_name *name, const struct xattr_value *value, unsigned how)
+{
+	struct tmpfs *t = tmpfs_of(v);
+	struct node *node = v->priv;
+	uint64_t space = value ? xattr_space_of(name, value->len) : 0, freed;
+	err_t err = charge(&t->space, t->max_space, space);
+	if (err)
+		return err;
+	err = xattr_tree_set(&node->xattrs, name, value, how, &freed);
+	if (!err)
+		fs_now(&v->ctime);
+	fetch_sub_relaxed(&t->space, err ? space : freed);
+	return err;
+}
+
 static const struct vnode_ops tmpfs_vnode_ops = {
     .lookup = tmpfs_lookup,
     .create = tmpfs_create,
@@ -563,6 +599,9 @@ static const struct vnode_ops tmpfs_vnode_ops = {
     .getattr = tmpfs_getattr,
     .get_flags = tmpfs_get_flags,
     .set_flags = tmpfs_set_flags,
+    .xattr_get = tmpfs_xattr_get,
+    .xattr_list = tmpfs_xattr_list,
+    .xattr_set = tmpfs_xattr_set,
     .allocate = tmpfs_allocate,
     .release = tmpfs_release,
 };
@@ -570,7 +609,7 @@ static const struct vnode_ops tmpfs_vnode_ops = {
 /* --- the file system --- */
 
 struct options {
-	uint64_t max_pages, max_files;
+	uint64_t max_pages, max_files; /* UINT64_MAX: no limit */
 	struct attr root;
 };
 
@@ -655,8 +694,9 @@ static err_t parse_options(struct options *o, const char *s)
 
 err_t tmpfs_mount(struct fs *fs, UNUSED const char *source, const char *options, struct vnode **root)
 {
-	struct options o = {
-	    .max_pages = frame_total_count() / 2, .max_files = UINT64_MAX, .root.mode = MODE_DIR | 01777};
+	struct options o = {.max_pages = frame_total_count() / 2,
+	    .max_files = frame_total_count() / 2,
+	    .root.mode = MODE_DIR | 01777};
 	err_t err = parse_options(&o, options);
 	if (err)
 		return err;
@@ -664,7 +704,7 @@ err_t tmpfs_mount(struct fs *fs, UNUSED const char *source, const char *options,
 	if (!t)
 		return -ENOMEM;
 	t->max_pages = o.max_pages;
-	t->max_files = o.max_files;
+	t->max_space = o.max_files < UINT64_MAX / FILE_SPACE ? o.max_files * FILE_SPACE : UINT64_MAX;
 	fs->priv = t;
 	fs_now(&o.root.mtime);
 	err = make_vnode(fs, &(struct recipe){.init = &o.root}, root);
@@ -676,7 +716,7 @@ err_t tmpfs_mount(struct fs *fs, UNUSED const char *source, const char *options,
 void tmpfs_unmount(struct fs *fs)
 {
 	struct tmpfs *t = fs->priv;
-	ASSERT(load_relaxed(&t->pages) == 0 && load_relaxed(&t->files) == 0);
+	ASSERT(load_relaxed(&t->pages) == 0 && load_relaxed(&t->space) == 0);
 	kfree(t);
 }
 
@@ -730,9 +770,10 @@ err_t tmpfs_statfs(struct fs *fs, struct fs_stats *out)
 		out->blocks = t->max_pages;
 		out->free_blocks = out->available_blocks = used < t->max_pages ? t->max_pages - used : 0;
 	}
-	if (t->max_files != UINT64_MAX) {
-		out->files = t->max_files;
-		out->free_files = t->max_files - load_relaxed(&t->files);
+	if (t->max_space != UINT64_MAX) {
+		uint64_t used = load_relaxed(&t->space);
+		out->files = t->max_space / FILE_SPACE;
+		out->free_files = used < t->max_space ? (t->max_space - used) / FILE_SPACE : 0;
 	}
 	return 0;
 }

@@ -2,7 +2,8 @@
 /*
  * tmpfs.h - files in memory. See tmpfs.c.
  *
- * Options of mount(2): size=N[kmg%], nr_inodes=N, mode=OCTAL, uid=N, gid=N. Without size: half of memory.
+ * Options of mount(2): size=N[kmg%], nr_inodes=N, mode=OCTAL, uid=N, gid=N. Without size, or nr_inodes: as
+ * much as half of the pages of memory.
  */
 #include "fs/vnode.h"
 

@@ -34,6 +34,8 @@ struct file;
 struct path;
 struct mount;
 struct vfs_stat;
+struct xattr_name;
+struct xattr_value;
 
 enum { NAME_LEN_MAX = 255, PATH_LEN_MAX = 4096, SYMLINK_DEPTH_MAX = 40 };
 
@@ -98,9 +100,10 @@ struct vnode {
 	struct list fs_link;     /* (H) fs->vnode_list */
 	_Atomic int32_t writers; /* (A) > 0: open for writing; < 0: being executed by so many: -ETXTBSY */
 	_Atomic uint32_t flags;  /* (A) written with (V): enum inode_flags, INODE_HONOURED */
-	bool dead;               /* (V) a directory that was removed: nothing is made in it any more */
-	bool linkable;           /* (V) has no name yet (O_TMPFILE) and may be given one */
-	_Atomic uint32_t seals;  /* (A) written with (V): enum seals */
+	_Atomic uint32_t no_caps; /* (A) 1: surely no security.capability; to 0 with (V), see file_caps.c */
+	bool dead;                /* (V) a directory that was removed: nothing is made in it any more */
+	bool linkable;            /* (V) has no name yet (O_TMPFILE) and may be given one */
+	_Atomic uint32_t seals;   /* (A) written with (V): enum seals */
 	_Atomic uint64_t write_errors; /* (A) write-back errors, see vnode_note_error */
 	uint32_t counted;              /* fs_recount's own */
 	nsec_t dirty_seen;       /* the write-back thread's own: when it first saw dirty pages; 0: none */
@@ -132,6 +135,9 @@ struct attr {
 enum { DIR_POS_FIRST = 2 };
 typedef bool dir_emit(
     void *ctx, const char *name, size_t len, uint64_t ino, unsigned type, uint64_t next_pos);
+
+/* What xattr_list finds, one after the other; false: no more is wanted. */
+typedef bool xattr_emit(void *ctx, const struct xattr_name *name);
 
 /* NULL: the operation does not exist for this type (-ENOTDIR, -EINVAL, -EPERM, -EROFS as the caller knows).
  * Names are checked (length, no slash, not . or ..). Permissions are checked by the caller. `dir->lock` is
@@ -174,6 +180,16 @@ struct vnode_ops {
 	 * -ENOTTY. */
 	uint32_t (*get_flags)(struct vnode *v);
 	err_t (*set_flags)(struct vnode *v, uint32_t flags);
+	/* Extended attributes; xattr.h has asked for rights already. NULL: no file of this kind has any
+	 * (-EOPNOTSUPP). v->lock is held for reading by the first two, for writing by the third, which
+	 * changes ctime. get: *len is the value's length, which is copied to buf if size is not 0. -ENODATA;
+	 * -ERANGE: it is longer than size. set: value NULL removes; how: enum xattr_how. -EEXIST, -ENODATA,
+	 * -ENOSPC. */
+	err_t (*xattr_get)(
+	    struct vnode *v, const struct xattr_name *name, void *buf, size_t size, size_t *len);
+	err_t (*xattr_list)(struct vnode *v, xattr_emit *emit, void *ctx);
+	err_t (*xattr_set)(
+	    struct vnode *v, const struct xattr_name *name, const struct xattr_value *value, unsigned how);
 	/* Set the size (v->lock held for writing): free or account blocks and make it known on the disk;
 	 * v->size is `size` already. The page cache beyond is cut by the caller before a shrink frees blocks.
 	 */

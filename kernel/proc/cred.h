@@ -14,6 +14,7 @@
  *	bounding      what programs that it runs may gain at most
  *	ambient       what programs without rights of their own keep; always within permitted and inheritable
  */
+#include "fs/file_caps.h"
 #include "lib/capability.h"
 #include "lib/err.h"
 #include "lib/refcount.h"
@@ -81,9 +82,11 @@ void cred_follow_uids(struct cred *new, const struct cred *old);
 void cred_follow_fsuid(struct cred *new, const struct cred *old);
 /* What a program runs with, its effective ids being set as its file says. */
 struct cred_exec {
+	struct file_caps file;   /* what capabilities the file gives */
 	bool shared;             /* somebody without these rights could steer the process */
 	bool no_new_privs;       /* ... or it has promised not to gain any */
 	bool clears_personality; /* result: it has capabilities that it had not */
 	bool secure;             /* result: it has rights that its user has not (AT_SECURE) */
 };
-void cred_follow_exec(struct cred *new, const struct cred *old, struct cred_exec *x);
+/* -EPERM: the file has to give more than it may. */
+MUST_CHECK err_t cred_follow_exec(struct cred *new, const struct cred *old, struct cred_exec *x);

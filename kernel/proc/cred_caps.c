@@ -1,7 +1,7 @@
 /*
  * cred_caps.c - how capabilities follow from ids: when a process changes those, and when it runs a program.
- * The rules are Linux's (capabilities(7)); files have no capabilities of their own here, so that a program
- * gains some only where user id 0 is involved, or keeps those that are ambient.
+ * The rules are Linux's (capabilities(7)): a program has those that its file gives or that user id 0 is
+ * involved in, and keeps those that are ambient.
  */
 #include "proc/cred.h"
 
@@ -48,18 +48,39 @@ static void hold_back(struct cred *new, const struct cred *old, const struct cre
 	new->permitted &= old->permitted;
 }
 
-void cred_follow_exec(struct cred *new, const struct cred *old, struct cred_exec *x)
+/* What the file gives: within the bounds, and what it and the process agree to pass on. A file whose
+ * program does not ask which capabilities it has must give all. */
+static err_t use_caps_of_file(struct cred *new, const struct file_caps *file)
 {
-	bool root_counts = !(old->securebits & SECBIT_NOROOT), effective = root_counts && new->euid == ROOT;
-	new->permitted =
-	    root_counts && (new->uid == ROOT || effective) ? old->bounding | old->inheritable : 0;
+	new->permitted = (new->bounding & file->permitted) | (new->inheritable & file->inheritable);
+	return file->effective && !cap_set_within(file->permitted, new->permitted) ? -EPERM : 0;
+}
+
+/* User id 0 gives all, unless it is a set-user-ID program's that says what it needs. Is what it gives
+ * effective? */
+static bool use_caps_of_root(struct cred *new, const struct cred *old, const struct file_caps *file)
+{
+	bool becomes_root = new->uid != ROOT &&new->euid == ROOT;
+	if ((old->securebits & SECBIT_NOROOT) || (file->present && becomes_root))
+		return false;
+	if (new->uid == ROOT || new->euid == ROOT)
+		new->permitted = old->bounding | old->inheritable;
+	return new->euid == ROOT;
+}
+
+err_t cred_follow_exec(struct cred *new, const struct cred *old, struct cred_exec *x)
+{
+	err_t err = use_caps_of_file(new, &x->file);
+	if (err)
+		return err;
+	bool effective = use_caps_of_root(new, old, &x->file) || x->file.effective;
 	bool gains = !cap_set_within(new->permitted, old->permitted);
 	bool sets_ids = new->euid != old->uid || new->egid != old->gid;
 	if ((gains || sets_ids) && (x->shared || x->no_new_privs))
 		hold_back(new, old, x);
 	new->suid = new->fsuid = new->euid;
 	new->sgid = new->fsgid = new->egid;
-	if (sets_ids)
+	if (sets_ids || x->file.present)
 		new->ambient = 0;
 	new->permitted |= new->ambient;
 	new->effective = effective ? new->permitted : new->ambient;
@@ -67,4 +88,5 @@ void cred_follow_exec(struct cred *new, const struct cred *old, struct cred_exec
 	x->clears_personality = gains;
 	x->secure =
 	    sets_ids || (new->uid != ROOT && (effective || !cap_set_within(new->permitted, new->ambient)));
+	return 0;
 }

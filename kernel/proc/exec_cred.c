@@ -3,10 +3,12 @@
  *
  * A set-user-ID program gets the owner of its file as effective user, a set-group-ID program its group,
  * unless the mount or the process (no_new_privs) forbids it, or somebody without these rights could still
- * steer the process: it shares its working directory with another process. The rest - the other ids,
- * capabilities - follows from the effective ids: cred_caps.c.
+ * steer the process: it shares its working directory with another process. The file may give capabilities
+ * too (fs/file_caps.c), unless the mount forbids it. The rest - the other ids, what capabilities come of it -
+ * follows: cred_caps.c.
  */
 #include "fs/file.h"
+#include "fs/file_caps.h"
 #include "fs/mount.h"
 #include "proc/cred.h"
 #include "proc/exec_priv.h"
@@ -20,9 +22,9 @@ static bool has_promised(const struct exec_load *l)
 	return current_process() == l->process && current_user_thread()->no_new_privs;
 }
 
-static bool file_may_give_rights(const struct exec_load *l)
+static bool mount_gives_rights(const struct exec_load *l)
 {
-	return !has_promised(l) && !(load_relaxed(&l->args->file->mount->flags) & MOUNT_NOSUID);
+	return !(load_relaxed(&l->args->file->mount->flags) & MOUNT_NOSUID);
 }
 
 /* Somebody else can change the place that the program would look at. */
@@ -38,7 +40,7 @@ static void use_ids_of_file(struct exec_load *l, struct cred *c)
 	rwlock_read(&v->lock);
 	uint32_t mode = v->mode, uid = v->uid, gid = v->gid;
 	rwlock_read_unlock(&v->lock);
-	if (!file_may_give_rights(l))
+	if (has_promised(l) || !mount_gives_rights(l))
 		return;
 	bool sets_uid = mode & SET_UID, sets_gid = (mode & SET_GID) && (mode & GROUP_EXECUTES);
 	if (sets_uid)
@@ -58,9 +60,13 @@ err_t exec_choose_cred(struct exec_load *l)
 	struct cred_exec x = {.shared = place_is_shared(p), .no_new_privs = has_promised(l)};
 	l->personality = load_relaxed(&p->personality);
 	err_t err = cred_copy(old, NULL, 0, &l->cred);
+	if (!err && mount_gives_rights(l))
+		err = file_caps_of(l->args->file->vnode, &x.file);
 	if (!err) {
 		use_ids_of_file(l, l->cred);
-		cred_follow_exec(l->cred, old, &x);
+		err = cred_follow_exec(l->cred, old, &x);
+	}
+	if (!err) {
 		l->secure = x.secure;
 		if (x.clears_personality)
 			l->personality &= ~(uint32_t)PERSONALITY_CLEARED_ON_SETID;

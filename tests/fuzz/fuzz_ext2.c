@@ -4,6 +4,7 @@
  * what the volume is afterwards does not matter.
  */
 #include "../host/ext2_env.h"
+#include "fs/xattr.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -24,6 +25,15 @@ static void make_tree(void)
 	    work, work, work);
 }
 
+/* In the inode, in a block of one file, in a block that files share. */
+static void add_attributes(void)
+{
+	shell(
+	    "PATH=$PATH:/sbin:/usr/sbin; cd %s; big=$(seq -s , 1 90); printf \"ea_set big user.small tiny\nea_set big user.big $big\nea_set d user.big "
+	    "$big\nea_set short trusted.of-a-link text\n\" >cmds; debugfs -w -f cmds img >/dev/null 2>&1",
+	    work);
+}
+
 int LLVMFuzzerInitialize(int *argc UNUSED, char ***argv UNUSED)
 {
 	static const char *const options[IMAGES] = {
@@ -34,6 +44,8 @@ int LLVMFuzzerInitialize(int *argc UNUSED, char ***argv UNUSED)
 	snprintf(tree, sizeof(tree), "%s/t", work);
 	for (unsigned i = 0; i < IMAGES; i++) {
 		make_image(options[i], "2M", tree);
+		add_attributes();
+		load_image();
 		images[i].bytes = image_bytes;
 		images[i].good = malloc(image_bytes);
 		memcpy(images[i].good, image, image_bytes);
@@ -42,6 +54,10 @@ int LLVMFuzzerInitialize(int *argc UNUSED, char ***argv UNUSED)
 	image = malloc(image_bytes);
 	ext2_env_fini();
 	return 0;
+}
+
+static void ignore(err_t err UNUSED)
+{
 }
 
 struct names {
@@ -60,6 +76,22 @@ static bool collect(
 	return all->n < NAMES;
 }
 
+static void use_attributes(const char *path, uint8_t how)
+{
+	static const char *const names[] = {"user.small", "user.big", "security.capability", "trusted.new"};
+	const char *name = names[how % 4];
+	struct path p;
+	size_t len;
+	if (vfs_lookup(&fs_me, NULL, path, WALK_NOFOLLOW, &p))
+		return;
+	ignore(vfs_xattr_list(&fs_me, &p, bytes, sizeof(bytes), &len));
+	ignore(vfs_xattr_get(&fs_me, &p, name, bytes, sizeof(bytes), &len));
+	if (how & 4)
+		ignore(vfs_xattr_set(
+		    &fs_me, &p, name, how & 8 ? NULL : &(struct xattr_value){bytes, how & 0x70}, how >> 7));
+	path_put(&p);
+}
+
 static void use_file(const char *path, uint8_t how)
 {
 	struct file *f;
@@ -73,10 +105,6 @@ static void use_file(const char *path, uint8_t how)
 		(void)err;
 	}
 	file_put(f);
-}
-
-static void ignore(err_t err UNUSED)
-{
 }
 
 static void change(const char *path, uint8_t how)
@@ -128,6 +156,7 @@ static void walk(const char *dir, unsigned depth, const uint8_t *data, size_t si
 			continue;
 		if ((st.mode & MODE_TYPE) == MODE_DIR && depth < 4)
 			walk(path, depth + 1, data, size);
+		use_attributes(path, how);
 		if ((st.mode & MODE_TYPE) == MODE_REG)
 			use_file(path, how);
 		if (how & 0x80)

@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -18,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/xattr.h>
 #include "utap.h"
 
 enum { CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, IPC_LOCK = 14 };
@@ -254,7 +256,7 @@ static bool id_changes(void)
 struct shown {
 	struct sets sets;
 	uid_t uid, euid;
-	long securebits, dumpable;
+	long securebits, dumpable, secure;
 };
 
 static int show(void)
@@ -262,6 +264,7 @@ static int show(void)
 	struct shown s = {.uid = getuid(), .euid = geteuid()};
 	s.securebits = prctl(PR_GET_SECUREBITS);
 	s.dumpable = prctl(PR_GET_DUMPABLE);
+	s.secure = (long)getauxval(AT_SECURE);
 	return cap_get(&s.sets) || write(3, &s, sizeof(s)) != sizeof(s);
 }
 
@@ -287,11 +290,10 @@ static bool run_program(int (*prepare)(void), const char *program, struct shown 
 	int ends[2];
 	CHECK(pipe(ends) == 0);
 	struct run r = {prepare, ends[1], program};
-	CHECK(child_exits(prepare_and_run, &r, 0));
-	CHECK(read(ends[0], s, sizeof(*s)) == sizeof(*s));
+	bool done = child_exits(prepare_and_run, &r, 0) && read(ends[0], s, sizeof(*s)) == sizeof(*s);
 	close(ends[0]);
 	close(ends[1]);
-	return true;
+	return done;
 }
 
 static int limit_root(void)
@@ -374,6 +376,89 @@ static bool set_user_id_runs(void)
 	CHECK(s.sets.permitted == 0 && s.sets.effective == 0 && s.sets.ambient == 0 && s.dumpable == 0);
 	CHECK(unlink(path) == 0 && rmdir(dir) == 0);
 	return true;
+}
+
+/* --- capabilities of files --- */
+
+static int give(const char *path, uint64_t permitted, uint64_t inheritable, bool effective)
+{
+	uint32_t w[5] = {0x02000000 | effective, (uint32_t)permitted, (uint32_t)inheritable,
+	    (uint32_t)(permitted >> 32), (uint32_t)(inheritable >> 32)};
+	return setxattr(path, "security.capability", w, sizeof(w), 0);
+}
+
+static int become_five_without_kill(void)
+{
+	return prctl(PR_CAPBSET_DROP, KILL) || become_five();
+}
+static int become_five_inheriting(void)
+{
+	return cap_set(all, all, BIT(CHOWN) | BIT(FOWNER)) || become_five();
+}
+static int promise_as_five(void)
+{
+	return become_five() || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+static bool files_give(const char *path)
+{
+	struct shown s;
+	CHECK(give(path, BIT(KILL) | BIT(LAST), BIT(CHOWN), true) == 0);
+	CHECK(run_program(become_five, path, &s) && s.euid == 5 && s.secure == 1 && s.dumpable == 0);
+	CHECK(s.sets.permitted == (BIT(KILL) | (all & BIT(LAST))) && s.sets.effective == s.sets.permitted);
+	CHECK(run_program(become_five_with_kill, path, &s) && s.sets.ambient == 0);
+	CHECK(s.sets.permitted == (BIT(KILL) | BIT(LAST) | BIT(CHOWN))); /* inheritable on both sides */
+	CHECK(run_program(promise_as_five, path, &s) && s.sets.permitted == 0 && s.secure == 1);
+	CHECK(!run_program(become_five_without_kill, path, &s)); /* it would not know what it misses */
+	CHECK(run_program(be_no_root, path, &s) && s.uid == 0 && s.secure == 0);
+	CHECK(s.sets.permitted == (BIT(KILL) | BIT(LAST) | BIT(CHOWN)) && s.sets.ambient == 0);
+	CHECK(run_program(limit_root, path, &s) && s.secure == 0);
+	CHECK(
+	    s.sets.permitted == ((all & ~BIT(SETUID)) | BIT(CHOWN)) && s.sets.effective == s.sets.permitted);
+	return true;
+}
+
+static bool files_give_less(const char *path)
+{
+	struct shown s;
+	CHECK(give(path, BIT(KILL) | BIT(SETUID), BIT(CHOWN), false) == 0);
+	CHECK(run_program(become_five_without_kill, path, &s) && s.sets.permitted == BIT(SETUID));
+	CHECK(s.sets.effective == 0 && s.secure == 1);
+	CHECK(run_program(become_five_inheriting, path, &s) && s.sets.effective == 0);
+	CHECK(s.sets.permitted == (BIT(KILL) | BIT(SETUID) | BIT(CHOWN)) && s.sets.ambient == 0);
+	CHECK(give(path, 0, BIT(FOWNER), true) == 0 && run_program(become_five_inheriting, path, &s));
+	CHECK(s.sets.permitted == BIT(FOWNER) && s.sets.effective == BIT(FOWNER));
+	CHECK(give(path, 0, 0, false) == 0 && run_program(become_five_with_kill, path, &s));
+	CHECK(s.sets.permitted == 0 && s.sets.ambient == 0 && s.secure == 0);
+	return true;
+}
+
+static bool files_in_other_cases(const char *path)
+{
+	uint32_t w[6] = {0x03000001, BIT(KILL), 0, 0, 0, 1000};
+	struct shown s;
+	CHECK(setxattr(path, "security.capability", w, 24, 0) == 0); /* for another root */
+	CHECK(run_program(become_five, path, &s) && s.sets.permitted == 0 && s.secure == 0);
+	w[5] = 0;
+	CHECK(setxattr(path, "security.capability", w, 24, 0) == 0);
+	CHECK(run_program(become_five, path, &s) && s.sets.permitted == BIT(KILL) && s.secure == 1);
+	CHECK(setxattr(path, "security.capability", "", 0, 0) == 0 && !run_program(become_five, path, &s));
+	/* what says what it needs gets no more as set-user-ID program of the superuser */
+	CHECK(give(path, BIT(KILL), 0, true) == 0 && chmod(path, 04755) == 0);
+	CHECK(run_program(become_five, path, &s) && s.euid == 0 && s.sets.permitted == BIT(KILL));
+	CHECK(run_program(limit_root, path, &s) && s.sets.permitted == ((all & ~BIT(SETUID)) | BIT(CHOWN)));
+	return true;
+}
+
+static bool file_capabilities(void)
+{
+	char dir[] = "/tmp/ucaps-XXXXXX", path[64];
+	mkdir("/tmp", 01777);
+	CHECK(mkdtemp(dir) && chmod(dir, 0755) == 0);
+	snprintf(path, sizeof(path), "%s/caps", dir);
+	CHECK(copy_self(path, 0755));
+	bool good = files_give(path) && files_give_less(path) && files_in_other_cases(path);
+	return unlink(path) == 0 && rmdir(dir) == 0 && good;
 }
 
 /* --- each privilege asks for its own capability --- */
@@ -520,6 +605,7 @@ static const struct utest tests[] = {
     {"programs of the superuser", root_runs},
     {"programs of others", others_run},
     {"set-user-ID programs", set_user_id_runs},
+    {"capabilities of files", file_capabilities},
     {"each privilege asks for its own", privileges},
 };
 

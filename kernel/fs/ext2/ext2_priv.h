@@ -26,6 +26,7 @@ enum {
 	EXT2_LINK_MAX = 32000,
 	EXT2_STATE_VALID = 1,
 	EXT2_STATE_ERROR = 2,
+	EXT2_COMPAT_XATTR = 8,
 	EXT2_INCOMPAT_FILETYPE = 2,
 	EXT2_RO_SPARSE_SUPER = 1,
 	EXT2_RO_LARGE_FILE = 2,
@@ -39,6 +40,7 @@ enum {
 	EXT2_HIGH_BITS = 2,    /* of seconds, in the extra times */
 	EXT2_XATTR_MAGIC = (int)0xea020000,
 	EXT2_SECTORS_MAX = 0xffffffff, /* what an inode can count */
+	EXT2_NSHARED = 64,
 };
 
 struct ext2_super {
@@ -96,6 +98,11 @@ struct ext2_buffer {
 
 enum ext2_on_error { EXT2_CONTINUE = 1, EXT2_REMOUNT_RO = 2, EXT2_PANIC = 3 }; /* as the superblock says */
 
+/* A block of extended attributes that was written lately. */
+struct ext2_shared {
+	uint32_t hash, block; /* block 0: none */
+};
+
 struct ext2 {
 	struct fs *fs;             /* (C) */
 	struct block_device *disk; /* (C) */
@@ -110,9 +117,11 @@ struct ext2 {
 	uint32_t old_state;                /* (E) of the volume before it was mounted for writing */
 	uint64_t free_blocks, free_inodes; /* (E) */
 	uint32_t dir_group;                /* (E) where the last directory below the root went */
-	struct list orphans;               /* (E) ext2_node.orphan, as on the disk: the newest first */
-	_Atomic uint32_t failed;           /* (A) an error was met: nothing is written any more */
-	_Atomic uint32_t writable;         /* (A) mounted for writing: the disk says so */
+	struct ext2_shared shared[EXT2_NSHARED]; /* (E) by hash; what is here is such a block still */
+	struct list orphans;                     /* (E) ext2_node.orphan, as on the disk: the newest first */
+	_Atomic uint32_t failed;                 /* (A) an error was met: nothing is written any more */
+	_Atomic uint32_t no_user_xattrs;         /* (A) option nouser_xattr */
+	_Atomic uint32_t writable;               /* (A) mounted for writing: the disk says so */
 };
 
 struct ext2_index; /* dir_index.c */
@@ -128,7 +137,7 @@ struct ext2_node {
 	bool has_map;                 /* (C) `block` is a map: regular files, directories, long links */
 	bool is_metadata;        /* (C) what the map leads to is held in buffers: directories, long links */
 	uint32_t flags;          /* (V) */
-	uint32_t acl;            /* (C) block of extended attributes, 0: none */
+	uint32_t acl;            /* (V) block of extended attributes, 0: none */
 	struct ext2_buffer slot; /* (M) to fill in: its block of the inode table, held once it was changed */
 	struct list orphan;      /* (E) on the list of files without names */
 	struct mutex index_lock; /* to make the index */
@@ -177,8 +186,10 @@ struct ext2_group *ext2_group(const struct ext2 *e, uint32_t group);
 void ext2_group_dirty(struct ext2 *e, uint32_t group);
 /* Does a group have a copy of the superblock? */
 bool ext2_has_copy(const struct ext2_super *s, uint32_t group);
-/* Some file is larger than 2 GiB from now on: the superblock has to say so. */
+/* Some file is larger than 2 GiB, or has a block of extended attributes, from now on: the superblock has to
+ * say so. (E) is held. */
 void ext2_note_large_file(struct ext2 *e);
+void ext2_note_xattrs(struct ext2 *e);
 
 /* buffer.c: metadata blocks. All may sleep. */
 MUST_CHECK err_t ext2_buffers_create(struct ext2 *e);
@@ -239,11 +250,23 @@ MUST_CHECK err_t ext2_vnode_make(
 void ext2_vnode_drop(struct vnode *v);
 /* Before anything of v is changed: hold its part of the inode table, so that ext2_inode_store cannot fail. */
 MUST_CHECK err_t ext2_inode_hold(struct vnode *v);
+/* Copy what the table says of an inode, `size` bytes of it; what a small inode has not is 0. */
+MUST_CHECK err_t ext2_inode_read(struct ext2 *e, uint64_t ino, void *out, size_t size);
 /* What v says goes to the inode table (ext2_sync writes that). (M) may be held, or `locked` says that (E) is.
  */
 void ext2_inode_store(struct vnode *v);
 void ext2_touch(struct vnode *v);
 struct ext2_inode *ext2_slot(const struct ext2 *e, const struct ext2_node *n);
+
+/* xattr.c */
+struct xattr_name;
+struct xattr_value;
+err_t ext2_xattr_get(struct vnode *v, const struct xattr_name *name, void *buf, size_t size, size_t *len);
+err_t ext2_xattr_list(struct vnode *v, xattr_emit *emit, void *ctx);
+err_t ext2_xattr_set(
+    struct vnode *v, const struct xattr_name *name, const struct xattr_value *value, unsigned how);
+/* One user of a block of attributes less; the last one frees it. -EUCLEAN: it is no such block. */
+err_t ext2_xattr_drop(struct ext2 *e, uint32_t block);
 
 /* orphan.c: files without names that somebody has open. Slots are held. */
 void ext2_orphan_add(struct vnode *v);

@@ -45,16 +45,15 @@ struct ext2_inode *ext2_slot(const struct ext2 *e, const struct ext2_node *n)
 	return inode_in(e, &n->slot, n->ino);
 }
 
-/* What a small inode has not is 0. */
-static err_t inode_read(struct ext2 *e, uint64_t ino, struct ext2_inode *out)
+err_t ext2_inode_read(struct ext2 *e, uint64_t ino, void *out, size_t size)
 {
 	struct ext2_buffer b;
 	err_t err = hold_table(e, ino, &b);
 	if (err)
 		return err;
-	memset(out, 0, sizeof(*out));
+	memset(out, 0, size);
 	mutex_lock(&e->lock);
-	memcpy(out, inode_in(e, &b, ino), MIN(sizeof(*out), e->inode_size));
+	memcpy(out, inode_in(e, &b, ino), MIN(size, e->inode_size));
 	mutex_unlock(&e->lock);
 	ext2_buffer_put(&b);
 	return 0;
@@ -196,6 +195,7 @@ static void store_attributes(const struct ext2 *e, const struct vnode *v, struct
 	if (vnode_is(v, MODE_REG))
 		i->size_high = (uint32_t)(v->size >> 32);
 	i->sectors = (uint32_t)n->sectors;
+	i->acl = n->acl;
 	i->flags = n->flags;
 	memcpy(i->block, n->block, sizeof(i->block));
 	store_times(e, v, i);
@@ -351,7 +351,7 @@ static err_t get_vnode(struct fs *fs, uint64_t ino, bool dead, struct vnode **ou
 	err_t err = vnode_acquire(fs, ino, &ext2_vnode_ops, out, &fresh);
 	if (err || !fresh)
 		return err;
-	err = inode_read(fs->priv, ino, &i);
+	err = ext2_inode_read(fs->priv, ino, &i, sizeof(i));
 	if (!err && (!is_sound(fs->priv, &i) || !i.links != dead))
 		err = ext2_corrupt(fs->priv, "inode", ino);
 	if (!err)
@@ -471,31 +471,6 @@ void ext2_vnode_drop(struct vnode *v)
 
 /* --- the end of a file --- */
 
-/* One user of the block of extended attributes less. */
-static err_t drop_xattrs(struct ext2 *e, uint32_t block)
-{
-	struct ext2_buffer b;
-	err_t err = ext2_buffer_get(e, block, &b);
-	if (err)
-		return err;
-	mutex_lock(&e->lock);
-	uint32_t *header = b.data; /* magic, users */
-	bool is_sound = header[0] == (uint32_t)EXT2_XATTR_MAGIC && header[1] && !ext2_is_system(e, block, 1);
-	bool last = is_sound && header[1] == 1;
-	if (is_sound && !last) {
-		header[1]--;
-		ext2_buffer_dirty(&b);
-	}
-	mutex_unlock(&e->lock);
-	ext2_buffer_put(&b);
-	if (!is_sound)
-		return ext2_corrupt(e, "block of extended attributes", block);
-	if (!last)
-		return 0;
-	ext2_buffer_forget(e, block);
-	return ext2_blocks_free(e, block, 1);
-}
-
 /* The inode is nobody's: that is what the table says of it. */
 static void bury(struct vnode *v)
 {
@@ -506,12 +481,12 @@ static void bury(struct vnode *v)
 	ext2_orphan_remove(v);
 	v->size = 0;
 	n->sectors = 0;
+	n->acl = 0;
 	if (!n->has_map)
 		memset(n->block, 0, sizeof(n->block));
 	ext2_inode_store(v);
 	mutex_lock(&e->lock);
 	struct ext2_inode *i = ext2_slot(e, n);
-	i->acl = 0;
 	i->dtime = now.sec ? (uint32_t)now.sec : 1;
 	mutex_unlock(&e->lock);
 }
@@ -526,7 +501,7 @@ static err_t delete_file(struct vnode *v)
 		err = ext2_cut(e, n, 0);
 	mutex_unlock(&n->lock);
 	if (!err && n->acl)
-		err = drop_xattrs(e, n->acl);
+		err = ext2_xattr_drop(e, n->acl);
 	if (err) {
 		ext2_inode_store(v); /* it stays on the list: the next mount goes on */
 		return err;
@@ -563,6 +538,9 @@ const struct vnode_ops ext2_vnode_ops = {
     .setattr = set_attributes,
     .get_flags = get_flags,
     .set_flags = set_flags,
+    .xattr_get = ext2_xattr_get,
+    .xattr_list = ext2_xattr_list,
+    .xattr_set = ext2_xattr_set,
     .truncate = ext2_truncate,
     .reserve = ext2_reserve,
     .written = written,

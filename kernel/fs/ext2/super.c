@@ -220,15 +220,27 @@ static void store_super(struct ext2 *e)
 	mutex_unlock(&e->lock);
 }
 
+/* Revision 0 has no place for features: the volume becomes one of revision 1 with the same sizes. */
+static void have_features(struct ext2 *e)
+{
+	if (e->super.revision)
+		return;
+	e->super.revision = 1;
+	e->super.first_ino = EXT2_FIRST_INO_OLD;
+	e->super.inode_size = EXT2_INODE_SIZE_OLD;
+	e->super.compat = e->super.incompat = e->super.ro_compat = 0;
+}
+
 void ext2_note_large_file(struct ext2 *e)
 {
-	if (e->super.revision == 0) { /* has no place for features: becomes revision 1 with the same sizes */
-		e->super.revision = 1;
-		e->super.first_ino = EXT2_FIRST_INO_OLD;
-		e->super.inode_size = EXT2_INODE_SIZE_OLD;
-		e->super.compat = e->super.incompat = e->super.ro_compat = 0;
-	}
+	have_features(e);
 	e->super.ro_compat |= EXT2_RO_LARGE_FILE;
+}
+
+void ext2_note_xattrs(struct ext2 *e)
+{
+	have_features(e);
+	e->super.compat |= EXT2_COMPAT_XATTR;
 }
 
 err_t ext2_sync(struct ext2 *e)
@@ -257,14 +269,24 @@ static bool parse_number(const char *s, size_t len, uint32_t *out)
 	return len && n <= UINT32_MAX;
 }
 
+static bool is_option(const char *s, size_t len, const char *name)
+{
+	return strlen(name) == len && !memcmp(s, name, len);
+}
+
 static bool parse_option(struct ext2 *e, const char *s, size_t len)
 {
 	static const char *const known[] = {"", "errors=remount-ro", "bsddf", "nouid32", "nocheck",
-	    "check=none", "user_xattr", "nouser_xattr", "acl", "noacl", "nogrpid",
+	    "check=none", "acl", "noacl", "nogrpid",
 	    "sysvgroups"}; /* what is so anyway, or means nothing here */
 	for (unsigned i = 0; i < ARRAY_SIZE(known); i++)
-		if (strlen(known[i]) == len && !memcmp(s, known[i], len))
+		if (is_option(s, len, known[i]))
 			return true;
+	bool user = is_option(s, len, "user_xattr");
+	if (user || is_option(s, len, "nouser_xattr")) {
+		store_relaxed(&e->no_user_xattrs, !user);
+		return true;
+	}
 	if (len > 7 && !memcmp(s, "resuid=", 7))
 		return parse_number(s + 7, len - 7, &e->resuid);
 	if (len > 7 && !memcmp(s, "resgid=", 7))
