@@ -212,6 +212,8 @@ static const struct file_ops kmsg_ops = {
 
 static err_t kmsg_open(struct file *f, UNUSED void *data)
 {
+	if (file_may_read(f) && load_relaxed(&log_is_restricted) && log_may_read && !log_may_read())
+		return -EPERM;
 	struct kmsg *k = kzalloc(sizeof(*k));
 	if (!k)
 		return -ENOMEM;

@@ -215,6 +215,7 @@ void root_init(void)
 	virtport_init();
 	must(bdev_init(), "disks");
 	fs_current_user = current_user_is;
+	log_may_read = current_may_read_log;
 	fs_register(&ext2_fs_ops);
 	writeback_init();
 	must(mount_root("rootfs", &tmpfs_ops, 0, "mode=755"), "the root");

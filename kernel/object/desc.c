@@ -179,8 +179,8 @@ static err_t drop(struct desc_table *t, struct kobject *o)
 
 /* --- operations --- */
 
-/* The lowest free descriptor, in a chunk that exists. Called locked; returns locked, the lock was perhaps dropped
- * meanwhile. */
+/* The lowest free descriptor, in a chunk that exists. Called locked; returns locked, the lock was perhaps
+ * dropped meanwhile. */
 static err_t find_free(struct desc_table *t, int min, int limit, unsigned *fd)
 {
 	ASSERT(min >= 0 && limit <= DESC_LIMIT_MAX);

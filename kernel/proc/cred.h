@@ -71,6 +71,8 @@ uint32_t process_euid(struct process *p);
  */
 bool process_can(struct process *p, enum capability cap);
 bool current_can(enum capability cap);
+/* May the current thread read the kernel's log, though that is for the privileged alone? */
+bool current_may_read_log(void);
 /* Is gid one of the groups (effective or further) of c? */
 bool cred_has_group(const struct cred *c, uint32_t gid);
 
