@@ -210,9 +210,11 @@ static const struct file_ops kmsg_ops = {
     .release = kmsg_release,
 };
 
+bool (*devfs_may_read_log)(void);
+
 static err_t kmsg_open(struct file *f, UNUSED void *data)
 {
-	if (file_may_read(f) && load_relaxed(&log_is_restricted) && log_may_read && !log_may_read())
+	if (file_may_read(f) && devfs_may_read_log && !devfs_may_read_log())
 		return -EPERM;
 	struct kmsg *k = kzalloc(sizeof(*k));
 	if (!k)

@@ -298,9 +298,6 @@ enum log_level log_console_level(enum log_level max)
 	return (enum log_level)atomic_exchange_explicit(&echo.max_level, max, memory_order_relaxed);
 }
 
-_Atomic uint32_t log_is_restricted = 1;
-bool (*log_may_read)(void);
-
 size_t log_capacity(void)
 {
 	return SLOTS * sizeof(((struct log_record *)0)->text);

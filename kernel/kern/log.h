@@ -39,12 +39,6 @@ uint64_t log_end(void);
 enum log_level log_console_level(enum log_level max);
 /* Bytes of text that the ring holds. */
 size_t log_capacity(void);
-/* May only the privileged read it? Debian's default (kernel.dmesg_restrict): they may. */
-extern _Atomic uint32_t log_is_restricted;
-/* May the current thread? Set once at boot; NULL: everybody may. */
-extern bool (*log_may_read)(void);
-/* May only the privileged read the log (CAP_SYSLOG)? Debian's default: they may. */
-extern _Atomic uint32_t log_is_restricted;
 /* Read the first record with sequence number >= *seq; advances *seq past it; *lost gets how many were
  * overwritten in between. -EAGAIN: there is none yet. */
 MUST_CHECK err_t log_read(uint64_t *seq, struct log_record *out, uint64_t *lost);

@@ -1,6 +1,5 @@
 /* procfs_sys.c - /proc/sys: what can be asked, and in part set, about how the system works. Names and forms:
  * proc(5). */
-#include "kern/log.h"
 #include "kern/random.h"
 #include "kern/uts.h"
 #include "lib/string.h"
