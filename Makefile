@@ -174,7 +174,7 @@ HCFLAGS := -std=gnu11 $(WARN) -Wno-missing-prototypes -g -D_GNU_SOURCE -DCONFIG_
 	$(if $(filter plain,$(SAN)),,-DCONFIG_DEBUG) -Ikernel -Ikernel/arch/host/include -Itests/host -Itests/model -Ibuild/gen \
 	-fno-omit-frame-pointer $(HSAN_$(SAN))
 HSRC := $(filter-out kernel/lib/string.c,$(wildcard kernel/lib/*.c kernel/mm/*.c kernel/vm/*.c)) kernel/kern/spinlock.c \
-	$(wildcard kernel/object/*.c $(addprefix kernel/fs/,uio.c anon.c vnode*.c dentry*.c namei*.c inotify.c mount*.c file*.c flock.c xattr*.c pipe*.c unix*.c memfd.c tmpfs*.c devfs*.c tty*.c pty*.c ext2/*.c)) \
+	$(wildcard kernel/object/*.c $(addprefix kernel/fs/,uio.c anon.c async.c vnode*.c dentry*.c namei*.c inotify.c mount*.c file*.c flock.c xattr*.c pipe*.c unix*.c memfd.c tmpfs*.c devfs*.c tty*.c pty*.c ext2/*.c)) \
 	kernel/fs/bdev.c kernel/fs/block_io.c kernel/dev/block.c \
 	kernel/proc/trace_format.c kernel/proc/trace_names.c kernel/proc/signal_name.c \
 	$(wildcard kernel/arch/host/*.c tests/model/*.c)

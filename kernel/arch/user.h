@@ -90,6 +90,10 @@ struct signal_info {
 			uint64_t utime, stime;
 		};
 		uaddr_t addr; /* faults */
+		struct {
+			int64_t band; /* files with O_ASYNC */
+			int32_t fd;
+		};
 	};
 };
 _Static_assert(sizeof(struct signal_info) == 48, "siginfo");

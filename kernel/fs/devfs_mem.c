@@ -210,8 +210,12 @@ static const struct file_ops kmsg_ops = {
     .release = kmsg_release,
 };
 
+bool (*devfs_may_read_log)(void);
+
 static err_t kmsg_open(struct file *f, UNUSED void *data)
 {
+	if (file_may_read(f) && devfs_may_read_log && !devfs_may_read_log())
+		return -EPERM;
 	struct kmsg *k = kzalloc(sizeof(*k));
 	if (!k)
 		return -ENOMEM;

@@ -3,3 +3,5 @@
 #include "lib/err.h"
 
 MUST_CHECK err_t devfs_mem_init(void);
+/* May the current thread read kmsg? Set once at boot; NULL: everybody may. */
+extern bool (*devfs_may_read_log)(void);

@@ -3,6 +3,7 @@
  * opened and then ask its operations.
  */
 #include "arch/usercopy.h"
+#include "fs/async.h"
 #include "fs/flock.h"
 #include "fs/mount.h"
 #include "fs/notify.h"
@@ -40,6 +41,8 @@ static void file_desc_closed(struct kobject *o, struct desc_table *t)
 static void file_destroy(struct kobject *o)
 {
 	struct file *f = container_of(o, struct file, object);
+	if (load_relaxed(&f->flags) & FILE_ASYNC)
+		file_set_async(f, -1, false);
 	if (load_relaxed(&f->flags) & FILE_TOLD)
 		notify_file(f, file_may_write(f) ? NOTIFY_CLOSE_WRITE : NOTIFY_CLOSE_NOWRITE);
 	lock_release_file(f);
@@ -77,6 +80,7 @@ err_t file_create(const struct file_ops *ops, unsigned flags, struct file **out)
 	f->ops = ops;
 	store_relaxed(&f->flags, flags);
 	mutex_init(&f->lock, "file", RANK_FILE);
+	list_init(&f->async.link);
 	spin_lock(&files_lock);
 	list_push_back(&files, &f->link);
 	nfiles++;

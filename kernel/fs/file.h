@@ -36,8 +36,8 @@ enum open_flags { /* the ABI's */
 	FILE_SYNC = 04010000,
 	FILE_PATH = 010000000,
 	FILE_TMPFILE = 020200000,
-	FILE_SETTABLE =
-	    FILE_APPEND | FILE_NONBLOCK | FILE_DIRECT | FILE_NOATIME | FILE_ASYNC, /* by F_SETFL */
+	FILE_SETTABLE = FILE_APPEND | FILE_NONBLOCK | FILE_DIRECT |
+			FILE_NOATIME, /* by F_SETFL, which is more for ASYNC */
 	FILE_TOLD = 1 << 27,   /* ours: who watches it was told that it is open, and is told of its end */
 	FILE_EXEC = 1 << 28,   /* ours: opened to be executed, by vfs_open_exec */
 	FILE_STREAM = 1 << 29, /* ours: no position (pipe, tty, socket): lseek and pread are -ESPIPE */
@@ -73,6 +73,21 @@ struct file_ops {
 	/* fcntl commands of the type (F_GETPIPE_SZ, F_ADD_SEALS ...). NULL: -EINVAL (-EBADF for pipe sizes of
 	 * what is no pipe). */
 	int64_t (*control)(struct file *f, int command, uint64_t arg, bool privileged);
+	/* The file has news to tell (O_ASYNC, fs/async.h). The result: the process group that is told if
+	 * nobody was named, ASYNC_CALLER, or ASYNC_NOBODY. NULL: O_ASYNC means nothing. */
+	uint32_t (*async)(struct file *f);
+};
+enum { ASYNC_NOBODY = 0 };
+#define ASYNC_CALLER UINT32_MAX
+
+/* What O_ASYNC needs to know; guarded by the lock of async.c. */
+struct file_async {
+	struct list link;   /* in the list of files with news */
+	uint64_t owner;     /* F_SETOWN: type and number, as its caller packs them */
+	uint32_t uid, euid; /* whose call that was */
+	int fd;
+	bool on;
+	uint32_t reasons; /* the news: a bit for each enum async_reason */
 };
 
 struct file {
@@ -87,10 +102,10 @@ struct file {
 	_Atomic uint64_t last_page; /* (A) hint: page that was read or written last, + 1 */
 	void *priv;                 /* (C) of the ops */
 	_Atomic uint64_t
-	    write_error_seen;         /* (A) which write-back errors were reported by this file already */
-	struct vm_holder holder;      /* lock of the VM object, if that is purgeable */
-	struct list link;             /* (F) all files: recount, remount read-only, statistics */
-	_Atomic uint64_t owner;       /* (A) F_SETOWN: type << 32 | number, as its caller packs them */
+	    write_error_seen;    /* (A) which write-back errors were reported by this file already */
+	struct vm_holder holder; /* lock of the VM object, if that is purgeable */
+	struct list link;        /* (F) all files: recount, remount read-only, statistics */
+	struct file_async async;
 	_Atomic uint8_t owner_signal; /* (A) F_SETSIG */
 	const char
 	    *kind; /* (C) of an anonymous file, for its name in /proc: "pipe", "anon_inode:[eventfd]", ... */
@@ -204,6 +219,8 @@ MUST_CHECK err_t vnode_zero_part(struct vnode *v, uint64_t from, uint64_t to);
 MUST_CHECK err_t vnode_drop_rights_locked(struct vnode *v, bool keep_suid, uint32_t *events);
 /* An access happened: atime, as the mount says (relatime unless it says otherwise). */
 void file_touch_atime(struct mount *m, struct vnode *v);
+/* v was written to, past the cache: it was modified and changed now, if m can be written to. */
+void file_touch_mtime(const struct mount *m, struct vnode *v);
 
 extern const struct file_ops regular_file_ops, directory_file_ops, path_file_ops;
 

@@ -63,6 +63,21 @@ void file_touch_atime(struct mount *m, struct vnode *v)
 	rwlock_write_unlock(&v->lock);
 }
 
+void file_touch_mtime(const struct mount *m, struct vnode *v)
+{
+	struct attr a = {.mask = ATTR_MTIME | ATTR_CTIME};
+	if (mount_want_write(m))
+		return;
+	fs_now(&a.mtime);
+	a.ctime = a.mtime;
+	rwlock_write(&v->lock);
+	if (!v->ops->setattr || !v->ops->setattr(v, &a)) {
+		v->mtime = a.mtime;
+		v->ctime = a.ctime;
+	}
+	rwlock_write_unlock(&v->lock);
+}
+
 /* --- reading --- */
 
 /* Pin the page at pos. A file that is read or written in small pieces uses each page once. */

@@ -22,6 +22,7 @@
  */
 #include "fs/notify.h"
 #include "fs/anon.h"
+#include "fs/async.h"
 #include "arch/usercopy.h"
 #include "lib/rbtree.h"
 #include "lib/string.h"
@@ -131,6 +132,7 @@ static void push_locked(struct inotify *in, struct event *e)
 	list_push_back(&in->events, &e->link);
 	in->nevents++;
 	in->bytes += event_size(e);
+	file_news(in->file, ASYNC_IN);
 	kobject_signal(&in->file->object, SIGNAL_READABLE, 0);
 }
 
@@ -469,7 +471,13 @@ static void inotify_release(struct file *f)
 	kfree(in);
 }
 
+static uint32_t inotify_async(UNUSED struct file *f)
+{
+	return ASYNC_NOBODY;
+}
+
 static const struct file_ops inotify_file_ops = {
+    .async = inotify_async,
     .read = inotify_read,
     .seek = file_seek_nowhere,
     .ioctl = inotify_ioctl,

@@ -24,8 +24,10 @@
  * Ends are counted by files, not by descriptors: a read that is under way keeps its end open though its
  * descriptor is closed.
  */
+#include "arch/clock.h"
 #include "arch/usercopy.h"
 #include "fs/anon.h"
+#include "fs/async.h"
 #include "fs/pipe_priv.h"
 #include "lib/bits.h"
 #include "mm/frame.h"
@@ -75,8 +77,19 @@ void pipe_tell(struct pipe *p, bool readers, bool writers)
 		if ((readers && e->reads) || (writers && e->writes)) {
 			uint64_t now = level_of(p, e);
 			kobject_signal(&e->file->object, now, LEVELS & ~now);
+			if (e->reads && (now & (SIGNAL_READABLE | SIGNAL_PEER_CLOSED)))
+				file_news(e->file, ASYNC_IN);
+			if (e->writes && (now & (SIGNAL_WRITABLE | SIGNAL_ERROR)))
+				file_news(e->file, ASYNC_OUT);
 		}
 	}
+}
+
+/* Bytes were taken. Who writes is told that there is room if there was none; with O_ASYNC, each time. */
+static void tell_taken(struct pipe *p, bool was_full)
+{
+	bool room = p->used < p->nslots;
+	pipe_tell(p, !p->used, room && (was_full || unlikely(load_relaxed(&async_files))));
 }
 
 /* --- sides --- */
@@ -217,6 +230,26 @@ static void pipe_release(struct file *f)
 		pipe_free(p);
 }
 
+/* --- times --- */
+
+enum { TIME_GRAIN = 4000000 }; /* ns: as fine as times of Linux's pipes are, at 250 Hz */
+
+/* Bytes were read, or written: of a fifo, which has a name, the times change, as those of other pipes do not
+ * since Linux 6.15. Once in a while: others of this moment find it done. */
+static void touch(const struct file *f, _Atomic uint64_t *last, bool written)
+{
+	if (!f->mount)
+		return;
+	uint64_t moment = clock_now() / TIME_GRAIN;
+	if (load_relaxed(last) == moment)
+		return;
+	store_relaxed(last, moment);
+	if (written)
+		file_touch_mtime(f->mount, f->vnode);
+	else
+		file_touch_atime(f->mount, f->vnode);
+}
+
 /* --- reading --- */
 
 /* Move what is there, up to the end of a packet. */
@@ -253,10 +286,12 @@ static int64_t pipe_read(struct file *f, struct uio *u, UNUSED uint64_t *pos)
 		bool was_full = p->used == p->nslots, no_writer = p->writers == 0;
 		err = take_bytes(p, u, &total);
 		if (total)
-			pipe_tell(p, !p->used, was_full && p->used < p->nslots);
+			tell_taken(p, was_full);
 		mutex_unlock(&p->lock);
-		if (total)
+		if (total) {
+			touch(f, &p->read_at, false);
 			return (int64_t)total;
+		}
 		if (err || no_writer)
 			return err;
 		if (file_is_nonblock(f, u))
@@ -339,6 +374,8 @@ static int64_t pipe_write(struct file *f, struct uio *u, UNUSED uint64_t *pos)
 		if (!err && u->left)
 			err = wait_for_room(f, u);
 	}
+	if (total)
+		touch(f, &p->written_at, true);
 	return total ? (int64_t)total : err;
 }
 
@@ -420,7 +457,13 @@ static int64_t pipe_control(struct file *f, int command, uint64_t arg, bool priv
 	return size;
 }
 
+static uint32_t pipe_async(UNUSED struct file *f)
+{
+	return ASYNC_NOBODY;
+}
+
 const struct file_ops pipe_file_ops = {
+    .async = pipe_async,
     .read = pipe_read,
     .write = pipe_write,
     .ioctl = pipe_ioctl,

@@ -12,7 +12,7 @@ struct pipe_slot {
 	bool closed; /* nothing is written behind its bytes */
 };
 
-/* (M) lock; (H) hold_lock to change, with (M), either to read */
+/* (M) lock; (H) hold_lock to change, with (M), either to read; (A) atomic */
 struct pipe {
 	struct mutex lock;          /* RANK_CHANNEL */
 	struct pipe_slot *ring;     /* (M) nslots, a power of two */
@@ -27,6 +27,8 @@ struct pipe {
 	struct spinlock hold_lock;  /* RANK_SERVICE */
 	bool read_held, write_held; /* (H) a splice has this side for itself */
 	struct waitq unheld;        /* predicate: read_held, write_held */
+	_Atomic uint64_t read_at,
+	    written_at; /* (A) when the times of its file were set last, in TIME_GRAIN */
 };
 
 struct pipe_end {

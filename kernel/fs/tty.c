@@ -19,6 +19,7 @@
  */
 #include "fs/tty.h"
 #include "arch/clock.h"
+#include "fs/async.h"
 #include "fs/devfs.h"
 #include "kern/thread.h"
 #include "lib/string.h"
@@ -322,6 +323,10 @@ static void tell(struct tty *t)
 		uint64_t set = now & (~old | news);
 		if (room || tf->hung_up)
 			set |= SIGNAL_ROOM;
+		if (t->input_news && (now & SIGNAL_READABLE))
+			file_news(tf->file, ASYNC_IN);
+		if (now & ~old & SIGNAL_WRITABLE)
+			file_news(tf->file, ASYNC_OUT);
 		kobject_signal(&tf->file->object, set, LEVELS & ~now);
 	}
 	t->input_news = t->room_news = false;
@@ -612,7 +617,16 @@ void tty_hang_up(struct tty *t, bool ends)
 	mutex_unlock(&t->line->lock);
 }
 
+/* The group in front is told, if there is one. */
+static uint32_t tty_async(struct file *f)
+{
+	struct tty_file *tf = f->priv;
+	uint32_t group = *(volatile uint32_t *)&tf->tty->group;
+	return group ? group : ASYNC_CALLER;
+}
+
 const struct file_ops tty_file_ops = {
+    .async = tty_async,
     .splice = SPLICE_READ | SPLICE_WRITE,
     .read = tty_read,
     .write = tty_write,

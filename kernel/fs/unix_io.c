@@ -110,6 +110,7 @@ static err_t deliver_once(
 		p->queued += m->len;
 		p->nmessages++;
 		socket_tell_locked(p);
+		socket_news_locked(p, ASYNC_IN);
 		socket_tell_locked(s);
 	}
 	spin_unlock(&unix_lock);

@@ -2,6 +2,7 @@
 /*
  * unix_priv.h - what unix_socket.c and unix_io.c share.
  */
+#include "fs/async.h"
 #include "fs/unix_socket.h"
 
 enum {
@@ -68,6 +69,8 @@ static inline bool is_connected_type(const struct unix_socket *s)
 }
 /* Bring the signals of s up to date. Locked. */
 void socket_tell_locked(struct unix_socket *s);
+/* Something happened to it that O_ASYNC tells. */
+void socket_news_locked(struct unix_socket *s, enum async_reason reason);
 void socket_put(struct unix_socket *s);
 /* The socket with this name, with a reference. -ECONNREFUSED, -EPROTOTYPE, and those of the path. */
 MUST_CHECK err_t socket_find(const struct fs_context *c, const struct socket_name *name,

@@ -75,12 +75,21 @@ static uint64_t level_of(const struct unix_socket *s)
 	return now;
 }
 
+void socket_news_locked(struct unix_socket *s, enum async_reason reason)
+{
+	ASSERT_HELD(&unix_lock);
+	if (s->file)
+		file_news(s->file, reason);
+}
+
 void socket_tell_locked(struct unix_socket *s)
 {
 	ASSERT_HELD(&unix_lock);
 	if (!s->file)
 		return;
 	uint64_t now = level_of(s);
+	if (now & ~kobject_signals(&s->file->object) & SIGNAL_WRITABLE)
+		file_news(s->file, ASYNC_OUT);
 	kobject_signal(&s->file->object, now, SOCKET_LEVELS & ~now);
 }
 
@@ -214,6 +223,7 @@ static void end_locked(struct unix_socket *s, struct remains *r, bool unread, st
 		p->shut_in = p->shut_out = true;
 		if (unread)
 			p->error = ECONNRESET;
+		socket_news_locked(p, ASYNC_HUP);
 	}
 	socket_tell_locked(p);
 }
@@ -455,6 +465,7 @@ static err_t connect_once(struct unix_socket *s, struct unix_socket *to, struct 
 		to->nembryos++;
 		socket_tell_locked(s);
 		socket_tell_locked(to);
+		socket_news_locked(to, ASYNC_IN);
 	}
 	spin_unlock(&unix_lock);
 	return err;
@@ -598,6 +609,8 @@ err_t socket_shutdown(struct file *f, int how)
 		p->shut_in |= out;
 		p->shut_out |= in;
 		socket_tell_locked(p);
+		if (out)
+			socket_news_locked(p, in ? ASYNC_HUP : ASYNC_IN);
 	}
 	socket_tell_locked(s);
 	spin_unlock(&unix_lock);
@@ -664,7 +677,13 @@ static int64_t socket_write(struct file *f, struct uio *u, UNUSED uint64_t *pos)
 	return socket_send(f, NULL, u, &e, u->nonblock ? SOCKET_DONTWAIT : 0);
 }
 
+static uint32_t socket_async(UNUSED struct file *f)
+{
+	return ASYNC_NOBODY;
+}
+
 const struct file_ops socket_file_ops = {
+    .async = socket_async,
     .splice = SPLICE_READ | SPLICE_WRITE,
     .read = socket_read,
     .write = socket_write,

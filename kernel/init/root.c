@@ -12,6 +12,7 @@
 #include "fs/cpio.h"
 #include "fs/bdev.h"
 #include "fs/devfs.h"
+#include "fs/devfs_mem.h"
 #include "fs/ext2/ext2.h"
 #include "fs/mount.h"
 #include "fs/notify.h"
@@ -215,6 +216,7 @@ void root_init(void)
 	virtport_init();
 	must(bdev_init(), "disks");
 	fs_current_user = current_user_is;
+	devfs_may_read_log = current_may_read_log;
 	fs_register(&ext2_fs_ops);
 	writeback_init();
 	must(mount_root("rootfs", &tmpfs_ops, 0, "mode=755"), "the root");

@@ -61,11 +61,11 @@ void rt_dequeued_locked(struct run_queue *q)
 /* Periods follow each other without gaps, so that what was used in an old one is not charged to the new. */
 static void period_advance_locked(struct run_queue *q, nsec_t now)
 {
-	nsec_t period = load_relaxed(&rt_settings.period), since = now - q->rt.period_start;
+	nsec_t period = load_relaxed(&rt_settings.period);
 
-	if (since < period)
+	if (now < q->rt.period_start + period) /* or another CPU looked at its clock before it got the lock */
 		return;
-	q->rt.period_start = now - since % period;
+	q->rt.period_start = now - (now - q->rt.period_start) % period;
 	q->rt.used = 0;
 }
 

@@ -52,7 +52,8 @@ enum thread_flags {
 	THREAD_INTERRUPTS = THREAD_KILLED | THREAD_SIGNALLED, /* what ends a sleep */
 	THREAD_RSEQ_WORK = 1 << 2, /* exit work: it gave the CPU up since it told its memory where it runs */
 	THREAD_OVERRUN = 1 << 3,   /* exit work: a real-time thread ran for as long as its limit says */
-	THREAD_EXIT_WORK = THREAD_INTERRUPTS | THREAD_RSEQ_WORK | THREAD_OVERRUN,
+	THREAD_ASYNC = 1 << 4,     /* exit work: it made news of a file with O_ASYNC: proc/sigio.c */
+	THREAD_EXIT_WORK = THREAD_INTERRUPTS | THREAD_RSEQ_WORK | THREAD_OVERRUN | THREAD_ASYNC,
 	THREAD_RESERVE = 1 << 7,  /* may take the last frames: it cleans pages, or is about to die */
 	THREAD_NOFAULT = 1 << 8,  /* usercopy_atomic: faults are not resolved */
 	THREAD_RSEQ = 1 << 9,     /* giving up the CPU leaves THREAD_RSEQ_WORK: proc/rseq.c */

@@ -21,6 +21,7 @@ enum { SLOTS = 64, FIRST_CHUNKS = 4 };
 
 struct chunk {
 	uint64_t used, cloexec; /* (L) bit n: slot n */
+	uint64_t reserved;      /* (L) slots that are neither used nor free: somebody is about to fill them */
 	struct kobject *objects[SLOTS];
 	uint32_t rights[SLOTS];
 };
@@ -116,6 +117,17 @@ static err_t need_chunk(struct desc_table *t, unsigned index)
 	return 0;
 }
 
+static uint64_t taken(const struct chunk *c)
+{
+	return c->used | c->reserved;
+}
+
+static void advance_hint(struct desc_table *t)
+{
+	while (t->hint < t->nchunks && t->chunks[t->hint] && taken(t->chunks[t->hint]) == ~0ULL)
+		t->hint++;
+}
+
 /* The lowest free descriptor >= min; it may lie in a chunk that does not exist yet. */
 static unsigned lowest_free(const struct desc_table *t, unsigned min)
 {
@@ -123,7 +135,7 @@ static unsigned lowest_free(const struct desc_table *t, unsigned min)
 	if (i > min / SLOTS)
 		min = i * SLOTS;
 	for (; i < t->nchunks && t->chunks[i]; i++, min = i * SLOTS) {
-		uint64_t free = ~t->chunks[i]->used & (~0ULL << min % SLOTS);
+		uint64_t free = ~taken(t->chunks[i]) & (~0ULL << min % SLOTS);
 		if (free)
 			return i * SLOTS + bit_lowest(free);
 	}
@@ -140,8 +152,7 @@ static void fill_slot(struct desc_table *t, unsigned fd, struct kobject *o, uint
 	c->objects[fd % SLOTS] = o;
 	c->rights[fd % SLOTS] = rights;
 	t->count++;
-	while (t->hint < t->nchunks && t->chunks[t->hint] && t->chunks[t->hint]->used == ~0ULL)
-		t->hint++;
+	advance_hint(t);
 }
 
 /* Empty a slot; its descriptor reference goes to the caller. NULL: it was empty. */
@@ -168,20 +179,64 @@ static err_t drop(struct desc_table *t, struct kobject *o)
 
 /* --- operations --- */
 
+/* The lowest free descriptor, in a chunk that exists. Called locked; returns locked, the lock was perhaps
+ * dropped meanwhile. */
+static err_t find_free(struct desc_table *t, int min, int limit, unsigned *fd)
+{
+	ASSERT(min >= 0 && limit <= DESC_LIMIT_MAX);
+	for (;;) {
+		*fd = lowest_free(t, (unsigned)min);
+		if ((int)*fd >= limit)
+			return -EMFILE;
+		if (*fd / SLOTS < t->nchunks && t->chunks[*fd / SLOTS])
+			return 0;
+		err_t err = need_chunk(t, *fd / SLOTS);
+		if (err)
+			return err;
+	}
+}
+
+int desc_reserve(struct desc_table *t, int limit)
+{
+	unsigned fd;
+	spin_lock(&t->lock);
+	err_t err = find_free(t, 0, limit, &fd);
+	if (!err) {
+		t->chunks[fd / SLOTS]->reserved |= BIT(fd % SLOTS);
+		advance_hint(t);
+	}
+	spin_unlock(&t->lock);
+	return err ? err : (int)fd;
+}
+
+static void end_reservation(struct desc_table *t, unsigned fd)
+{
+	ASSERT(t->chunks[fd / SLOTS]->reserved & BIT(fd % SLOTS));
+	t->chunks[fd / SLOTS]->reserved &= ~BIT(fd % SLOTS);
+}
+
+void desc_unreserve(struct desc_table *t, int fd)
+{
+	spin_lock(&t->lock);
+	end_reservation(t, (unsigned)fd);
+	t->hint = MIN(t->hint, (unsigned)fd / SLOTS);
+	spin_unlock(&t->lock);
+}
+
+void desc_fill(struct desc_table *t, int fd, struct kobject *o, uint32_t rights, bool cloexec)
+{
+	kobject_desc_get(o);
+	spin_lock(&t->lock);
+	end_reservation(t, (unsigned)fd);
+	fill_slot(t, (unsigned)fd, o, rights, cloexec);
+	spin_unlock(&t->lock);
+}
+
 int desc_install(struct desc_table *t, struct kobject *o, uint32_t rights, bool cloexec, int min, int limit)
 {
 	unsigned fd;
-	err_t err = 0;
-	ASSERT(min >= 0 && limit <= DESC_LIMIT_MAX);
 	spin_lock(&t->lock);
-	for (;;) {
-		fd = lowest_free(t, (unsigned)min);
-		if ((int)fd >= limit)
-			err = -EMFILE;
-		if (err || (fd / SLOTS < t->nchunks && t->chunks[fd / SLOTS]))
-			break;
-		err = need_chunk(t, fd / SLOTS);
-	}
+	err_t err = find_free(t, min, limit, &fd);
 	if (!err) {
 		kobject_desc_get(o);
 		fill_slot(t, fd, o, rights, cloexec);
@@ -198,6 +253,8 @@ err_t desc_install_at(
 		return -EBADF;
 	spin_lock(&t->lock);
 	err_t err = need_chunk(t, (unsigned)fd / SLOTS);
+	if (!err && (t->chunks[fd / SLOTS]->reserved & BIT((unsigned)fd % SLOTS)))
+		err = -EBUSY;
 	if (!err) {
 		old = empty_slot(t, (unsigned)fd);
 		kobject_desc_get(o);
@@ -373,6 +430,7 @@ static void copy_chunk(struct desc_table *copy, unsigned i, const struct chunk *
 {
 	struct chunk *to = copy->chunks[i];
 	*to = *from;
+	to->reserved = 0;
 	for (uint64_t set = from->used; set; set &= set - 1)
 		kobject_desc_get(from->objects[bit_lowest(set)]);
 	copy->count += bit_count(from->used);

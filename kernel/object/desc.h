@@ -29,6 +29,12 @@ MUST_CHECK int desc_install(
 /* Put it at exactly `fd` (dup2, dup3), closing what is there. -EBADF (out of range), -ENOMEM. */
 MUST_CHECK err_t desc_install_at(
     struct desc_table *t, int fd, struct kobject *o, uint32_t rights, bool cloexec, int limit);
+/* Keep the lowest free descriptor for what is about to be made: nobody sees it, nobody gets it, until
+ * desc_fill puts an object there (with a reference of its own), which cannot fail, or desc_unreserve gives
+ * it back. -EMFILE, -ENOMEM. Tables that go have none left. */
+MUST_CHECK int desc_reserve(struct desc_table *t, int limit);
+void desc_unreserve(struct desc_table *t, int fd);
+void desc_fill(struct desc_table *t, int fd, struct kobject *o, uint32_t rights, bool cloexec);
 /* The object at fd, with a reference; *rights may be NULL. -EBADF. */
 MUST_CHECK err_t desc_lookup(struct desc_table *t, int fd, struct kobject **out, uint32_t *rights);
 /* -EBADF: nothing is there. Any other error is what the object's end told (on_no_descriptors); the descriptor

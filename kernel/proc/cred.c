@@ -126,6 +126,13 @@ bool current_can(enum capability cap)
 	return !current_process() || process_can(current_process(), cap);
 }
 
+_Atomic uint32_t log_is_restricted = 1;
+
+bool current_may_read_log(void)
+{
+	return !load_relaxed(&log_is_restricted) || current_can(CAP_SYSLOG) || current_can(CAP_SYS_ADMIN);
+}
+
 bool cred_has_group(const struct cred *c, uint32_t gid)
 {
 	if (gid == c->egid)

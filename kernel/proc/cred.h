@@ -72,6 +72,10 @@ uint32_t process_euid(struct process *p);
  */
 bool process_can(struct process *p, enum capability cap);
 bool current_can(enum capability cap);
+/* Is the kernel's log for the privileged alone (kernel.dmesg_restrict)? As Debian has it, it is. */
+extern _Atomic uint32_t log_is_restricted;
+/* May the current thread do with the log what changes nothing: read it, ask how much there is? */
+bool current_may_read_log(void);
 /* Is gid one of the groups (effective or further) of c? */
 bool cred_has_group(const struct cred *c, uint32_t gid);
 

@@ -49,10 +49,20 @@ struct ipc_kind {
 	void (*destroy)(struct ipc_object *o);
 };
 
-enum { IPC_CHUNK = 1024, IPC_CHUNKS = 32 };
+/* What the superuser may set in /proc/sys/kernel, by Linux's names: SHMMAX, SHMALL (pages), SHMMNI; the four
+ * of `sem`: semaphores of an array, of all, operations of a call, arrays; MSGMAX, MSGMNB, MSGMNI. (A) */
+struct ipc_limits {
+	_Atomic uint64_t shm_bytes, shm_pages;
+	_Atomic uint32_t shm_count;
+	_Atomic uint32_t sem_array, sem_total, sem_ops, sem_count;
+	_Atomic uint32_t msg_size, msg_queue, msg_count;
+};
+extern struct ipc_limits ipc_limits;
+
+enum { IPC_CHUNK = 1024, IPC_CHUNKS = 32, IPC_COUNT_MAX = IPC_CHUNK * IPC_CHUNKS }; /* IPCMNI */
 struct ipc_ids {
 	const struct ipc_kind *kind;            /* (C) */
-	unsigned max;                           /* (C) objects, at most IPC_CHUNK * IPC_CHUNKS */
+	const _Atomic uint32_t *max;            /* (C) where it stands how many there may be */
 	unsigned used;                          /* (I) */
 	unsigned next;                          /* (I) where the search for a free index starts */
 	uint32_t seq;                           /* (I) of the next id */
@@ -99,8 +109,6 @@ enum shm_mode {
 	SHM_DEST = 01000,
 	SHM_LOCKED = 02000
 }; /* in perm.mode: goes with the last attachment; stays in memory */
-#define SHM_BYTES_MAX (UINT64_MAX - (1ULL << 24)) /* of one, and pages of all: Linux's SHMMAX, SHMALL */
-enum { SHM_COUNT_MAX = 4096 };
 
 struct shm_stat {
 	struct ipc_perm perm;
@@ -136,11 +144,7 @@ bool shm_of_vm_name(const struct vm_name *name, int32_t *key, uint32_t *id);
 /* --- ipc_sem.c: semaphores --- */
 
 enum {
-	SEM_ARRAY_MAX = 32000,
-	SEM_TOTAL_MAX = 1024000000,
-	SEM_OPS_MAX = 500,
 	SEM_VALUE_MAX = 32767,
-	SEM_COUNT_MAX = 32000
 };
 enum { SEM_UNDO = 0x1000 };
 struct sem_op { /* struct sembuf of the ABI */
@@ -178,7 +182,6 @@ void sem_exit(struct process *p);
 
 /* --- ipc_msg.c: messages --- */
 
-enum { MSG_SIZE_MAX = 8192, MSG_QUEUE_BYTES = 16384, MSG_COUNT_MAX = 32000 };
 enum msg_flags { MSG_NOERROR = 010000, MSG_EXCEPT = 020000, MSG_COPY = 040000 };
 struct message {
 	struct list link; /* (I) in its queue */
@@ -200,11 +203,11 @@ struct msg_totals {
 /* Takes over m on success. -EAGAIN (IPC_NOWAIT), -EINVAL, -EACCES, -EIDRM, -EINTR. */
 MUST_CHECK err_t msg_send(int32_t id, struct message *m, uint32_t flags);
 /* The first message that type and flags ask for, if it is at most `size` bytes or may be cut; the caller
- * frees it. With MSG_COPY: into *out, which has room for MSG_SIZE_MAX. -ENOMSG (IPC_NOWAIT), -E2BIG, -EINVAL,
- * -EACCES, -EIDRM, -EINTR. */
+ * frees it. With MSG_COPY: into *out, which has room for (*out)->size bytes. -ENOMSG (IPC_NOWAIT), -E2BIG,
+ * -EINVAL, -EACCES, -EIDRM, -EINTR. */
 MUST_CHECK err_t msg_receive(int32_t id, int64_t type, uint64_t size, uint32_t flags, struct message **out);
 MUST_CHECK err_t msg_stat(int32_t which, enum ipc_stat how, struct msg_stat *out);
-/* bytes_max: above MSG_QUEUE_BYTES only with CAP_SYS_RESOURCE (-EPERM). */
+/* bytes_max: above the limit of queues only with CAP_SYS_RESOURCE (-EPERM). */
 MUST_CHECK err_t msg_set(int32_t id, const struct ipc_perm *perm, uint64_t bytes_max);
 MUST_CHECK err_t msg_remove(int32_t id);
 void msg_totals(struct msg_totals *out);

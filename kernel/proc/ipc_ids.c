@@ -52,7 +52,7 @@ void ipc_put(struct ipc_ids *ids, struct ipc_object *o)
 
 static struct ipc_object *slot_of(const struct ipc_ids *ids, unsigned index)
 {
-	struct ipc_object **chunk = index < ids->max ? ids->chunks[index / IPC_CHUNK] : NULL;
+	struct ipc_object **chunk = index < IPC_COUNT_MAX ? ids->chunks[index / IPC_CHUNK] : NULL;
 	return chunk ? chunk[index % IPC_CHUNK] : NULL;
 }
 
@@ -69,9 +69,23 @@ err_t ipc_find_locked(struct ipc_ids *ids, int32_t id, struct ipc_object **out)
 	return !err && (*out)->id != (uint32_t)id ? -EINVAL : err;
 }
 
+/* Linux's. */
+struct ipc_limits ipc_limits = {
+    .shm_bytes = UINT64_MAX - (1ULL << 24),
+    .shm_pages = UINT64_MAX - (1ULL << 24),
+    .shm_count = 4096,
+    .sem_array = 32000,
+    .sem_total = 1024000000,
+    .sem_ops = 500,
+    .sem_count = 32000,
+    .msg_size = 8192,
+    .msg_queue = 16384,
+    .msg_count = 32000,
+};
+
 unsigned ipc_highest_locked(const struct ipc_ids *ids)
 {
-	unsigned index = ids->used ? ids->max - 1 : 0;
+	unsigned index = ids->used ? IPC_COUNT_MAX - 1 : 0;
 	ASSERT_HELD(&ipc_lock);
 	while (index && !slot_of(ids, index))
 		index -= ids->chunks[index / IPC_CHUNK] ? 1 : MIN(index, index % IPC_CHUNK + 1U);
@@ -92,7 +106,7 @@ static struct ipc_object *find_key_locked(const struct ipc_ids *ids, int32_t key
 /* Indices come round only after a while, so that ids are new for some time. */
 static unsigned choose_index_locked(const struct ipc_ids *ids)
 {
-	unsigned end = MIN(MAX(ids->used * 3 / 2, (unsigned)CYCLE_LEAST), ids->max);
+	unsigned end = MIN(MAX(ids->used * 3 / 2, (unsigned)CYCLE_LEAST), (unsigned)IPC_COUNT_MAX);
 	unsigned index = ids->next < end ? ids->next : 0;
 	while (slot_of(ids, index))
 		index = index + 1 < end ? index + 1 : 0;
@@ -103,7 +117,7 @@ static unsigned choose_index_locked(const struct ipc_ids *ids)
 static err_t make_chunk_locked(struct ipc_ids *ids)
 {
 	unsigned at = 0;
-	while (ids->used < ids->max && (at = choose_index_locked(ids) / IPC_CHUNK, !ids->chunks[at])) {
+	while (ids->used < IPC_COUNT_MAX && (at = choose_index_locked(ids) / IPC_CHUNK, !ids->chunks[at])) {
 		spin_unlock(&ipc_lock);
 		struct ipc_object **chunk = kcalloc(IPC_CHUNK, sizeof(*chunk));
 		spin_lock(&ipc_lock);
@@ -221,7 +235,7 @@ static int64_t add_locked(struct getter *g)
 		return err;
 	if (find_key_locked(g->ids, g->key)) /* made while the lock was dropped */
 		return use_locked(g, find_key_locked(g->ids, g->key));
-	if (g->ids->used >= g->ids->max)
+	if (g->ids->used >= load_relaxed(g->ids->max))
 		return -ENOSPC;
 	err = g->ids->kind->count(o, 1);
 	if (err)

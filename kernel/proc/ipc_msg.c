@@ -43,7 +43,7 @@ static err_t msg_create(
 	list_init(&q->messages);
 	waitq_init(&q->senders);
 	waitq_init(&q->receivers);
-	q->bytes_max = MSG_QUEUE_BYTES;
+	q->bytes_max = load_relaxed(&ipc_limits.msg_queue);
 	q->ctime = ipc_time();
 	*out = &q->ipc;
 	return 0;
@@ -67,7 +67,7 @@ static void msg_destroy(struct ipc_object *o)
 
 static const struct ipc_kind msg_kind = {
     .check = msg_check, .create = msg_create, .count = msg_tally, .destroy = msg_destroy};
-struct ipc_ids ipc_msgs = {.kind = &msg_kind, .max = MSG_COUNT_MAX};
+struct ipc_ids ipc_msgs = {.kind = &msg_kind, .max = &ipc_limits.msg_count};
 
 /* --- sending --- */
 
@@ -176,20 +176,24 @@ static struct message *find_message_locked(const struct msg_queue *q, const stru
 	return NULL;
 }
 
-static void give_locked(
+/* -EINVAL: a copy is asked for, and there is too little room for it. */
+static err_t give_locked(
     struct msg_queue *q, struct message *m, const struct receiver *r, struct message **out)
 {
 	if (r->flags & MSG_COPY) { /* it stays */
+		if (m->size > (*out)->size)
+			return -EINVAL;
 		(*out)->type = m->type;
 		(*out)->size = m->size;
 		memcpy((*out)->data, m->data, m->size);
-		return;
+		return 0;
 	}
 	take_locked(q, m);
 	q->lrpid = current_process()->pid;
 	q->rtime = ipc_time();
 	waitq_wake_all(&q->senders);
 	*out = m;
+	return 0;
 }
 
 static err_t receive_locked(
@@ -202,10 +206,8 @@ static err_t receive_locked(
 		struct message *m = find_message_locked(q, r);
 		if (m && m->size > r->size && !(r->flags & MSG_NOERROR))
 			return -E2BIG;
-		if (m) {
-			give_locked(q, m, r, out);
-			return 0;
-		}
+		if (m)
+			return give_locked(q, m, r, out);
 		if (r->flags & IPC_NOWAIT)
 			return -ENOMSG;
 		err = waitq_sleep(&q->receivers, &ipc_lock, NSEC_NEVER, WAIT_INTERRUPTIBLE);
@@ -261,7 +263,8 @@ err_t msg_set(int32_t id, const struct ipc_perm *perm, uint64_t bytes_max)
 	err_t err = ipc_find_locked(&ipc_msgs, id, &o);
 	if (!err && !ipc_owns_locked(&c, o, CAP_SYS_ADMIN))
 		err = -EPERM;
-	if (!err && bytes_max > MSG_QUEUE_BYTES && !cap_set_has(c.cred->effective, CAP_SYS_RESOURCE))
+	if (!err && bytes_max > load_relaxed(&ipc_limits.msg_queue) &&
+	    !cap_set_has(c.cred->effective, CAP_SYS_RESOURCE))
 		err = -EPERM;
 	if (!err)
 		err = ipc_set_locked(&c, o, perm);

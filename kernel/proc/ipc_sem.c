@@ -87,7 +87,8 @@ static err_t sem_create(UNUSED int32_t key, uint64_t nsems, UNUSED uint32_t flag
 static err_t sem_tally(const struct ipc_object *o, int delta)
 {
 	unsigned nsems = container_of(o, const struct sem_array, ipc)->nsems;
-	if (delta > 0 && nsems > SEM_TOTAL_MAX - sems_in_use)
+	unsigned most = load_relaxed(&ipc_limits.sem_total);
+	if (delta > 0 && (sems_in_use > most || nsems > most - sems_in_use))
 		return -ENOSPC;
 	sems_in_use += delta > 0 ? nsems : 0 - nsems;
 	return 0;
@@ -103,7 +104,7 @@ static void sem_destroy(struct ipc_object *o)
 
 static const struct ipc_kind sem_kind = {
     .check = sem_check, .create = sem_create, .count = sem_tally, .destroy = sem_destroy};
-struct ipc_ids ipc_sems = {.kind = &sem_kind, .max = SEM_COUNT_MAX};
+struct ipc_ids ipc_sems = {.kind = &sem_kind, .max = &ipc_limits.sem_count};
 
 /* --- operating --- */
 

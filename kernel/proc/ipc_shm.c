@@ -43,7 +43,8 @@ static err_t shm_check(const struct ipc_object *o, uint64_t size)
 static err_t shm_create(int32_t key, uint64_t size, uint32_t flags, struct ipc_object **out)
 {
 	enum { SHM_HUGETLB = 04000, SHM_NORESERVE = 010000 };
-	if (size == 0 || size > SHM_BYTES_MAX || (flags & SHM_HUGETLB) || size > PT_INDEX_MAX << PAGE_SHIFT)
+	if (size == 0 || size > load_relaxed(&ipc_limits.shm_bytes) || (flags & SHM_HUGETLB) ||
+	    size > PT_INDEX_MAX << PAGE_SHIFT)
 		return -EINVAL; /* there are no huge pages */
 	struct shm *s = kzalloc(sizeof(*s));
 	if (!s)
@@ -65,7 +66,8 @@ static err_t shm_create(int32_t key, uint64_t size, uint32_t flags, struct ipc_o
 static err_t shm_count(const struct ipc_object *o, int delta)
 {
 	uint64_t pages = pages_of(container_of(o, const struct shm, ipc));
-	if (delta > 0 && pages > SHM_BYTES_MAX - pages_in_use)
+	uint64_t most = load_relaxed(&ipc_limits.shm_pages);
+	if (delta > 0 && (pages_in_use > most || pages > most - pages_in_use))
 		return -ENOSPC;
 	pages_in_use += delta > 0 ? pages : 0 - pages;
 	return 0;
@@ -80,7 +82,7 @@ static void shm_destroy(struct ipc_object *o)
 
 static const struct ipc_kind shm_kind = {
     .check = shm_check, .create = shm_create, .count = shm_count, .destroy = shm_destroy};
-struct ipc_ids ipc_shms = {.kind = &shm_kind, .max = SHM_COUNT_MAX};
+struct ipc_ids ipc_shms = {.kind = &shm_kind, .max = &ipc_limits.shm_count};
 
 /* --- attachments --- */
 

@@ -14,6 +14,7 @@
 #include "proc/cred.h"
 #include "proc/futex.h"
 #include "proc/proc_priv.h"
+#include "proc/sigio.h"
 #include "proc/timers.h"
 #include "proc/trace.h"
 #include "vm/commit.h"
@@ -52,6 +53,7 @@ void proc_init(void)
 	vm_set_limits(current_vm_limits);
 	commit_set_privileged(may_administer);
 	timers_init();
+	sigio_init();
 }
 
 struct process *process_find_locked(uint32_t pid)

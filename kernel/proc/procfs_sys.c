@@ -12,7 +12,7 @@
 #include "fs/notify.h"
 #include "fs/pipe.h"
 #include "proc/cred.h"
-#include "proc/ipc.h"
+#include "proc/procfs_limits.h"
 #include "proc/procfs_priv.h"
 #include "proc/procfs_sched.h"
 #include "proc/procfs_vm.h"
@@ -157,6 +157,22 @@ static void show_purge(struct text *t, UNUSED struct vnode *v)
 	    (unsigned long long)p.objects, (unsigned long long)p.pages, (unsigned long long)p.freed);
 }
 
+static void show_dmesg_restrict(struct text *t, UNUSED struct vnode *v)
+{
+	text_printf(t, "%u\n", load_relaxed(&log_is_restricted));
+}
+
+static int64_t store_dmesg_restrict(UNUSED struct vnode *v, char *s, size_t n)
+{
+	int64_t value;
+	if (!current_can(CAP_SYS_ADMIN))
+		return -EPERM;
+	if (proc_parse_number(s, &value) || value < 0 || value > 1)
+		return -EINVAL;
+	store_relaxed(&log_is_restricted, (uint32_t)value);
+	return (int64_t)n;
+}
+
 static void show_nothing(struct text *t, UNUSED struct vnode *v)
 {
 	t->err = -EACCES; /* the superuser cannot read it either */
@@ -180,21 +196,7 @@ NUMBER(pipe_max, PIPE_MAX_SIZE)
 NUMBER(map_count, 65530)
 NUMBER(mmap_min, 65536)
 NUMBER(swappiness, 0)
-NUMBER(shmmni, SHM_COUNT_MAX)
 NUMBER(shm_rmid_forced, 0)
-NUMBER(msgmax, MSG_SIZE_MAX)
-NUMBER(msgmnb, MSG_QUEUE_BYTES)
-NUMBER(msgmni, MSG_COUNT_MAX)
-
-static void show_shmmax(struct text *t, UNUSED struct vnode *v)
-{
-	text_printf(t, "%llu\n", SHM_BYTES_MAX);
-}
-
-static void show_sem(struct text *t, UNUSED struct vnode *v)
-{
-	text_printf(t, "%u\t%u\t%u\t%u\n", SEM_ARRAY_MAX, SEM_TOTAL_MAX, SEM_OPS_MAX, SEM_COUNT_MAX);
-}
 
 #define SHOW(n, fn)                                                                                          \
 	{                                                                                                    \
@@ -210,6 +212,7 @@ static const struct proc_entry random_entries[] = {SHOW("boot_id", boot_id), SHO
 static const struct proc_dir random_dir = {
     .class = CLASS_SYS_RANDOM, .entries = random_entries, .count = ARRAY_SIZE(random_entries)};
 
+#define IPC_SETTING(n)   {.name = #n, .mode = MODE_REG | 0644, .text = {ipc_show_##n, ipc_store_##n}},
 #define SCHED_SETTING(n) {.name = #n, .mode = MODE_REG | 0644, .text = {sched_show_##n, sched_store_##n}},
 static const struct proc_entry kernel_entries[] = {SHOW("cap_last_cap", cap_last_cap),
     {.name = "core_pattern", .mode = MODE_REG | 0644, .text = {core_show_pattern, core_store_pattern}},
@@ -217,14 +220,14 @@ static const struct proc_entry kernel_entries[] = {SHOW("cap_last_cap", cap_last
 	.mode = MODE_REG | 0644,
 	.text = {core_show_pipe_limit, core_store_pipe_limit}},
     {.name = "core_uses_pid", .mode = MODE_REG | 0644, .text = {core_show_uses_pid, core_store_uses_pid}},
+    {.name = "dmesg_restrict", .mode = MODE_REG | 0644, .text = {show_dmesg_restrict, store_dmesg_restrict}},
     SHOW("domainname", domainname),
     {.name = "hostname", .mode = MODE_REG | 0644, .text = {show_hostname, store_hostname}},
-    SHOW("msgmax", msgmax), SHOW("msgmnb", msgmnb), SHOW("msgmni", msgmni), SHOW("ngroups_max", ngroups_max),
-    SHOW("osrelease", osrelease), SHOW("ostype", ostype), SHOW("overflowgid", overflow_id),
-    SHOW("overflowuid", overflow_id), SHOW("pid_max", pid_max), DIR("random", random_dir),
-    SHOW("randomize_va_space", randomize), SCHED_SETTINGS(SCHED_SETTING) SHOW("sem", sem),
-    SHOW("shm_rmid_forced", shm_rmid_forced), SHOW("shmall", shmmax), SHOW("shmmax", shmmax),
-    SHOW("shmmni", shmmni), SHOW("threads-max", threads_max), SHOW("version", version)};
+    IPC_SETTINGS_NUMBER(IPC_SETTING) SHOW("ngroups_max", ngroups_max), SHOW("osrelease", osrelease),
+    SHOW("ostype", ostype), SHOW("overflowgid", overflow_id), SHOW("overflowuid", overflow_id),
+    SHOW("pid_max", pid_max), DIR("random", random_dir), SHOW("randomize_va_space", randomize),
+    SCHED_SETTINGS(SCHED_SETTING) IPC_SETTINGS_SEM(IPC_SETTING) SHOW("shm_rmid_forced", shm_rmid_forced),
+    IPC_SETTINGS_SHM(IPC_SETTING) SHOW("threads-max", threads_max), SHOW("version", version)};
 static const struct proc_dir kernel_dir = {
     .class = CLASS_SYS_KERNEL, .entries = kernel_entries, .count = ARRAY_SIZE(kernel_entries)};
 

@@ -43,6 +43,7 @@ enum signal_number { /* the ABI's numbers of those that the kernel names */
 	SIGNAL_VTALRM = 26,
 	SIGNAL_PROF = 27,
 	SIGNAL_WINCH = 28,
+	SIGNAL_IO = 29,
 	SIGNAL_SYS = 31,
 	SIGNAL_RT_MIN = 32, /* first that is queued */
 	SIGNAL_MAX = 64,
@@ -59,6 +60,11 @@ enum signal_number { /* the ABI's numbers of those that the kernel names */
 	    SIGNAL_BIT(SIGNAL_ABRT) | SIGNAL_BIT(SIGNAL_BUS) | SIGNAL_BIT(SIGNAL_FPE) |                      \
 	    SIGNAL_BIT(SIGNAL_SEGV) | SIGNAL_BIT(SIGNAL_XCPU) | SIGNAL_BIT(SIGNAL_XFSZ) |                    \
 	    SIGNAL_BIT(SIGNAL_SYS)) /* whose default action leaves a core file */
+/* Signals whose codes say something of their own. */
+#define SIGNALS_WITH_CODES                                                                                   \
+	(SIGNAL_BIT(SIGNAL_ILL) | SIGNAL_BIT(SIGNAL_FPE) | SIGNAL_BIT(SIGNAL_SEGV) |                         \
+	    SIGNAL_BIT(SIGNAL_BUS) | SIGNAL_BIT(SIGNAL_TRAP) | SIGNAL_BIT(SIGNAL_CHLD) |                     \
+	    SIGNAL_BIT(SIGNAL_SYS))
 #define SIGNALS_NO_ACTION                                                                                    \
 	(SIGNAL_BIT(SIGNAL_CHLD) | SIGNAL_BIT(SIGNAL_CONT) | SIGNAL_BIT(SIGNAL_URG) |                        \
 	    SIGNAL_BIT(SIGNAL_WINCH))
@@ -68,6 +74,7 @@ enum signal_code { /* who sent it: si_code of the ABI */
 	SI_KERNEL = 0x80,
 	SI_QUEUE = -1,
 	SI_TIMER = -2,
+	SI_SIGIO = -5,
 	SI_TKILL = -6,
 	CLD_EXITED = 1,
 	CLD_KILLED = 2,

@@ -8,6 +8,7 @@
  */
 #include "proc/signalfd.h"
 #include "fs/anon.h"
+#include "fs/async.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "proc/proc_priv.h"
@@ -75,9 +76,21 @@ static bool is_from_kernel(int code)
 	return code > SI_USER && code < SI_KERNEL;
 }
 
+/* Does it tell of a file with O_ASYNC? */
+static bool is_of_file(const struct signal_info *info)
+{
+	return info->code == SI_SIGIO || (info->code >= ASYNC_IN && info->code <= ASYNC_HUP &&
+					     !signal_in(info->signo, SIGNALS_WITH_CODES));
+}
+
 static void tell_info(struct signalfd_info *to, const struct signal_info *from)
 {
 	*to = (struct signalfd_info){.signo = (uint32_t)from->signo, .err = from->err, .code = from->code};
+	if (is_of_file(from)) {
+		to->band = (uint32_t)from->band;
+		to->fd = from->fd;
+		return;
+	}
 	if (is_from_kernel(from->code) && from->signo != SIGNAL_CHLD) {
 		to->addr = from->addr;
 		return;

@@ -6,6 +6,7 @@
  * goes on, so that the log's ring, which forgets, never holds more than one of them that has not been.
  */
 #include "proc/trace.h"
+#include "arch/clock.h"
 #include "arch/usercopy.h"
 #include "kern/log.h"
 #include "kern/mutex.h"
@@ -67,6 +68,15 @@ size_t trace_read_user(void *dst, uaddr_t src, size_t n)
 	return n - copy_from_user_partial(dst, src, n);
 }
 
+/* Who shows the log is an ordinary thread: one with a real-time priority has to sleep. */
+static void let_others_run(void)
+{
+	enum { MOMENT_NS = 100000 };
+	bool real_time = thread_policy(current_thread()).rt_priority;
+	if (!real_time || thread_sleep_until(clock_now() + MOMENT_NS))
+		thread_yield();
+}
+
 void trace_emit(const struct trace_line *l)
 {
 	uint32_t tid = current_thread()->tid;
@@ -78,7 +88,7 @@ void trace_emit(const struct trace_line *l)
 	}
 	uint64_t end = log_end();
 	while (!log_is_shown(end))
-		thread_yield();
+		let_others_run();
 	mutex_unlock(&trace_lock);
 }
 

@@ -5,6 +5,7 @@
 #include "kern/log.h"
 #include "kern/spinlock.h"
 #include "proc/process.h"
+#include "proc/sigio.h"
 #include "proc/user_stack.h"
 
 enum { VECTORS = 32 };
@@ -149,6 +150,8 @@ void upcall_exit_work(void)
 			user_thread_exit(wait_status_killed(SIGNAL_KILL));
 		if (load_relaxed(&t->flags) & THREAD_OVERRUN)
 			rt_time_check();
+		if (load_relaxed(&t->flags) & THREAD_ASYNC)
+			sigio_flush();
 		if (load_relaxed(&t->flags) & THREAD_SIGNALLED)
 			signal_deliver(user_frame(t));
 		if (load_relaxed(&t->flags) & THREAD_RSEQ_WORK)

@@ -32,6 +32,9 @@ MUST_CHECK err_t fd_file_for(int fd, uint32_t rights, struct file **out);
 /* Put f into the lowest free descriptor of the current process, or drop it; takes over the reference. Returns
  * the descriptor, -EMFILE, -ENOMEM. */
 MUST_CHECK int64_t fd_install(struct file *f, bool cloexec);
+/* O_ASYNC on or off, of a file whose type has it; who is told, if nobody was named, is what is usual for it.
+ */
+void fd_set_async(int fd, struct file *f, bool on);
 /* fcntl's commands for locks on ranges; -EINVAL for any other. */
 MUST_CHECK int64_t fcntl_lock(int fd, struct file *f, uint32_t command, uaddr_t arg);
 /* fcntl's commands of Quire's own for files in memory (abi/quire.h). */

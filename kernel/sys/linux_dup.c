@@ -1,14 +1,12 @@
 /*
  * linux_dup.c - what descriptors are and say of their files: dup, fcntl, close_range.
- *
- * O_ASYNC is not offered for files that could use it: F_SETFL with it is -EINVAL for pipes, sockets and
- * terminals, and is left out for all others, as on Linux. So the owner and the signal that F_SETOWN and
- * F_SETSIG note are told again by F_GETOWN and F_GETSIG, and nothing is sent.
  */
 #include "arch/usercopy.h"
+#include "fs/async.h"
 #include "fs/memfd.h"
 #include "fs/pipe.h"
 #include "proc/cred.h"
+#include "proc/sigio.h"
 #include "sys/files.h"
 
 enum fcntl_command { /* the ABI's */
@@ -28,7 +26,6 @@ enum fcntl_command { /* the ABI's */
 	F_DUPFD_CLOEXEC = 1030,
 };
 enum { FD_CLOEXEC = 1, LEASE_NONE = 2 /* F_UNLCK */ };
-enum owner_type { OWNER_TID, OWNER_PID, OWNER_GROUP };
 
 /* --- dup --- */
 
@@ -123,7 +120,7 @@ static bool can_be_direct(const struct file *f)
 	       (f->vnode->pages && !(f->vnode->pages->flags & VM_RESIDENT));
 }
 
-static int64_t set_flags(struct file *f, uint32_t flags)
+static int64_t set_flags(int fd, struct file *f, uint32_t flags)
 {
 	uint32_t old = load_relaxed(&f->flags);
 	if (((flags ^ old) & FILE_APPEND) && vnode_has(f->vnode, INODE_APPEND))
@@ -132,9 +129,9 @@ static int64_t set_flags(struct file *f, uint32_t flags)
 		return -EPERM;
 	if ((flags & FILE_DIRECT) && !can_be_direct(f))
 		return -EINVAL;
-	if ((flags & FILE_ASYNC) && (old & FILE_STREAM))
-		return -EINVAL;
-	return file_set_flags(f, flags & ~(uint32_t)FILE_ASYNC);
+	if (((flags ^ old) & FILE_ASYNC) && f->ops->async)
+		fd_set_async(fd, f, flags & FILE_ASYNC);
+	return file_set_flags(f, flags);
 }
 
 /* --- fcntl: who is told --- */
@@ -142,11 +139,6 @@ static int64_t set_flags(struct file *f, uint32_t flags)
 struct sys_owner {
 	int32_t type, pid;
 };
-
-static uint64_t pack_owner(struct sys_owner o)
-{
-	return (uint64_t)(uint32_t)o.type << 32 | (uint32_t)o.pid;
-}
 
 /* A number counts as long as a process, a thread, a group or a session has it, whichever of them was meant.
  */
@@ -172,11 +164,19 @@ static bool number_exists(int32_t number)
 	return s.found;
 }
 
+/* The caller must be one who may send the owner signals, when it comes to that: note who it is. */
+static void note_owner(struct file *f, struct sigio_owner o)
+{
+	struct process *self = current_process();
+	const struct async_owner owner = {sigio_pack(o), process_uid(self), process_euid(self)};
+	file_set_owner(f, &owner);
+}
+
 static int64_t set_owner(struct file *f, struct sys_owner o)
 {
 	if (o.pid && !number_exists(o.pid))
 		return -ESRCH;
-	store_relaxed(&f->owner, pack_owner(o));
+	note_owner(f, (struct sigio_owner){o.type, (uint32_t)o.pid});
 	return 0;
 }
 
@@ -185,23 +185,25 @@ static int64_t set_owner_pid(struct file *f, int32_t who)
 	if (who == INT32_MIN)
 		return -EINVAL;
 	return set_owner(
-	    f, who < 0 ? (struct sys_owner){OWNER_GROUP, -who} : (struct sys_owner){OWNER_PID, who});
+	    f, who < 0 ? (struct sys_owner){SIGIO_GROUP, -who} : (struct sys_owner){SIGIO_PROCESS, who});
 }
 
 /* Number 0 if nobody was set, or if they are gone. */
-static struct sys_owner get_owner(const struct file *f)
+static struct sys_owner get_owner(struct file *f)
 {
-	uint64_t packed = load_relaxed(&f->owner);
-	struct sys_owner o = {(int32_t)(packed >> 32), (int32_t)packed};
+	struct async_owner owner;
+	file_get_owner(f, &owner);
+	struct sigio_owner named = sigio_owner_of(owner.who);
+	struct sys_owner o = {named.type, (int32_t)named.number};
 	if (o.pid && !number_exists(o.pid))
 		o.pid = 0;
 	return o;
 }
 
-static int64_t get_owner_pid(const struct file *f)
+static int64_t get_owner_pid(struct file *f)
 {
 	struct sys_owner o = get_owner(f);
-	return o.type == OWNER_GROUP ? -(int64_t)o.pid : o.pid;
+	return o.type == SIGIO_GROUP ? -(int64_t)o.pid : o.pid;
 }
 
 static int64_t set_owner_ex(struct file *f, uaddr_t from)
@@ -209,10 +211,10 @@ static int64_t set_owner_ex(struct file *f, uaddr_t from)
 	struct sys_owner o;
 	if (copy_from_user(&o, from, sizeof(o)))
 		return -EFAULT;
-	return o.type < OWNER_TID || o.type > OWNER_GROUP ? -EINVAL : set_owner(f, o);
+	return o.type < SIGIO_THREAD || o.type > SIGIO_GROUP ? -EINVAL : set_owner(f, o);
 }
 
-static int64_t get_owner_ex(const struct file *f, uaddr_t to)
+static int64_t get_owner_ex(struct file *f, uaddr_t to)
 {
 	struct sys_owner o = get_owner(f);
 	return copy_to_user(to, &o, sizeof(o));
@@ -224,6 +226,18 @@ static int64_t set_signal(struct file *f, uint64_t signal)
 		return -EINVAL;
 	store_relaxed(&f->owner_signal, (uint8_t)signal);
 	return 0;
+}
+
+void fd_set_async(int fd, struct file *f, bool on)
+{
+	struct async_owner owner;
+	file_get_owner(f, &owner);
+	uint32_t usual = on && !sigio_owner_of(owner.who).number ? f->ops->async(f) : ASYNC_NOBODY;
+	if (usual == ASYNC_CALLER)
+		note_owner(f, (struct sigio_owner){SIGIO_PROCESS, current_process()->pid});
+	else if (usual != ASYNC_NOBODY)
+		note_owner(f, (struct sigio_owner){SIGIO_GROUP, usual});
+	file_set_async(f, fd, on);
 }
 
 /* --- fcntl --- */
@@ -247,7 +261,7 @@ static int64_t fcntl_file(int fd, struct file *f, uint32_t command, uint64_t arg
 {
 	switch (command) {
 	case F_SETFL:
-		return set_flags(f, (uint32_t)arg);
+		return set_flags(fd, f, (uint32_t)arg);
 	case F_SETOWN:
 		return set_owner_pid(f, (int32_t)arg);
 	case F_GETOWN:

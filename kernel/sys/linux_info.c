@@ -237,8 +237,9 @@ static int64_t syslog_locked(int32_t action, uaddr_t buf, int32_t len)
 int64_t sys_syslog(int32_t action, uaddr_t buf, int32_t len)
 {
 	bool reads = action == SYSLOG_READ || action == SYSLOG_READ_ALL || action == SYSLOG_READ_CLEAR;
-	if (action != SYSLOG_READ_ALL && action != SYSLOG_SIZE_BUFFER && !current_can(CAP_SYSLOG) &&
-	    !current_can(CAP_SYS_ADMIN))
+	bool harmless = action == SYSLOG_READ_ALL || action == SYSLOG_SIZE_BUFFER;
+	bool may = harmless ? current_may_read_log() : current_can(CAP_SYSLOG) || current_can(CAP_SYS_ADMIN);
+	if (!may)
 		return -EPERM;
 	if (reads && (!buf || len < 0))
 		return -EINVAL;

@@ -174,13 +174,18 @@ static int64_t set_nonblock(struct file *f, uaddr_t arg)
 	return file_set_flags(f, on ? flags | FILE_NONBLOCK : flags & ~(uint32_t)FILE_NONBLOCK);
 }
 
-/* No file has O_ASYNC; asking for what is the case already is no error. */
-static int64_t set_async(uaddr_t arg)
+/* Asking for what is the case already is no error. */
+static int64_t set_async(int32_t fd, struct file *f, uaddr_t arg)
 {
 	int32_t on;
 	if (copy_from_user(&on, arg, sizeof(on)))
 		return -EFAULT;
-	return on ? -ENOTTY : 0;
+	if (!on == !(load_relaxed(&f->flags) & FILE_ASYNC))
+		return 0;
+	if (!f->ops->async)
+		return -ENOTTY;
+	fd_set_async(fd, f, on);
+	return 0;
 }
 
 static int64_t tell_size(struct file *f, uaddr_t arg)
@@ -234,7 +239,7 @@ static int64_t ioctl_file(int32_t fd, struct file *f, uint32_t request, uaddr_t 
 	case FIONBIO:
 		return set_nonblock(f, arg);
 	case FIOASYNC:
-		return set_async(arg);
+		return set_async(fd, f, arg);
 	case FIOQSIZE:
 		return tell_size(f, arg);
 	case FIGETBSZ:

@@ -51,7 +51,7 @@ int64_t sys_msgsnd(int32_t id, uaddr_t from, uint64_t size, int32_t flags)
 	int64_t type;
 	if (copy_from_user(&type, from, sizeof(type)))
 		return -EFAULT;
-	if (size > MSG_SIZE_MAX || id < 0 || type < 1)
+	if (size > load_relaxed(&ipc_limits.msg_size) || id < 0 || type < 1)
 		return -EINVAL;
 	err_t err = fetch_message(from, type, size, &m);
 	if (err)
@@ -78,9 +78,11 @@ int64_t sys_msgrcv(int32_t id, uaddr_t to, uint64_t size, int64_t type, int32_t 
 	if (flags & MSG_COPY) {
 		if ((flags & MSG_EXCEPT) || !(flags & IPC_NOWAIT))
 			return -EINVAL;
-		m = kmalloc(sizeof(*m) + MSG_SIZE_MAX);
+		uint64_t room = MIN(size, (uint64_t)load_relaxed(&ipc_limits.msg_size));
+		m = kmalloc(sizeof(*m) + room);
 		if (!m)
 			return -ENOMEM;
+		m->size = room;
 	}
 	err_t err = msg_receive(id, type, size, (uint32_t)flags, &m);
 	int64_t result = err ? not_after_handlers(err) : store_message(to, m, size);
@@ -114,14 +116,15 @@ static int64_t tell_info(uaddr_t to, bool totals)
 	enum { SEGMENT = 16, SEGMENTS_MOST = 0xffff };
 	struct msg_totals t;
 	msg_totals(&t);
-	const struct sys_msg_info info = {
-	    .pool = totals ? (int32_t)t.used : MSG_COUNT_MAX * (MSG_QUEUE_BYTES / 1024),
-	    .map = totals ? (int32_t)t.count : MSG_QUEUE_BYTES,
-	    .size_max = MSG_SIZE_MAX,
-	    .bytes_max = MSG_QUEUE_BYTES,
-	    .count_max = MSG_COUNT_MAX,
+	int32_t count = (int32_t)load_relaxed(&ipc_limits.msg_count),
+		bytes = (int32_t)load_relaxed(&ipc_limits.msg_queue);
+	const struct sys_msg_info info = {.pool = totals ? (int32_t)t.used : count * (bytes / 1024),
+	    .map = totals ? (int32_t)t.count : bytes,
+	    .size_max = (int32_t)load_relaxed(&ipc_limits.msg_size),
+	    .bytes_max = bytes,
+	    .count_max = count,
 	    .segment_size = SEGMENT,
-	    .headers = totals ? (int32_t)t.bytes : MSG_QUEUE_BYTES,
+	    .headers = totals ? (int32_t)t.bytes : bytes,
 	    .segments = SEGMENTS_MOST};
 	err_t err = copy_to_user(to, &info, sizeof(info));
 	return err ? err : (int64_t)t.highest;

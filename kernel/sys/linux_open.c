@@ -1,6 +1,26 @@
 /* linux_open.c - open and close. Walks that may not do all: fs/namei.c. */
 #include "sys/files.h"
 
+/* The descriptor comes first: without one, no file is made. */
+static int fd_reserve(void)
+{
+	return desc_reserve(current_process()->descs, fd_limit());
+}
+
+/* fd: reserved, or why there is none, which is `err` then. Takes over the reference to f. */
+static int64_t finish_open(int fd, err_t err, struct file *f, bool cloexec)
+{
+	struct desc_table *t = current_process()->descs;
+	if (err) {
+		if (fd >= 0)
+			desc_unreserve(t, fd);
+		return restartable(err);
+	}
+	desc_fill(t, fd, &f->object, file_rights(load_relaxed(&f->flags)), cloexec);
+	file_put(f);
+	return fd;
+}
+
 int64_t sys_openat(int32_t dirfd, uaddr_t name, int32_t flags, uint32_t mode)
 {
 	struct at_call a;
@@ -10,11 +30,10 @@ int64_t sys_openat(int32_t dirfd, uaddr_t name, int32_t flags, uint32_t mode)
 		err = at_begin_named(&a, dirfd, name);
 	if (err)
 		return err;
-	err = vfs_open(a.c, a.base, a.name, (unsigned)flags | FILE_LARGEFILE, mode, &f);
+	int fd = fd_reserve();
+	err = fd < 0 ? fd : vfs_open(a.c, a.base, a.name, (unsigned)flags | FILE_LARGEFILE, mode, &f);
 	at_end(&a);
-	if (err)
-		return restartable(err);
-	return fd_install(f, flags & FILE_CLOEXEC);
+	return finish_open(fd, err, err ? NULL : f, flags & FILE_CLOEXEC);
 }
 
 int64_t sys_open(uaddr_t name, int32_t flags, uint32_t mode)
@@ -81,9 +100,12 @@ int64_t sys_openat2(int32_t dirfd, uaddr_t name, uaddr_t from, uint64_t size)
 		err = at_begin_flags(&a, dirfd, name, how.resolve & RESOLVE_IN_ROOT ? AT_IN_ROOT : 0);
 	if (err)
 		return err;
-	err = vfs_open_resolve(a.c, a.base, a.name, (unsigned)how.resolve, flags, (uint32_t)how.mode, &f);
+	int fd = fd_reserve();
+	err = fd < 0 ? fd
+		     : vfs_open_resolve(
+			   a.c, a.base, a.name, (unsigned)how.resolve, flags, (uint32_t)how.mode, &f);
 	at_end(&a);
-	return err ? restartable(err) : fd_install(f, flags & FILE_CLOEXEC);
+	return finish_open(fd, err, err ? NULL : f, flags & FILE_CLOEXEC);
 }
 
 int64_t sys_close(int32_t fd)

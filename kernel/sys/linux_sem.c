@@ -32,7 +32,7 @@ _Static_assert(sizeof(struct sys_sem) == 104 && sizeof(struct sys_sem_info) == 4
 
 int64_t sys_semget(int32_t key, int32_t nsems, int32_t flags)
 {
-	if (nsems < 0 || nsems > SEM_ARRAY_MAX)
+	if (nsems < 0 || (uint32_t)nsems > load_relaxed(&ipc_limits.sem_array))
 		return -EINVAL;
 	return ipc_get(&ipc_sems, key, (uint64_t)nsems, (uint32_t)flags);
 }
@@ -42,7 +42,7 @@ static int64_t operate(int32_t id, uaddr_t from, uint32_t n, nsec_t wait)
 	struct sem_op few[8], *ops = few;
 	if (n < 1 || id < 0)
 		return -EINVAL;
-	if (n > SEM_OPS_MAX)
+	if (n > load_relaxed(&ipc_limits.sem_ops))
 		return -E2BIG;
 	if (n > ARRAY_SIZE(few)) {
 		ops = kcalloc(n, sizeof(*ops));
@@ -89,13 +89,15 @@ static int64_t tell_info(uaddr_t to, bool totals)
 	enum { UNDO_SIZE = 20 };
 	struct sem_totals t;
 	sem_totals(&t);
-	const struct sys_sem_info info = {.map = SEM_TOTAL_MAX,
-	    .count_max = SEM_COUNT_MAX,
-	    .total_max = SEM_TOTAL_MAX,
-	    .undo_max = SEM_TOTAL_MAX,
-	    .array_max = SEM_ARRAY_MAX,
-	    .ops_max = SEM_OPS_MAX,
-	    .undo_entries = SEM_OPS_MAX,
+	int32_t total = (int32_t)load_relaxed(&ipc_limits.sem_total),
+		ops = (int32_t)load_relaxed(&ipc_limits.sem_ops);
+	const struct sys_sem_info info = {.map = total,
+	    .count_max = (int32_t)load_relaxed(&ipc_limits.sem_count),
+	    .total_max = total,
+	    .undo_max = total,
+	    .array_max = (int32_t)load_relaxed(&ipc_limits.sem_array),
+	    .ops_max = ops,
+	    .undo_entries = ops,
 	    .undo_size = totals ? (int32_t)t.used : UNDO_SIZE,
 	    .value_max = SEM_VALUE_MAX,
 	    .adjust_max = totals ? (int32_t)t.sems : SEM_VALUE_MAX};

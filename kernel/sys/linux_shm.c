@@ -131,11 +131,11 @@ static int64_t stat_segment(int32_t which, enum ipc_stat how, uaddr_t to)
 
 static int64_t tell_limits(uaddr_t to)
 {
-	const struct sys_shm_limits limits = {.bytes_max = SHM_BYTES_MAX,
+	const struct sys_shm_limits limits = {.bytes_max = load_relaxed(&ipc_limits.shm_bytes),
 	    .bytes_min = 1,
-	    .count_max = SHM_COUNT_MAX,
-	    .per_process = SHM_COUNT_MAX,
-	    .pages_max = SHM_BYTES_MAX};
+	    .count_max = load_relaxed(&ipc_limits.shm_count),
+	    .per_process = load_relaxed(&ipc_limits.shm_count),
+	    .pages_max = load_relaxed(&ipc_limits.shm_pages)};
 	struct shm_totals t;
 	shm_totals(&t);
 	err_t err = copy_to_user(to, &limits, sizeof(limits));

@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 
 #include "utap.h"
 
@@ -391,6 +392,48 @@ static bool eventfd_counts(void)
 	return true;
 }
 
+static bool is_later(struct timespec a, struct timespec b)
+{
+	return a.tv_sec > b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec > b.tv_nsec);
+}
+
+/* Reads and writes are seen in the times of a fifo, as soon as its clock goes on. */
+static bool times_of(int in, int out)
+{
+	struct stat old, now;
+	char byte;
+	struct timespec pause = {0, 2000000};
+	CHECK(fstat(in, &old) == 0);
+	for (int i = 0; i < 5000; i++) {
+		CHECK(write(out, "a", 1) == 1 && fstat(in, &now) == 0);
+		if (is_later(now.st_mtim, old.st_mtim))
+			break;
+		nanosleep(&pause, NULL);
+	}
+	CHECK(is_later(now.st_mtim, old.st_mtim) && !memcmp(&now.st_ctim, &now.st_mtim, sizeof(now.st_mtim)));
+	CHECK(now.st_atim.tv_sec == old.st_atim.tv_sec && now.st_atim.tv_nsec == old.st_atim.tv_nsec);
+	old = now;
+	for (int i = 0; i < 5000; i++) {
+		CHECK(read(in, &byte, 1) == 1 && write(out, "a", 1) == 1 && fstat(in, &now) == 0);
+		if (is_later(now.st_atim, old.st_atim))
+			break;
+		nanosleep(&pause, NULL);
+	}
+	CHECK(is_later(now.st_atim, old.st_atim));
+	return close(in) == 0 && close(out) == 0;
+}
+
+static bool fifos_have_times(void)
+{
+	char path[64];
+	int p[2];
+	CHECK(mkfifo(utest_file(path, "fifo"), 0644) == 0);
+	p[0] = open(path, O_RDONLY | O_NONBLOCK);
+	p[1] = open(path, O_WRONLY);
+	CHECK(p[0] >= 0 && p[1] >= 0 && times_of(p[0], p[1]));
+	return true;
+}
+
 static const struct utest tests[] = {
     {"dup takes the lowest number", dup_takes_lowest},
     {"dup2 and dup3 replace", dup2_replaces},
@@ -398,6 +441,7 @@ static const struct utest tests[] = {
     {"F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD", dupfd_commands},
     {"F_GETFL and F_SETFL", status_flags},
     {"F_SETOWN and its kin", owners_are_noted},
+    {"times of fifos", fifos_have_times},
     {"sizes of pipes, leases", pipe_sizes_and_leases},
     {"seals", seals_hold},
     {"memfd_create", memfd_arguments},

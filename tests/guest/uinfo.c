@@ -1,9 +1,21 @@
 /* uinfo.c - what the system tells of itself: names, memory, the log. Runs as root. */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <sys/sysinfo.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include "utap.h"
+
+/* kernel.dmesg_restrict, which Quire has as Debian has it. */
+static bool log_is_restricted(void)
+{
+	char digit = 0;
+	struct utsname u;
+	int fd = open("/proc/sys/kernel/dmesg_restrict", O_RDONLY);
+	bool read_it = fd >= 0 && read(fd, &digit, 1) == 1;
+	close(fd);
+	return read_it ? digit == '1' : uname(&u) == 0 && strstr(u.release, "quire");
+}
 
 static int ordinary_user(void *arg)
 {
@@ -12,6 +24,9 @@ static int ordinary_user(void *arg)
 	UCHECK(sc(setresuid, 5, 5, 5) == 0);
 	UCHECK(FAILS_WITH(sc(sethostname, "x", 1), EPERM) && FAILS_WITH(sc(setdomainname, BAD, -1), EPERM));
 	UCHECK(FAILS_WITH(sc(syslog, 2, buf, 64), EPERM) && FAILS_WITH(sc(syslog, 5, NULL, 0), EPERM));
+	UCHECK(!log_is_restricted() ||
+	       (FAILS_WITH(sc(syslog, 3, buf, 64), EPERM) && FAILS_WITH(sc(syslog, 10, NULL, 0), EPERM) &&
+		   FAILS_WITH(open("/dev/kmsg", O_RDONLY), EPERM)));
 	return 0;
 }
 

@@ -73,15 +73,20 @@ static bool children_and_others(void)
 	return sc(setrlimit, RLIMIT_CORE, &old) == 0;
 }
 
+/* Without a descriptor for it, no file is made; and what failed holds no descriptor. */
 static int few_files(void *arg)
 {
 	struct limit l = {5, 5};
-	(void)arg;
+	const char *path = arg;
+	UCHECK(FAILS_WITH(open("/no/such", O_RDONLY), ENOENT));
 	UCHECK(sc(setrlimit, RLIMIT_NOFILE, &l) == 0);
 	int fd;
 	while ((fd = open("/", O_RDONLY)) >= 0)
 		UCHECK(fd < 5);
-	UCHECK(errno == EMFILE);
+	UCHECK(errno == EMFILE && FAILS_WITH(open("/no/such", O_RDONLY), EMFILE));
+	UCHECK(FAILS_WITH(open(path, O_CREAT | O_WRONLY, 0644), EMFILE) && access(path, F_OK) == -1);
+	UCHECK(FAILS_WITH(open("", O_RDONLY), ENOENT) && close(4) == 0);
+	UCHECK(FAILS_WITH(open("/no/such", O_RDONLY), ENOENT) && open(path, O_CREAT | O_WRONLY, 0644) == 4);
 	return 0;
 }
 
@@ -104,7 +109,9 @@ static int few_signals(void *arg)
 
 static bool limits_hold(void)
 {
-	CHECK(child_exits(few_files, NULL, 0) && child_exits(few_signals, NULL, 0));
+	char path[64];
+	CHECK(
+	    child_exits(few_files, (char *)utest_file(path, "made"), 0) && child_exits(few_signals, NULL, 0));
 	return true;
 }
 

@@ -3,6 +3,7 @@
  * tells of them. Runs as root. Other objects may exist, so nothing is said of totals.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include "utap.h"
 
@@ -590,6 +592,91 @@ static bool msg_in_proc(void)
 	return msgctl(id, IPC_RMID, NULL) == 0;
 }
 
+/* --- limits --- */
+
+/* Write `value` to a file of /proc/sys/kernel; what it said before is left in `old`. */
+static bool set_limit(const char *name, const char *value, char old[64])
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/sys/kernel/%s", name);
+	int fd = open(path, O_RDWR);
+	ssize_t n = fd < 0 ? -1 : read(fd, old, 63);
+	old[n > 0 ? n : 0] = 0;
+	bool done = n > 0 && pwrite(fd, value, strlen(value), 0) == (ssize_t)strlen(value);
+	int err = errno;
+	close(fd);
+	errno = err;
+	return done;
+}
+
+static bool refuses(const char *name, const char *value, int err)
+{
+	char old[64];
+	return !set_limit(name, value, old) && errno == err;
+}
+
+static int few_segments(void)
+{
+	char bytes[64], pages[64], back[64];
+	UCHECK(set_limit("shmmax", "8192\n", bytes) && FAILS_WITH(shmget(IPC_PRIVATE, 8193, 0600), EINVAL));
+	int id = shmget(IPC_PRIVATE, 8192, 0600);
+	struct shminfo info;
+	UCHECK(id >= 0 && shmctl(0, IPC_INFO, (void *)&info) >= 0 && info.shmmax == 8192);
+	UCHECK(set_limit("shmall", "1", pages) && FAILS_WITH(shmget(IPC_PRIVATE, 4096, 0600), ENOSPC));
+	UCHECK(shmctl(id, IPC_RMID, NULL) == 0 && set_limit("shmall", pages, back) && !strcmp(back, "1\n"));
+	UCHECK(set_limit("shmmni", "0", pages) && FAILS_WITH(shmget(IPC_PRIVATE, 4096, 0600), ENOSPC));
+	UCHECK(set_limit("shmmni", pages, back) && set_limit("shmmax", bytes, back));
+	return refuses("shmmni", "32769", EINVAL) && refuses("shmmax", "x", EINVAL) ? 0 : 1;
+}
+
+static int few_semaphores(void)
+{
+	char old[64], back[64];
+	struct sembuf ops[3] = {{0, 0, 0}, {0, 0, 0}, {0, 0, 0}};
+	UCHECK(set_limit("sem", "4 6\t2 1\n", old));
+	UCHECK(FAILS_WITH(semget(IPC_PRIVATE, 5, 0600), EINVAL));
+	int id = semget(IPC_PRIVATE, 4, 0600);
+	UCHECK(id >= 0 && FAILS_WITH(semget(IPC_PRIVATE, 1, 0600), ENOSPC));
+	UCHECK(semop(id, ops, 2) == 0 && FAILS_WITH(semop(id, ops, 3), E2BIG));
+	UCHECK(set_limit("sem", "4 6 2 9", back) && !strcmp(back, "4\t6\t2\t1\n"));
+	UCHECK(FAILS_WITH(semget(IPC_PRIVATE, 3, 0600), ENOSPC)); /* in all */
+	UCHECK(semctl(id, 0, IPC_RMID) == 0 && set_limit("sem", old, back) && refuses("sem", "x", EINVAL));
+	return 0;
+}
+
+static int few_messages(void)
+{
+	char old[64], queue[64], back[64];
+	struct {
+		long type;
+		char text[64];
+	} m = {1, ""};
+	UCHECK(set_limit("msgmax", "8", old) && set_limit("msgmnb", "16", queue));
+	int id = msgget(IPC_PRIVATE, 0600);
+	UCHECK(id >= 0 && FAILS_WITH(msgsnd(id, &m, 9, IPC_NOWAIT), EINVAL));
+	UCHECK(msgsnd(id, &m, 8, IPC_NOWAIT) == 0 && msgsnd(id, &m, 8, IPC_NOWAIT) == 0);
+	UCHECK(FAILS_WITH(msgsnd(id, &m, 8, IPC_NOWAIT), EAGAIN));
+	UCHECK(set_limit("msgmax", old, back) && set_limit("msgmnb", queue, back));
+	UCHECK(set_limit("msgmni", "0", old) && FAILS_WITH(msgget(IPC_PRIVATE, 0600), ENOSPC));
+	return msgctl(id, IPC_RMID, NULL) == 0 && set_limit("msgmni", old, back) ? 0 : 1;
+}
+
+/* On Linux, those of an own namespace. */
+static int own_limits(void *arg)
+{
+	struct utsname u;
+	(void)arg;
+	UCHECK(uname(&u) == 0);
+	if (!strstr(u.release, "quire") && unshare(CLONE_NEWIPC))
+		return 0; /* a host that does not let us */
+	return few_segments() || few_semaphores() || few_messages();
+}
+
+static bool limits(void)
+{
+	return child_exits(own_limits, NULL, 0);
+}
+
 static const struct utest tests[] = {
     {"segments: keys and ids", shm_ids},
     {"ids are not used again soon", ids_change},
@@ -605,6 +692,7 @@ static const struct utest tests[] = {
     {"messages: order", msg_order},
     {"messages: waiting", msg_waiting},
     {"messages: permissions, what is told", msg_in_proc},
+    {"limits that are set", limits},
 };
 
 int main(void)

@@ -105,6 +105,39 @@ HOST_TEST(lowest_free_slot_and_limits)
 	kobject_put(&a.object);
 }
 
+HOST_TEST(reserved_slots_are_nobodys)
+{
+	struct desc_table *t = new_table(), *copy;
+	struct thing a;
+	struct kobject *o;
+	thing_init(&a);
+	for (int i = 0; i < 64; i++)
+		CHECK_EQ(i % 2 ? desc_reserve(t, 1024) : add(t, &a), i);
+	CHECK_EQ(add(t, &a), 64); /* the chunk is full */
+	CHECK_EQ(desc_lookup(t, 1, &o, NULL), -EBADF);
+	CHECK_EQ(desc_close(t, 1), -EBADF);
+	CHECK_EQ(desc_install_at(t, 1, &a.object, 0, false, 1024), -EBUSY);
+	CHECK_EQ(desc_count(t), 33);
+	CHECK_EQ(desc_next(t, 1), 2);
+	MUST(desc_table_clone(t, &copy));
+	CHECK_EQ(add(copy, &a), 1); /* the copy knows nothing of it */
+	desc_table_put(copy);
+	desc_close_range(t, 0, UINT32_MAX, false);
+	CHECK_EQ(desc_reserve(t, 2), 0);
+	CHECK_EQ(desc_reserve(t, 2), -EMFILE);
+	desc_unreserve(t, 0);
+	CHECK_EQ(add(t, &a), 0);
+	desc_fill(t, 1, &a.object, RIGHT_READ, true);
+	CHECK_EQ(desc_lookup(t, 1, &o, NULL), 0);
+	kobject_put(o);
+	for (int i = 3; i < 64; i += 2)
+		desc_unreserve(t, i);
+	desc_table_put(t);
+	CHECK_EQ(a.closed, 2); /* after the range, and at the end */
+	kobject_put(&a.object);
+	CHECK_EQ(a.destroyed, 1);
+}
+
 HOST_TEST(install_at_replaces)
 {
 	struct desc_table *t = new_table();

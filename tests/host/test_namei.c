@@ -436,7 +436,10 @@ HOST_TEST(mounts)
 	CHECK_EQ(vfs_umount(&fs_me, "mnt", 0), 0);
 	CHECK_EQ(vfs_umount(&fs_me, "mnt", 0), 0);
 	CHECK_EQ(vfs_umount(&fs_me, "mnt", 0), -EINVAL);
-	CHECK_EQ(vfs_umount(&fs_me, "/", 0), -EBUSY);
+	CHECK_EQ(vfs_umount(&fs_me, "/", UMOUNT_DETACH), -EINVAL);
+	CHECK_EQ(vfs_umount(&fs_me, "/", 0), 0); /* as much as can be: it is read-only now */
+	CHECK_EQ(vfs_mkdir(&fs_me, NULL, "/no", 0755), -EROFS);
+	CHECK_EQ(vfs_mount(&fs_me, NULL, "/", NULL, MOUNT_REMOUNT, ""), 0);
 	CHECK_EQ(fs_exists("mnt/covered"), 0);
 	fs_env_end();
 }

@@ -9,10 +9,10 @@
  */
 #include "machine/trap.h"
 
-#define THREAD_FLAGS          32  /* offset of struct thread.flags: asserted in thread.c */
-#define THREAD_USER_CYCLES    40  /* ... .user_cycles */
-#define THREAD_SYSTEM_CALL    48  /* ... .system_call */
-#define THREAD_EXIT_WORK_BITS 0xf /* THREAD_EXIT_WORK */
+#define THREAD_FLAGS          32   /* offset of struct thread.flags: asserted in thread.c */
+#define THREAD_USER_CYCLES    40   /* ... .user_cycles */
+#define THREAD_SYSTEM_CALL    48   /* ... .system_call */
+#define THREAD_EXIT_WORK_BITS 0x1f /* THREAD_EXIT_WORK */
 
 #ifndef __ASSEMBLER__
 struct fpu_area;
