@@ -12,7 +12,14 @@
 #include "utap.h"
 #include "utext.h"
 
-enum { PAGE = 4096, STRETCH = 512, HUGE = STRETCH * PAGE, STRETCHES = 4, PAGES = STRETCHES * STRETCH, THREADS = 4 };
+enum {
+	PAGE = 4096,
+	STRETCH = 512,
+	HUGE = STRETCH * PAGE,
+	STRETCHES = 4,
+	PAGES = STRETCHES * STRETCH,
+	THREADS = 4
+};
 #define LEN ((size_t)STRETCHES * HUGE)
 #define RW  (PROT_READ | PROT_WRITE)
 
@@ -90,7 +97,8 @@ static bool in_order(void)
 	for (int i = 0; i < PAGES; i++)
 		CHECK(there[i] & 1);
 	int fd = open("/proc/self/pagemap", O_RDONLY);
-	CHECK(fd >= 0 && pread(fd, maps, sizeof(maps), (off_t)((uintptr_t)memory / PAGE * 8)) == sizeof(maps));
+	CHECK(
+	    fd >= 0 && pread(fd, maps, sizeof(maps), (off_t)((uintptr_t)memory / PAGE * 8)) == sizeof(maps));
 	for (int i = 0; i < STRETCH; i++)
 		CHECK(maps[i] >> 63);
 	close(fd);
@@ -114,7 +122,8 @@ static bool has_flag(const char *flag)
 	for (char *s = slurp("/proc/self/smaps"); s && *s; s = strchr(s, '\n') ? strchr(s, '\n') + 1 : NULL) {
 		if (sscanf(s, "%lx-%lx ", &start, &end) == 2)
 			ours = start == (unsigned long)memory;
-		char *stop = strchr(s, '\n'), *at = ours && !strncmp(s, "VmFlags:", 8) ? strstr(s, line) : NULL;
+		char *stop = strchr(s, '\n'),
+		     *at = ours && !strncmp(s, "VmFlags:", 8) ? strstr(s, line) : NULL;
 		if (at && at < stop)
 			return true;
 	}
@@ -288,7 +297,8 @@ static void *work(void *arg)
 				failed = true;
 			*word = (uint64_t)round;
 			if (i % 97 == me)
-				mprotect(memory + (size_t)((i * 31 + round) % PAGES) * PAGE, PAGE, i & 1 ? RW : RW | PROT_EXEC);
+				mprotect(memory + (size_t)((i * 31 + round) % PAGES) * PAGE, PAGE,
+				    i & 1 ? RW : RW | PROT_EXEC);
 		}
 		if (me == 0 && !child_exits(child_writes, NULL, 0))
 			failed = true;
@@ -342,7 +352,8 @@ static bool a_process_without(void)
 
 static bool counts_are_told(void)
 {
-	CHECK(slurp("/proc/vmstat") && strstr(text, "\nthp_split_pmd ") && strstr(text, "\nthp_collapse_alloc "));
+	CHECK(slurp("/proc/vmstat") && strstr(text, "\nthp_split_pmd ") &&
+	      strstr(text, "\nthp_collapse_alloc "));
 	CHECK(slurp("/proc/vmstat") && strstr(text, "\nnr_anon_transparent_hugepages "));
 	CHECK(start_large());
 	char *line = slurp("/proc/meminfo") ? strstr(text, "\nAnonHugePages:") : NULL;
