@@ -17,7 +17,7 @@
  *	                        |                              where others ended, several (fault_ahead.c)
  *	                        | read                      -> the shared zero page
  *
- * Where 512 pages that are owned exclusively lie as they should, one translation is entered for all (large.c).
+ * Where 512 pages that are owned exclusively lie as they should, all get one translation (large.c).
  *
  * Locks: the space for reading, then the object, then its backing; entering a translation happens under the
  * lock of the object that the page belongs to, which is what makes taking pages away safe (object.c). Frames
