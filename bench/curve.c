@@ -66,7 +66,7 @@ static int measure(uint64_t mib, struct cost *c)
 	char *memory = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		return -1;
-	madvise(memory, len, MADV_NOHUGEPAGE); /* Quire has none */
+	madvise(memory, len, MADV_NOHUGEPAGE); /* so that it is pages that Linux copies */
 	for (size_t at = 0; at < len; at += PAGE)
 		memory[at] = 1;
 	*c = (struct cost){UINT64_MAX, UINT64_MAX};

@@ -97,7 +97,8 @@ MUST_CHECK err_t mmu_enter_range(
  * assertion failure in the kernel half. */
 void mmu_unmap(struct mmu_context *ctx, vaddr_t start, vaddr_t end, struct mmu_gather *g);
 /* Narrow or change the rights of the translations that are present in [start, end) to flags; never grants
- * MMU_WRITE to one that lacks it. Here and below, a large one that is cut is dropped as by mmu_unmap. Without MMU_READ in flags it is mmu_unmap. Never allocates. */
+ * MMU_WRITE to one that lacks it. Without MMU_READ in flags it is mmu_unmap. Never allocates: here and below,
+ * a large one that is cut is dropped as by mmu_unmap. */
 void mmu_protect(struct mmu_context *ctx, vaddr_t start, vaddr_t end, unsigned flags, struct mmu_gather *g);
 /* Take write access away from [start, end) by clearing W in the highest entries that lie wholly in the range
  * (one store for 1 GiB), and in lower ones at its edges. */

@@ -20,11 +20,11 @@ struct text_node {
 	struct text_node *parent; /* NULL: the root */
 	struct list children;     /* by sibling, in the order of making */
 	struct list sibling;
-	unsigned ndirs;   /* among the children */
-	text_show *show;  /* NULL: the text itself */
+	unsigned ndirs;    /* among the children */
+	text_show *show;   /* NULL: the text itself */
 	text_store *store; /* NULL: not writable */
-	const void *arg;  /* for show */
-	const char *text; /* what a file says, where a link leads */
+	const void *arg;   /* for show */
+	const char *text;  /* what a file says, where a link leads */
 };
 
 static uint64_t last_ino;

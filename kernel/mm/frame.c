@@ -312,7 +312,8 @@ unsigned frame_alloc_batch(enum page_kind kind, unsigned flags, struct page **ou
 }
 
 /* Hand out the n frames from p on, which came out of their zone. */
-static unsigned hand_out_run(struct page *p, unsigned n, enum page_kind kind, unsigned flags, struct page **out)
+static unsigned hand_out_run(
+    struct page *p, unsigned n, enum page_kind kind, unsigned flags, struct page **out)
 {
 	if (n)
 		mark_used(p, n, kind, flags);

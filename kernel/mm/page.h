@@ -50,7 +50,7 @@ enum page_flags {
 	PAGE_REFERENCED = 1 << 1, /* FILE: used once since it came */
 	PAGE_ACTIVE = 1 << 2,     /* FILE: on the list of active pages (vm/lru.c) */
 	/* While a frame is free the same bits say: */
-	PAGE_HEAD = 1 << 0, /* FREE: first frame of a block on a zone list */
+	PAGE_HEAD = 1 << 0,  /* FREE: first frame of a block on a zone list */
 	PAGE_ASIDE = 1 << 1, /* FREE, HEAD: the block is set aside (mm/zone.c) */
 	PAGE_POISONED =
 	    1 << 2, /* FREE, CACHED: its bytes are poison, checked before it is used again (debug) */

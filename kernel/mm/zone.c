@@ -20,10 +20,10 @@
  * Set aside. Each order has two lists, and the second one is looked at last. On it is what is left of an
  * aligned run of 512 frames when somebody takes its first ones because he is about to want the others, by
  * their numbers (zone_take_at_locked), for one large translation. So to reserve is an order among free
- * blocks, no state of an owner: such frames are free like all others, whoever needs them takes them when there
- * is nothing else, nothing has to be given back, and what somebody has reserved and does not use any more is
- * whole again when the frames he did use come back. A block that is merged of parts of which one was aside is
- * aside itself; from 512 frames on it is not.
+ * blocks, no state of an owner: such frames are free like all others, whoever needs them takes them when
+ * there is nothing else, nothing has to be given back, and what somebody has reserved and does not use any
+ * more is whole again when the frames he did use come back. A block that is merged of parts of which one was
+ * aside is aside itself; from 512 frames on it is not.
  *
  * Invariants (zone_validate_locked):
  *	F1  a block on list k (either of them, as its PAGE_ASIDE says) is aligned to 2^k frames, lies inside one run, below the cursor, and its

@@ -213,9 +213,8 @@ static void show_vmstat(struct text *t, UNUSED struct vnode *v)
 		uint64_t value;
 	} rows[] = {{"nr_free_pages", m.free}, {"nr_anon_pages", m.anon}, {"nr_mapped", m.mapped},
 	    {"nr_anon_transparent_hugepages", large.now}, {"thp_collapse_alloc", large.made},
-	    {"thp_split_pmd", large.cut},
-	    {"nr_file_pages", m.cached + m.buffers}, {"nr_dirty", m.dirty}, {"nr_writeback", m.writeback},
-	    {"nr_shmem", m.shmem}, {"nr_slab_reclaimable", m.reclaimable},
+	    {"thp_split_pmd", large.cut}, {"nr_file_pages", m.cached + m.buffers}, {"nr_dirty", m.dirty},
+	    {"nr_writeback", m.writeback}, {"nr_shmem", m.shmem}, {"nr_slab_reclaimable", m.reclaimable},
 	    {"nr_slab_unreclaimable", m.slab - m.reclaimable}, {"nr_page_table_pages", m.tables},
 	    {"nr_kernel_stack", m.stacks * KIB_PER_PAGE}, {"pgpgin", disk_sectors(BLOCK_READ) / 2},
 	    {"pgpgout", disk_sectors(BLOCK_WRITE) / 2}, {"pswpin", 0}, {"pswpout", 0},

@@ -157,7 +157,7 @@ static int64_t store_large_mode(UNUSED const void *arg, char *s, size_t n)
 	return -EINVAL;
 }
 
-/* Translations of 2 MiB are made of memory as it is: nothing is moved for them (defrag), and files have none. */
+/* Translations of 2 MiB are made of memory as it is: nothing is moved for them (defrag). Files have none. */
 static void add_memory_settings(void)
 {
 	struct text_node *d = text_tree_path(top, "kernel/mm/transparent_hugepage");

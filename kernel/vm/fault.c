@@ -17,6 +17,8 @@
  *	                        |                              where others ended, several (fault_ahead.c)
  *	                        | read                      -> the shared zero page
  *
+ * Where 512 pages that are owned exclusively lie as they should, all get one translation (large.c).
+ *
  * Locks: the space for reading, then the object, then its backing; entering a translation happens under the
  * lock of the object that the page belongs to, which is what makes taking pages away safe (object.c). Frames
  * are copied with the object unlocked: the stage leaves the copy as a *spare* in the context and looks

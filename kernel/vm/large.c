@@ -24,15 +24,15 @@
  *	fork	clears W in the root, like always. The parent gets it back for the whole stretch by one fault
  *		if the child is gone; a page that both still have is copied, which drops the translation.
  *
- * What runs do not survive is memory being short: others take what is set aside, and frames behind a page are
- * then those of somebody else. The pages go on elsewhere, and the stretch stays one of small pages. Nothing
- * is moved to make a large translation possible: memory that was filled in no order has none.
+ * What runs do not survive is memory being short: others take what is set aside, and frames behind a page
+ * are then those of somebody else. The pages go on elsewhere, and the stretch stays one of small pages.
+ * Nothing is moved to make a large translation possible: memory that was filled in no order has none.
  *
  * Rejected: a table of reservations in each object (it has to be given back when memory is short, when the
  * object dies, is cloned or cut: five ways to lose frames; the free lists know all of this by themselves);
  * keeping a table for the split (a translation is never needed: faults that find no memory for a table wait
- * for it, as they do everywhere); read-only large translations of what a clone shares (each of its pages would
- * be cut out of them, one by one).
+ * for it, as they do everywhere); read-only large translations of what a clone shares (the first page that is
+ * copied would end them).
  */
 #include "vm/vm_priv.h"
 
@@ -56,7 +56,8 @@ static bool is_wanted(const struct region *r)
 		return false;
 	if ((r->flags & REGION_NO_LARGE) || load_relaxed(&r->space->no_large))
 		return false;
-	return vm_large_mode() == LARGE_ALWAYS || (vm_large_mode() == LARGE_ADVISED && (r->flags & REGION_LARGE));
+	return vm_large_mode() == LARGE_ALWAYS ||
+	       (vm_large_mode() == LARGE_ADVISED && (r->flags & REGION_LARGE));
 }
 
 bool region_may_be_large(const struct region *r)
@@ -65,14 +66,15 @@ bool region_may_be_large(const struct region *r)
 	return is_wanted(r) && first < r->end && r->end - first >= MMU_LARGE_SIZE;
 }
 
-/* The stretch that idx is in: its address and first index. False: it is not wholly in r, or is none. */
-static bool stretch_of(const struct region *r, pgidx_t idx, uaddr_t *start, pgidx_t *first)
+/* The first index of the stretch that idx is in. False: it is not wholly in r, or is none. */
+static bool stretch_of(const struct region *r, pgidx_t idx, pgidx_t *first)
 {
-	*start = ALIGN_DOWN(region_addr(r, idx), MMU_LARGE_SIZE);
-	if (*start < r->start || r->end - *start < MMU_LARGE_SIZE || !is_wanted(r))
+	uaddr_t start = ALIGN_DOWN(region_addr(r, idx), MMU_LARGE_SIZE);
+	if (start < r->start || r->end - start < MMU_LARGE_SIZE || !is_wanted(r))
 		return false;
-	*first = region_index(r, *start);
-	return IS_ALIGNED(*first, PT_SLOTS); /* else it has come here by mremap, and shares leaves with others */
+	*first = region_index(r, start);
+	return IS_ALIGNED(
+	    *first, PT_SLOTS); /* else it has come here by mremap, and shares leaves with others */
 }
 
 /* --- place --- */
@@ -82,8 +84,7 @@ struct large_place large_place(const struct region *r, pgidx_t idx)
 	const struct page_tree *t = &r->object->tree;
 	struct large_place none = {0};
 	pgidx_t first, found;
-	uaddr_t start;
-	if (!stretch_of(r, idx, &start, &first) || (r->flags & REGION_RANDOM))
+	if (!stretch_of(r, idx, &first) || (r->flags & REGION_RANDOM))
 		return none;
 	struct page *p = idx > first ? page_tree_lookup(t, idx - 1) : NULL;
 	if (p && large_is_placed(r, idx - 1, p))
@@ -136,13 +137,13 @@ bool large_enter(const struct region *r, pgidx_t idx)
 	struct mmu_context *mmu = &r->space->mmu;
 	unsigned flags = region_mmu_flags(r) | (r->prot & VM_WRITE ? MMU_WRITE : 0);
 	pgidx_t first;
-	uaddr_t start;
 	ASSERT_HELD(&r->object->lock);
-	if (!stretch_of(r, idx, &start, &first))
+	if (!stretch_of(r, idx, &first))
 		return false;
 	struct page *p = whole_stretch(&r->object->tree, first);
 	if (!p)
 		return false;
+	uaddr_t start = region_addr(r, first);
 	err_t err = mmu_enter_large(mmu, start, page_to_phys(p), flags);
 	if (err == -EEXIST) {
 		struct mmu_gather g;

@@ -28,7 +28,7 @@ enum region_flags {
 	REGION_NORESERVE = 1 << 10, /* nothing is promised for it */
 	REGION_CALLS =
 	    1 << 11, /* a program's or library's code: under GUARD_CALLS, system calls may come from it */
-	REGION_RANDOM = 1 << 12, /* used in no order: nothing is served ahead of write faults */
+	REGION_RANDOM = 1 << 12,   /* used in no order: nothing is served ahead of write faults */
 	REGION_LARGE = 1 << 13,    /* large translations are advised, */
 	REGION_NO_LARGE = 1 << 14, /* or not wanted: vm/large.c */
 	REGION_LOCK_MASK = REGION_LOCKED | REGION_LOCK_ONFAULT,

@@ -49,7 +49,7 @@ struct vm_space {
 	_Atomic uint64_t
 	    serial; /* (A) grows whenever a region with a mark of REGION_MARKS is removed or changed */
 	_Atomic uint32_t guards; /* (A) enum space_guard: set before anything is mapped, copied by fork */
-	_Atomic bool no_large; /* (A) no large translations are made. Copied by fork, kept by exec */
+	_Atomic bool no_large;   /* (A) no large translations are made. Copied by fork, kept by exec */
 	struct mmu_context mmu;
 	struct refcount refs;    /* (A) of the memory */
 	struct refcount records; /* (A) of this record: one for the memory, one for each who remembers it */

@@ -70,7 +70,7 @@ struct large_place {
 	bool begins;     /* at the beginning of a run, or it does not matter */
 };
 struct large_place large_place(const struct region *r, pgidx_t idx);
-/* Up to n frames of zeros from that place, in a row; 0: they are not to be had. Not under the object's lock. */
+/* Up to n frames of zeros from that place, in a row; 0: they are not to be had. With the object unlocked. */
 unsigned large_alloc(const struct large_place *at, struct page **out, unsigned n);
 /* Have one translation for the stretch around idx, with the rights of r, if it is whole and r's alone. True:
  * there is. */

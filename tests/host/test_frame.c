@@ -5,144 +5,7 @@
  * Records of blocks without memory are made inaccessible, those of blocks not yet opened are filled with
  * garbage: whoever looks at them too early crashes or trips.
  */
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <pthread.h>
-#include <sys/mman.h>
-#include <unistd.h>
-#include <cmocka.h>
-#include "arch/bootinfo.h"
-#include "lib/bits.h"
-#include "lib/inject.h"
-#include "lib/string.h"
-#include "machine/host.h"
-#include "mm/frame_priv.h"
-
-enum { GARBAGE = 0xa5, BLOCK_BYTES = BLOCK_FRAMES * (int)sizeof(struct page) };
-#define NFRAMES (GIB(17) >> PAGE_SHIFT)
-
-struct map {
-	const char *name;
-	struct {
-		uint64_t start, end;
-	} ranges[8];
-};
-
-/* Shapes of real maps (PCs with 64 MiB to 16 GiB, firmware holes), and unkind ones. */
-static const struct map maps[] = {
-    {"pc-64m", {{0x0, 0x9f000}, {0x100000, 0x3fe0000}}},
-    {"pc-256m-acpi-hole", {{0x1000, 0x9fc00}, {0x400000, 0xff00000}, {0xff10000, 0xfffe000}}},
-    {"one-page-ranges",
-	{{0x5000, 0x6000}, {0x9000, 0xa000}, {0xb000, 0xd000}, {0x403000, 0x404000}, {0x7ff000, 0x801000}}},
-    {"ragged", {{0x123000, 0x3457000}, {0x3459000, 0x5a3b000}, {0x5a3c000, 0x5a3d000}}},
-    {"across-4g", {{0xffe01000, 0x100203000}}},
-    {"below-and-above-4g",
-	{{0xfff00000, 0x100000000}, {0x100000000, 0x100085000}, {0x3fff00000, 0x3fffe1000}}},
-    {"unaligned-bytes", {{0x100001, 0x103fff}, {0x200800, 0x2407ff}}},
-    {"two-frames", {{0x800000, 0x802000}}},
-};
-static const struct map map_16g = {
-    "pc-16g", {{0x0, 0x9fc00}, {0x100000, 0xbfff0000}, {0x100000000, 0x43fff0000}}};
-
-static unsigned char *model; /* of each frame: 0 not ours, 1 free, 2 in use */
-static uint64_t seed = 0x243f6a8885a308d3;
-
-enum { NOT_OURS, FREE, USED };
-
-static uint64_t random_u64(uint64_t *s)
-{
-	*s ^= *s << 13;
-	*s ^= *s >> 7;
-	*s ^= *s << 17;
-	return *s * 0x2545f4914f6cdd1d;
-}
-
-static uint64_t below(uint64_t n)
-{
-	return (random_u64(&seed) >> 11) % n;
-}
-
-static void fill_bootinfo(struct bootinfo *info, const struct map *m)
-{
-	memset(info, 0, sizeof *info);
-	for (unsigned i = 0; i < ARRAY_SIZE(m->ranges) && m->ranges[i].end; i++)
-		info->ranges[info->nranges++] =
-		    (struct boot_range){m->ranges[i].start, m->ranges[i].end, BOOT_MEM_USABLE};
-}
-
-/* Forget host memory and records, and give the map to the allocator. */
-static void start(const struct map *m)
-{
-	static struct bootinfo info;
-	fill_bootinfo(&info, m);
-	assert_int_equal(mprotect(page_records, NFRAMES * sizeof(struct page), PROT_READ | PROT_WRITE), 0);
-	madvise(page_records, NFRAMES * sizeof(struct page), MADV_DONTNEED);
-	madvise(host_ram, NFRAMES << PAGE_SHIFT, MADV_DONTNEED);
-	madvise(model, NFRAMES, MADV_DONTNEED);
-	for (unsigned i = 0; i < info.nranges; i++) {
-		uint64_t first = DIV_ROUND_UP(info.ranges[i].start, PAGE_SIZE),
-			 end = info.ranges[i].end >> PAGE_SHIFT;
-		memset(model + MAX(first, 1), FREE, end - MAX(first, 1));
-	}
-	for (uint64_t base = 0; base < NFRAMES; base += BLOCK_FRAMES) {
-		bool ram = memchr(model + base, FREE, BLOCK_FRAMES);
-		if (ram)
-			memset((void *)&page_records[base], GARBAGE, BLOCK_BYTES);
-		else
-			assert_int_equal(mprotect(&page_records[base], BLOCK_BYTES, PROT_NONE), 0);
-	}
-	frame_init(&info);
-	model[page_to_pfn(zero_page)] = USED;
-}
-
-static uint64_t model_count(int state)
-{
-	uint64_t n = 0;
-	for (unsigned char *m = model; (m = memchr(m, state, (size_t)(model + NFRAMES - m))); m++)
-		n++;
-	return n;
-}
-
-static void model_take(struct page *p, uint64_t n)
-{
-	uint64_t pfn = page_to_pfn(p);
-	for (uint64_t i = 0; i < n; i++) {
-		assert_int_equal(model[pfn + i], FREE); /* never handed out twice, never outside the map */
-		model[pfn + i] = USED;
-	}
-}
-
-static void model_give(struct page *p, uint64_t n)
-{
-	memset(model + page_to_pfn(p), FREE, n);
-}
-
-struct snapshot {
-	struct zone_stats zones[NZONES];
-};
-
-static struct snapshot snapshot(void)
-{
-	struct snapshot s;
-	frame_drain_all();
-	frame_validate();
-	for (unsigned i = 0; i < NZONES; i++)
-		frame_zone_stats(i, &s.zones[i]);
-	return s;
-}
-
-static void assert_same(const struct snapshot *a, const struct snapshot *b)
-{
-	for (unsigned i = 0; i < NZONES; i++) {
-		assert_int_equal(a->zones[i].free, b->zones[i].free);
-		assert_int_equal(b->zones[i].cached, 0);
-		for (unsigned k = 0; k <= FRAME_MAX_ORDER; k++)
-			assert_int_equal(a->zones[i].free_by_order[k], b->zones[i].free_by_order[k]);
-	}
-}
+#include "frame_env.h"
 
 /* The lists that the model's free frames must form: maximal naturally aligned blocks. */
 static void assert_coalesced(void)
@@ -442,7 +305,8 @@ static void op_at(void)
 	struct page *pages[64];
 	if (!nheld)
 		return;
-	uint64_t pfn = page_to_pfn(held[below(nheld)].p), end = ALIGN_DOWN(pfn, MMU_LARGE_PAGES) + MMU_LARGE_PAGES;
+	uint64_t pfn = page_to_pfn(held[below(nheld)].p),
+		 end = ALIGN_DOWN(pfn, MMU_LARGE_PAGES) + MMU_LARGE_PAGES;
 	pfn += below(end - pfn);
 	unsigned want = (unsigned)MIN(1 + below(64), end - pfn);
 	unsigned n = frame_alloc_at(PAGE_ANON, 0, pfn_to_page(pfn), pages, want);
@@ -566,61 +430,6 @@ static void batches_take_what_is_plentiful(void **state UNUSED)
 		assert_int_equal(frame_free_count(), model_count(FREE));
 		assert_non_null(frame_alloc(PAGE_ANON, 0)); /* others go on */
 	}
-}
-
-/* What is left of a run of 512 is taken by its number, by others only when there is nothing else, and grows
- * together again by itself. */
-static void what_is_set_aside_is_taken_last(void **state UNUSED)
-{
-	enum { ALL = 16384 };
-	static struct page *others[ALL];
-	struct page *mine[MMU_LARGE_PAGES], *first;
-	unsigned n = 0, inside = 0;
-	start(&maps[0]);
-	struct snapshot before = snapshot();
-	assert_int_equal(frame_alloc_large(PAGE_ANON, FRAME_ZERO, mine, 1), 1);
-	first = mine[0];
-	assert_true(IS_ALIGNED(page_to_pfn(first), MMU_LARGE_PAGES));
-	assert_int_equal(frame_free_count(), before.zones[ZONE_LOW].free - 1);
-	for (; (others[n] = frame_alloc(PAGE_ANON, FRAME_RESERVE)); n++) {
-		inside += others[n] >= first && others[n] < first + MMU_LARGE_PAGES;
-		assert_true(!inside || frame_free_count() < MMU_LARGE_PAGES);
-	}
-	assert_int_equal(inside, MMU_LARGE_PAGES - 1);
-	while (n)
-		frame_free(others[--n]);
-	frame_drain_all();
-	frame_validate();
-	/* The rest of it: in two pieces, then nothing behind the end that is free. */
-	assert_int_equal(frame_alloc_at(PAGE_ANON, 0, first + 3, mine + 3, 60), 60);
-	assert_int_equal(frame_alloc_at(PAGE_ANON, 0, first + 1, mine + 1, 10), 2);
-	assert_int_equal(frame_alloc_at(PAGE_ANON, 0, first + 63, mine + 63, MMU_LARGE_PAGES - 63),
-	    MMU_LARGE_PAGES - 63);
-	assert_int_equal(frame_alloc_at(PAGE_ANON, 0, first + 5, mine, 1), 0);
-	assert_int_equal(frame_free_count(), before.zones[ZONE_LOW].free - MMU_LARGE_PAGES);
-	frame_validate();
-	mine[0] = first;
-	for (unsigned i = 0; i < MMU_LARGE_PAGES; i++)
-		frame_free(first + i);
-	struct snapshot after = snapshot();
-	assert_same(&before, &after);
-}
-
-/* Such frames are nice to have, like those of batches. */
-static void large_runs_leave_the_high_watermark(void **state UNUSED)
-{
-	struct page *pages[64];
-	struct zone_stats z;
-	start(&maps[0]);
-	while (frame_alloc_large(PAGE_ANON, 0, pages, 64))
-		assert_int_equal(frame_alloc_at(PAGE_ANON, 0, pages[0] + 64, pages, 64), 64);
-	frame_zone_stats(ZONE_LOW, &z);
-	assert_true(z.free - z.cached >= z.high);
-	while (frame_alloc_batch(PAGE_ANON, 0, pages, 64))
-		;
-	frame_zone_stats(ZONE_LOW, &z);
-	assert_int_equal(z.free - z.cached, z.high); /* to which what was set aside belongs, too */
-	frame_validate();
 }
 
 static void low_requests_stay_below_4g(void **state UNUSED)
@@ -1042,8 +851,6 @@ int main(void)
 	    cmocka_unit_test(random_requests_match_the_model),
 	    cmocka_unit_test(ordinary_requests_leave_the_reserve),
 	    cmocka_unit_test(batches_take_what_is_plentiful),
-	    cmocka_unit_test(what_is_set_aside_is_taken_last),
-	    cmocka_unit_test(large_runs_leave_the_high_watermark),
 	    cmocka_unit_test(low_requests_stay_below_4g),
 	    cmocka_unit_test(frames_cached_elsewhere_are_found),
 	    cmocka_unit_test(injected_failures_leave_nothing),
@@ -1057,9 +864,6 @@ int main(void)
 	    cmocka_unit_test(bug_inverted_run_length),
 	    cmocka_unit_test(bug_wrong_frame_beyond_16_mib),
 	};
-	host_memory_init(NFRAMES);
-	host_cpu_enter(0);
-	model =
-	    mmap(NULL, NFRAMES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	env_init();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

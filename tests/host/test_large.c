@@ -198,18 +198,27 @@ HOST_TEST(moved)
 	uint64_t before = anon_frames();
 	struct vm_space *s = new_large(2);
 	uaddr_t to = AT + GIB(1), got;
-	struct vm_remap_args part = {.addr = AT + LEN(10), .old_len = LEN(4), .new_len = LEN(4),
-	    .flags = VM_REMAP_MAYMOVE | VM_REMAP_FIXED, .new_addr = to - MIB(1)};
-	struct vm_remap_args whole = {.addr = AT + MMU_LARGE_SIZE, .old_len = MMU_LARGE_SIZE,
-	    .new_len = MMU_LARGE_SIZE, .flags = VM_REMAP_MAYMOVE | VM_REMAP_FIXED, .new_addr = to};
+	struct vm_remap_args part = {.addr = AT + LEN(10),
+	    .old_len = LEN(4),
+	    .new_len = LEN(4),
+	    .flags = VM_REMAP_MAYMOVE | VM_REMAP_FIXED,
+	    .new_addr = to - MIB(1)};
+	struct vm_remap_args whole = {.addr = AT + MMU_LARGE_SIZE,
+	    .old_len = MMU_LARGE_SIZE,
+	    .new_len = MMU_LARGE_SIZE,
+	    .flags = VM_REMAP_MAYMOVE | VM_REMAP_FIXED,
+	    .new_addr = to};
 
 	MUST(space_remap(s, &part, &got));
 	expect_cut(s, AT + LEN(10), 4);
 	CHECK(holds(s, to - MIB(1), 4, 11));
 	MUST(space_remap(s, &whole, &got));
 	CHECK(holds(s, to, STRETCH, 1 + STRETCH) && is_large_at(s, to)); /* where it fits as well */
-	whole = (struct vm_remap_args){.addr = to, .old_len = MMU_LARGE_SIZE, .new_len = MMU_LARGE_SIZE,
-	    .flags = VM_REMAP_MAYMOVE | VM_REMAP_FIXED, .new_addr = AT + GIB(2) + LEN(3)};
+	whole = (struct vm_remap_args){.addr = to,
+	    .old_len = MMU_LARGE_SIZE,
+	    .new_len = MMU_LARGE_SIZE,
+	    .flags = VM_REMAP_MAYMOVE | VM_REMAP_FIXED,
+	    .new_addr = AT + GIB(2) + LEN(3)};
 	MUST(space_remap(s, &whole, &got));
 	CHECK(holds(s, got, STRETCH, 1 + STRETCH) && region_at(s, got).large == 0);
 	check_and_end(s, before);

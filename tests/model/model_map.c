@@ -264,7 +264,8 @@ static bool try_map(struct vm_model *m, struct map_try *t)
 
 bool model_map_plain(struct vm_model *m, struct model_space *s, unsigned first, unsigned n)
 {
-	struct map_try t = {.s = s, .npages = n, .first = first, .prot = VM_READ | VM_WRITE, .max_prot = VM_RWX};
+	struct map_try t = {
+	    .s = s, .npages = n, .first = first, .prot = VM_READ | VM_WRITE, .max_prot = VM_RWX};
 
 	t.args = (struct vm_map_args){.addr = model_addr(m, first),
 	    .len = (uint64_t)n * PAGE_SIZE,

@@ -215,9 +215,8 @@ static err_t wipe_error(struct model_space *s, unsigned first, unsigned end)
 
 static void op_set_flags(struct vm_model *m)
 {
-	static const uint16_t settable[] = {
-	    REGION_DONTFORK, REGION_DONTFORK, REGION_WIPEONFORK, REGION_WIPEONFORK, REGION_RANDOM,
-	    REGION_NO_LARGE, 0};
+	static const uint16_t settable[] = {REGION_DONTFORK, REGION_DONTFORK, REGION_WIPEONFORK,
+	    REGION_WIPEONFORK, REGION_RANDOM, REGION_NO_LARGE, 0};
 	struct model_space *s = model_pick_space(m);
 	unsigned first, end;
 	unsigned set = model_chance(m, 3) ? REGION_IMMUTABLE : settable[model_pick(m, ARRAY_SIZE(settable))];

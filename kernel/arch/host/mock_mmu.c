@@ -140,7 +140,8 @@ uint64_t mmu_walk(const struct mmu_context *ctx, vaddr_t va, _Atomic uint64_t **
 		if (is_leaf(e, level)) {
 			*leaf = slot;
 			all &= e;
-			return (e & ~(uint64_t)(E_WRITE | E_EXEC)) | all | (va & (span_of(level) - 1) & PAGE_MASK);
+			return (e & ~(uint64_t)(E_WRITE | E_EXEC)) | all |
+			       (va & (span_of(level) - 1) & PAGE_MASK);
 		}
 		all &= e;
 		table = entries_of(child_of(e));
@@ -646,8 +647,7 @@ uint64_t mmu_table_count(const struct mmu_context *ctx)
 	return ctx->tables;
 }
 
-static uint64_t validate_table(
-    struct mmu_context *ctx, struct page *table, unsigned level, uint64_t *large)
+static uint64_t validate_table(struct mmu_context *ctx, struct page *table, unsigned level, uint64_t *large)
 {
 	uint64_t tables = 1;
 	unsigned used = 0;
@@ -688,8 +688,8 @@ static void dump_table(struct page *table, unsigned level, vaddr_t base, uint64_
 			dump_table(child_of(e), level - 1, va, rights & e);
 		else
 			log_info("mmu", "%#llx -> %#llx %lluK r%c%c", (unsigned long long)va,
-			    (unsigned long long)(e & E_ADDR), (unsigned long long)(span_of(level) >> 10), rights & e & E_WRITE ? 'w' : '-',
-			    rights & e & E_EXEC ? 'x' : '-');
+			    (unsigned long long)(e & E_ADDR), (unsigned long long)(span_of(level) >> 10),
+			    rights & e & E_WRITE ? 'w' : '-', rights & e & E_EXEC ? 'x' : '-');
 	}
 }
 

@@ -19,8 +19,8 @@
  * old parent lacks W, which costs it a spurious fault. (If the flush of the write protection itself is still
  * to come, it removes what is older.)
  *
- * Large leaves of users (level 1) are entered where nothing is, and never made smaller: one that is changed in
- * part is dropped, and faults bring 4 KiB leaves in its place. So no table has to be kept for that moment.
+ * Large leaves of users (level 1) are entered where nothing is, and never made smaller: one that is changed
+ * in part is dropped, and faults bring 4 KiB leaves in its place. So no table has to be kept for that moment.
  *
  * Counts. The record of a table's frame holds the number of its present entries (page->table_used), its
  * context (owner) and which addresses it serves (index: first address | level). A table whose count reaches 0

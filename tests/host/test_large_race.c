@@ -1,7 +1,7 @@
 /*
- * test_race_large.c - CPUs race for translations of 2 MiB: all fill the same memory in order, so that it
- * becomes large under their hands, while parts of it are protected, copied, forked and pinned. Each has a word
- * of its own in every page, in which it counts; detectors as in test_race.c.
+ * test_large_race.c - CPUs race for translations of 2 MiB: all fill the same memory in order, so that it
+ * becomes large under their hands, while parts of it are protected, copied, forked and pinned. Each has a
+ * word of its own in every page, in which it counts; detectors as in test_race.c.
  */
 #include "race.h"
 #include "vm/copy.h"
@@ -112,8 +112,8 @@ HOST_TEST(race_large_appears_and_goes)
 		host_run_cpus(WORKERS, worker, &c);
 		mmu_large_stats(&after);
 		printf("# %llu large, %llu of them cut, %llu forks\n",
-		    (unsigned long long)(after.made - before.made), (unsigned long long)(after.cut - before.cut),
-		    (unsigned long long)load_relaxed(&c.forks));
+		    (unsigned long long)(after.made - before.made),
+		    (unsigned long long)(after.cut - before.cut), (unsigned long long)load_relaxed(&c.forks));
 		for (unsigned page = 0; page < NPAGES; page++)
 			for (unsigned me = 0; me < WORKERS; me++) {
 				uint64_t word = 0;
