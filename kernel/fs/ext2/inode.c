@@ -279,7 +279,7 @@ static uint32_t get_flags(struct vnode *v)
 static err_t set_flags(struct vnode *v, uint32_t flags)
 {
 	struct ext2_node *n = ext2_node_of(v);
-	err_t err = ext2_may_change(ext2_of(v));
+	err_t err = flags & ~(uint32_t)CHATTR_SEEN ? -ENOTSUP : ext2_may_change(ext2_of(v));
 	if (!err)
 		err = ext2_inode_hold(v);
 	if (err)
