@@ -105,7 +105,8 @@ static void compare_big(uint8_t *buf)
 static const struct marked {
 	const char *name;
 	uint32_t flags; /* chattr's: as the runner knows them too */
-} marked[] = {{"/mnt/marked-a", 0x10 | 0x80}, {"/mnt/marked-b", 0x20 | 0x8 | 0x40}, {"/mnt/marked-c", 0x10000}};
+} marked[] = {
+    {"/mnt/marked-a", 0x10 | 0x80}, {"/mnt/marked-b", 0x20 | 0x8 | 0x40}, {"/mnt/marked-c", 0x10000}};
 
 /* Each has a small attribute that differs and a large one that does not; the third is a directory. */
 static void mark_file(const struct marked *m, uint8_t *buf)
