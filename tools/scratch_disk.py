@@ -8,6 +8,7 @@ import os
 import re
 import struct
 import subprocess
+import tempfile
 
 import core_files
 
@@ -35,6 +36,28 @@ def tool(*words):
     return done.returncode, done.stdout
 
 
+# Flags of files as debugfs tells them, and what they have all: kext2.c.
+MARKED = {"/marked-a": 0x90, "/marked-b": 0x68, "/marked-c": 0x10000}
+MARK_LARGE = bytes((i * 2654435761 & 0xFFFFFFFF) >> 13 & 0xFF for i in range(700))
+
+
+def marked_differences(image):
+    """What is wrong with flags and extended attributes on the volume that kext2.c wrote to."""
+    wrong = []
+    for name, flags in MARKED.items():
+        if f"Flags: {flags:#x}\n".encode() not in tool("debugfs", "-R", f"stat {name}", image)[1]:
+            wrong.append(f"{name} has other flags")
+        values = {"user.large": MARK_LARGE, "trusted.name": b"/mnt" + name.encode()}
+        for key, value in values.items():
+            with tempfile.NamedTemporaryFile() as out:
+                tool("debugfs", "-R", f"ea_get -f {out.name} {name} {key}", image)
+                if out.read() != value:
+                    wrong.append(f"{name} has another {key}")
+        if b"user.gone" in tool("debugfs", "-R", f"ea_list {name}", image)[1]:
+            wrong.append(f"{name} has what was removed")
+    return wrong
+
+
 def volume_differences(image):
     """What is wrong with the volume that kext2.c wrote to: a list of texts."""
     wrong = []
@@ -54,7 +77,7 @@ def volume_differences(image):
         wrong.append("/far has another size")
     if b"many/hard" not in tool("debugfs", "-R", "stat /soft", image)[1] or b"Type: directory" not in tool("debugfs", "-R", "stat /again", image)[1]:
         wrong.append("/soft or /again is not there")
-    return wrong
+    return wrong + marked_differences(image)
 
 
 # The volume of uioerr.c: the file, what fails at its block BAD_BLOCK, how often, and what that block holds in the end.

@@ -33,7 +33,7 @@ static err_t anon_open(struct vnode *v, struct file *f)
 	return pipe_open_again(f);
 }
 
-static err_t shared_setattr(UNUSED struct vnode *v, UNUSED const struct attr *a)
+static err_t shared_setattr(UNUSED struct vnode *v, UNUSED struct attr *a)
 {
 	return -ENOTSUP;
 }

@@ -190,7 +190,8 @@ MUST_CHECK err_t file_sync(struct file *f, bool data_only);
 /* ftruncate; limit: RLIMIT_FSIZE. -EINVAL, -EFBIG, -EPERM (seals). */
 MUST_CHECK err_t file_truncate(struct file *f, int64_t size, uint64_t limit, bool keep_suid);
 /* fallocate: checks and passes on. */
-MUST_CHECK err_t file_allocate(struct file *f, int mode, int64_t pos, int64_t len, uint64_t limit);
+MUST_CHECK err_t file_allocate(
+    struct file *f, int mode, int64_t pos, int64_t len, uint64_t limit, bool keep_suid);
 /* F_SETFL. */
 MUST_CHECK err_t file_set_flags(struct file *f, unsigned flags);
 /* fstat. */

@@ -478,8 +478,9 @@ static err_t check_allocate(const struct file *f, int mode, int64_t pos, int64_t
 	return pos > INT64_MAX - len ? -EFBIG : v->ops->allocate ? 0 : -ENOTSUP;
 }
 
-err_t file_allocate(struct file *f, int mode, int64_t pos, int64_t len, uint64_t limit)
+err_t file_allocate(struct file *f, int mode, int64_t pos, int64_t len, uint64_t limit, bool keep_suid)
 {
+	uint32_t events = NOTIFY_MODIFY;
 	err_t err = check_allocate(f, mode, pos, len);
 	if (err)
 		return err;
@@ -494,10 +495,12 @@ err_t file_allocate(struct file *f, int mode, int64_t pos, int64_t len, uint64_t
 	else
 		err = v->ops->allocate(v, mode, (uint64_t)pos, (uint64_t)len);
 	if (!err)
+		err = vnode_drop_rights_locked(v, keep_suid, &events);
+	if (!err)
 		touch_change(v);
 	rwlock_write_unlock(&v->lock);
 	if (!err)
-		notify_file(f, NOTIFY_MODIFY);
+		notify_file(f, events);
 	return err;
 }
 

@@ -114,6 +114,8 @@ struct vfs_stat {
 	uint32_t mode, uid, gid, block_size;
 	struct timespec64 atime, mtime, ctime, btime;
 	uint64_t mount_id;
+	uint32_t flags,
+	    flags_known; /* enum inode_flags and others of chattr(1) that statx tells, where known */
 	bool mount_root;
 };
 void vfs_stat_path(const struct path *p, struct vfs_stat *st);

@@ -60,7 +60,7 @@ void vfs_stat_vnode(struct vnode *v, struct vfs_stat *st)
 	    .mode = v->mode,
 	    .uid = v->uid,
 	    .gid = v->gid,
-	    .block_size = PAGE_SIZE,
+	    .block_size = v->fs->io_size ? v->fs->io_size : PAGE_SIZE,
 	    .atime = v->atime,
 	    .mtime = v->mtime,
 	    .ctime = v->ctime,

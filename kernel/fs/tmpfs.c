@@ -490,6 +490,8 @@ static void tmpfs_getattr(struct vnode *v, struct vfs_stat *st)
 {
 	struct node *node = v->priv;
 	st->blocks = load_relaxed(&node->pages) * (PAGE_SIZE / 512);
+	st->flags = load_relaxed(&v->flags) & (INODE_FIXED | INODE_NODUMP);
+	st->flags_known = INODE_FIXED | INODE_NODUMP;
 }
 
 enum { ALLOC_KEEP_SIZE = 1, ALLOC_PUNCH_HOLE = 2, ALLOC_ZERO_RANGE = 16 }; /* the ABI's FALLOC_FL_* */

@@ -74,6 +74,9 @@ enum inode_flags {              /* the ABI's FS_*_FL, which ext2 has on the disk
 	INODE_APPEND = 0x20,    /* it only grows */
 	INODE_NODUMP = 0x40,
 	INODE_NOATIME = 0x80,
+	INODE_COMPRESSED = 0x4,
+	INODE_SYNC = 0x8,
+	INODE_ENCRYPTED = 0x800,
 	INODE_FIXED = INODE_IMMUTABLE | INODE_APPEND,
 	INODE_HONOURED = INODE_FIXED | INODE_NODUMP | INODE_NOATIME,
 };
@@ -101,9 +104,10 @@ struct vnode {
 	_Atomic int32_t writers; /* (A) > 0: open for writing; < 0: being executed by so many: -ETXTBSY */
 	_Atomic uint32_t flags;  /* (A) written with (V): enum inode_flags, INODE_HONOURED */
 	_Atomic uint32_t no_caps; /* (A) 1: surely no security.capability; to 0 with (V), see file_caps.c */
-	bool dead;                /* (V) a directory that was removed: nothing is made in it any more */
-	bool linkable;            /* (V) has no name yet (O_TMPFILE) and may be given one */
-	_Atomic uint32_t seals;   /* (A) written with (V): enum seals */
+	_Atomic uint32_t write_hint;   /* (A) fcntl's F_SET_RW_HINT: 0 to 5 */
+	bool dead;                     /* (V) a directory that was removed: nothing is made in it any more */
+	bool linkable;                 /* (V) has no name yet (O_TMPFILE) and may be given one */
+	_Atomic uint32_t seals;        /* (A) written with (V): enum seals */
 	_Atomic uint64_t write_errors; /* (A) write-back errors, see vnode_note_error */
 	uint32_t counted;              /* fs_recount's own */
 	nsec_t dirty_seen;       /* the write-back thread's own: when it first saw dirty pages; 0: none */
@@ -173,8 +177,8 @@ struct vnode_ops {
 	 * adjust. */
 	void (*getattr)(struct vnode *v, struct vfs_stat *st);
 	/* Called with v->lock for writing before the generic layer stores the attributes in v: make them
-	 * durable, or refuse. NULL: nothing to do. */
-	err_t (*setattr)(struct vnode *v, const struct attr *a);
+	 * durable, or refuse; times become those that it can keep. NULL: nothing to do. */
+	err_t (*setattr)(struct vnode *v, struct attr *a);
 	/* chattr(1)'s flags, all that the file system has; v->lock held for reading. Set: for writing; those
 	 * that it does not know are -EOPNOTSUPP or as they were. v->flags is the generic layer's. NULL:
 	 * -ENOTTY. */
@@ -254,6 +258,7 @@ struct fs {
 	bool
 	    volatile_names; /* (C) names come and go by themselves (procfs): not kept when unused, absence not cached */
 	uint64_t max_size; /* (C) bytes of the largest file */
+	uint32_t io_size;  /* (C) what stat tells as the size to read and write by; 0: a page */
 	void *priv;
 	struct dentry *root;    /* (C) counted */
 	struct mount *internal; /* (C) a mount of it that is in no tree; NULL: none */

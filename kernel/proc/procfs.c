@@ -351,6 +351,7 @@ static err_t proc_mount(
 	fs_now(&v->mtime);
 	v->atime = v->ctime = v->mtime;
 	fs->volatile_names = true;
+	fs->io_size = 1024; /* as on Linux */
 	vnode_publish(v);
 	return 0;
 }

@@ -24,8 +24,10 @@ enum fcntl_command { /* the ABI's */
 	F_SETLEASE = 1024,
 	F_GETLEASE = 1025,
 	F_DUPFD_CLOEXEC = 1030,
+	F_GET_RW_HINT = 1035,
+	F_SET_RW_HINT = 1036,
 };
-enum { FD_CLOEXEC = 1, LEASE_NONE = 2 /* F_UNLCK */ };
+enum { FD_CLOEXEC = 1, LEASE_NONE = 2 /* F_UNLCK */, WRITE_HINT_MAX = 5 };
 
 /* --- dup --- */
 
@@ -247,7 +249,24 @@ static int64_t set_lease(const struct file *f, int32_t type)
 {
 	if (f->vnode && !owns(f, CAP_LEASE))
 		return -EACCES;
-	return type == LEASE_NONE ? -EAGAIN : -EINVAL;
+	return type == LEASE_NONE && f->vnode && vnode_is(f->vnode, MODE_REG) ? -EAGAIN : -EINVAL;
+}
+
+/* How long what is written is expected to live: kept, told, and of no consequence. */
+static int64_t exchange_write_hint(const struct file *f, bool set, uaddr_t at)
+{
+	uint64_t hint = f->vnode ? load_relaxed(&f->vnode->write_hint) : 0;
+	if (!set)
+		return copy_to_user(at, &hint, sizeof(hint));
+	if (copy_from_user(&hint, at, sizeof(hint)))
+		return -EFAULT;
+	if (hint > WRITE_HINT_MAX)
+		return -EINVAL;
+	if (f->vnode && !owns(f, CAP_FOWNER))
+		return -EPERM;
+	if (f->vnode)
+		store_relaxed(&f->vnode->write_hint, (uint32_t)hint);
+	return 0;
 }
 
 static int64_t control(struct file *f, uint32_t command, uint64_t arg)
@@ -278,6 +297,9 @@ static int64_t fcntl_file(int fd, struct file *f, uint32_t command, uint64_t arg
 		return set_lease(f, (int32_t)arg);
 	case F_GETLEASE:
 		return LEASE_NONE;
+	case F_GET_RW_HINT:
+	case F_SET_RW_HINT:
+		return exchange_write_hint(f, command == F_SET_RW_HINT, arg);
 	case CONTROL_ADD_SEALS:
 		return arg > UINT32_MAX ? -EINVAL : control(f, command, arg);
 	case CONTROL_SNAPSHOT:

@@ -154,7 +154,10 @@ int64_t sys_pwritev2(
 
 /* --- requests --- */
 
-#define FS_IOC_GETFLAGS 0x80086601u
+#define FS_IOC_GETFLAGS   0x80086601u
+#define FS_IOC_FSGETXATTR 0x801c581fu
+#define FS_IOC_FIEMAP     0xc020660bu
+#define FIDEDUPERANGE     0xc0189436u
 enum request { /* the ABI's */
 	FIGETBSZ = 2,
 	FIONBIO = 0x5421,
@@ -163,6 +166,8 @@ enum request { /* the ABI's */
 	FIOASYNC = 0x5452,
 	FIOQSIZE = 0x5460,
 	FS_IOC_SETFLAGS = 0x40086602,
+	FICLONE = 0x40049409,
+	FICLONERANGE = 0x4020940d,
 };
 
 static int64_t set_nonblock(struct file *f, uaddr_t arg)
@@ -229,6 +234,88 @@ static int64_t exchange_flags(struct file *f, bool set, uaddr_t arg)
 	return err;
 }
 
+struct sys_extended_flags {
+	uint32_t flags, extent_size, extents, project, cow_extent_size, pad[2];
+};
+_Static_assert(sizeof(struct sys_extended_flags) == 28, "the ABI's size");
+
+/* The same flags by other numbers. */
+static int64_t tell_extended_flags(struct file *f, uaddr_t to)
+{
+	static const struct {
+		uint32_t flag, extended;
+	} known[] = {{INODE_IMMUTABLE, 0x8}, {INODE_APPEND, 0x10}, {INODE_SYNC, 0x20}, {INODE_NOATIME, 0x40},
+	    {INODE_NODUMP, 0x80}};
+	struct sys_extended_flags x = {0};
+	struct path p;
+	uint32_t flags;
+	err_t err = file_get_path(f, &p);
+	if (err)
+		return err;
+	err = vfs_get_flags(&p, &flags);
+	path_put(&p);
+	if (err)
+		return err;
+	for (unsigned i = 0; i < ARRAY_SIZE(known); i++)
+		x.flags |= flags & known[i].flag ? known[i].extended : 0;
+	return copy_to_user(to, &x, sizeof(x));
+}
+
+/* --- requests to let files share blocks: no file system can, but what else is wrong counts first --- */
+
+static err_t check_share(struct file *to, struct file *from)
+{
+	const struct vnode *a = to->vnode, *b = from->vnode;
+	if (!a || !b || a->fs != b->fs)
+		return -EXDEV;
+	if (vnode_is(a, MODE_DIR) || vnode_is(b, MODE_DIR))
+		return -EISDIR;
+	if (!vnode_is(a, MODE_REG) || !vnode_is(b, MODE_REG))
+		return -EINVAL;
+	if (!file_may_read(from) || !file_may_write(to) || (load_relaxed(&to->flags) & FILE_APPEND))
+		return -EBADF;
+	return -EOPNOTSUPP;
+}
+
+static int64_t share_blocks(struct file *to, int32_t from_fd)
+{
+	struct file *from;
+	err_t err = fd_file(from_fd, &from);
+	if (err)
+		return err;
+	err = check_share(to, from);
+	file_put(from);
+	return err;
+}
+
+static int64_t share_range(struct file *to, uaddr_t arg)
+{
+	struct {
+		int64_t from_fd;
+		uint64_t from, len, to;
+	} range;
+	err_t err = copy_from_user(&range, arg, sizeof(range));
+	return err ? err : share_blocks(to, (int32_t)range.from_fd);
+}
+
+/* Where the contents are the same: what is asked for about each file is not looked at. */
+static int64_t share_same(struct file *f, uaddr_t arg)
+{
+	struct {
+		uint64_t from, len;
+		uint16_t count, reserved;
+		uint32_t reserved_too;
+	} head;
+	const struct vnode *v = f->vnode;
+	if (copy_from_user(&head, arg, sizeof(head)))
+		return -EFAULT;
+	if (!file_may_read(f) || head.reserved || head.reserved_too)
+		return -EINVAL;
+	if (v && vnode_is(v, MODE_DIR))
+		return -EISDIR;
+	return v && vnode_is(v, MODE_REG) ? -EOPNOTSUPP : -EINVAL;
+}
+
 /* What every file knows, then what the file itself does. */
 static int64_t ioctl_file(int32_t fd, struct file *f, uint32_t request, uaddr_t arg)
 {
@@ -247,6 +334,16 @@ static int64_t ioctl_file(int32_t fd, struct file *f, uint32_t request, uaddr_t 
 	case FS_IOC_GETFLAGS:
 	case FS_IOC_SETFLAGS:
 		return exchange_flags(f, request == FS_IOC_SETFLAGS, arg);
+	case FS_IOC_FSGETXATTR:
+		return tell_extended_flags(f, arg);
+	case FICLONE:
+		return share_blocks(f, (int32_t)arg);
+	case FICLONERANGE:
+		return share_range(f, arg);
+	case FIDEDUPERANGE:
+		return share_same(f, arg);
+	case FS_IOC_FIEMAP: /* no file system tells where files lie */
+		return -EOPNOTSUPP;
 	default:
 		return file_ioctl(f, request, arg);
 	}

@@ -118,8 +118,8 @@ static err_t punch(const struct advised *a)
 	if (!(a->v->info.flags & REGION_SHARED) || !(a->v->info.prot & VM_WRITE))
 		return -EACCES;
 	if (f)
-		return file_allocate(
-		    f, PUNCH_HOLE, (int64_t)(idx << PAGE_SHIFT), (int64_t)(a->end - a->start), UINT64_MAX);
+		return file_allocate(f, PUNCH_HOLE, (int64_t)(idx << PAGE_SHIFT),
+		    (int64_t)(a->end - a->start), UINT64_MAX, current_can(CAP_FSETID));
 	err_t err = space_find_shared(current_space(), a->start, &o, &idx);
 	if (err || !o)
 		return err;

@@ -53,7 +53,10 @@ enum statx_mask { /* the ABI's */
 	STATX_BASIC_STATS = 0x7ff,
 	STATX_BTIME = 0x800,
 	STATX_MNT_ID = 0x1000,
-	STATX_ATTR_MOUNT_ROOT = 0x2000, /* of the attributes */
+	STATX_ATTR_AUTOMOUNT = 0x1000, /* of the attributes; those of chattr(1) have the same bits there */
+	STATX_ATTR_MOUNT_ROOT = 0x2000,
+	STATX_ATTR_DAX = 0x200000,
+	STATX_ATTR_KNOWN = STATX_ATTR_AUTOMOUNT | STATX_ATTR_MOUNT_ROOT | STATX_ATTR_DAX, /* of every file */
 };
 #define STATX_RESERVED 0x80000000u
 
@@ -82,13 +85,15 @@ static struct statx_time statx_time(const struct timespec64 *t)
 	return (struct statx_time){.sec = t->sec, .nsec = t->nsec};
 }
 
-static err_t put_statx(uaddr_t to, const struct vfs_stat *st)
+/* `wanted`: all else is cheap and told anyway. */
+static err_t put_statx(uaddr_t to, const struct vfs_stat *st, uint32_t wanted)
 {
+	bool birth = st->btime.sec && (wanted & STATX_BTIME);
 	struct sys_statx s = {
-	    .mask = STATX_BASIC_STATS | STATX_MNT_ID | (st->btime.sec ? STATX_BTIME : 0),
+	    .mask = STATX_BASIC_STATS | STATX_MNT_ID | (birth ? STATX_BTIME : 0),
 	    .block_size = st->block_size,
-	    .attributes = st->mount_root ? STATX_ATTR_MOUNT_ROOT : 0,
-	    .attributes_mask = STATX_ATTR_MOUNT_ROOT,
+	    .attributes = st->flags | (st->mount_root ? STATX_ATTR_MOUNT_ROOT : 0),
+	    .attributes_mask = st->flags_known | STATX_ATTR_KNOWN,
 	    .nlink = (uint32_t)st->nlink,
 	    .uid = st->uid,
 	    .gid = st->gid,
@@ -97,7 +102,7 @@ static err_t put_statx(uaddr_t to, const struct vfs_stat *st)
 	    .size = st->size,
 	    .blocks = st->blocks,
 	    .atime = statx_time(&st->atime),
-	    .btime = statx_time(&st->btime),
+	    .btime = birth ? statx_time(&st->btime) : (struct statx_time){0},
 	    .ctime = statx_time(&st->ctime),
 	    .mtime = statx_time(&st->mtime),
 	    .rdev_major = DEV_MAJOR(st->rdev),
@@ -187,5 +192,5 @@ int64_t sys_statx(int32_t dirfd, uaddr_t name, int32_t flags, uint32_t mask, uad
 	if ((mask & STATX_RESERVED) || (flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE)
 		return -EINVAL;
 	err_t err = stat_at(dirfd, name, flags, &st);
-	return err ? err : put_statx(buf, &st);
+	return err ? err : put_statx(buf, &st, mask);
 }

@@ -98,21 +98,28 @@ enum allocate_mode { /* the ABI's FALLOC_FL_* */
 	ZERO_RANGE = 16,
 	INSERT_RANGE = 32,
 	UNSHARE_RANGE = 64,
-	ALLOCATE_MODES = KEEP_SIZE | PUNCH_HOLE | COLLAPSE_RANGE | ZERO_RANGE | INSERT_RANGE | UNSHARE_RANGE,
+	WRITE_ZEROES = 128,
 };
 
+/* One of them, some of which ask for the size to stay, some of which cannot keep it. */
 static err_t check_allocate_mode(int mode, int64_t pos, int64_t len)
 {
 	if (pos < 0 || len <= 0)
 		return -EINVAL;
-	if ((mode & ~ALLOCATE_MODES) || (mode & (PUNCH_HOLE | ZERO_RANGE)) == (PUNCH_HOLE | ZERO_RANGE) ||
-	    ((mode & PUNCH_HOLE) && !(mode & KEEP_SIZE)))
+	switch (mode & ~KEEP_SIZE) {
+	case 0:
+	case ZERO_RANGE:
+	case UNSHARE_RANGE:
+		return 0;
+	case PUNCH_HOLE:
+		return mode & KEEP_SIZE ? 0 : -ENOTSUP;
+	case COLLAPSE_RANGE:
+	case INSERT_RANGE:
+	case WRITE_ZEROES:
+		return mode & KEEP_SIZE ? -ENOTSUP : 0;
+	default:
 		return -ENOTSUP;
-	if (((mode & COLLAPSE_RANGE) && mode != COLLAPSE_RANGE) ||
-	    ((mode & INSERT_RANGE) && mode != INSERT_RANGE) ||
-	    ((mode & UNSHARE_RANGE) && (mode & ~(UNSHARE_RANGE | KEEP_SIZE))))
-		return -EINVAL;
-	return 0;
+	}
 }
 
 int64_t sys_fallocate(int32_t fd, int32_t mode, int64_t pos, int64_t len)
@@ -124,7 +131,7 @@ int64_t sys_fallocate(int32_t fd, int32_t mode, int64_t pos, int64_t len)
 		return err;
 	err = check_allocate_mode(mode, pos, len);
 	if (!err)
-		err = file_allocate(f, mode, pos, len, limit);
+		err = file_allocate(f, mode, pos, len, limit, current_can(CAP_FSETID));
 	file_put(f);
 	if (err == -EFBIG && !__builtin_add_overflow((uint64_t)pos, (uint64_t)len, &end) &&
 	    end <= INT64_MAX && end > limit)

@@ -463,7 +463,8 @@ static err_t backing_absent(struct fault *f, const struct pt_node *cover)
 	return err;
 }
 
-/* Shared window on a file. */
+/* Shared window on a file. One that was only read from may not write, though the page is dirty already: by
+ * its first store the window says that the file changes. */
 static err_t fault_file(struct fault *f)
 {
 	struct vm_object *o = f->object;
@@ -473,11 +474,11 @@ static err_t fault_file(struct fault *f)
 	if (err)
 		return err;
 	bool dirty = page_tree_test_mark(&o->tree, f->idx, PT_DIRTY);
+	if (is_write(f) && f->space && o->ops->write)
+		store_relaxed(&o->written_by_map, true);
 	if (is_write(f) && !dirty) {
 		if (!o->ops->write)
 			return -EACCES;
-		if (f->space)
-			store_relaxed(&o->written_by_map, true);
 		if (o->ops->may_dirty && f->space && f->room != f->idx) {
 			object_get(o);
 			f->io_object = o;
@@ -485,9 +486,8 @@ static err_t fault_file(struct fault *f)
 		}
 		file_set_mark(o, f->idx, PT_DIRTY);
 		file_count_dirtied(o);
-		dirty = true;
 	}
-	err = finish(f, o, p, dirty && may_write(f));
+	err = finish(f, o, p, is_write(f) && may_write(f));
 	if (!err && !f->pin && (!is_write(f) || (f->access & FAULT_PRESENT)))
 		enter_around(f, page_tree_leaf(&o->tree, f->idx, &exclusive), NULL, is_write(f));
 	return err;
@@ -498,6 +498,8 @@ static ALWAYS_INLINE err_t fault_anon(struct fault *f)
 	struct vm_object *o = f->object;
 	bool exclusive = false;
 	err_t err = o->backing ? object_trim_locked(o) : 0;
+	if (unlikely(o->ops) && is_write(f) && f->space)
+		store_relaxed(&o->written_by_map, true);
 	if (err)
 		return NEED_MEMORY;
 	if (f->idx >= (o->backing ? o->backing->npages : o->npages))

@@ -91,7 +91,7 @@ struct vm_object {
 	void *priv;                    /* (C) for ops */
 	err_t write_error;             /* (L) FILE: first write error not reported yet */
 	_Atomic bool
-	    written_by_map; /* (A) FILE: a shared window was written to since somebody asked: the file's times change */
+	    written_by_map; /* (A) FILE, VM_RESIDENT: a shared window was written to since somebody asked: the file's times change */
 	paddr_t phys;                  /* (C) PHYS: first byte */
 	enum mmu_cache cache;          /* (C) PHYS */
 	enum volatile_state vol_state; /* (L) NO: somebody holds it, or it is not purgeable */

@@ -7,6 +7,7 @@
 #include "fs/devfs.h"
 #include "fs/file.h"
 #include "fs/mount.h"
+#include "fs/xattr.h"
 #include "ktest.h"
 #include "lib/printf.h"
 #include "lib/string.h"
@@ -99,6 +100,60 @@ static void compare_big(uint8_t *buf)
 	file_put(f);
 }
 
+/* --- what files have beside their contents --- */
+
+static const struct marked {
+	const char *name;
+	uint32_t flags; /* chattr's: as the runner knows them too */
+} marked[] = {
+    {"/mnt/marked-a", 0x10 | 0x80}, {"/mnt/marked-b", 0x20 | 0x8 | 0x40}, {"/mnt/marked-c", 0x10000}};
+
+/* Each has a small attribute that differs and a large one that does not; the third is a directory. */
+static void mark_file(const struct marked *m, uint8_t *buf)
+{
+	struct path p;
+	uint32_t flags;
+	for (unsigned i = 0; i < 700; i++)
+		buf[i] = byte_of(i);
+	KT_CHECK_EQ(vfs_lookup(&me, NULL, m->name, 0, &p), 0);
+	KT_CHECK_EQ(vfs_xattr_set(&me, &p, "user.large", &(struct xattr_value){buf, 700}, XATTR_CREATE), 0);
+	KT_CHECK_EQ(vfs_xattr_set(&me, &p, "trusted.name", &(struct xattr_value){m->name, 13}, 0), 0);
+	KT_CHECK_EQ(vfs_xattr_set(&me, &p, "user.gone", &(struct xattr_value){buf, 20}, 0), 0);
+	KT_CHECK_EQ(vfs_xattr_set(&me, &p, "user.gone", NULL, 0), 0);
+	KT_CHECK_EQ(vfs_set_flags(&me, &p, m->flags), 0);
+	KT_CHECK_EQ(vfs_get_flags(&p, &flags), 0);
+	KT_CHECK_EQ(flags, m->flags);
+	path_put(&p);
+}
+
+static void mark_files(uint8_t *buf)
+{
+	struct file *f;
+	KT_CHECK_EQ(vfs_mkdir(&me, NULL, marked[2].name, 0755), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		KT_CHECK_EQ(vfs_open(&me, NULL, marked[i].name, FILE_CREAT | FILE_WRONLY, 0644, &f), 0);
+		file_put(f);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(marked); i++)
+		mark_file(&marked[i], buf);
+}
+
+static void compare_marked(uint8_t *buf)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(marked); i++) {
+		struct path p;
+		uint32_t flags = 0;
+		size_t len = 0;
+		KT_CHECK_EQ(vfs_lookup(&me, NULL, marked[i].name, 0, &p), 0);
+		KT_CHECK_EQ(vfs_get_flags(&p, &flags), 0);
+		KT_CHECK_EQ(flags, marked[i].flags);
+		KT_CHECK_EQ(vfs_xattr_get(&me, &p, "user.large", buf, PIECE, &len), 0);
+		KT_CHECK(len == 700 && buf[699] == byte_of(699));
+		KT_CHECK_EQ(vfs_xattr_get(&me, &p, "user.gone", buf, PIECE, &len), -ENODATA);
+		path_put(&p);
+	}
+}
+
 /* A file that is deleted while it is open is there until it is closed. */
 static void use_deleted(uint8_t *buf)
 {
@@ -147,11 +202,13 @@ KTEST(ext2_tree)
 	write_big(buf);
 	write_names();
 	use_deleted(buf);
+	mark_files(buf);
 	KT_CHECK_EQ(vfs_sync_all(), 0);
 	KT_CHECK_EQ(vfs_umount(&me, "/dev/shm", 0), 0);
 	KT_CHECK_EQ(vfs_umount(&me, "/mnt", 0), 0);
 	KT_CHECK_EQ(vfs_mount(&me, "/dev/vda", "/mnt", "ext2", MOUNT_RDONLY, ""), 0);
 	compare_big(buf);
+	compare_marked(buf);
 	KT_CHECK_EQ(vfs_mount(&me, "", "/mnt", "", MOUNT_REMOUNT, ""), 0);
 	KT_CHECK_EQ(vfs_mkdir(&me, NULL, "/mnt/again", 0755), 0);
 	KT_CHECK_EQ(vfs_umount(&me, "/mnt", 0), 0);

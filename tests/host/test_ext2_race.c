@@ -4,6 +4,7 @@
  * e2fsck finds nothing wrong.
  */
 #include "ext2_env.h"
+#include "fs/xattr.h"
 
 enum { THREADS = 4, FILES = 6, STEPS = 250, BYTES = 60000 };
 
@@ -34,6 +35,22 @@ static void name_of(char *out, unsigned thread, unsigned file)
 	sprintf(out, "%s/thread-%u-file-%u", file % 2 ? "shared" : "other", thread, file);
 }
 
+/* One of few values, so that files come to share blocks, and leave them, at once. */
+static void mark_file(const char *name)
+{
+	struct path p;
+	char value[300];
+	memset(value, (int)('a' + pick(3)), sizeof(value));
+	CHECK_EQ(vfs_lookup(&fs_me, NULL, name, 0, &p), 0);
+	if (pick(4))
+		CHECK_EQ(
+		    vfs_xattr_set(&fs_me, &p, "user.mark", &(struct xattr_value){value, sizeof(value)}, 0),
+		    0);
+	else
+		(void)!vfs_xattr_set(&fs_me, &p, "user.mark", NULL, 0); /* perhaps there is none */
+	path_put(&p);
+}
+
 /* What thread and file number say that the file holds, in each byte. */
 static void write_file(unsigned thread, unsigned file, char *buf)
 {
@@ -48,6 +65,7 @@ static void write_file(unsigned thread, unsigned file, char *buf)
 		CHECK_EQ(file_sync(f, false), 0);
 	if (pick(4) == 0)
 		CHECK_EQ(file_truncate(f, (int64_t)pick(BYTES), UINT64_MAX, true), 0);
+	mark_file(name);
 	file_put(f);
 }
 

@@ -71,17 +71,17 @@ HOST_TEST(sparse_files_and_holes)
 	CHECK_EQ(file_seek(f, 10, FILE_SEEK_HOLE), 10);
 	CHECK_EQ(file_truncate(f, 100, UINT64_MAX, true), 0);
 	CHECK_EQ(blocks_of("f"), 0);
-	CHECK_EQ(file_allocate(f, 0, 0, 3 * PAGE_SIZE, UINT64_MAX), 0);
+	CHECK_EQ(file_allocate(f, 0, 0, 3 * PAGE_SIZE, UINT64_MAX, true), 0);
 	CHECK_EQ(blocks_of("f"), 24);
 	CHECK_EQ(size_of("f"), 3 * PAGE_SIZE);
 	memset(page, 'x', sizeof(page));
 	CHECK_EQ(fs_pwrite(f, page, PAGE_SIZE, 100), PAGE_SIZE);
-	CHECK_EQ(file_allocate(f, 3, 200, 2 * PAGE_SIZE, UINT64_MAX), 0); /* a hole, size kept */
+	CHECK_EQ(file_allocate(f, 3, 200, 2 * PAGE_SIZE, UINT64_MAX, true), 0); /* a hole, size kept */
 	CHECK_EQ(blocks_of("f"), 16);
 	CHECK_EQ(fs_pread(f, page, PAGE_SIZE, 0), PAGE_SIZE);
 	CHECK(page[199] == 'x' && page[200] == 0 && page[PAGE_SIZE - 1] == 0);
-	CHECK_EQ(file_allocate(f, 32, 0, 1, UINT64_MAX), -ENOTSUP);
-	CHECK_EQ(file_allocate(f, 0, 0, 0, UINT64_MAX), -EINVAL);
+	CHECK_EQ(file_allocate(f, 32, 0, 1, UINT64_MAX, true), -ENOTSUP);
+	CHECK_EQ(file_allocate(f, 0, 0, 0, UINT64_MAX, true), -EINVAL);
 	file_put(f);
 	fs_env_end();
 }
@@ -183,7 +183,7 @@ HOST_TEST(size_limits)
 	CHECK_EQ(st.free_files, 2);
 	CHECK_EQ(file_truncate(f, PAGE_SIZE, UINT64_MAX, true), 0);
 	CHECK_EQ(fs_pwrite(f, page, PAGE_SIZE, PAGE_SIZE), PAGE_SIZE);
-	CHECK_EQ(file_allocate(f, 0, 0, 5 * PAGE_SIZE, UINT64_MAX), -ENOSPC);
+	CHECK_EQ(file_allocate(f, 0, 0, 5 * PAGE_SIZE, UINT64_MAX, true), -ENOSPC);
 	CHECK_EQ(size_of("m/f"), 2 * PAGE_SIZE);
 	fs_make("m/g");
 	fs_make("m/h");

@@ -245,14 +245,27 @@ static void put_attributes(struct vnode *v, const struct attr *a)
 		v->ctime = a->ctime;
 }
 
+/* Has the inode the higher bits of seconds? */
+static bool slot_has_extra(struct vnode *v)
+{
+	struct ext2 *e = ext2_of(v);
+	mutex_lock(&e->lock);
+	bool extra = has_extra(e, ext2_slot(e, ext2_node_of(v)), offsetof(struct ext2_inode, birth));
+	mutex_unlock(&e->lock);
+	return extra;
+}
+
 /* The caller puts the same into v afterwards; it has to be there when somebody else stores v in between. */
-static err_t set_attributes(struct vnode *v, const struct attr *a)
+static err_t set_attributes(struct vnode *v, struct attr *a)
 {
 	err_t err = ext2_may_change(ext2_of(v));
 	if (!err)
 		err = ext2_inode_hold(v);
 	if (err)
 		return err;
+	bool extra = slot_has_extra(v);
+	a->atime = clamp_time(a->atime, extra);
+	a->mtime = clamp_time(a->mtime, extra);
 	put_attributes(v, a);
 	ext2_inode_store(v);
 	return 0;
@@ -266,7 +279,7 @@ static uint32_t get_flags(struct vnode *v)
 static err_t set_flags(struct vnode *v, uint32_t flags)
 {
 	struct ext2_node *n = ext2_node_of(v);
-	err_t err = ext2_may_change(ext2_of(v));
+	err_t err = flags & ~(uint32_t)CHATTR_SEEN ? -ENOTSUP : ext2_may_change(ext2_of(v));
 	if (!err)
 		err = ext2_inode_hold(v);
 	if (err)
@@ -282,6 +295,8 @@ static void get_attributes(struct vnode *v, struct vfs_stat *st)
 	struct ext2_node *n = ext2_node_of(v);
 	st->block_size = ext2_of(v)->block_size;
 	st->blocks = __atomic_load_n(&n->sectors, __ATOMIC_RELAXED);
+	st->flags_known = INODE_FIXED | INODE_NODUMP | INODE_COMPRESSED | INODE_ENCRYPTED;
+	st->flags = n->flags & st->flags_known;
 }
 
 static void written(struct vnode *v)
