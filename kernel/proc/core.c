@@ -12,7 +12,7 @@
  * SIGKILL ends the writing: the writer is killed as any thread, what it waits for ends, and what was written
  * so far stays, as on Linux.
  *
- * Instead of to a file it may go to a program that the kernel starts (core_pipe.c); RLIMIT_CORE says only whether, then.
+ * Instead of to a file it may go to a program that the kernel starts (core_pipe.c).
  *
  * The file is made with the rights of the process, where nobody else can have put something: a name that
  * exists is unlinked, and the new file is given up if its owner or mode is not what it should be.

@@ -1,7 +1,8 @@
 /*
  * core_name.c - where core files go: the pattern of /proc/sys/kernel/core_pattern and what its % stand for.
  * See core(5). A pattern that begins with '|' is the command line of a program that gets the file through a
- * pipe (core_pipe.c): it is cut into words before anything is put in, so what a user chose is never two words.
+ * pipe (core_pipe.c): it is cut into words before anything is put in, so what a user chose is never two
+ * words.
  */
 #include "kern/spinlock.h"
 #include "kern/uts.h"

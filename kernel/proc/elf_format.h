@@ -1,7 +1,7 @@
 #pragma once
 /*
- * elf_format.h - the structures of a 64-bit ELF file, and those of its numbers that the kernel reads or writes:
- * elf.c (programs), elf_symbols.c (names for backtraces), core_file.c (core files).
+ * elf_format.h - the structures of a 64-bit ELF file, and those of its numbers that the kernel reads or
+ * writes: elf.c (programs), elf_symbols.c (names for backtraces), core_file.c (core files).
  *
  * Format: System V ABI, "Object Files" and its AMD64 supplement; elf(5).
  */
