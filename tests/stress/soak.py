@@ -52,29 +52,34 @@ def soak(opts, image, cpus):
     command = [os.path.join(ROOT, "quire"), "run", "--root", image, "--memory", opts.memory, "--cpus", str(cpus), "--log", log]
     command += ["--timeout", str(seconds * 3 + 600), "--copy", f"{os.path.join(HERE, 'soak.sh')}:/run/", "--", "bash", "/run/soak.sh", *words]
     env = dict(os.environ, QUIRE_KERNEL=os.path.join(ROOT, "build", "gcc-debug", "quire.elf"))
-    done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
-    return done.returncode, done.stdout
+    out = log.replace(".log", ".out")
+    with open(out, "w", encoding="utf-8") as f:
+        status = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=f, stderr=subprocess.STDOUT, check=False).returncode
+    with open(out, encoding="utf-8", errors="replace") as f:
+        return status, f.read()
 
 
 def main():
     opts = arguments()
     image = find_image(opts)
     machines = [int(n) for n in opts.cpus.split(",")]
-    print(f"1..{2 * len(machines)}", flush=True)
+    print(f"1..{3 * len(machines)}", flush=True)
     failed = 0
     for number, cpus in enumerate(machines):
         status, out = soak(opts, image, cpus)
         leaks = re.findall(r"^left: .*", out, re.M)
+        failures = re.findall(r"^stress-ng: fail: .*", out, re.M)
         rounds = re.findall(r"^round \d+: .*", out, re.M)
         points = [
             (f"{cpus} CPUs: {len(rounds)} rounds, and the machine ended in order", status == 0 and "soak done" in out and rounds),
+            (f"{cpus} CPUs: no stressor found anything wrong", not failures),
             (f"{cpus} CPUs: nothing is left", not leaks),
         ]
         for at, (name, good) in enumerate(points, 1):
             failed += not good
-            print(f"{'ok' if good else 'not ok'} {2 * number + at} - {name}", flush=True)
+            print(f"{'ok' if good else 'not ok'} {3 * number + at} - {name}", flush=True)
         print("\n".join(f"# {line}" for line in rounds[-40:]))
-        if status or leaks:
+        if status or leaks or failures:
             print(out[-4000:], file=sys.stderr)
     return 1 if failed else 0
 
