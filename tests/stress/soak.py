@@ -17,7 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 # Not here: vm-segv wants ptrace and hangs without it, here as elsewhere; oom-pipe is refused without --pathological.
 CLASSES = """vm mmap mremap mprotect madvise mlock brk stack bigheap fork vforkmany shm shm-sysv memfd mincore msync vm-rw vm-splice
-	pageswap mmapaddr mmapfork mmapfixed mmapmany munmap zombie vm-addr fault mlockmany malloc pagemove""".split()
+	pageswap mmapaddr mmapfork mmapfixed mmapmany munmap zombie vm-addr fault malloc pagemove remap""".split()
 
 
 def arguments():
