@@ -178,6 +178,8 @@ static bool write_file(struct process *p, const struct signal_info *info)
 	struct core_file c = {.process = p, .info = info, .limit = core_limit(p)};
 	if (core_is_piped())
 		return core_pipe(&c);
+	if (is_limited(p)) /* the pattern was changed a moment ago */
+		return false;
 	current_write_rights(&c.limit_size, &privileged);
 	if (core_name(p, info->signo, c.limit, name))
 		return false;

@@ -226,8 +226,8 @@ err_t core_words(
 	bool has_pid, any = false;
 	err_t err = 0;
 	pattern_copy(from);
-	const char *s = from + (from[0] == '|');
-	while (!err) {
+	const char *s = from + 1;
+	while (!err && from[0] == '|') { /* it may have been changed a moment ago */
 		struct text t = {0};
 		while (*s == ' ')
 			s++;

@@ -254,8 +254,8 @@ int64_t sys_mmap(uaddr_t addr, uint64_t len, int32_t prot, int32_t flags, int32_
 
 /* --- remap_file_pages --- */
 
-/* The pages of [start, end), which one object with one name shows in each of them with the same rights, get other
- * places in that object. */
+/* The pages of [start, end), which windows on one object show with the same rights, get other places in that
+ * object. */
 struct reorder {
 	uaddr_t start, end;
 	struct region_view first; /* counted */
