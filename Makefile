@@ -212,8 +212,9 @@ coverage: build/deps/coverage
 # Everything ------------------------------------------------------------------------------------------------------------------
 # Kernels and programs are made first, two tests run at a time. tests/run holds the tests that are not host programs: the guest's
 # configurations (.case, see tools/runtest.py) and scripts.
-.PHONY: test bench fuzz stress
+.PHONY: test bench fuzz stress soak
 SECONDS ?= 600
+MINUTES ?= 15
 SPAWNS  ?= 10000
 test: build/deps/test build/deps/lint build/deps/image build/initrd.cpio build/run.cpio
 	$Qtools/mkroot.py base > build/root.path || echo "make: no root image, so the tests that need one are skipped" >&2
@@ -229,6 +230,9 @@ stress: $(B)/quire.elf build/initrd.cpio machine build/deps/image
 	$Qpython3 tools/qemu.py test --name stress --kernel $< --initrd build/initrd.cpio --cpus 2 --timeout 7200 --silence 3600 \
 		--append 'init=/bin/ustress -- $(SPAWNS)'
 	$Qtests/programs/small.py --functions 32 --timeout 1800
+soak: machine build/deps/image
+	$Q$(MAKE) VARIANT=debug kernel
+	$Qtests/stress/soak.py --minutes $(MINUTES)
 fuzz: build/deps/test
 	$Q$(MAKE) SAN=fuzz fuzz-programs
 	$Qfor f in $(FUZZERS); do tools/fuzz.sh $$f $(SECONDS) || exit; done
@@ -279,6 +283,7 @@ help:
 #: make host-tests the real sources of lib, mm and vm as host programs   SAN=asan|tsan|plain|cov
 #: make programs   Debian's programs in the guest and on this Linux, compared
 #: make stress     thousands of processes, threads and descriptors, and nothing left   SPAWNS=n
+#: make soak       stress-ng's memory classes with memory short, on 2 and 4 CPUs, debug kernel    MINUTES=n for each
 #: make fuzz       the fuzzers, for long                  SECONDS=n for each
 #: make bench      the figures of docs/performance.md, counted in instructions, and those of Debian's Linux
 #: make demos      programs that show what memory can do here, on Quire and on Debian's Linux   DEMO=cache|store|forkserver

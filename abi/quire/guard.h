@@ -10,8 +10,8 @@ enum quire_guard {
 	QUIRE_GUARD_ALL = 15,
 };
 
-/* In one source of a program: it runs under these rules (a number), whoever starts it. A note of owner "Quire",
- * type 1, whose contents are the number. */
+/* In one source of a program: it runs under these rules (a number), whoever starts it. A note of owner
+ * "Quire", type 1, whose contents are the number. */
 #define QUIRE_GUARDED(guards)                                                                                \
 	__asm__(".pushsection .note.quire, \"a\", @note\n\t"                                                 \
 		".balign 4\n\t"                                                                              \

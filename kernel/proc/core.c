@@ -12,7 +12,7 @@
  * SIGKILL ends the writing: the writer is killed as any thread, what it waits for ends, and what was written
  * so far stays, as on Linux.
  *
- * Instead of to a file it may go to a program that the kernel starts (core_pipe.c); RLIMIT_CORE says only whether, then.
+ * Instead of to a file it may go to a program that the kernel starts (core_pipe.c).
  *
  * The file is made with the rights of the process, where nobody else can have put something: a name that
  * exists is unlinked, and the new file is given up if its owner or mode is not what it should be.
@@ -178,6 +178,8 @@ static bool write_file(struct process *p, const struct signal_info *info)
 	struct core_file c = {.process = p, .info = info, .limit = core_limit(p)};
 	if (core_is_piped())
 		return core_pipe(&c);
+	if (is_limited(p)) /* the pattern was changed a moment ago */
+		return false;
 	current_write_rights(&c.limit_size, &privileged);
 	if (core_name(p, info->signo, c.limit, name))
 		return false;

@@ -58,7 +58,8 @@ void core_thread_gone_locked(struct process *p);
 /* Give up the core file that p may be writing. */
 void core_interrupt_locked(struct process *p);
 
-/* core_name.c: where the files go, /proc/sys/kernel/core_pattern and core_uses_pid; core_pipe.c: core_pipe_limit; and
+/* core_name.c: where the files go, /proc/sys/kernel/core_pattern and core_uses_pid; core_pipe.c:
+ * core_pipe_limit; and
  * /proc/sys/fs/suid_dumpable. Show and store as struct text_ops. */
 void core_show_pattern(struct text *t, struct vnode *v);
 int64_t core_store_pattern(struct vnode *v, char *s, size_t n);

@@ -2,9 +2,9 @@
  * core_file.c - the ELF file: header, program headers, notes, and the contents of memory page by page, each
  * segment at a multiple of the page size.
  *
- * Pages that are not there, or hold only zeros, become holes of the file; a pipe gets zeros. Memory is read whatever its
- * protection; what cannot be read (beyond the end of a file, a disk that fails) is a hole too. Format: System
- * V ABI, "Object Files"; elf(5).
+ * Pages that are not there, or hold only zeros, become holes of the file; a pipe gets zeros. Memory is read
+ * whatever its protection; what cannot be read (beyond the end of a file, a disk that fails) is a hole too.
+ * Format: System V ABI, "Object Files"; elf(5).
  */
 #include "arch/usercopy.h"
 #include "lib/string.h"

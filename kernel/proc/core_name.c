@@ -1,7 +1,8 @@
 /*
  * core_name.c - where core files go: the pattern of /proc/sys/kernel/core_pattern and what its % stand for.
  * See core(5). A pattern that begins with '|' is the command line of a program that gets the file through a
- * pipe (core_pipe.c): it is cut into words before anything is put in, so what a user chose is never two words.
+ * pipe (core_pipe.c): it is cut into words before anything is put in, so what a user chose is never two
+ * words.
  */
 #include "kern/spinlock.h"
 #include "kern/uts.h"
@@ -225,8 +226,8 @@ err_t core_words(
 	bool has_pid, any = false;
 	err_t err = 0;
 	pattern_copy(from);
-	const char *s = from + (from[0] == '|');
-	while (!err) {
+	const char *s = from + 1;
+	while (!err && from[0] == '|') { /* it may have been changed a moment ago */
 		struct text t = {0};
 		while (*s == ' ')
 			s++;

@@ -5,8 +5,8 @@
  * The program is started by the kernel as a process of nobody: as the superuser, at the root, with no other
  * descriptor and no environment, whatever rules and limits the one that crashed is under. Its RLIMIT_CORE is
  * 1, so that its own crash does not start another one. While it reads, the process that crashed is still
- * there, and /proc/PID tells of it; core_pipe_limit says how many such may be at a time (0: any number; the process does not wait
- * then until the program has ended).
+ * there, and /proc/PID tells of it. core_pipe_limit says how many such programs may run at a time, and makes
+ * the process wait until its own has ended; 0: any number, and nobody waits.
  */
 #include "fs/file.h"
 #include "fs/pipe.h"

@@ -61,7 +61,7 @@ MUST_CHECK err_t elf_check_header(const void *header, uint64_t file_size, uint64
  * Segments must fit in [low_limit, high_limit), where a relocatable image may be moved to. 0 or -ENOEXEC. */
 MUST_CHECK err_t elf_parse(const void *header, const void *phdrs, uint64_t file_size, uint64_t low_limit,
     uint64_t high_limit, struct elf_image *out);
-/* The rules that a program says it wants to be under: the word of a note of owner "Quire", type 1, among `size`
+/* The rules that a program says it wants to be under: the word of a note of owner "Quire", type 1, in `size`
  * bytes of notes. 0: it says nothing. See abi/quire/guard.h. */
 uint32_t elf_find_guards(const void *notes, size_t size);
 /* Does the image begin to run inside itself? Programs without an interpreter, and interpreters, must. */

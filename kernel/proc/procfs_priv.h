@@ -69,6 +69,8 @@ extern const struct proc_dir proc_sys_dir, proc_sysvipc_dir;
 /* Once at boot, after random_init. */
 void procfs_sys_init(void);
 
+/* procfs_validate.c, in debug kernels. */
+int64_t procfs_store_validate(struct vnode *v, char *s, size_t n);
 /* A decimal number with white space around it, and nothing else. -EINVAL. */
 MUST_CHECK err_t proc_parse_number(const char *s, int64_t *out);
 

@@ -237,6 +237,9 @@ static const struct proc_entry vm_entries[] = {
 	.name = "drop_caches", .mode = MODE_REG | 0200, .text = {show_nothing, store_drop_caches}},
     SHOW("max_map_count", map_count), SHOW("mmap_min_addr", mmap_min),
     {.name = "purge", .mode = MODE_REG | 0644, .text = {show_purge, store_purge}},
+#ifdef CONFIG_DEBUG
+    {.name = "validate", .mode = MODE_REG | 0200, .text = {show_nothing, procfs_store_validate}},
+#endif
     SHOW("swappiness", swappiness)};
 static const struct proc_dir vm_dir = {
     .class = CLASS_SYS_VM, .entries = vm_entries, .count = ARRAY_SIZE(vm_entries)};

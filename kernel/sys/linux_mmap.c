@@ -251,3 +251,80 @@ int64_t sys_mmap(uaddr_t addr, uint64_t len, int32_t prot, int32_t flags, int32_
 		file_put(m.file);
 	return err;
 }
+
+/* --- remap_file_pages --- */
+
+/* The pages of [start, end), which windows on one object show with the same rights, get other places in that
+ * object. */
+struct reorder {
+	uaddr_t start, end;
+	struct region_view first; /* counted */
+	struct vm_object *object; /* counted */
+};
+
+/* Does the region at `at` go on with what the first one shows? *next gets its end. */
+static bool goes_on(const struct reorder *r, uaddr_t at, uaddr_t *next)
+{
+	struct region_view v;
+	struct vm_object *o = NULL;
+	pgidx_t idx;
+	bool same = space_view(current_space(), at, &v) && v.info.start <= at &&
+		    v.info.flags == r->first.info.flags && v.info.prot == r->first.info.prot &&
+		    v.name.ops == r->first.name.ops && v.name.what == r->first.name.what &&
+		    !space_find_shared(current_space(), at, &o, &idx) && o == r->object;
+	*next = v.info.end;
+	if (o)
+		object_put(o);
+	region_view_end(&v);
+	return same;
+}
+
+static err_t check_reorder(struct reorder *r)
+{
+	pgidx_t idx;
+	const struct region_info *i = &r->first.info;
+	if (!space_view(current_space(), r->start, &r->first) || i->start > r->start ||
+	    !(i->flags & REGION_SHARED) || i->kind == VM_PHYS ||
+	    space_find_shared(current_space(), r->start, &r->object, &idx) || !r->object)
+		return -EINVAL;
+	for (uaddr_t at = i->end; at < r->end;)
+		if (!goes_on(r, at, &at))
+			return -EINVAL;
+	return 0;
+}
+
+static err_t reorder(const struct reorder *r, pgidx_t page, bool bring_in)
+{
+	struct vm_limits limits;
+	uaddr_t where;
+	current_vm_limits(&limits);
+	const struct vm_map_args args = {.addr = r->start,
+	    .len = r->end - r->start,
+	    .prot = r->first.info.prot,
+	    .max_prot = r->first.info.max_prot,
+	    .flags = VM_MAP_FIXED | VM_MAP_SHARED | (bring_in ? VM_MAP_POPULATE : 0) |
+		     (r->first.info.flags & REGION_LOCKED ? VM_MAP_LOCKED : 0),
+	    .object = r->object,
+	    .offset = page,
+	    .name = r->first.name,
+	    .limits = &limits};
+	return space_map(current_space(), &args, &where);
+}
+
+/* A mapping over a part of another one of the same memory: what Linux does as well since it has no other way.
+ */
+int64_t sys_remap_file_pages(uaddr_t addr, uint64_t len, uint64_t prot, uint64_t page, int32_t flags)
+{
+	struct reorder r = {.start = ALIGN_DOWN(addr, (uaddr_t)PAGE_SIZE)};
+	len = ALIGN_DOWN(len, (uint64_t)PAGE_SIZE);
+	r.end = r.start + len;
+	if (prot || r.end <= r.start || page + (len >> PAGE_SHIFT) < page)
+		return -EINVAL;
+	err_t err = check_reorder(&r);
+	if (!err)
+		err = reorder(&r, page, !(flags & MAP_NONBLOCK));
+	if (r.object)
+		object_put(r.object);
+	region_view_end(&r.first);
+	return err;
+}

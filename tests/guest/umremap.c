@@ -1,5 +1,6 @@
 /* umremap.c - mremap by the Linux ABI: in place, elsewhere, onto something, leaving the old window behind.
  * The same binary passes on Linux. */
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -179,6 +180,50 @@ static bool private_file(void)
 	return true;
 }
 
+static long reorder(void *p, size_t len, size_t page, int flags)
+{
+	return syscall(SYS_remap_file_pages, p, len, 0L, page, flags);
+}
+
+static bool other_order(void)
+{
+	char *s = marked(8, MAP_SHARED), *p = marked(2, MAP_PRIVATE);
+	CHECK(FAILS_WITH(reorder(p, PAGE, 0, 0), EINVAL)); /* private */
+	CHECK(FAILS_WITH(syscall(SYS_remap_file_pages, s, PAGE, (long)PROT_READ, 0L, 0), EINVAL));
+	CHECK(
+	    FAILS_WITH(reorder(s, PAGE - 1, 0, 0), EINVAL) && FAILS_WITH(reorder(s, PAGE, -1UL, 0), EINVAL));
+	CHECK(FAILS_WITH(reorder(s - 2 * PAGE, PAGE, 0, 0), EINVAL));
+	CHECK(FAILS_WITH(reorder(s + 7 * PAGE, 2 * PAGE, 0, 0), EINVAL) && holds(s, 0, 8));
+	CHECK(reorder(s + 1, PAGE + 99, 5, 0) == 0 && s[0] == 6 && holds(s + PAGE, 1, 7));
+	CHECK(reorder(s + 3 * PAGE, 2 * PAGE, 0, MAP_NONBLOCK) == 0 && s[3 * PAGE] == 1 && s[4 * PAGE] == 2);
+	*(volatile char *)s = 77; /* which is also elsewhere */
+	CHECK(((volatile char *)s)[5 * PAGE] == 77);
+	CHECK(reorder(s + 2 * PAGE, 4 * PAGE, 2, 0) == 0); /* several windows of one memory */
+	CHECK(reorder(s, PAGE, 0, 0) == 0);
+	((volatile char *)s)[5 * PAGE] = 6;
+	CHECK(holds(s, 0, 8));
+	CHECK(mprotect(s + PAGE, PAGE, PROT_READ) == 0);
+	CHECK(FAILS_WITH(reorder(s, 3 * PAGE, 0, 0), EINVAL)); /* of unequal rights */
+	munmap(s, 8 * PAGE), munmap(p, 2 * PAGE);
+	return true;
+}
+
+static bool other_order_of_a_file(void)
+{
+	char path[64];
+	int fd = open(utest_file(path, "ordered"), O_CREAT | O_TRUNC | O_RDWR, 0600);
+	CHECK(fd >= 0);
+	for (int i = 0; i < 4; i++)
+		CHECK(pwrite(fd, &(char){(char)(i + 1)}, 1, i * PAGE) == 1);
+	char *p = mmap(NULL, 4 * PAGE, RW, MAP_SHARED, fd, 0), c = 0;
+	CHECK(p != MAP_FAILED && reorder(p, PAGE, 3, 0) == 0 && p[0] == 4 && p[PAGE] == 2);
+	*(volatile char *)p = 9;
+	CHECK(msync(p, PAGE, MS_SYNC) == 0 && pread(fd, &c, 1, 3 * PAGE) == 1 && c == 9);
+	munmap(p, 4 * PAGE);
+	close(fd);
+	return true;
+}
+
 int main(void)
 {
 	static const struct utest tests[] = {
@@ -190,6 +235,8 @@ int main(void)
 	    {"old length 0: a second window", shown_twice},
 	    {"what moved is copied by fork", forked},
 	    {"private windows on files", private_file},
+	    {"remap_file_pages: shared memory in another order", other_order},
+	    {"remap_file_pages: a file", other_order_of_a_file},
 	};
 	return UTEST_RUN(tests);
 }

@@ -21,7 +21,7 @@ static char *map(size_t npages, int prot)
 	return mmap(NULL, npages * PAGE, prot, ANON, -1, 0);
 }
 
-/* Six pages, of which the third and fourth are sealed. A sealed page never goes, so nobody gives them back. */
+/* Six pages, of which the third and fourth are sealed. These never go, so nobody gives them back. */
 static char *map_sealed(int prot)
 {
 	char *p = map(6, RW);

@@ -1,0 +1,61 @@
+#!/bin/bash
+# soak.sh EACH SECONDS SEED CLASS... - in the guest, for soak.py: rounds of stress-ng until SECONDS are over, with EACH 0 three random classes for 20 seconds, else every class
+# in turn for EACH seconds. Says what each round was, and what it left.
+each=$1 seconds=$2 RANDOM=$3
+shift 3
+classes=("$@")
+cd /tmp || exit 1
+ulimit -c 0
+touch now left out before # what is here from the beginning is nothing that is left
+
+# Open files, free frames with those that the kernel keeps for its tables and slabs, and the number of objects of each cache, after everything that is only kept has been given back.
+usage() {
+	echo 3 > /proc/sys/vm/drop_caches
+	cut -f1 /proc/sys/fs/file-nr
+	awk -F'[":,{}]+' '/"kernel_tables"/ {n += $3} /"kind":"slab"/ {n += $5} /"frames":[0-9]*,"free"/ && !/"zone"/ {n += $5} END {print n}' /proc/mm
+	awk -F'[":,{}]+' '/"cache"/ {print $3, $5}' /proc/mm
+}
+
+# Usage again until nothing is more than before: what died a moment ago may be on its way out. Prints what stays.
+compare() {
+	for try in {1..50}; do
+		usage > now
+		paste -d' ' before now | awk 'NR == 1 && $2 > $1 {print "left: open files", $1, $2}
+			NR == 2 && $2 + 64 < $1 {print "left: free frames", $1, $2}
+			NR > 2 && $1 == $3 && $4 > $2 + 8 {print "left: objects of", $1, $2, $4}' > left
+		[ -s left ] || return 0
+		sleep 0.2
+	done
+	cat left
+}
+
+validate() {
+	while sleep 3; do echo 1 > /proc/sys/vm/validate; done
+}
+
+run() { # SECONDS CLASS...
+	local options=() length=$1 class
+	shift
+	for class; do options+=(--"$class" 2); done
+	timeout -k 5 $((length * 3 + 60)) stress-ng "${options[@]}" --timeout "$length" --vm-bytes 40M --mmap-bytes 40M --shm-bytes 8M --memfd-bytes 16M > out 2>&1
+	local status=$?
+	pkill -KILL stress-ng
+	echo 1 > /proc/sys/vm/validate
+	echo "round $((++round)): $* status $status"
+	grep -E '^stress-ng: (fail|error):' out | grep -v 'failed: 0'
+	[ $round -gt 1 ] && compare || usage > before
+}
+
+round=0
+validate &
+until=$((SECONDS + seconds))
+if [ "$each" -gt 0 ]; then
+	run 1 vm
+	for class in "${classes[@]}"; do run "$each" "$class"; done
+else
+	while [ $SECONDS -lt $until ]; do
+		run 20 "${classes[RANDOM % ${#classes[@]}]}" "${classes[RANDOM % ${#classes[@]}]}" "${classes[RANDOM % ${#classes[@]}]}"
+	done
+fi
+kill %1
+echo "soak done"
