@@ -197,8 +197,9 @@ static void show_sum(struct text *t, const struct region_sum *s, bool rollup)
 	} rows[] = {{"Shared_Clean:", u->shared_clean}, {"Shared_Dirty:", u->shared_dirty},
 	    {"Private_Clean:", u->private_clean}, {"Private_Dirty:", u->private_dirty},
 	    {"Referenced:", resident}, {"Anonymous:", u->anonymous}, {"KSM:", 0}, {"LazyFree:", 0},
-	    {"AnonHugePages:", u->large}, {"ShmemPmdMapped:", 0}, {"FilePmdMapped:", 0}, {"Shared_Hugetlb:", 0},
-	    {"Private_Hugetlb:", 0}, {"Swap:", 0}, {"SwapPss:", 0}, {"Locked:", s->locked}};
+	    {"AnonHugePages:", u->large}, {"ShmemPmdMapped:", 0}, {"FilePmdMapped:", 0},
+	    {"Shared_Hugetlb:", 0}, {"Private_Hugetlb:", 0}, {"Swap:", 0}, {"SwapPss:", 0},
+	    {"Locked:", s->locked}};
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
 		show_kib(t, rows[i].name, rows[i].pages);
 }
