@@ -112,6 +112,7 @@ struct run_queue {
 	uint64_t floor;           /* (Q) */
 	struct thread *current;   /* (Q) */
 	struct thread *idle;      /* constant after sched_init_cpu */
+	struct thread *favoured;  /* (Q) queued, and to run next: it was handed the CPU; NULL: nobody */
 	struct thread *prev;      /* (Q) between the halves of a switch: who was current */
 	struct thread *displaced; /* (Q) likewise: a thread that may not run here any more */
 	nsec_t next_balance;      /* (Q) */
@@ -261,6 +262,8 @@ static void dequeue_locked(struct run_queue *q, struct thread *t)
 	ASSERT(t->queued && load_relaxed(&t->cpu) == q->cpu);
 	rb_remove(&q->tree, &t->run_node);
 	t->queued = false;
+	if (q->favoured == t)
+		q->favoured = NULL;
 	store_relaxed(&q->nready, load_relaxed(&q->nready) - 1);
 	load_add(q, 0 - weight_of(t));
 }
@@ -417,6 +420,19 @@ bool sched_make_ready(struct thread *t)
 	return make_ready(t, 0, NO_CPU);
 }
 
+bool sched_hand_over(struct thread *t)
+{
+	uint64_t state = irq_save();
+	struct run_queue *q = this_queue();
+	bool woken = make_ready(t, 0, q->cpu);
+	spin_lock(&q->lock);
+	if (t->queued && load_relaxed(&t->cpu) == q->cpu)
+		q->favoured = t;
+	spin_unlock(&q->lock);
+	irq_restore(state);
+	return woken;
+}
+
 bool sched_interrupt(struct thread *t, uint32_t flags)
 {
 	bool woken = make_ready(t, flags, NO_CPU);
@@ -452,6 +468,8 @@ static struct thread *pick_next_locked(struct run_queue *q)
 {
 	struct thread *next = queue_first_locked(q);
 
+	if (q->favoured && !is_before(next->vruntime + WAKE_MARGIN, q->favoured->vruntime))
+		next = q->favoured;
 	if (!next) {
 		atomic_fetch_or_explicit(&idle_cpus, BIT(q->cpu), memory_order_relaxed);
 		return q->idle;

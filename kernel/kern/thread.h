@@ -95,6 +95,7 @@ struct thread {
 	char name[THREAD_NAME_MAX]; /* (T) a user thread may rename itself; others may see a mixture */
 	uint32_t
 	    tid; /* (C) but that a user thread that execs takes its process's, with the process tree locked */
+	uint64_t serial; /* (C) never used again */
 	struct refcount refs;
 	struct waitq exit_waiters; /* woken when it is DEAD and off its stack */
 	struct spinlock exit_lock; /* guards `gone` */

@@ -120,6 +120,18 @@ unsigned waitq_wake_all(struct waitq *q)
 	return wake(q, UINT32_MAX);
 }
 
+unsigned waitq_hand_over(struct waitq *q)
+{
+	uint64_t state = spin_lock_irqsave(&q->lock);
+	struct thread *t = waitq_first_locked(q);
+	if (t) {
+		waitq_dequeue_locked(q, t);
+		sched_hand_over(t);
+	}
+	spin_unlock_irqrestore(&q->lock, state);
+	return t != NULL;
+}
+
 static void deadline_reached(void *thread)
 {
 	sched_make_ready(thread);
