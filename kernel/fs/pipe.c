@@ -421,6 +421,7 @@ static int64_t pipe_control(struct file *f, int command, uint64_t arg, bool priv
 }
 
 const struct file_ops pipe_file_ops = {
+    .type = KO_CHANNEL,
     .read = pipe_read,
     .write = pipe_write,
     .ioctl = pipe_ioctl,

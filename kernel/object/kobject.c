@@ -93,6 +93,17 @@ void kobject_signal(struct kobject *o, uint64_t set, uint64_t clear)
 	spin_unlock_irqrestore(&o->lock, state);
 }
 
+void kobject_desc_closed(struct kobject *o, const struct desc_table *t, int fd)
+{
+	uint64_t state = spin_lock_irqsave(&o->lock);
+	list_for_each_safe (it, &o->observers) {
+		struct observer *ob = list_entry(it, struct observer, link);
+		if (ob->closed)
+			ob->closed(ob, t, fd);
+	}
+	spin_unlock_irqrestore(&o->lock, state);
+}
+
 void kobject_observe(struct kobject *o, struct observer *ob, uint64_t mask)
 {
 	ob->object = o;

@@ -66,7 +66,8 @@ static err_t xattr_name(uaddr_t name, int32_t flags, const struct xattr_call *x)
 static err_t xattr_fd(int32_t fd, const struct xattr_call *x)
 {
 	struct fd_call f;
-	err_t err = fd_begin(&f, fd);
+	err_t err =
+	    fd_begin_for(&f, fd, x->op == XATTR_SET || x->op == XATTR_REMOVE ? RIGHT_MANAGE : RIGHT_INSPECT);
 	if (err)
 		return err;
 	err = xattr_on(&f.path, x);
