@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "quire_syscalls.h"
+#include <quire/calls.h>
 
 enum { EXIT_USAGE = 125, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127 }; /* as env(1) */
 

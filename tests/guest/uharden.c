@@ -16,7 +16,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-#include "quire_syscalls.h"
+#include <quire/calls.h>
 #include "utap.h"
 
 enum { PAGE = 4096, REFUSED = 42 };
