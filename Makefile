@@ -255,7 +255,9 @@ OWN = $(filter-out %/asm.h,$(shell git ls-files -co --exclude-standard '*.c' '*.
 .PHONY: format lint
 format: build/deps/lint
 	$Qclang-format -i $(OWN)
-docs: docs/abi.md
+docs: docs/abi.md docs/objects.md
+docs/objects.md: abi/native.tbl tools/gen_abi.py
+	$Qpython3 tools/gen_abi.py objects $@ $< > build/objects.md && cp build/objects.md $@
 docs/abi.md: abi/linux.tbl tools/gen_abi.py
 	$Qpython3 tools/gen_abi.py docs $< > $@
 lint: build/deps/lint
@@ -289,7 +291,7 @@ help:
 #: make demos      programs that show what memory can do here, on Quire and on Debian's Linux   DEMO=cache|store|forkserver
 #: make coverage   lines of mm/ and vm/ that the host tests run
 #: make format     lay the sources out;  make lint: check layout, layers, sizes, and what cppcheck sees
-#: make docs       docs/abi.md, from the table of system calls
+#: make docs       docs/abi.md and a part of docs/objects.md, from the tables of system calls
 #: make deps       install what Debian packages are missing (as root; else say how)
 
 -include $(OBJ:.o=.d) $(HOBJ:.o=.d) $(HTESTS:$(H)/%=$(H)/tests/host/%.c.d) $(wildcard build/user/*.d)

@@ -32,14 +32,16 @@ RIGHTS = ("read", "write", "exec", "map", "wait", "signal", "duplicate", "transf
 
 class Arg:
     """One argument: `type:name`, `type.struct:name` (what it points to), or `@object[rights]:name`; then also `@object?` where -1 is
-    nothing, and `@object!` where the call wants the number as well."""
+    nothing, and `@object!` where the call wants the number as well,
+    and `@object^` where it lets go of the file itself."""
 
     def __init__(self, word):
         spec, _, self.name = word.partition(":")
-        m = re.fullmatch(r"@([a-z]+)([?!]*)\[([a-z,]*)\]", spec)
+        m = re.fullmatch(r"@([a-z]+)([?!^]*)\[([a-z,]*)\]", spec)
         self.object = m.group(1) if m else None
         self.type, _, self.struct = ("fd", "", "") if m else spec.partition(".")
         self.optional, self.number = bool(m and "?" in m.group(2)), bool(m and "!" in m.group(2))
+        self.given = bool(m and "^" in m.group(2))
         self.rights = [r for r in m.group(3).split(",") if r] if m else []
         self.valid = bool(self.name) and self.type in TYPES and (not m or (self.object in OBJECTS and set(self.rights) <= set(RIGHTS)))
 
@@ -111,7 +113,7 @@ def first_number(family, calls):
 def passed(i, a):
     if not a.object:
         return [f"({TYPES[a.type]})a{i}"]
-    return [f"f{i}"] + ([f"(int32_t)a{i}"] if a.number else [])
+    return [f"file_take(&f{i})" if a.given else f"f{i}"] + ([f"(int32_t)a{i}"] if a.number else [])
 
 
 def body(c):

@@ -85,7 +85,7 @@ static void uninstall(
 err_t parcels_install(const struct endpoint_user *u, struct quire_message *m, const struct parcel *parcels)
 {
 	for (unsigned i = 0; i < m->nfds; i++) {
-		int fd = parcel_install(&parcels[i], u->table, true, u->limit);
+		int fd = parcel_install(&parcels[i], u->table, true, u->limit());
 		if (fd < 0) {
 			uninstall(u, m->fds, parcels, i);
 			return fd;
@@ -116,9 +116,12 @@ static void set_signals(struct file *f, uint64_t now)
 		kobject_signal(&f->object, now, LEVELS & ~now);
 }
 
-/* Bring the signals of both ends up to date. A message that wakes a receiver is that one's. */
+/* Bring the signals of both ends up to date, if anybody has ever looked at them. A message that wakes a
+ * receiver is that one's. */
 static void tell_locked(struct endpoint *e)
 {
+	if (!e->watched)
+		return;
 	bool waits = !list_is_empty(&e->receivers);
 	bool any = e->notified || !list_is_empty(&e->senders);
 	set_signals(
@@ -130,22 +133,19 @@ static void tell_locked(struct endpoint *e)
 
 /* --- sending --- */
 
-void transfer_finish_locked(struct transfer *t, err_t result, bool hand_over)
+void transfer_finish_locked(struct transfer *t, err_t result)
 {
 	ASSERT_HELD(&endpoint_lock);
 	t->state = TRANSFER_DONE;
 	t->result = result;
-	if (hand_over)
-		waitq_hand_over(&t->wait);
-	else
-		waitq_wake_all(&t->wait);
+	waitq_wake_all(&t->wait);
 }
 
 /* A queued message is given up, for this reason. */
 static void withdraw_locked(struct transfer *t, err_t reason)
 {
 	list_remove(&t->link);
-	transfer_finish_locked(t, reason, false);
+	transfer_finish_locked(t, reason);
 }
 
 /* The sender wants to give up: a signal has come, or its deadline. */
@@ -158,42 +158,47 @@ static void give_up_locked(struct transfer *t, err_t reason)
 		break;
 	case TRANSFER_WAITING:
 		t->reply->caller = NULL;
-		transfer_finish_locked(t, reason, false);
+		transfer_finish_locked(t, reason);
 		break;
 	default:
 		t->cancelled = reason;
 	}
 }
 
-/* Sleep until t is done. */
-static void wait_until_done_locked(struct transfer *t)
+/* Sleep until t is done. to: a receiver that gets the CPU, or NULL. */
+static void wait_until_done_locked(struct transfer *t, struct waitq *to)
 {
 	while (t->state != TRANSFER_DONE) {
 		nsec_t deadline = t->cancelled || t->brief ? NSEC_NEVER : t->deadline;
-		err_t err = waitq_sleep_irq(
-		    &t->wait, &endpoint_lock, deadline, t->cancelled ? 0 : WAIT_INTERRUPTIBLE);
+		unsigned flags = t->cancelled ? 0 : WAIT_INTERRUPTIBLE;
+		err_t err = waitq_switch_irq(&t->wait, &endpoint_lock, deadline, flags, to);
+		to = NULL;
 		if (err && t->state != TRANSFER_DONE)
 			give_up_locked(t, err);
 	}
 }
 
-/* The receiver that has slept longest is on its way to what has just been queued. */
-static void wake_receiver_locked(struct endpoint *e, bool hand_over)
+/* The receiver that has slept longest is to be woken, for what has just been queued. NULL: none sleeps. */
+static struct waitq *pop_receiver_locked(struct endpoint *e)
 {
 	if (list_is_empty(&e->receivers))
-		return;
+		return NULL;
 	struct receiver *r = list_first(&e->receivers, struct receiver, link);
 	list_remove(&r->link);
 	r->woken = true;
 	e->woken++;
-	if (hand_over)
-		waitq_hand_over(&r->wait);
-	else
-		waitq_wake_one(&r->wait);
+	return &r->wait;
 }
 
-/* May t be queued? If so it is, and a receiver, if there is one, gets the CPU. */
-static err_t queue_locked(struct transfer *t)
+static void wake_receiver_locked(struct endpoint *e)
+{
+	struct waitq *wait = pop_receiver_locked(e);
+	if (wait)
+		waitq_wake_one(wait);
+}
+
+/* May t be queued? If so it is; *to: the receiver to wake, or NULL. */
+static err_t queue_locked(struct transfer *t, struct waitq **to)
 {
 	struct endpoint *e = t->endpoint;
 	bool waits = !list_is_empty(&e->receivers);
@@ -205,9 +210,8 @@ static err_t queue_locked(struct transfer *t)
 		return -EDEADLK;
 	t->state = TRANSFER_QUEUED;
 	list_push_back(&e->senders, &t->link);
-	if (waits)
-		wake_receiver_locked(e, true);
-	else
+	*to = pop_receiver_locked(e);
+	if (!waits)
 		tell_locked(e);
 	return 0;
 }
@@ -215,12 +219,13 @@ static err_t queue_locked(struct transfer *t)
 /* Send t and see what becomes of it. */
 static err_t send(struct transfer *t)
 {
+	struct waitq *to;
 	waitq_init(&t->wait);
 	uint64_t state = spin_lock_irqsave(&endpoint_lock);
 	circle_enter_locked(t);
-	err_t err = queue_locked(t);
+	err_t err = queue_locked(t, &to);
 	if (!err) {
-		wait_until_done_locked(t);
+		wait_until_done_locked(t, to);
 		err = t->result;
 	}
 	circle_leave_locked(t);
@@ -295,7 +300,7 @@ err_t endpoint_call(
 	if (err)
 		return err;
 	unsigned nfds = t.m.nfds;
-	err = reply_create(&t.reply);
+	err = reply_get(t.endpoint, &t.reply);
 	if (!err) {
 		t.reply->caller = &t;
 		err = send(&t);
@@ -304,7 +309,7 @@ err_t endpoint_call(
 			parcels_drop(t.parcels, nfds);
 		if (!err)
 			err = take_answer(&t, u, message);
-		reply_put(t.reply);
+		reply_put(t.endpoint, t.reply);
 	} else {
 		parcels_drop(t.parcels, nfds);
 	}
@@ -323,12 +328,12 @@ static void put_back_locked(struct transfer *t)
 	if (!gone && t->brief)
 		gone = -ETIMEDOUT;
 	if (gone) {
-		transfer_finish_locked(t, gone, false);
+		transfer_finish_locked(t, gone);
 		return;
 	}
 	t->state = TRANSFER_QUEUED;
 	list_push_front(&e->senders, &t->link);
-	wake_receiver_locked(e, false);
+	wake_receiver_locked(e);
 }
 
 /* The message is received: from now on the sender's part is over, or it waits for an answer. */
@@ -337,10 +342,10 @@ static void received_locked(struct transfer *t, const struct endpoint_user *u)
 	struct reply *r = t->reply;
 	t->received = true;
 	if (!r) {
-		transfer_finish_locked(t, 0, false);
+		transfer_finish_locked(t, 0);
 	} else if (r->dropped || t->cancelled) {
 		r->caller = NULL;
-		transfer_finish_locked(t, t->cancelled ? t->cancelled : -EPIPE, false);
+		transfer_finish_locked(t, t->cancelled ? t->cancelled : -EPIPE);
 	} else {
 		t->state = TRANSFER_WAITING;
 		r->holder = current_thread()->serial;
@@ -382,7 +387,7 @@ static err_t deliver(struct transfer *t, const struct endpoint_user *u, uaddr_t 
 	if (err)
 		return err;
 	if (t->reply) {
-		reply = desc_install(u->table, &t->reply->file->object, REPLY_RIGHTS, true, 0, u->limit);
+		reply = desc_install(u->table, &t->reply->file->object, REPLY_RIGHTS, true, 0, u->limit());
 		err = reply < 0 ? reply : 0;
 	}
 	out.reply = reply;
@@ -413,10 +418,11 @@ static err_t receive_taken(
 	if (!err)
 		received_locked(t, u);
 	else if (theirs)
-		transfer_finish_locked(t, err, false);
+		transfer_finish_locked(t, err);
 	else
 		put_back_locked(t);
-	tell_locked(e);
+	if (err)
+		tell_locked(e);
 	spin_unlock_irqrestore(&endpoint_lock, state);
 	return theirs ? -EAGAIN : err;
 }
@@ -453,13 +459,12 @@ static bool has_news(const struct endpoint *e)
 	return e->notified || !list_is_empty(&e->senders);
 }
 
-/* Sleep until there is a message. -ECANCELED: this end was closed; -EPIPE: the other was. */
-static err_t wait_for_news_locked(struct endpoint *e, nsec_t deadline)
+/* Sleep until there is a message. to: somebody who gets the CPU meanwhile, or NULL. -ECANCELED: this end was
+ * closed; -EPIPE: the other was. */
+static err_t sleep_for_news_locked(struct endpoint *e, nsec_t deadline, struct waitq *to)
 {
 	struct receiver r;
 	err_t err = 0;
-	if (has_news(e))
-		return 0;
 	waitq_init(&r.wait);
 	list_init(&r.link);
 	r.woken = false;
@@ -472,15 +477,28 @@ static err_t wait_for_news_locked(struct endpoint *e, nsec_t deadline)
 			err = -ECANCELED;
 		else if (e->send_closed)
 			err = -EPIPE;
-		else if (deadline == 0)
-			err = -ETIMEDOUT;
 		else {
 			tell_locked(e);
-			err = waitq_sleep_irq(&r.wait, &endpoint_lock, deadline, WAIT_INTERRUPTIBLE);
+			err = waitq_switch_irq(&r.wait, &endpoint_lock, deadline, WAIT_INTERRUPTIBLE, to);
+			to = NULL;
 		}
 	}
+	if (to)
+		waitq_wake_one(to);
 	list_remove(&r.link);
 	e->woken -= r.woken;
+	return err;
+}
+
+static err_t wait_for_news_locked(struct endpoint *e, nsec_t deadline, struct waitq *to)
+{
+	err_t err = deadline == 0 && !e->receive_closed && !e->send_closed ? -ETIMEDOUT : 0;
+	if (has_news(e) || err) {
+		if (to)
+			waitq_wake_one(to);
+		return has_news(e) ? 0 : err;
+	}
+	err = sleep_for_news_locked(e, deadline, to);
 	if (has_news(e))
 		return 0;
 	refuse_brief_locked(e);
@@ -488,25 +506,42 @@ static err_t wait_for_news_locked(struct endpoint *e, nsec_t deadline)
 	return err;
 }
 
+/* What the receiver asked for, and what it has got. */
+struct reception {
+	struct endpoint *endpoint;
+	const struct endpoint_user *user;
+	nsec_t deadline;
+	struct transfer *answered; /* of a call that is done, and whose caller is to be woken; or NULL */
+	struct transfer *taken;
+	uint64_t bits;
+};
+
 /* Take what is first: bits, or a message. */
-static err_t take(
-    struct endpoint *e, const struct endpoint_user *u, nsec_t deadline, uint64_t *bits, struct transfer **out)
+static err_t take(struct reception *r)
 {
+	struct endpoint *e = r->endpoint;
+	struct waitq *to = NULL;
 	uint64_t state = spin_lock_irqsave(&endpoint_lock);
-	err_t err = wait_for_news_locked(e, deadline);
-	*bits = 0;
+	if (r->answered) {
+		r->answered->state = TRANSFER_DONE;
+		to = &r->answered->wait;
+		r->answered = NULL;
+	}
+	err_t err = wait_for_news_locked(e, r->deadline, to);
+	r->bits = 0;
+	r->taken = NULL;
 	if (!err) {
 		uint64_t self = current_thread()->serial;
 		e->many = e->many || (e->server && e->server != self);
 		e->server = self;
-		e->server_table = u->table;
-		*bits = e->notified;
+		e->server_table = r->user->table;
+		r->bits = e->notified;
 		e->notified = 0;
 	}
-	if (!err && !*bits) {
-		*out = list_first(&e->senders, struct transfer, link);
-		list_remove(&(*out)->link);
-		(*out)->state = TRANSFER_TAKEN;
+	if (!err && !r->bits) {
+		r->taken = list_first(&e->senders, struct transfer, link);
+		list_remove(&r->taken->link);
+		r->taken->state = TRANSFER_TAKEN;
 	}
 	if (!err)
 		tell_locked(e);
@@ -514,22 +549,34 @@ static err_t take(
 	return err;
 }
 
-err_t endpoint_receive(struct file *from, const struct endpoint_user *u, uaddr_t message, nsec_t deadline)
+static err_t receive(struct reception *r, uaddr_t message, const struct quire_message *room)
 {
-	struct endpoint *e = from->priv;
-	struct quire_message room;
-	err_t err = copy_from_user(&room, message, sizeof(room));
-	if (err)
-		return err;
+	err_t err;
 	do {
-		struct transfer *t = NULL;
-		uint64_t bits;
-		err = take(e, u, deadline, &bits, &t);
+		err = take(r);
 		if (!err)
-			err = bits ? receive_notified(e, bits, message, &room)
-				   : receive_taken(t, u, message, &room);
+			err = r->bits ? receive_notified(r->endpoint, r->bits, message, room)
+				      : receive_taken(r->taken, r->user, message, room);
 	} while (err == -EAGAIN);
 	return err;
+}
+
+err_t endpoint_receive(struct file *from, const struct endpoint_user *u, uaddr_t message, nsec_t deadline)
+{
+	struct reception r = {.endpoint = from->priv, .user = u, .deadline = deadline};
+	struct quire_message room;
+	err_t err = copy_from_user(&room, message, sizeof(room));
+	return err ? err : receive(&r, message, &room);
+}
+
+err_t endpoint_reply_receive(struct file *reply, int fd, struct file *from, const struct endpoint_user *u,
+    uaddr_t message, nsec_t deadline)
+{
+	struct reception r = {.endpoint = from->priv, .user = u, .deadline = deadline};
+	struct quire_message m;
+	err_t err = reply_prepare(reply, fd, u, message, &m, &r.answered);
+	file_put(reply); /* before sleeping, so that the caller finds it alone */
+	return err && err != -EPIPE ? err : receive(&r, message, &m);
 }
 
 err_t endpoint_notify(struct file *to, uint64_t bits)
@@ -539,7 +586,7 @@ err_t endpoint_notify(struct file *to, uint64_t bits)
 	err_t err = e->receive_closed ? -EPIPE : 0;
 	if (!err) {
 		e->notified |= bits;
-		wake_receiver_locked(e, false);
+		wake_receiver_locked(e);
 		tell_locked(e);
 	}
 	spin_unlock_irqrestore(&endpoint_lock, state);
@@ -582,6 +629,14 @@ static void endpoint_desc_closed(struct file *f, const struct desc_table *t)
 	spin_unlock_irqrestore(&endpoint_lock, state);
 }
 
+static void endpoint_put(struct endpoint *e)
+{
+	if (!ref_put(&e->refs))
+		return;
+	reply_forget(e);
+	kfree(e);
+}
+
 static void endpoint_release(struct file *f)
 {
 	struct endpoint *e = f->priv;
@@ -591,12 +646,22 @@ static void endpoint_release(struct file *f)
 	else
 		e->send = NULL;
 	spin_unlock_irqrestore(&endpoint_lock, state);
-	if (ref_put(&e->refs))
-		kfree(e);
+	endpoint_put(e);
+}
+
+/* Somebody looks at the signals, and perhaps observes them from now on. */
+static void endpoint_refresh(struct file *f)
+{
+	struct endpoint *e = f->priv;
+	uint64_t state = spin_lock_irqsave(&endpoint_lock);
+	e->watched = true;
+	tell_locked(e);
+	spin_unlock_irqrestore(&endpoint_lock, state);
 }
 
 static const struct file_ops endpoint_ops = {
     .type = KO_ENDPOINT,
+    .refresh = endpoint_refresh,
     .seek = file_seek_nowhere,
     .flush = endpoint_flush,
     .desc_closed = endpoint_desc_closed,
@@ -630,7 +695,6 @@ err_t endpoint_create(struct file **receiver, struct file **sender)
 	}
 	*receiver = e->receive;
 	*sender = e->send;
-	if (ref_put(&e->refs))
-		kfree(e);
+	endpoint_put(e);
 	return err;
 }

@@ -9,21 +9,24 @@
 #include "fs/file.h"
 #include "object/desc.h"
 
-/* Who calls: its descriptors, and the number that new ones stay below. */
+/* Who calls: its descriptors, and the number that new ones stay below, which is asked for when it is
+ * needed. */
 struct endpoint_user {
 	struct desc_table *table;
-	int limit;
+	int (*limit)(void);
 };
 
 /* Once at boot. is_alone: is t the only thread of its process, t being blocked or current? */
 void endpoint_init(bool (*is_alone)(const struct thread *t));
 /* The two ends, with a reference each. -ENOMEM. */
 MUST_CHECK err_t endpoint_create(struct file **receiver, struct file **sender);
-/* Answer the call that `reply`, which fd names, came with; fd is closed if that worked. hand_over: the thread
- * is about to sleep, so the caller may have its CPU. -EPIPE: nobody waits for the answer, and fd is closed as
- * well. */
-MUST_CHECK err_t endpoint_reply(
-    struct file *reply, int fd, const struct endpoint_user *u, uaddr_t message, bool hand_over);
+/* Answer the call that `reply`, which fd names, came with; fd is closed if that worked. -EPIPE: nobody
+ * waits for the answer, and fd is closed as well. */
+MUST_CHECK err_t endpoint_reply(struct file *reply, int fd, const struct endpoint_user *u, uaddr_t message);
+/* The same, taking over the reference of `reply`, then endpoint_receive, unless the answer could not be
+ * given; the caller gets the CPU if there is nothing to receive. */
+MUST_CHECK err_t endpoint_reply_receive(struct file *reply, int fd, struct file *from,
+    const struct endpoint_user *u, uaddr_t message, nsec_t deadline);
 MUST_CHECK err_t endpoint_send(
     struct file *to, const struct endpoint_user *u, uaddr_t message, nsec_t deadline);
 /* *received: somebody has received the message, so it must not be sent once more. */

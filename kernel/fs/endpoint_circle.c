@@ -1,13 +1,13 @@
 /*
  * endpoint_circle.c - threads that wait for each other.
  *
- * A thread whose message is queued waits for who receives from the endpoint; one whose message was received
- * waits for who has the right to reply. Where that can be one thread only - the receiving end has one descriptor and one
- * thread has ever received there; the reply is with the thread that received it; and that thread is the only
- * one of its process - and that thread is blocked in the same way, the walk goes on from there. If it comes
- * back to where it began, nobody of the circle will ever run again by itself, and who was about to close it
- * gets EDEADLK. Where more than one thread could help, or a deadline will, nothing is said: the answer is
- * never wrong when it is yes.
+ * A thread whose message is queued waits for who receives from the endpoint; one whose message was
+ * received waits for who has the right to reply. Where that can be one thread only - the receiving end
+ * has one descriptor and one thread has ever received there; the reply is with the thread that received
+ * it; and that thread is the only one of its process - and that thread is blocked in the same way, the
+ * walk goes on from there. If it comes back to where it began, nobody of the circle will ever run again
+ * by itself, and who was about to close it gets EDEADLK. Where more than one thread could help, or a
+ * deadline will, nothing is said: the answer is never wrong when it is yes.
  *
  * Only who blocks can close a circle, so looking then suffices. Threads are named by serial numbers: a thread
  * that is remembered may be gone.

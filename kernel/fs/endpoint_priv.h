@@ -11,9 +11,9 @@
  *	   └─────────┘          ▲           │
  *	                        └───────────┘
  *
- * In TAKEN and ANSWERED somebody copies, without the lock; he alone ends that state, and the sender sleeps
- * through signals and its deadline until he has. Letters: (E) endpoint_lock; (C) constant; (S) the sender, or
- * who has TAKEN or ANSWERED it.
+ * In TAKEN and ANSWERED somebody copies, without the lock; he alone ends that state, and the sender
+ * sleeps through signals and its deadline until he has. Letters: (E) endpoint_lock; (A) atomic; (C)
+ * constant; (S) the sender, or who has TAKEN or ANSWERED it.
  */
 enum transfer_state { TRANSFER_QUEUED, TRANSFER_TAKEN, TRANSFER_WAITING, TRANSFER_ANSWERED, TRANSFER_DONE };
 
@@ -43,6 +43,8 @@ struct endpoint {
 	unsigned woken;                   /* (E) receivers that were woken and have not run yet */
 	uint64_t notified;                /* (E) */
 	struct file *receive, *send;      /* (E) the ends; NULL: gone */
+	bool watched;                     /* (E) the signals of the ends are kept true; never cleared */
+	struct reply *_Atomic spare;      /* (A) for the next call; NULL: none */
 	bool receive_closed, send_closed; /* (E) no descriptor is left of that end */
 	uint64_t server; /* (E) serial of the only thread that has received from it; 0: none, or several */
 	bool many;       /* (E) several */
@@ -81,13 +83,20 @@ void parcels_uninstall(
 void parcels_leave(struct desc_table *t, const int32_t *fds, const struct parcel *parcels, unsigned n);
 /* Tell m to the current thread's memory. */
 MUST_CHECK err_t message_tell(uaddr_t at, const struct quire_message *m);
-/* t is done. hand_over: the current thread is about to sleep, so the sender may have its CPU. Locked. */
-void transfer_finish_locked(struct transfer *t, err_t result, bool hand_over);
+/* t is done: its sender is woken. Locked. */
+void transfer_finish_locked(struct transfer *t, err_t result);
 
 /* endpoint_reply.c */
-MUST_CHECK err_t reply_create(struct reply **out);
-/* The caller is done with it. */
-void reply_put(struct reply *r);
+/* The reply of a call to e: the one of an earlier call, if nobody has it any more, or a new one. -ENOMEM. */
+MUST_CHECK err_t reply_get(struct endpoint *e, struct reply **out);
+/* The call is over. May sleep. */
+void reply_put(struct endpoint *e, struct reply *r);
+/* e ends. */
+void reply_forget(struct endpoint *e);
+/* Answer, but for waking the caller: *out, ANSWERED, with its result. *m: the message, whose bytes are
+ * with the caller. Errors as endpoint_reply. */
+MUST_CHECK err_t reply_prepare(struct file *f, int fd, const struct endpoint_user *u, uaddr_t message,
+    struct quire_message *m, struct transfer **out);
 
 /* endpoint_circle.c */
 void circle_init(bool (*is_alone)(const struct thread *t));

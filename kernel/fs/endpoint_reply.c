@@ -17,7 +17,7 @@ static err_t reply_flush(struct file *f)
 	r->dropped = true;
 	if (t && t->state == TRANSFER_WAITING) {
 		r->caller = NULL;
-		transfer_finish_locked(t, -EPIPE, false);
+		transfer_finish_locked(t, -EPIPE);
 	}
 	spin_unlock_irqrestore(&endpoint_lock, state);
 	return 0;
@@ -45,7 +45,7 @@ static const struct file_ops reply_ops = {
     .release = reply_release,
 };
 
-err_t reply_create(struct reply **out)
+static err_t reply_create(struct reply **out)
 {
 	struct reply *r = kzalloc(sizeof(*r));
 	if (!r)
@@ -61,9 +61,30 @@ err_t reply_create(struct reply **out)
 	return 0;
 }
 
-void reply_put(struct reply *r)
+err_t reply_get(struct endpoint *e, struct reply **out)
 {
-	file_put(r->file);
+	struct reply *r = exchange_acq_rel(&e->spare, NULL);
+	if (!r)
+		return reply_create(out);
+	kobject_renew(&r->file->object, SIGNAL_WRITABLE);
+	r->dropped = false;
+	r->holder = 0;
+	*out = r;
+	return 0;
+}
+
+void reply_put(struct endpoint *e, struct reply *r)
+{
+	struct reply *none = NULL;
+	if (!kobject_is_alone(&r->file->object) || !cas_acq_rel(&e->spare, &none, r))
+		file_put(r->file);
+}
+
+void reply_forget(struct endpoint *e)
+{
+	struct reply *r = exchange_acq_rel(&e->spare, NULL);
+	if (r)
+		file_put(r->file);
 }
 
 /* Whoever waits for an answer: he waits on until the answer has been copied. NULL: nobody. */
@@ -113,44 +134,53 @@ static void wait_on_locked(struct reply *r, struct transfer *t)
 	err_t gone = t->cancelled ? t->cancelled : r->dropped ? -EPIPE : 0;
 	if (gone) {
 		r->caller = NULL;
-		transfer_finish_locked(t, gone, false);
+		transfer_finish_locked(t, gone);
 		return;
 	}
 	t->state = TRANSFER_WAITING;
 }
 
-err_t endpoint_reply(struct file *f, int fd, const struct endpoint_user *u, uaddr_t message, bool hand_over)
+err_t reply_prepare(struct file *f, int fd, const struct endpoint_user *u, uaddr_t message,
+    struct quire_message *m, struct transfer **out)
 {
 	struct reply *r = f->priv;
-	struct quire_message m;
 	struct parcel parcels[QUIRE_MESSAGE_FDS];
 	bool theirs = false;
-	err_t err = message_fetch(u, message, &m, parcels);
+	err_t err = message_fetch(u, message, m, parcels);
 	if (err)
 		return err;
 	struct transfer *t = caller_take(r);
-	if (!t) {
-		parcels_drop(parcels, m.nfds);
-		desc_close_same(u->table, fd, &f->object);
-		return -EPIPE;
-	}
-	err = copy_bytes(t, &m, &theirs);
+	err = t ? copy_bytes(t, m, &theirs) : -EPIPE;
 	if (!err) {
-		parcels_leave(u->table, m.fds, parcels, m.nfds);
-		give(t, &m, parcels);
+		parcels_leave(u->table, m->fds, parcels, m->nfds);
+		give(t, m, parcels);
 	} else {
-		parcels_drop(parcels, m.nfds);
+		parcels_drop(parcels, m->nfds);
 	}
-	uint64_t state = spin_lock_irqsave(&endpoint_lock);
-	if (!err || theirs) {
-		r->caller = NULL;
-		transfer_finish_locked(t, err, hand_over);
-	} else {
+	if (t && err && !theirs) {
+		uint64_t state = spin_lock_irqsave(&endpoint_lock);
 		wait_on_locked(r, t);
-	}
-	spin_unlock_irqrestore(&endpoint_lock, state);
-	if (err && !theirs)
+		spin_unlock_irqrestore(&endpoint_lock, state);
 		return err;
+	}
 	desc_close_same(u->table, fd, &f->object);
+	if (!t)
+		return err;
+	r->caller = NULL; /* which nobody but this thread looks at while it is ANSWERED */
+	t->result = err;
+	*out = t;
+	return 0;
+}
+
+err_t endpoint_reply(struct file *f, int fd, const struct endpoint_user *u, uaddr_t message)
+{
+	struct quire_message m;
+	struct transfer *t;
+	err_t err = reply_prepare(f, fd, u, message, &m, &t);
+	if (err)
+		return err;
+	uint64_t state = spin_lock_irqsave(&endpoint_lock);
+	transfer_finish_locked(t, t->result);
+	spin_unlock_irqrestore(&endpoint_lock, state);
 	return 0;
 }

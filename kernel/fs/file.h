@@ -122,6 +122,13 @@ static inline void file_put(struct file *f)
 {
 	kobject_put(&f->object);
 }
+/* The reference in *f goes to somebody else. */
+static inline struct file *file_take(struct file **f)
+{
+	struct file *taken = *f;
+	*f = NULL;
+	return taken;
+}
 /* MODE_REG ... ; 0: none of them, an eventfd or the like. */
 static inline unsigned file_type(const struct file *f)
 {

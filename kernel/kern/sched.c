@@ -112,7 +112,6 @@ struct run_queue {
 	uint64_t floor;           /* (Q) */
 	struct thread *current;   /* (Q) */
 	struct thread *idle;      /* constant after sched_init_cpu */
-	struct thread *favoured;  /* (Q) queued, and to run next: it was handed the CPU; NULL: nobody */
 	struct thread *prev;      /* (Q) between the halves of a switch: who was current */
 	struct thread *displaced; /* (Q) likewise: a thread that may not run here any more */
 	nsec_t next_balance;      /* (Q) */
@@ -262,8 +261,6 @@ static void dequeue_locked(struct run_queue *q, struct thread *t)
 	ASSERT(t->queued && load_relaxed(&t->cpu) == q->cpu);
 	rb_remove(&q->tree, &t->run_node);
 	t->queued = false;
-	if (q->favoured == t)
-		q->favoured = NULL;
 	store_relaxed(&q->nready, load_relaxed(&q->nready) - 1);
 	load_add(q, 0 - weight_of(t));
 }
@@ -275,11 +272,16 @@ static void leave_locked(struct run_queue *q, struct thread *t)
 }
 
 /* t, which was on no queue, comes to q: its distance becomes a virtual time. */
-static void arrive_locked(struct run_queue *q, struct thread *t)
+static void come_locked(struct run_queue *q, struct thread *t)
 {
 	if (is_before(t->vruntime, 0 - (uint64_t)SLEEPER_BONUS))
 		t->vruntime = 0 - (uint64_t)SLEEPER_BONUS;
 	t->vruntime += q->floor;
+}
+
+static void arrive_locked(struct run_queue *q, struct thread *t)
+{
+	come_locked(q, t);
 	enqueue_locked(q, t);
 }
 
@@ -420,17 +422,37 @@ bool sched_make_ready(struct thread *t)
 	return make_ready(t, 0, NO_CPU);
 }
 
+/* Others are not so far behind t that it would have to let them go first. */
+static bool is_fair_locked(struct run_queue *q, const struct thread *t)
+{
+	struct thread *first = queue_first_locked(q);
+
+	return !first || !is_before(first->vruntime + WAKE_MARGIN, q->floor + t->vruntime);
+}
+
 bool sched_hand_over(struct thread *t)
 {
-	uint64_t state = irq_save();
 	struct run_queue *q = this_queue();
-	bool woken = make_ready(t, 0, q->cpu);
-	spin_lock(&q->lock);
-	if (t->queued && load_relaxed(&t->cpu) == q->cpu)
-		q->favoured = t;
-	spin_unlock(&q->lock);
-	irq_restore(state);
-	return woken;
+	bool handed = false;
+
+	ASSERT(!irq_is_enabled());
+	if (load_relaxed(&t->cpu) == q->cpu) {
+		spin_lock(&q->lock);
+		handed = load_relaxed(&t->cpu) == q->cpu && load_relaxed(&t->state) == THREAD_BLOCKED &&
+			 may_run_on(t, q->cpu) && is_fair_locked(q, t);
+		if (handed)
+			store_relaxed(&t->state, THREAD_HANDED);
+		spin_unlock(&q->lock);
+	}
+	if (!handed)
+		make_ready(t, 0, q->cpu);
+	return handed;
+}
+
+void sched_take_back(struct thread *t)
+{
+	store_relaxed(&t->state, THREAD_BLOCKED); /* nobody else has changed it meanwhile */
+	sched_make_ready(t);
 }
 
 bool sched_interrupt(struct thread *t, uint32_t flags)
@@ -468,8 +490,6 @@ static struct thread *pick_next_locked(struct run_queue *q)
 {
 	struct thread *next = queue_first_locked(q);
 
-	if (q->favoured && !is_before(next->vruntime + WAKE_MARGIN, q->favoured->vruntime))
-		next = q->favoured;
 	if (!next) {
 		atomic_fetch_or_explicit(&idle_cpus, BIT(q->cpu), memory_order_relaxed);
 		return q->idle;
@@ -517,7 +537,8 @@ static void switch_to_locked(struct run_queue *q, struct thread *prev, struct th
 	arch_thread_switch(prev, next);
 }
 
-void sched_switch(void)
+/* next: handed over to this CPU; NULL: whoever is due. */
+static void switch_from_current(struct thread *next)
 {
 	struct run_queue *q = this_queue();
 	struct thread *prev = q->current;
@@ -529,7 +550,12 @@ void sched_switch(void)
 	bool keeps_ready = load_relaxed(&prev->state) == THREAD_RUNNING;
 	store_relaxed(&cpus[q->cpu].need_resched, 0);
 	put_prev_locked(q, prev);
-	struct thread *next = pick_next_locked(q);
+	if (next) {
+		come_locked(q, next);
+		load_add(q, weight_of(next));
+	} else {
+		next = pick_next_locked(q);
+	}
 	q->current = next;
 	next->run_started = now;
 	store_relaxed(&next->state, THREAD_RUNNING);
@@ -544,6 +570,16 @@ void sched_switch(void)
 		switch_to_locked(q, prev, next);
 	}
 	finish_switch(); /* of the CPU that runs us now, perhaps another one than above */
+}
+
+void sched_switch(void)
+{
+	switch_from_current(NULL);
+}
+
+void sched_switch_to(struct thread *t)
+{
+	switch_from_current(t);
 }
 
 void sched_finish_first_switch(void)

@@ -19,7 +19,14 @@ struct trap_frame;
 struct vm_space;
 struct process;
 
-enum thread_state { THREAD_NEW, THREAD_READY, THREAD_RUNNING, THREAD_BLOCKED, THREAD_DEAD };
+enum thread_state {
+	THREAD_NEW,
+	THREAD_READY,
+	THREAD_RUNNING,
+	THREAD_BLOCKED,
+	THREAD_DEAD,
+	THREAD_HANDED, /* no longer BLOCKED: the CPU is on its way to it, past the queue */
+};
 
 enum {
 	THREAD_NAME_MAX = 16,

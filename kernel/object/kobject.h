@@ -77,7 +77,7 @@ struct kobject {
 	const struct kobject_ops *ops; /* (C) */
 	struct refcount refs;          /* (A) */
 	_Atomic uint32_t descs;        /* (A) */
-	uint64_t koid;                 /* (C) never reused */
+	uint64_t koid;                 /* (C) never reused; see kobject_renew */
 	struct spinlock lock;          /* rank RANK_KOBJECT, taken with interrupts disabled */
 	_Atomic uint64_t signals;      /* (K) to change; read without */
 	struct list observers;         /* (K) */
@@ -121,6 +121,10 @@ err_t kobject_desc_put(struct kobject *o);
 void kobject_desc_closed(struct kobject *o, const struct desc_table *t, int fd);
 /* Change signals: clear, then set. Any context that may take RANK_KOBJECT. */
 void kobject_signal(struct kobject *o, uint64_t set, uint64_t clear);
+/* Has nobody but the caller a way to o? */
+bool kobject_is_alone(struct kobject *o);
+/* o, which nobody else has, is another object from now on. */
+void kobject_renew(struct kobject *o, uint64_t signals);
 static inline uint64_t kobject_signals(const struct kobject *o)
 {
 	return load_acquire(&o->signals);

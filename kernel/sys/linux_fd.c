@@ -19,8 +19,8 @@ static err_t find_file(int fd, struct file **out, uint32_t *rights)
 	return err;
 }
 
-/* f has been found and belongs to the caller, or to nobody if that is an error: Linux has an errno for what is
- * not open for reading or writing. */
+/* f has been found and belongs to the caller, or to nobody if that is an error: Linux has an errno for
+ * what is not open for reading or writing. */
 static err_t give_file(struct file *f, uint32_t missing, bool may_be_path, struct file **out)
 {
 	err_t err = 0;

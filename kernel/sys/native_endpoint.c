@@ -16,7 +16,7 @@ void native_init(void)
 
 static struct endpoint_user current_user(void)
 {
-	return (struct endpoint_user){current_process()->descs, fd_limit()};
+	return (struct endpoint_user){current_process()->descs, fd_limit};
 }
 
 /* Descriptors that the program was not told of. */
@@ -37,8 +37,8 @@ int64_t sys_endpoint_create(uaddr_t to, uint32_t flags)
 	if (err)
 		return err;
 	for (unsigned i = 0; i < 2 && !err; i++) {
-		fds[i] = desc_install(
-		    u.table, &ends[i]->object, file_rights(load_relaxed(&ends[i]->flags)), true, 0, u.limit);
+		fds[i] = desc_install(u.table, &ends[i]->object, file_rights(load_relaxed(&ends[i]->flags)),
+		    true, 0, fd_limit());
 		err = fds[i] < 0 ? fds[i] : 0;
 	}
 	if (!err)
@@ -73,7 +73,7 @@ int64_t sys_endpoint_call(struct file *to, uaddr_t message, uint64_t deadline)
 int64_t sys_endpoint_reply(struct file *reply, int32_t reply_fd, uaddr_t message)
 {
 	struct endpoint_user u = current_user();
-	return endpoint_reply(reply, reply_fd, &u, message, false);
+	return endpoint_reply(reply, reply_fd, &u, message);
 }
 
 /* Only a message that was answered leads on: a server that is told of a bad answer still has the right to
@@ -82,11 +82,9 @@ int64_t sys_endpoint_reply_receive(
     struct file *reply, int32_t reply_fd, struct file *from, uaddr_t message, uint64_t deadline)
 {
 	struct endpoint_user u = current_user();
-	err_t err = reply ? endpoint_reply(reply, reply_fd, &u, message, true) : 0;
-	if (err && err != -EPIPE)
-		return err;
-	return endpoint_receive(
-	    from, &u, message, deadline); /* -EINTR: the answer is not to be given again */
+	if (reply) /* -EINTR: the answer is not to be given again */
+		return endpoint_reply_receive(reply, reply_fd, from, &u, message, deadline);
+	return restartable(endpoint_receive(from, &u, message, deadline));
 }
 
 int64_t sys_endpoint_notify(struct file *to, uint64_t bits)
