@@ -87,11 +87,16 @@ $(B)/vdso.so: $(ARCH)/vdso/vdso.c $(ARCH)/vdso/vdso.ld $(ARCH)/include/machine/v
 $(B)/$(ARCH)/vdso_image.S.o: $(B)/vdso.so
 
 # The system-call tables of abi/ as C.
-GEN := build/gen/syscall_proto.h build/gen/syscall_table.inc build/gen/syscall_trace.inc build/gen/quire_syscalls.h
+GEN := build/gen/syscall_proto.h build/gen/syscall_table.inc build/gen/syscall_trace.inc build/gen/quire/calls.h build/gen/native_checks.inc
+GEN_syscall_proto.h := proto
+GEN_syscall_table.inc := table
+GEN_syscall_trace.inc := trace
+GEN_calls.h := stubs
+GEN_native_checks.inc := checks
 ABI := abi/linux.tbl abi/native.tbl
-build/gen/%: $(ABI) tools/gen_abi.py | build/deps/build
+$(GEN): build/gen/%: $(ABI) tools/gen_abi.py | build/deps/build
 	@mkdir -p $(@D)
-	$Qpython3 tools/gen_abi.py $(if $(filter syscall_proto.h,$*),proto,$(if $(filter syscall_table.inc,$*),table,$(if $(filter syscall_trace.inc,$*),trace,numbers))) $(ABI) > $@
+	$Qpython3 tools/gen_abi.py $(GEN_$(notdir $*)) $(ABI) > $@
 $(OBJ) $(UPROGS): | $(GEN)
 
 # A file that changes only when its text does: what depends on it is rebuilt when flags or lists of files change.
@@ -127,13 +132,13 @@ build/initrd.cpio: $(UPROGS) build/initrd/bin/harden
 
 # The guest's first program, alone in the archive that ./quire boots.
 INIT := $(filter-out user/harden.c,$(wildcard user/*.c))
-build/run/init: $(INIT) user/init.h abi/quire/guard.h build/gen/quire_syscalls.h Makefile | build/deps/run
+build/run/init: $(INIT) user/init.h abi/quire/guard.h build/gen/quire/calls.h Makefile | build/deps/run
 	@mkdir -p $(@D)
 	@echo "MUSL  $@"
 	$Qmusl-gcc -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Iabi -Ibuild/gen -o $@ $(INIT)
 # Programs that exist nowhere else: init puts them where the guest's programs find them.
 HARDEN := -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Iabi -Ibuild/gen
-build/run/harden build/initrd/bin/harden: user/harden.c abi/quire/guard.h build/gen/quire_syscalls.h Makefile | build/deps/run
+build/run/harden build/initrd/bin/harden: user/harden.c abi/quire/guard.h build/gen/quire/calls.h Makefile | build/deps/run
 	@mkdir -p $(@D)
 	@echo "MUSL  $@"
 	$Qmusl-gcc $(HARDEN) -o $@ $<
@@ -254,7 +259,9 @@ OWN = $(filter-out %/asm.h,$(shell git ls-files -co --exclude-standard '*.c' '*.
 .PHONY: format lint
 format: build/deps/lint
 	$Qclang-format -i $(OWN)
-docs: docs/abi.md
+docs: docs/abi.md docs/objects.md
+docs/objects.md: abi/native.tbl tools/gen_abi.py
+	$Qpython3 tools/gen_abi.py objects $@ $< > build/objects.md && cp build/objects.md $@
 docs/abi.md: abi/linux.tbl tools/gen_abi.py
 	$Qpython3 tools/gen_abi.py docs $< > $@
 lint: build/deps/lint
@@ -289,7 +296,7 @@ help:
 #: make demos      programs that show what memory can do here, on Quire and on Debian's Linux   DEMO=cache|store|forkserver
 #: make coverage   lines of mm/ and vm/ that the host tests run
 #: make format     lay the sources out;  make lint: check layout, layers, sizes, and what cppcheck sees
-#: make docs       docs/abi.md, from the table of system calls
+#: make docs       docs/abi.md and a part of docs/objects.md, from the tables of system calls
 #: make deps       install what Debian packages are missing (as root; else say how)
 
 -include $(OBJ:.o=.d) $(HOBJ:.o=.d) $(HTESTS:$(H)/%=$(H)/tests/host/%.c.d) $(wildcard build/user/*.d)

@@ -12,7 +12,7 @@ image) need="mmdebstrap e2fsprogs python3 debian-archive-keyring$fakeroot" ;;
 gdb) need="qemu-system-x86 python3 gdb" ;;
 test) need="gcc clang libclang-rt-dev lld perl e2fsprogs mmdebstrap libcmocka-dev musl-tools cpio qemu-system-x86 ovmf grub-common grub-pc-bin
 	grub-efi-amd64-bin mtools xorriso gdb" ;;
-lint) need="git clang-format cppcheck universal-ctags python3" ;;
+lint) need="git clang-format cppcheck universal-ctags python3 mandoc" ;;
 coverage) need="gcc libcmocka-dev" ;;
 *) echo "deps.sh: no group named $1" >&2; exit 2 ;;
 esac

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "quire_syscalls.h"
+#include <quire/calls.h>
 
 QUIRE_GUARDED(15); /* QUIRE_GUARD_ALL */
 

@@ -1,7 +1,7 @@
 /* job.c - the command: its process, its pipes or its terminal. */
 #define _GNU_SOURCE
 #include "init.h"
-#include "quire_syscalls.h"
+#include <quire/calls.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>

@@ -36,6 +36,8 @@ static void file_desc_closed(struct kobject *o, struct desc_table *t)
 	struct file *f = container_of(o, struct file, object);
 	if (!(load_relaxed(&f->flags) & FILE_PATH))
 		lock_close_owner(f, t);
+	if (f->ops->desc_closed)
+		f->ops->desc_closed(f, t);
 }
 
 static void file_destroy(struct kobject *o)
@@ -115,8 +117,9 @@ uint64_t file_signals(struct file *f)
 uint32_t file_rights(unsigned flags)
 {
 	static const uint32_t by_mode[] = {RIGHT_READ, RIGHT_WRITE, RIGHT_READ | RIGHT_WRITE, 0};
-	uint32_t common = RIGHT_DUPLICATE | RIGHT_TRANSFER | RIGHT_INSPECT | RIGHT_WAIT | RIGHT_MANAGE;
-	return flags & FILE_PATH ? common : common | RIGHT_MAP | RIGHT_EXEC | by_mode[flags & FILE_ACCMODE];
+	uint32_t common = RIGHT_DUPLICATE | RIGHT_TRANSFER | RIGHT_INSPECT | RIGHT_MANAGE | RIGHT_EXEC;
+	uint32_t open = RIGHT_MAP | RIGHT_WAIT | RIGHT_SIGNAL;
+	return flags & FILE_PATH ? common : common | open | by_mode[flags & FILE_ACCMODE];
 }
 
 static bool is_stream(const struct file *f)

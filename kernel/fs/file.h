@@ -48,6 +48,7 @@ enum open_flags { /* the ABI's */
 enum { SPLICE_READ = 1, SPLICE_WRITE = 2 };
 /* NULL: not possible (-EINVAL, -ESPIPE, -ENOTTY, -ENODEV as the caller knows). Results: bytes or -errno. */
 struct file_ops {
+	enum kobject_type type; /* what native calls know it as; 0: KO_FILE */
 	/* Bytes at *pos (NULL: the file has no position: pipes, ttys); advances *pos. */
 	int64_t (*read)(struct file *f, struct uio *u, uint64_t *pos);
 	int64_t (*write)(struct file *f, struct uio *u, uint64_t *pos);
@@ -63,6 +64,8 @@ struct file_ops {
 	/* The last descriptor was closed (by the end of a process, too); close(2) returns the error. Files on
 	 * disks say nothing: fsync(2) is for that. */
 	err_t (*flush)(struct file *f);
+	/* One descriptor of this table was closed. May not sleep. */
+	void (*desc_closed)(struct file *f, const struct desc_table *t);
 	/* The last reference is gone. */
 	void (*release)(struct file *f);
 	/* Bring the object signals up to date, poll is about to look at them. May sleep. NULL: they are
@@ -133,6 +136,13 @@ static inline void file_get(struct file *f)
 static inline void file_put(struct file *f)
 {
 	kobject_put(&f->object);
+}
+/* The reference in *f goes to somebody else. */
+static inline struct file *file_take(struct file **f)
+{
+	struct file *taken = *f;
+	*f = NULL;
+	return taken;
 }
 /* MODE_REG ... ; 0: none of them, an eventfd or the like. */
 static inline unsigned file_type(const struct file *f)

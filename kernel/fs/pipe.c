@@ -463,6 +463,7 @@ static uint32_t pipe_async(UNUSED struct file *f)
 }
 
 const struct file_ops pipe_file_ops = {
+    .type = KO_CHANNEL,
     .async = pipe_async,
     .read = pipe_read,
     .write = pipe_write,

@@ -106,6 +106,7 @@ static void event_release(struct file *f)
 }
 
 static const struct file_ops event_file_ops = {
+    .type = KO_EVENT,
     .read = event_read,
     .write = event_write,
     .seek = file_seek_nowhere,

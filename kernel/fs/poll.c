@@ -23,12 +23,10 @@ static const uint16_t events_of_bit[] = {
     [3] = POLL_ERR,               /* SIGNAL_ERROR */
     [4] = POLL_PRI,               /* SIGNAL_PRIORITY */
     [5] = POLL_RDHUP,             /* SIGNAL_READ_CLOSED */
-    [15] = POLL_HUP | POLL_ERR,   /* SIGNAL_DEAD */
 };
-#define SIGNALS_POLLED 0x803fULL
+#define SIGNALS_POLLED 0x3fULL
 _Static_assert(SIGNAL_READABLE == 1 << 0 && SIGNAL_WRITABLE == 1 << 1 && SIGNAL_PEER_CLOSED == 1 << 2 &&
-		   SIGNAL_ERROR == 1 << 3 && SIGNAL_PRIORITY == 1 << 4 && SIGNAL_READ_CLOSED == 1 << 5 &&
-		   SIGNAL_DEAD == 1 << 15,
+		   SIGNAL_ERROR == 1 << 3 && SIGNAL_PRIORITY == 1 << 4 && SIGNAL_READ_CLOSED == 1 << 5,
     "the table's order");
 
 unsigned poll_events_of(uint64_t signals)

@@ -31,7 +31,8 @@ static unsigned nflying,
 
 static struct unix_socket *socket_at(const struct message *m, unsigned i)
 {
-	return m->files && file_is_socket(m->files[i]) ? socket_of(m->files[i]) : NULL;
+	struct file *f = m->files ? file_of(m->files[i].object) : NULL;
+	return f && file_is_socket(f) ? socket_of(f) : NULL;
 }
 
 void flight_begin_locked(const struct message *m)

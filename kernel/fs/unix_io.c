@@ -20,10 +20,10 @@ enum { STREAM_CHUNK = 32768, MESSAGE_OVERHEAD = 32, REQUEST_INQ = 0x541b, REQUES
 static struct list doomed = LIST_INIT(doomed); /* (U) messages */
 static bool is_freeing;                        /* (U) a thread works `doomed` off */
 
-void socket_drop_files(struct file **files, unsigned n)
+void socket_drop_files(struct parcel *files, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		(void)kobject_desc_put(&files[i]->object);
+		parcel_drop(&files[i]);
 	kfree(files);
 }
 
@@ -290,10 +290,9 @@ static void take_files(struct receiver *r, struct message *m)
 		e->flags |= SOCKET_CTRUNC;
 		return;
 	}
-	memcpy(e->files, m->files, m->nfiles * sizeof(*e->files));
 	e->nfiles = m->nfiles;
 	for (unsigned i = 0; i < e->nfiles; i++)
-		kobject_desc_get(&e->files[i]->object);
+		parcel_copy(&m->files[i], &e->files[i]);
 }
 
 static void note_sender(struct receiver *r, const struct message *m)

@@ -20,7 +20,7 @@ struct message {
 	struct socket_ids ids;
 	struct socket_name from;
 	unsigned nfiles;
-	struct file **files; /* with references of descriptors */
+	struct parcel *files;
 	uint8_t data[];
 };
 

@@ -4,6 +4,7 @@
  * unix_socket.c, unix_io.c.
  */
 #include "fs/file.h"
+#include "object/desc.h"
 
 enum socket_type { SOCKET_STREAM = 1, SOCKET_DGRAM = 2, SOCKET_SEQPACKET = 5 }; /* the ABI's */
 enum { SOCKET_PATH_MAX = 108, SOCKET_FILES_MAX = 253 };
@@ -35,8 +36,8 @@ struct socket_extra {
 	bool has_name;           /* sent: to `name` */
 	struct socket_name name; /* sent: where to; received: from whom */
 	unsigned nfiles;
-	struct file **
-	    files; /* kmalloc'ed; sent: taken over on success and on failure; received: the caller's, with the references of descriptors */
+	struct parcel
+	    *files;     /* kmalloc'ed; sent: taken over on success and on failure; received: the caller's */
 	unsigned flags; /* received: SOCKET_TRUNC, SOCKET_EOR */
 };
 
@@ -66,7 +67,7 @@ MUST_CHECK int64_t socket_send(
 /* e (or NULL) is filled in. */
 MUST_CHECK int64_t socket_receive(struct file *f, struct uio *u, struct socket_extra *e, unsigned flags);
 /* Let go of files of a message. */
-void socket_drop_files(struct file **files, unsigned n);
+void socket_drop_files(struct parcel *files, unsigned n);
 
 struct socket_options {
 	enum socket_type type;

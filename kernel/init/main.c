@@ -157,6 +157,7 @@ static void main_thread_fn(UNUSED void *arg)
 	oom_init();  /* who is ended if there is none: needs processes */
 	load_init(); /* load averages */
 	trace_init();
+	native_init(); /* endpoints: programs send messages */
 	syslog_init(); /* what has been read of the log: nobody reads yet */
 	root_init();   /* the first file systems: programs come from there */
 	procfs_init();

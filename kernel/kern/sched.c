@@ -461,6 +461,42 @@ bool sched_make_ready(struct thread *t)
 	return make_ready(t, 0, NO_CPU);
 }
 
+/* Others are not so far behind t that it would have to let them go first. (Real-time threads go by rank:
+ * sched_rt.c.) */
+static bool is_fair_locked(struct run_queue *q, const struct thread *t)
+{
+	struct thread *first = queue_first_locked(q);
+
+	if (is_real_time(t) || (first && is_real_time(first)))
+		return false;
+	return !first || !is_before(first->vruntime + WAKE_MARGIN, q->floor + t->vruntime);
+}
+
+bool sched_hand_over(struct thread *t)
+{
+	struct run_queue *q = this_queue();
+	bool handed = false;
+
+	ASSERT(!irq_is_enabled());
+	if (load_relaxed(&t->cpu) == q->cpu) {
+		spin_lock(&q->lock);
+		handed = load_relaxed(&t->cpu) == q->cpu && load_relaxed(&t->state) == THREAD_BLOCKED &&
+			 may_run_on(t, q->cpu) && is_fair_locked(q, t);
+		if (handed)
+			store_relaxed(&t->state, THREAD_HANDED);
+		spin_unlock(&q->lock);
+	}
+	if (!handed)
+		make_ready(t, 0, q->cpu);
+	return handed;
+}
+
+void sched_take_back(struct thread *t)
+{
+	store_relaxed(&t->state, THREAD_BLOCKED); /* nobody else has changed it meanwhile */
+	sched_make_ready(t);
+}
+
 bool sched_interrupt(struct thread *t, uint32_t flags)
 {
 	bool woken = make_ready(t, flags, NO_CPU);
@@ -551,7 +587,8 @@ static void switch_to_locked(struct run_queue *q, struct thread *prev, struct th
 	arch_thread_switch(prev, next);
 }
 
-void sched_switch(void)
+/* next: handed over to this CPU; NULL: whoever is due. */
+static void switch_from_current(struct thread *next)
 {
 	struct run_queue *q = this_queue();
 	struct thread *prev = q->current;
@@ -563,7 +600,12 @@ void sched_switch(void)
 	bool keeps_ready = load_relaxed(&prev->state) == THREAD_RUNNING;
 	store_relaxed(&cpus[q->cpu].need_resched, 0);
 	put_prev_locked(q, prev);
-	struct thread *next = pick_next_locked(q, now);
+	if (next) {
+		join_locked(q, next);
+		load_add(q, weight_of(next));
+	} else {
+		next = pick_next_locked(q, now);
+	}
 	q->current = next;
 	store_relaxed(&q->rt.running, next->rt_priority);
 	next->run_started = now;
@@ -579,6 +621,16 @@ void sched_switch(void)
 		switch_to_locked(q, prev, next);
 	}
 	finish_switch(); /* of the CPU that runs us now, perhaps another one than above */
+}
+
+void sched_switch(void)
+{
+	switch_from_current(NULL);
+}
+
+void sched_switch_to(struct thread *t)
+{
+	switch_from_current(t);
 }
 
 void sched_finish_first_switch(void)

@@ -12,6 +12,7 @@ static struct {
 	struct spinlock lock;
 	struct list list; /* guarded by lock; every thread that has started and not exited */
 	_Atomic uint32_t next_tid;
+	_Atomic uint64_t last_serial;
 } threads = {
     .lock = SPINLOCK_INIT("thread list", RANK_THREADS),
     .list = LIST_INIT(threads.list),
@@ -33,6 +34,7 @@ void thread_init(
 	memset(t, 0, sizeof(*t));
 	str_copy(t->name, name, sizeof(t->name));
 	t->tid = fetch_add_relaxed(&threads.next_tid, 1);
+	t->serial = fetch_add_relaxed(&threads.last_serial, 1) + 1;
 	t->stack = stack;
 	t->stack_end = stack + size;
 	t->fn = fn;

@@ -19,7 +19,14 @@ struct trap_frame;
 struct vm_space;
 struct process;
 
-enum thread_state { THREAD_NEW, THREAD_READY, THREAD_RUNNING, THREAD_BLOCKED, THREAD_DEAD };
+enum thread_state {
+	THREAD_NEW,
+	THREAD_READY,
+	THREAD_RUNNING,
+	THREAD_BLOCKED,
+	THREAD_DEAD,
+	THREAD_HANDED, /* no longer BLOCKED: the CPU is on its way to it, past the queue */
+};
 
 enum {
 	THREAD_NAME_MAX = 16,
@@ -106,6 +113,7 @@ struct thread {
 	char name[THREAD_NAME_MAX]; /* (T) a user thread may rename itself; others may see a mixture */
 	uint32_t
 	    tid; /* (C) but that a user thread that execs takes its process's, with the process tree locked */
+	uint64_t serial; /* (C) never used again */
 	struct refcount refs;
 	struct waitq exit_waiters; /* woken when it is DEAD and off its stack */
 	struct spinlock exit_lock; /* guards `gone` */

@@ -69,7 +69,8 @@ static bool is_interrupted(struct thread *t, unsigned wait_flags)
 	       ((wait_flags & WAIT_INTERRUPTIBLE) && (flags & THREAD_SIGNALLED));
 }
 
-bool waitq_block_locked(struct waitq *q)
+/* next: a thread that waits for this CPU, or NULL. */
+static bool block_locked(struct waitq *q, struct thread *next)
 {
 	struct thread *t = current_thread();
 
@@ -77,12 +78,22 @@ bool waitq_block_locked(struct waitq *q)
 	store_seq_cst(&t->state, THREAD_BLOCKED);
 	if (is_interrupted(t, t->wait_flags)) {
 		store_relaxed(&t->state, THREAD_RUNNING);
+		if (next)
+			sched_take_back(next);
 		return false;
 	}
 	spin_release(&q->lock); /* its share of the preemption count stays: sched_switch wants it */
-	sched_switch();
+	if (next)
+		sched_switch_to(next);
+	else
+		sched_switch();
 	spin_acquire(&q->lock, false);
 	return !t->waiting_on;
+}
+
+bool waitq_block_locked(struct waitq *q)
+{
+	return block_locked(q, NULL);
 }
 
 struct thread *waitq_first_locked(struct waitq *q)
@@ -120,6 +131,23 @@ unsigned waitq_wake_all(struct waitq *q)
 	return wake(q, UINT32_MAX);
 }
 
+/* Wake the longest sleeper of q. Interrupts are disabled. It is returned if it waits for this CPU; NULL:
+ * it is on its way by itself, or there is none. */
+static struct thread *hand_over_to(struct waitq *q)
+{
+	struct thread *t;
+
+	spin_acquire(&q->lock, false);
+	t = waitq_first_locked(q);
+	if (t) {
+		waitq_dequeue_locked(q, t);
+		if (!sched_hand_over(t))
+			t = NULL;
+	}
+	spin_release(&q->lock);
+	return t;
+}
+
 static void deadline_reached(void *thread)
 {
 	sched_make_ready(thread);
@@ -135,11 +163,13 @@ static err_t sleep_verdict(struct thread *t, nsec_t deadline, unsigned flags)
 
 /*
  * Interrupts disabled, preemption count 1, which belongs to the spinlock that the caller holds and that is
- * released here. On return it is not held, the count is 1 and interrupts are disabled.
+ * released here. On return it is not held, the count is 1 and interrupts are disabled. to: NULL, or a queue
+ * whose first sleeper gets the CPU.
  */
-static err_t sleep_releasing(struct waitq *q, struct spinlock *held, nsec_t deadline, unsigned flags)
+static err_t sleep_releasing(
+    struct waitq *q, struct spinlock *held, nsec_t deadline, unsigned flags, struct waitq *to)
 {
-	struct thread *t = current_thread();
+	struct thread *t = current_thread(), *next = to ? hand_over_to(to) : NULL;
 	struct timer timer;
 
 	spin_acquire(&q->lock, false);
@@ -150,7 +180,7 @@ static err_t sleep_releasing(struct waitq *q, struct spinlock *held, nsec_t dead
 		timer_init(&timer, deadline_reached, t);
 		timer_set(&timer, deadline);
 	}
-	bool woken = waitq_block_locked(q);
+	bool woken = block_locked(q, next);
 	if (!woken)
 		waitq_dequeue_locked(q, t);
 	spin_release(&q->lock);
@@ -159,19 +189,25 @@ static err_t sleep_releasing(struct waitq *q, struct spinlock *held, nsec_t dead
 	return woken ? 0 : sleep_verdict(t, deadline, flags);
 }
 
-err_t waitq_sleep_irq(struct waitq *q, struct spinlock *held, nsec_t deadline, unsigned flags)
+err_t waitq_switch_irq(
+    struct waitq *q, struct spinlock *held, nsec_t deadline, unsigned flags, struct waitq *to)
 {
 	ASSERT(preempt_count() == 1 && !irq_is_enabled());
-	err_t err = sleep_releasing(q, held, deadline, flags);
+	err_t err = sleep_releasing(q, held, deadline, flags, to);
 	spin_acquire(held, false);
 	return err;
+}
+
+err_t waitq_sleep_irq(struct waitq *q, struct spinlock *held, nsec_t deadline, unsigned flags)
+{
+	return waitq_switch_irq(q, held, deadline, flags, NULL);
 }
 
 err_t waitq_sleep(struct waitq *q, struct spinlock *held, nsec_t deadline, unsigned flags)
 {
 	ASSERT(preempt_count() == 1 && irq_is_enabled());
 	irq_disable();
-	err_t err = sleep_releasing(q, held, deadline, flags);
+	err_t err = sleep_releasing(q, held, deadline, flags, NULL);
 	irq_enable();
 	spin_acquire(held, false);
 	return err;
@@ -187,7 +223,7 @@ err_t thread_sleep_until(nsec_t deadline)
 	irq_disable();
 	preempt_disable();
 	do
-		err = sleep_releasing(&q, NULL, deadline, WAIT_INTERRUPTIBLE);
+		err = sleep_releasing(&q, NULL, deadline, WAIT_INTERRUPTIBLE, NULL);
 	while (!err);
 	preempt_count_add(-1);
 	irq_enable();

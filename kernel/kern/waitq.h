@@ -28,6 +28,10 @@ err_t waitq_sleep_irq(struct waitq *q, struct spinlock *held, nsec_t deadline, u
 /* Wake the longest sleeper / all. From any context, interrupts included. Return the number woken. */
 unsigned waitq_wake_one(struct waitq *q);
 unsigned waitq_wake_all(struct waitq *q);
+/* waitq_wake_one(to) and waitq_sleep_irq in one: the CPU goes straight to the one that is woken, unless
+ * others are too far behind in their share. */
+err_t waitq_switch_irq(
+    struct waitq *q, struct spinlock *held, nsec_t deadline, unsigned flags, struct waitq *to);
 bool waitq_is_empty(struct waitq *q);
 
 /*

@@ -169,9 +169,10 @@ static struct kobject *empty_slot(struct desc_table *t, unsigned fd)
 	return c->objects[fd % SLOTS];
 }
 
-/* An object was taken out of a slot. Not locked. */
-static err_t drop(struct desc_table *t, struct kobject *o)
+/* An object was taken out of slot fd. Not locked. */
+static err_t drop(struct desc_table *t, int fd, struct kobject *o)
 {
+	kobject_desc_closed(o, t, fd);
 	if (o->ops->on_desc_closed)
 		o->ops->on_desc_closed(o, t);
 	return kobject_desc_put(o);
@@ -262,7 +263,7 @@ err_t desc_install_at(
 	}
 	spin_unlock(&t->lock);
 	if (old)
-		(void)drop(t, old);
+		(void)drop(t, fd, old);
 	return err;
 }
 
@@ -272,6 +273,12 @@ static struct chunk *used_chunk(struct desc_table *t, int fd)
 	unsigned i = (unsigned)fd / SLOTS;
 	struct chunk *c = fd >= 0 && i < t->nchunks ? t->chunks[i] : NULL;
 	return c && (c->used & BIT((unsigned)fd % SLOTS)) ? c : NULL;
+}
+
+/* fd is used. Locked. */
+static struct kobject *slot_object(const struct desc_table *t, int fd)
+{
+	return t->chunks[(unsigned)fd / SLOTS]->objects[(unsigned)fd % SLOTS];
 }
 
 err_t desc_lookup(struct desc_table *t, int fd, struct kobject **out, uint32_t *rights)
@@ -295,8 +302,74 @@ err_t desc_close(struct desc_table *t, int fd)
 	spin_unlock(&t->lock);
 	if (!o)
 		return -EBADF;
-	return drop(t, o);
+	return drop(t, fd, o);
 }
+
+void desc_close_same(struct desc_table *t, int fd, const struct kobject *o)
+{
+	spin_lock(&t->lock);
+	struct kobject *found =
+	    used_chunk(t, fd) && slot_object(t, fd) == o ? empty_slot(t, (unsigned)fd) : NULL;
+	spin_unlock(&t->lock);
+	if (found)
+		(void)drop(t, fd, found);
+}
+
+bool desc_names(struct desc_table *t, int fd, const struct kobject *o)
+{
+	spin_lock(&t->lock);
+	bool names = used_chunk(t, fd) && slot_object(t, fd) == o;
+	spin_unlock(&t->lock);
+	return names;
+}
+
+err_t desc_limit(struct desc_table *t, int fd, uint32_t rights)
+{
+	spin_lock(&t->lock);
+	struct chunk *c = used_chunk(t, fd);
+	uint32_t *has = c ? &c->rights[(unsigned)fd % SLOTS] : NULL;
+	err_t err = !has ? -EBADF : rights & ~*has ? -EACCES : 0;
+	if (!err)
+		*has = rights;
+	spin_unlock(&t->lock);
+	return err;
+}
+
+/* --- parcels --- */
+
+err_t parcel_make(struct desc_table *t, int fd, struct parcel *out)
+{
+	struct kobject *o;
+	uint32_t rights;
+	err_t err = desc_lookup(t, fd, &o, &rights);
+	if (err)
+		return err;
+	if (rights & RIGHT_TRANSFER) {
+		kobject_desc_get(o);
+		*out = (struct parcel){o, rights};
+	}
+	kobject_put(o);
+	return rights & RIGHT_TRANSFER ? 0 : -EACCES;
+}
+
+void parcel_copy(const struct parcel *from, struct parcel *out)
+{
+	kobject_desc_get(from->object);
+	*out = *from;
+}
+
+int parcel_install(const struct parcel *p, struct desc_table *t, bool cloexec, int limit)
+{
+	return desc_install(t, p->object, p->rights, cloexec, 0, limit);
+}
+
+void parcel_drop(struct parcel *p)
+{
+	(void)kobject_desc_put(p->object);
+	p->object = NULL;
+}
+
+/* --- ranges --- */
 
 /* Used slots of chunk i in [first, last], as a mask. Locked. */
 static uint64_t used_in_range(const struct desc_table *t, unsigned i, unsigned first, unsigned last)
@@ -343,7 +416,7 @@ void desc_close_range(struct desc_table *t, unsigned first, unsigned last, bool 
 		return;
 	}
 	while (first <= last && (o = take_next(t, &first, last, false)))
-		(void)drop(t, o);
+		(void)drop(t, (int)first, o);
 }
 
 void desc_close_on_exec(struct desc_table *t)
@@ -351,7 +424,7 @@ void desc_close_on_exec(struct desc_table *t)
 	struct kobject *o;
 	unsigned first = 0;
 	while ((o = take_next(t, &first, UINT32_MAX, true)))
-		(void)drop(t, o);
+		(void)drop(t, (int)first, o);
 }
 
 err_t desc_get_cloexec(struct desc_table *t, int fd, bool *cloexec)
@@ -431,9 +504,15 @@ static void copy_chunk(struct desc_table *copy, unsigned i, const struct chunk *
 	struct chunk *to = copy->chunks[i];
 	*to = *from;
 	to->reserved = 0;
-	for (uint64_t set = from->used; set; set &= set - 1)
-		kobject_desc_get(from->objects[bit_lowest(set)]);
-	copy->count += bit_count(from->used);
+	for (uint64_t set = from->used; set; set &= set - 1) {
+		unsigned slot = bit_lowest(set);
+		if (from->rights[slot] & RIGHT_DUPLICATE)
+			kobject_desc_get(from->objects[slot]);
+		else
+			to->used &= ~BIT(slot);
+	}
+	to->cloexec &= to->used;
+	copy->count += bit_count(to->used);
 }
 
 err_t desc_table_clone(struct desc_table *t, struct desc_table **out)

@@ -14,7 +14,7 @@ enum { DESC_LIMIT_MAX = 1 << 20 }; /* Linux's nr_open */
 struct desc_table;
 
 MUST_CHECK err_t desc_table_create(struct desc_table **out);
-/* A copy with the same descriptors (fork). -ENOMEM. */
+/* A copy with the same descriptors (fork), but for those that may not be duplicated. -ENOMEM. */
 MUST_CHECK err_t desc_table_clone(struct desc_table *t, struct desc_table **out);
 void desc_table_get(struct desc_table *t);
 /* Has it users besides the one that asks? */
@@ -37,6 +37,27 @@ void desc_unreserve(struct desc_table *t, int fd);
 void desc_fill(struct desc_table *t, int fd, struct kobject *o, uint32_t rights, bool cloexec);
 /* The object at fd, with a reference; *rights may be NULL. -EBADF. */
 MUST_CHECK err_t desc_lookup(struct desc_table *t, int fd, struct kobject **out, uint32_t *rights);
+/* The descriptor keeps `rights` and no others. -EBADF; -EACCES: it has not got them all. */
+MUST_CHECK err_t desc_limit(struct desc_table *t, int fd, uint32_t rights);
+/* Does fd still name o? It may not a moment later. */
+bool desc_names(struct desc_table *t, int fd, const struct kobject *o);
+/* Close fd if it still names o. May sleep. */
+void desc_close_same(struct desc_table *t, int fd, const struct kobject *o);
+
+/* A descriptor on its way from one table to another, which keeps the object open. */
+struct parcel {
+	struct kobject *object;
+	uint32_t rights;
+};
+/* A copy of the descriptor. -EBADF; -EACCES: it may not be transferred. */
+MUST_CHECK err_t parcel_make(struct desc_table *t, int fd, struct parcel *out);
+/* One more like it. */
+void parcel_copy(const struct parcel *from, struct parcel *out);
+/* A descriptor like it; the parcel stays. As desc_install. */
+MUST_CHECK int parcel_install(const struct parcel *p, struct desc_table *t, bool cloexec, int limit);
+/* May sleep. */
+void parcel_drop(struct parcel *p);
+
 /* -EBADF: nothing is there. Any other error is what the object's end told (on_no_descriptors); the descriptor
  * is closed. */
 MUST_CHECK err_t desc_close(struct desc_table *t, int fd);

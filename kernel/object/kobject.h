@@ -29,6 +29,7 @@ enum kobject_type {
 	KO_IRQ,
 	KO_SYSTEM,
 	KO_EVENT,
+	KO_REPLY,
 	KO_TYPES
 };
 
@@ -54,6 +55,7 @@ enum kobject_rights { /* of a descriptor; they only shrink */
 	RIGHT_TRANSFER = 1 << 7,
 	RIGHT_INSPECT = 1 << 8,
 	RIGHT_MANAGE = 1 << 9, /* kill, resize, set attributes: what changes the object itself */
+	RIGHTS_ALL = (1 << 10) - 1,
 };
 
 struct kobject;
@@ -75,7 +77,7 @@ struct kobject {
 	const struct kobject_ops *ops; /* (C) */
 	struct refcount refs;          /* (A) */
 	_Atomic uint32_t descs;        /* (A) */
-	uint64_t koid;                 /* (C) never reused */
+	uint64_t koid;                 /* (C) never reused; see kobject_renew */
 	struct spinlock lock;          /* rank RANK_KOBJECT, taken with interrupts disabled */
 	_Atomic uint64_t signals;      /* (K) to change; read without */
 	struct list observers;         /* (K) */
@@ -91,6 +93,8 @@ struct observer {
 	/* The object's last reference is gone: unobserve, and forget it. May sleep. NULL: the observer holds
 	 * a reference, so this never happens. */
 	void (*gone)(struct observer *ob);
+	/* Descriptor fd of table t, which named the object, was closed. As notify. NULL: it does not care. */
+	void (*closed)(struct observer *ob, const struct desc_table *t, int fd);
 };
 
 /* Once at boot. */
@@ -113,8 +117,14 @@ static inline void kobject_put(struct kobject *o)
 /* One more / one fewer descriptor names it. The put returns what on_no_descriptors did, or 0. */
 void kobject_desc_get(struct kobject *o);
 err_t kobject_desc_put(struct kobject *o);
+/* A descriptor of o was closed: tell the observers that care. */
+void kobject_desc_closed(struct kobject *o, const struct desc_table *t, int fd);
 /* Change signals: clear, then set. Any context that may take RANK_KOBJECT. */
 void kobject_signal(struct kobject *o, uint64_t set, uint64_t clear);
+/* Has nobody but the caller a way to o? */
+bool kobject_is_alone(struct kobject *o);
+/* o, which nobody else has, is another object from now on. */
+void kobject_renew(struct kobject *o, uint64_t signals);
 static inline uint64_t kobject_signals(const struct kobject *o)
 {
 	return load_acquire(&o->signals);

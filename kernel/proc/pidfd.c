@@ -20,7 +20,7 @@ static void pidfd_release(struct file *f)
 	kfree(d);
 }
 
-static const struct file_ops pidfd_ops = {.release = pidfd_release};
+static const struct file_ops pidfd_ops = {.type = KO_PROCESS, .release = pidfd_release};
 
 struct process *pidfd_process(const struct file *f)
 {
@@ -44,7 +44,7 @@ err_t pidfd_create(struct process *p, unsigned flags, struct file **out)
 	spin_lock(&process_tree_lock);
 	list_push_back(&p->pidfds, &d->link);
 	if (p->state != PROCESS_ALIVE)
-		kobject_signal(&d->file->object, SIGNAL_READABLE, 0);
+		kobject_signal(&d->file->object, SIGNAL_READABLE | SIGNAL_DEAD, 0);
 	spin_unlock(&process_tree_lock);
 	*out = d->file;
 	return 0;
@@ -54,5 +54,6 @@ void pidfd_process_died_locked(struct process *p)
 {
 	ASSERT_HELD(&process_tree_lock);
 	list_for_each (it, &p->pidfds)
-		kobject_signal(&list_entry(it, struct pidfd, link)->file->object, SIGNAL_READABLE, 0);
+		kobject_signal(
+		    &list_entry(it, struct pidfd, link)->file->object, SIGNAL_READABLE | SIGNAL_DEAD, 0);
 }

@@ -58,16 +58,15 @@ static uint64_t node_ino(const struct proc_node *n, const struct proc_dir *in, u
 	return (ino << INDEX_BITS | index) + ROOT_INO + 1;
 }
 
-/* Permissions of a descriptor's link say how it was opened. */
+/* Permissions of a descriptor's link say what it is good for: how it was opened, unless it has fewer rights.
+ */
 static uint32_t node_mode(const struct proc_node *n, const struct proc_dir *in)
 {
 	struct desc_table *t = in->class == CLASS_FD ? process_descs(n->process) : NULL;
 	struct kobject *o;
-	uint32_t mode = n->entry->mode;
-	if (t && !desc_lookup(t, n->fd, &o, NULL)) {
-		struct file *f = file_of(o);
-		if (f)
-			mode |= (file_may_read(f) ? 0500 : 0) | (file_may_write(f) ? 0300 : 0);
+	uint32_t mode = n->entry->mode, rights;
+	if (t && !desc_lookup(t, n->fd, &o, &rights)) {
+		mode |= (rights & RIGHT_READ ? 0500 : 0) | (rights & RIGHT_WRITE ? 0300 : 0);
 		kobject_put(o);
 	}
 	if (t)

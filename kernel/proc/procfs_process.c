@@ -485,13 +485,13 @@ static err_t follow_exe(struct proc_node *n, struct path *out)
 	return err;
 }
 
-static err_t node_file(const struct proc_node *n, struct file **out)
+static err_t node_file(const struct proc_node *n, struct file **out, uint32_t *rights)
 {
 	struct desc_table *t = process_descs(n->process);
 	struct kobject *o;
 	if (!t)
 		return -ENOENT;
-	err_t err = desc_lookup(t, n->fd, &o, NULL);
+	err_t err = desc_lookup(t, n->fd, &o, rights);
 	desc_table_put(t);
 	if (err)
 		return -ENOENT;
@@ -501,13 +501,15 @@ static err_t node_file(const struct proc_node *n, struct file **out)
 	return *out ? 0 : -ENOENT;
 }
 
+/* What has less rights than when it was opened is not opened anew: that would give them back. */
 static err_t follow_fd(struct proc_node *n, struct path *out)
 {
 	struct file *f;
-	err_t err = node_file(n, &f);
+	uint32_t rights;
+	err_t err = node_file(n, &f, &rights);
 	if (err)
 		return err;
-	err = file_get_path(f, out);
+	err = rights == file_rights(load_relaxed(&f->flags)) ? file_get_path(f, out) : -EACCES;
 	file_put(f);
 	return err;
 }
@@ -516,7 +518,7 @@ static int64_t link_fd(struct proc_node *n, char *buf, size_t size)
 {
 	struct path root;
 	struct file *f;
-	err_t err = node_file(n, &f);
+	err_t err = node_file(n, &f, NULL);
 	if (err)
 		return err;
 	mount_get_root(&root);
@@ -535,7 +537,8 @@ static void show_watch(void *arg, int number, const struct vnode *v, uint32_t ma
 static void show_fdinfo(struct text *t, struct vnode *v)
 {
 	struct file *f;
-	t->err = node_file(proc_node_of(v), &f);
+	uint32_t rights;
+	t->err = node_file(proc_node_of(v), &f, &rights);
 	if (t->err)
 		return;
 	struct vfs_stat st;
@@ -543,6 +546,10 @@ static void show_fdinfo(struct text *t, struct vnode *v)
 	text_printf(t, "pos:\t%llu\nflags:\t0%o\nmnt_id:\t%llu\nino:\t%llu\n",
 	    (unsigned long long)*(volatile uint64_t *)&f->pos, load_relaxed(&f->flags) & ~(unsigned)FILE_OURS,
 	    (unsigned long long)st.mount_id, (unsigned long long)st.ino);
+	if (f->ops->type == KO_ENDPOINT || f->ops->type == KO_REPLY)
+		text_printf(t, "koid:\t%llu\n", (unsigned long long)f->object.koid);
+	if (rights != file_rights(load_relaxed(&f->flags)))
+		text_printf(t, "rights:\t%#x\n", rights);
 	if (file_is_inotify(f))
 		inotify_for_each(f, show_watch, t);
 	file_put(f);

@@ -11,7 +11,7 @@
 #include "kern/thread.h"
 #include "proc/process.h"
 #include "proc/trace.h"
-#include "sys/sys.h"
+#include "sys/files.h"
 #include "vm/space.h"
 
 typedef int64_t syscall_fn(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);

@@ -25,10 +25,18 @@ enum at_flags { /* the ABI's */
 /* The open file at fd, with a reference. -EBADF: none, or opened with O_PATH. Rights and the way it was
  * opened are for the file's own operations to check, but see fd_file_for. */
 MUST_CHECK err_t fd_file(int fd, struct file **out);
-/* The same, O_PATH included: for fstat, dup, fchdir and as a directory of *at calls. */
-MUST_CHECK err_t fd_file_any(int fd, struct file **out);
-/* The same as fd_file, where the descriptor itself must have these rights: -EBADF. */
+/* The same, where the descriptor must have these rights: -EBADF if one to read or write is missing, as Linux
+ * has it, else -EACCES. */
 MUST_CHECK err_t fd_file_for(int fd, uint32_t rights, struct file **out);
+/* The same as fd_file, telling the rights, for the caller to look at in Linux's order. */
+MUST_CHECK err_t fd_file_rights(int fd, struct file **out, uint32_t *rights);
+/* The same as fd_file and fd_file_for, O_PATH included: for fstat, dup, fchdir and as a directory of *at
+ * calls. */
+MUST_CHECK err_t fd_file_any(int fd, struct file **out);
+MUST_CHECK err_t fd_file_any_for(int fd, uint32_t rights, struct file **out);
+/* For the native calls: an object of this type (KO_TYPES: of any), with these rights. -EBADF, -EINVAL (type),
+ * -EACCES, looked at in this order. */
+MUST_CHECK err_t fd_object(int fd, enum kobject_type type, uint32_t rights, struct file **out);
 /* Put f into the lowest free descriptor of the current process, or drop it; takes over the reference. Returns
  * the descriptor, -EMFILE, -ENOMEM. */
 MUST_CHECK int64_t fd_install(struct file *f, bool cloexec);
@@ -82,10 +90,10 @@ struct fd_call {
 	struct file *file;          /* counted */
 	struct path path;           /* counted; file_get_path's */
 };
-/* -EBADF: none, or opened with O_PATH. -ENOMEM. May sleep, like fd_end. */
-MUST_CHECK err_t fd_begin(struct fd_call *f, int fd);
+/* -EBADF: none, or opened with O_PATH; rights as fd_file_for. -ENOMEM. May sleep, like fd_end. */
+MUST_CHECK err_t fd_begin_for(struct fd_call *f, int fd, uint32_t rights);
 /* The same, O_PATH included: fchdir, fstatfs. */
-MUST_CHECK err_t fd_begin_any(struct fd_call *f, int fd);
+MUST_CHECK err_t fd_begin_any(struct fd_call *f, int fd, uint32_t rights);
 void fd_end(struct fd_call *f);
 
 /* --- bytes --- */

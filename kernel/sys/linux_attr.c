@@ -69,7 +69,7 @@ int64_t sys_chmod(uaddr_t name, uint32_t mode)
 int64_t sys_fchmod(int32_t fd, uint32_t mode)
 {
 	struct fd_call f;
-	err_t err = fd_begin(&f, fd);
+	err_t err = fd_begin_for(&f, fd, RIGHT_MANAGE);
 	if (err)
 		return err;
 	err = vfs_chmod(f.c, &f.path, mode);
@@ -106,7 +106,7 @@ int64_t sys_lchown(uaddr_t name, uint32_t uid, uint32_t gid)
 int64_t sys_fchown(int32_t fd, uint32_t uid, uint32_t gid)
 {
 	struct fd_call f;
-	err_t err = fd_begin(&f, fd);
+	err_t err = fd_begin_for(&f, fd, RIGHT_MANAGE);
 	if (err)
 		return err;
 	err = vfs_chown(f.c, &f.path, uid, gid);
@@ -140,7 +140,7 @@ static err_t set_times_fd(int32_t fd, const struct time_change *times, int32_t f
 	struct fd_call f;
 	if (flags)
 		return -EINVAL;
-	err_t err = fd_begin(&f, fd);
+	err_t err = fd_begin_for(&f, fd, RIGHT_MANAGE);
 	if (err)
 		return err;
 	err = vfs_utimens(f.c, &f.path, &times[0], &times[1]);

@@ -31,10 +31,10 @@ static bool is_nonblock(const struct file *f)
 
 static err_t ends_get(struct copy_end *in, int32_t in_fd, struct copy_end *out, int32_t out_fd)
 {
-	err_t err = fd_file(in_fd, &in->file);
+	err_t err = fd_file_for(in_fd, RIGHT_READ, &in->file);
 	if (err)
 		return err;
-	err = fd_file(out_fd, &out->file);
+	err = fd_file_for(out_fd, RIGHT_WRITE, &out->file);
 	if (err)
 		file_put(in->file);
 	return err;
@@ -150,10 +150,10 @@ int64_t sys_sendfile(int32_t out_fd, int32_t in_fd, uaddr_t offset, uint64_t cou
 	uint64_t pos = 0;
 	if (offset && copy_from_user(&pos, offset, sizeof(pos)))
 		return -EFAULT;
-	err_t err = fd_file(in_fd, &in.file);
+	err_t err = fd_file_for(in_fd, RIGHT_READ, &in.file);
 	if (err)
 		return err;
-	err = fd_file(out_fd, &out.file);
+	err = fd_file_for(out_fd, RIGHT_WRITE, &out.file);
 	if (err) {
 		file_put(in.file);
 		return err;
@@ -366,13 +366,14 @@ int64_t sys_vmsplice(int32_t fd, uaddr_t iov, uint64_t count, uint32_t flags)
 	struct uio_segment few[UIO_FEW], *segs;
 	struct file *f;
 	struct uio u;
+	uint32_t rights;
 	if (flags & ~(uint32_t)SPLICE_F_ALL)
 		return -EINVAL;
-	err_t err = fd_file(fd, &f);
+	err_t err = fd_file_rights(fd, &f, &rights);
 	if (err)
 		return err;
-	bool fills = file_may_write(f);
-	int64_t done = fills || file_may_read(f) ? iov_fetch(iov, count, few, &segs, &u) : -EBADF;
+	bool fills = rights & RIGHT_WRITE;
+	int64_t done = fills || (rights & RIGHT_READ) ? iov_fetch(iov, count, few, &segs, &u) : -EBADF;
 	if (!done) {
 		bool nonblock = flags & SPLICE_F_NONBLOCK;
 		if (u.left && !file_is_pipe(f))

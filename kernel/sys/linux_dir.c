@@ -54,7 +54,7 @@ static int64_t read_directory(int32_t fd, uaddr_t to, uint32_t count, bool old)
 {
 	struct file *f;
 	struct dents d = {.to = to, .left = count, .old = old};
-	err_t err = fd_file(fd, &f);
+	err_t err = fd_file_for(fd, RIGHT_READ, &f);
 	if (err)
 		return err;
 	err = file_readdir(f, put_entry, &d);

@@ -44,7 +44,9 @@ static int64_t dup_from(int fd, int min, bool cloexec)
 	err_t err = desc_at(fd, &o, &rights);
 	if (err)
 		return err;
-	int64_t new = desc_install(current_process()->descs, o, rights, cloexec, min, fd_limit());
+	int64_t new = rights &RIGHT_DUPLICATE
+			  ? desc_install(current_process()->descs, o, rights, cloexec, min, fd_limit())
+			  : -EACCES;
 	kobject_put(o);
 	return new;
 }
@@ -58,7 +60,9 @@ static int64_t dup_to(int fd, int to, bool cloexec)
 	err_t err = desc_at(fd, &o, &rights);
 	if (err)
 		return err;
-	err = desc_install_at(current_process()->descs, to, o, rights, cloexec, fd_limit());
+	err = rights & RIGHT_DUPLICATE
+		  ? desc_install_at(current_process()->descs, to, o, rights, cloexec, fd_limit())
+		  : -EACCES;
 	kobject_put(o);
 	return err ? err : to;
 }
@@ -334,10 +338,41 @@ static int64_t fcntl_desc(int fd, struct file *f, uint32_t command, uint64_t arg
 	}
 }
 
+/* What a command needs of the descriptor. Locks are checked by how the file was opened, as Linux does. */
+static uint32_t fcntl_rights(uint32_t command)
+{
+	switch (command) {
+	case F_GETFL:
+	case F_GETOWN:
+	case F_GETOWN_EX:
+	case F_GETSIG:
+	case F_GETLEASE:
+	case F_GET_RW_HINT:
+	case CONTROL_GETPIPE_SZ:
+	case CONTROL_GET_SEALS:
+		return RIGHT_INSPECT;
+	case F_SETFL:
+	case F_SETOWN:
+	case F_SETOWN_EX:
+	case F_SETSIG:
+	case F_SETLEASE:
+	case F_SET_RW_HINT:
+	case CONTROL_SETPIPE_SZ:
+	case CONTROL_ADD_SEALS:
+	case CONTROL_SET_VOLATILE:
+	case CONTROL_SET_NONVOLATILE:
+		return RIGHT_MANAGE;
+	case CONTROL_SNAPSHOT:
+		return RIGHT_READ;
+	default:
+		return 0;
+	}
+}
+
 int64_t sys_fcntl(int32_t fd, uint32_t command, uint64_t arg)
 {
 	struct file *f;
-	err_t err = fd_file_any(fd, &f);
+	err_t err = fd_file_any_for(fd, fcntl_rights(command), &f);
 	if (err)
 		return err;
 	int64_t result = fcntl_desc(fd, f, command, arg);

@@ -9,17 +9,58 @@
 
 /* --- descriptors --- */
 
-err_t fd_file_any(int fd, struct file **out)
+/* Every object that a descriptor names is a file. */
+static err_t find_file(int fd, struct file **out, uint32_t *rights)
 {
 	struct kobject *o;
-	err_t err = desc_lookup(current_process()->descs, fd, &o, NULL);
+	err_t err = desc_lookup(current_process()->descs, fd, &o, rights);
+	if (!err)
+		*out = container_of(o, struct file, object);
+	return err;
+}
+
+/* f has been found and belongs to the caller, or to nobody if that is an error: Linux has an errno for
+ * what is not open for reading or writing. */
+static err_t give_file(struct file *f, uint32_t missing, bool may_be_path, struct file **out)
+{
+	err_t err = 0;
+	if (!may_be_path && (load_relaxed(&f->flags) & FILE_PATH))
+		err = -EBADF;
+	else if (unlikely(missing))
+		err = missing & (RIGHT_READ | RIGHT_WRITE) ? -EBADF : -EACCES;
 	if (err)
-		return err;
-	*out = file_of(o);
-	if (*out)
-		return 0;
-	kobject_put(o);
-	return -EBADF;
+		file_put(f);
+	else
+		*out = f;
+	return err;
+}
+
+err_t fd_file_any_for(int fd, uint32_t rights, struct file **out)
+{
+	struct file *f;
+	uint32_t has;
+	err_t err = find_file(fd, &f, &has);
+	return err ? err : give_file(f, rights & ~has, true, out);
+}
+
+err_t fd_file_any(int fd, struct file **out)
+{
+	return find_file(fd, out, NULL);
+}
+
+err_t fd_file_rights(int fd, struct file **out, uint32_t *rights)
+{
+	struct file *f;
+	err_t err = find_file(fd, &f, rights);
+	return err ? err : give_file(f, 0, false, out);
+}
+
+err_t fd_file_for(int fd, uint32_t rights, struct file **out)
+{
+	struct file *f;
+	uint32_t has;
+	err_t err = find_file(fd, &f, &has);
+	return err ? err : give_file(f, rights & ~has, false, out);
 }
 
 err_t fd_file(int fd, struct file **out)
@@ -27,18 +68,22 @@ err_t fd_file(int fd, struct file **out)
 	return fd_file_for(fd, 0, out);
 }
 
-err_t fd_file_for(int fd, uint32_t rights, struct file **out)
+err_t fd_object(int fd, enum kobject_type type, uint32_t rights, struct file **out)
 {
-	struct kobject *o;
+	struct file *f;
 	uint32_t has;
-	err_t err = desc_lookup(current_process()->descs, fd, &o, &has);
+	err_t err = fd_file_rights(fd, &f, &has);
 	if (err)
 		return err;
-	*out = file_of(o);
-	if (*out && !(load_relaxed(&(*out)->flags) & FILE_PATH) && !(rights & ~has))
-		return 0;
-	kobject_put(o);
-	return -EBADF;
+	if (type != KO_TYPES && type != f->ops->type)
+		err = -EINVAL;
+	else if (rights & ~has)
+		err = -EACCES;
+	if (err)
+		file_put(f);
+	else
+		*out = f;
+	return err;
 }
 
 int fd_limit(void)
@@ -76,13 +121,15 @@ void path_free(char *path)
 }
 
 /* Where relative names start. An empty name may start at any file; whether it may be empty is for the walk to
- * say. */
+ * say. What is done with the file itself is not known here, so that takes all rights that have to do with
+ * files as a whole. */
 static err_t find_start(struct at_call *a, int dirfd, int flags)
 {
 	struct file *f;
+	uint32_t rights = a->name[0] ? RIGHT_EXEC : RIGHT_EXEC | RIGHT_INSPECT | RIGHT_MANAGE;
 	if ((a->name[0] == '/' && !(flags & AT_IN_ROOT)) || dirfd == AT_FDCWD)
 		return 0;
-	err_t err = fd_file_any(dirfd, &f);
+	err_t err = fd_file_any_for(dirfd, rights, &f);
 	if (err)
 		return err;
 	err = !a->name[0] || vnode_is(f->vnode, MODE_DIR) ? file_get_path(f, &a->start) : -ENOTDIR;
@@ -169,15 +216,15 @@ static err_t fd_set_up(struct fd_call *f)
 	return 0;
 }
 
-err_t fd_begin(struct fd_call *f, int fd)
+err_t fd_begin_for(struct fd_call *f, int fd, uint32_t rights)
 {
-	err_t err = fd_file(fd, &f->file);
+	err_t err = fd_file_for(fd, rights, &f->file);
 	return err ? err : fd_set_up(f);
 }
 
-err_t fd_begin_any(struct fd_call *f, int fd)
+err_t fd_begin_any(struct fd_call *f, int fd, uint32_t rights)
 {
-	err_t err = fd_file_any(fd, &f->file);
+	err_t err = fd_file_any_for(fd, rights, &f->file);
 	return err ? err : fd_set_up(f);
 }
 

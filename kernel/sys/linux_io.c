@@ -19,11 +19,11 @@ struct io_call {
 	uint32_t flags; /* enum rw_flags */
 };
 
-static err_t io_check(const struct file *f, const struct io_call *io)
+static err_t io_check(const struct file *f, uint32_t rights, const struct io_call *io)
 {
 	if (io->positioned && (load_relaxed(&f->flags) & FILE_STREAM))
 		return -ESPIPE;
-	return (io->write ? file_may_write(f) : file_may_read(f)) ? 0 : -EBADF;
+	return rights & (io->write ? RIGHT_WRITE : RIGHT_READ) ? 0 : -EBADF;
 }
 
 /* Transfers that do not wait are for files without a position: what the cache has is not known beforehand. */
@@ -54,14 +54,15 @@ static int64_t io_run(struct file *f, const struct io_call *io, struct uio *u)
 static int64_t io_single(int32_t fd, uaddr_t buf, uint64_t count, const struct io_call *io)
 {
 	struct file *f;
+	uint32_t rights;
 	if (io->positioned && io->pos < 0)
 		return -EINVAL;
-	err_t err = fd_file(fd, &f);
+	err_t err = fd_file_rights(fd, &f, &rights);
 	if (err)
 		return err;
 	struct uio_segment seg = {buf, count};
 	struct uio u;
-	int64_t done = io_check(f, io);
+	int64_t done = io_check(f, rights, io);
 	if (!done && !user_range_is_valid(buf, count))
 		done = -EFAULT;
 	if (!done) {
@@ -76,17 +77,18 @@ static int64_t io_vector(int32_t fd, uaddr_t iov, uint64_t count, const struct i
 {
 	struct uio_segment few[UIO_FEW], *segs;
 	struct file *f;
+	uint32_t rights;
 	struct uio u;
 	if (io->positioned && io->pos < 0)
 		return -EINVAL;
-	err_t err = fd_file(fd, &f);
+	err_t err = fd_file_rights(fd, &f, &rights);
 	if (err)
 		return err;
 	int64_t done = io->positioned && (load_relaxed(&f->flags) & FILE_STREAM) ? -ESPIPE : 0;
 	if (!done)
 		done = iov_fetch(iov, count, few, &segs, &u);
 	if (!done) {
-		done = io_check(f, io);
+		done = io_check(f, rights, io);
 		if (!done)
 			done = io_run(f, io, &u);
 		if (segs != few)
@@ -163,6 +165,7 @@ enum request { /* the ABI's */
 	FIONBIO = 0x5421,
 	FIONCLEX = 0x5450,
 	FIOCLEX = 0x5451,
+	FIONREAD = 0x541b,
 	FIOASYNC = 0x5452,
 	FIOQSIZE = 0x5460,
 	FS_IOC_SETFLAGS = 0x40086602,
@@ -349,10 +352,28 @@ static int64_t ioctl_file(int32_t fd, struct file *f, uint32_t request, uaddr_t 
 	}
 }
 
+/* What a request needs of the descriptor. Of those that only files themselves know, nobody here can tell
+ * which change something. */
+static uint32_t ioctl_rights(uint32_t request)
+{
+	switch (request) {
+	case FIOCLEX:
+	case FIONCLEX:
+		return 0;
+	case FIONREAD:
+	case FIOQSIZE:
+	case FIGETBSZ:
+	case FS_IOC_GETFLAGS:
+		return RIGHT_INSPECT;
+	default:
+		return RIGHT_MANAGE;
+	}
+}
+
 int64_t sys_ioctl(int32_t fd, uint32_t request, uaddr_t arg)
 {
 	struct file *f;
-	err_t err = fd_file(fd, &f);
+	err_t err = fd_file_for(fd, ioctl_rights(request), &f);
 	if (err)
 		return err;
 	int64_t result = ioctl_file(fd, f, request, arg);

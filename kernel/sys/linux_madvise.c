@@ -271,7 +271,7 @@ static bool is_known_for_others(int32_t advice)
 static err_t find_advised(int32_t fd, int32_t advice, struct vm_space **out)
 {
 	struct file *f;
-	err_t err = fd_file(fd, &f);
+	err_t err = fd_file_for(fd, RIGHT_MANAGE, &f);
 	if (err)
 		return err;
 	struct process *p = pidfd_process(f);

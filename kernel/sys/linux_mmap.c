@@ -52,6 +52,7 @@ struct mmap_call {
 	uint32_t flags;          /* enum map_bits */
 	uint64_t offset;
 	struct file *file;        /* counted; NULL: anonymous */
+	uint32_t rights;          /* of its descriptor */
 	struct vm_object *object; /* counted; NULL: anonymous private memory */
 	struct vm_limits limits;
 };
@@ -114,10 +115,11 @@ static err_t check_shared(struct mmap_call *m)
 	const struct vnode *v = m->file->vnode;
 	if ((m->flags & MAP_TYPE) == MAP_SHARED_VALIDATE && (m->flags & ~(uint32_t)MAP_KNOWN))
 		return -ENOTSUP;
-	if ((m->prot & VM_WRITE) && !file_may_write(m->file))
+	bool may_write = m->rights & RIGHT_WRITE;
+	if ((m->prot & VM_WRITE) && !may_write)
 		return -EACCES;
 	bool sealed = v && (load_relaxed(&v->seals) & (SEAL_WRITE | SEAL_FUTURE_WRITE));
-	if (!file_may_write(m->file) || (sealed && !(m->prot & VM_WRITE)))
+	if (!may_write || (sealed && !(m->prot & VM_WRITE)))
 		m->max_prot &= ~(unsigned)VM_WRITE;
 	return 0;
 }
@@ -133,8 +135,10 @@ static err_t check_file(struct mmap_call *m)
 	err_t err = type == MAP_PRIVATE ? 0 : check_shared(m);
 	if (err)
 		return err;
-	if (!file_may_read(m->file))
+	if ((~m->rights & (RIGHT_READ | RIGHT_MAP)) || ((m->prot & VM_EXEC) && !(m->rights & RIGHT_EXEC)))
 		return -EACCES;
+	if (!(m->rights & RIGHT_EXEC))
+		m->max_prot &= ~(unsigned)VM_EXEC;
 	if (on_noexec_mount(m->file)) {
 		if (m->prot & VM_EXEC)
 			return -EPERM;
@@ -231,7 +235,7 @@ int64_t sys_mmap(uaddr_t addr, uint64_t len, int32_t prot, int32_t flags, int32_
 		guard_break("a mapping that is writable and executable");
 		return -EACCES;
 	}
-	int64_t err = flags & MAP_ANONYMOUS ? 0 : fd_file(fd, &m.file);
+	int64_t err = flags & MAP_ANONYMOUS ? 0 : fd_file_rights(fd, &m.file, &m.rights);
 	if (err)
 		return err;
 	current_vm_limits(&m.limits);

@@ -179,7 +179,7 @@ int64_t sys_statfs(uaddr_t name, uaddr_t to)
 int64_t sys_fstatfs(int32_t fd, uaddr_t to)
 {
 	struct fd_call f;
-	err_t err = fd_begin_any(&f, fd);
+	err_t err = fd_begin_any(&f, fd, RIGHT_INSPECT);
 	if (err)
 		return err;
 	err = statfs_path(&f.path, to);

@@ -41,7 +41,7 @@ static int64_t add_watch(struct file *f, const struct at_call *a, uint32_t mask)
 
 static err_t inotify_file_of(int32_t fd, struct file **out)
 {
-	err_t err = fd_file(fd, out);
+	err_t err = fd_file_for(fd, RIGHT_MANAGE, out);
 	if (err || file_is_inotify(*out))
 		return err;
 	file_put(*out);

@@ -4,9 +4,9 @@
 #include "sys/files.h"
 
 /* The file of a descriptor that stands for a process, and the process, which the file keeps. -EBADF. */
-static err_t pidfd_get(int32_t fd, struct file **f, struct process **p)
+static err_t pidfd_get(int32_t fd, uint32_t rights, struct file **f, struct process **p)
 {
-	err_t err = fd_file(fd, f);
+	err_t err = fd_file_for(fd, rights, f);
 	if (err)
 		return err;
 	*p = pidfd_process(*f);
@@ -52,7 +52,7 @@ int64_t sys_pidfd_send_signal(int32_t fd, int32_t signal, uaddr_t from, uint32_t
 	struct file *f;
 	if (flags)
 		return -EINVAL;
-	err_t err = pidfd_get(fd, &f, &p);
+	err_t err = pidfd_get(fd, RIGHT_MANAGE, &f, &p);
 	if (err)
 		return err;
 	err = signal_to_send(p, signal, from, &info);
@@ -78,7 +78,9 @@ static int64_t copy_descriptor(struct process *p, int32_t fd)
 	desc_table_put(t);
 	if (result)
 		return result;
-	result = desc_install(current_process()->descs, o, rights, true, 0, fd_limit());
+	result = rights & RIGHT_DUPLICATE
+		     ? desc_install(current_process()->descs, o, rights, true, 0, fd_limit())
+		     : -EACCES;
 	kobject_put(o);
 	return result;
 }
@@ -89,7 +91,7 @@ int64_t sys_pidfd_getfd(int32_t fd, int32_t target, uint32_t flags)
 	struct file *f;
 	if (flags)
 		return -EINVAL;
-	err_t err = pidfd_get(fd, &f, &p);
+	err_t err = pidfd_get(fd, RIGHT_MANAGE, &f, &p);
 	if (err)
 		return err;
 	int64_t result = copy_descriptor(p, target);

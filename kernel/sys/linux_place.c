@@ -30,7 +30,7 @@ int64_t sys_chdir(uaddr_t name)
 int64_t sys_fchdir(int32_t fd)
 {
 	struct fd_call f;
-	err_t err = fd_begin_any(&f, fd);
+	err_t err = fd_begin_any(&f, fd, RIGHT_EXEC);
 	if (err)
 		return err;
 	err = vfs_may_enter(f.c, &f.path);

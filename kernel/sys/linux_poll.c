@@ -82,7 +82,7 @@ static void item_get(struct poll_item *it, int32_t fd, unsigned events)
 	it->file = NULL; /* the rest is poll_wait's */
 	it->events = events;
 	it->result = 0;
-	if (fd >= 0 && fd_file(fd, &it->file))
+	if (fd >= 0 && fd_file_for(fd, RIGHT_WAIT, &it->file))
 		it->result = POLL_NVAL;
 }
 
@@ -323,10 +323,10 @@ int64_t sys_epoll_ctl(int32_t epfd, int32_t op, int32_t fd, uaddr_t event)
 	struct file *ep, *f;
 	if (op != EPOLL_DELETE && copy_from_user(&e, event, sizeof(e)))
 		return -EFAULT;
-	err_t err = fd_file(epfd, &ep);
+	err_t err = fd_file_for(epfd, RIGHT_MANAGE, &ep);
 	if (err)
 		return err;
-	err = fd_file(fd, &f);
+	err = fd_file_for(fd, RIGHT_WAIT, &f);
 	if (!err) {
 		bool valid = file_is_epoll(ep) && op >= EPOLL_ADD && op <= EPOLL_MODIFY;
 		err = valid ? epoll_change(ep, (enum epoll_operation)op, f, fd, &e) : -EINVAL;
@@ -341,7 +341,7 @@ static int64_t do_epoll_wait(int32_t epfd, uaddr_t events, int32_t max, nsec_t d
 	struct file *ep;
 	if (max <= 0 || (uint64_t)max > INT32_MAX / sizeof(struct epoll_event))
 		return -EINVAL;
-	err_t err = fd_file(epfd, &ep);
+	err_t err = fd_file_for(epfd, RIGHT_WAIT, &ep);
 	if (err)
 		return err;
 	int64_t n = file_is_epoll(ep) ? epoll_wait_events(ep, events, max, deadline) : -EINVAL;

@@ -179,7 +179,7 @@ int64_t sys_signalfd4(int32_t fd, uaddr_t set, uint64_t setsize, int32_t flags)
 		err_t err = signalfd_create(wanted, (unsigned)flags & FILE_NONBLOCK, &f);
 		return err ? err : fd_install(f, flags & FILE_CLOEXEC);
 	}
-	err_t err = fd_file(fd, &f);
+	err_t err = fd_file_for(fd, RIGHT_MANAGE, &f);
 	if (err)
 		return err;
 	err = signalfd_set(f, wanted);

@@ -32,9 +32,9 @@ static void own_ids(struct socket_ids *ids)
 	cred_put(c);
 }
 
-static err_t fd_socket(int fd, struct file **out)
+static err_t fd_socket(int fd, uint32_t rights, struct file **out)
 {
-	err_t err = fd_file(fd, out);
+	err_t err = fd_file_for(fd, rights, out);
 	if (err || file_is_socket(*out))
 		return err;
 	file_put(*out);
@@ -170,7 +170,7 @@ int64_t sys_bind(int32_t fd, uaddr_t at, int32_t len)
 	struct fs_view view;
 	struct file *f;
 	uint16_t family;
-	err_t err = fd_socket(fd, &f);
+	err_t err = fd_socket(fd, RIGHT_MANAGE, &f);
 	if (err)
 		return err;
 	err = fetch_name(at, len, &name, &family);
@@ -189,7 +189,7 @@ int64_t sys_listen(int32_t fd, int32_t backlog)
 {
 	struct socket_ids ids;
 	struct file *f;
-	err_t err = fd_socket(fd, &f);
+	err_t err = fd_socket(fd, RIGHT_MANAGE, &f);
 	if (err)
 		return err;
 	own_ids(&ids);
@@ -218,7 +218,7 @@ int64_t sys_connect(int32_t fd, uaddr_t at, int32_t len)
 	struct socket_name name;
 	struct file *f;
 	uint16_t family;
-	err_t err = fd_socket(fd, &f);
+	err_t err = fd_socket(fd, RIGHT_MANAGE, &f);
 	if (err)
 		return err;
 	err = fetch_name(at, len, &name, &family);
@@ -234,7 +234,7 @@ int64_t sys_accept4(int32_t fd, uaddr_t at, uaddr_t len, int32_t flags)
 	struct file *f, *new;
 	if (flags & ~(FILE_CLOEXEC | FILE_NONBLOCK))
 		return -EINVAL;
-	err_t err = fd_socket(fd, &f);
+	err_t err = fd_socket(fd, RIGHT_READ, &f);
 	if (err)
 		return err;
 	err = socket_accept(f, (unsigned)flags, &new);
@@ -261,7 +261,7 @@ int64_t sys_accept(int32_t fd, uaddr_t at, uaddr_t len)
 int64_t sys_shutdown(int32_t fd, int32_t how)
 {
 	struct file *f;
-	err_t err = fd_socket(fd, &f);
+	err_t err = fd_socket(fd, RIGHT_MANAGE, &f);
 	if (err)
 		return err;
 	err = socket_shutdown(f, how);
@@ -273,7 +273,7 @@ static int64_t tell_name(int fd, bool peer, uaddr_t at, uaddr_t len)
 {
 	struct socket_name name;
 	struct file *f;
-	err_t err = fd_socket(fd, &f);
+	err_t err = fd_socket(fd, RIGHT_INSPECT, &f);
 	if (err)
 		return err;
 	err = socket_get_name(f, peer, &name);
@@ -327,19 +327,16 @@ static err_t take_files(struct socket_extra *e, const int32_t *fds, size_t n)
 	if (!n)
 		return 0;
 	if (!e->files)
-		e->files = kmalloc(SOCKET_FILES_MAX * sizeof(struct file *));
+		e->files = kmalloc(SOCKET_FILES_MAX * sizeof(*e->files));
 	if (!e->files)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		struct file *f;
 		int32_t fd;
 		memcpy(&fd, fds + i, sizeof(fd));
-		err_t err = fd_file_any(fd, &f);
+		err_t err = parcel_make(current_process()->descs, fd, &e->files[e->nfiles]);
 		if (err)
 			return err;
-		kobject_desc_get(&f->object);
-		file_put(f);
-		e->files[e->nfiles++] = f;
+		e->nfiles++;
 	}
 	return 0;
 }
@@ -440,7 +437,7 @@ int64_t sys_sendto(int32_t fd, uaddr_t buf, uint64_t count, uint32_t flags, uadd
 	struct file *f;
 	if (!user_range_is_valid(buf, seg.len))
 		return -EFAULT;
-	err_t err = fd_socket(fd, &f);
+	err_t err = fd_socket(fd, RIGHT_WRITE, &f);
 	if (err)
 		return err;
 	own_ids(&e.ids);
@@ -486,7 +483,7 @@ int64_t sys_sendmsg(int32_t fd, uaddr_t message, uint32_t flags)
 	struct sys_message m;
 	struct file *f;
 	bool all;
-	err_t err = fd_socket(fd, &f);
+	err_t err = fd_socket(fd, RIGHT_WRITE, &f);
 	if (err)
 		return err;
 	int64_t done = copy_from_user(&m, message, sizeof(m)) ? -EFAULT : send_message(f, &m, flags, &all);
@@ -521,7 +518,7 @@ int64_t sys_sendmmsg(int32_t fd, uaddr_t messages, uint32_t count, uint32_t flag
 	if (flags & SOCKET_CMSG_COMPAT)
 		return -EINVAL;
 	count = MIN(count, (uint32_t)UIO_MAX_SEGMENTS);
-	err_t err = fd_socket(fd, &f);
+	err_t err = fd_socket(fd, RIGHT_WRITE, &f);
 	if (err)
 		return err;
 	int64_t done = 0;
@@ -543,7 +540,7 @@ int64_t sys_recvfrom(int32_t fd, uaddr_t buf, uint64_t count, uint32_t flags, ua
 	struct file *f;
 	if (!user_range_is_valid(buf, seg.len))
 		return -EFAULT;
-	err_t err = fd_socket(fd, &f);
+	err_t err = fd_socket(fd, RIGHT_READ, &f);
 	if (err)
 		return err;
 	uio_init_user(&u, &seg, 1);
@@ -585,11 +582,10 @@ static err_t put_files(struct sys_message *m, size_t *used, struct socket_extra 
 	size_t most =
 	    room > sizeof(struct sys_control) ? (room - sizeof(struct sys_control)) / sizeof(fds[0]) : 0;
 	while (n < MIN((size_t)e->nfiles, most)) {
-		file_get(e->files[n]);
-		int64_t fd = fd_install(e->files[n], cloexec);
+		int fd = parcel_install(&e->files[n], current_process()->descs, cloexec, fd_limit());
 		if (fd < 0)
 			break;
-		fds[n++] = (int32_t)fd;
+		fds[n++] = fd;
 	}
 	if (n < e->nfiles)
 		m->flags |= SOCKET_CTRUNC;
@@ -638,7 +634,7 @@ int64_t sys_recvmsg(int32_t fd, uaddr_t message, uint32_t flags)
 {
 	struct sys_message m;
 	struct file *f;
-	err_t err = fd_socket(fd, &f);
+	err_t err = fd_socket(fd, RIGHT_READ, &f);
 	if (err)
 		return err;
 	int64_t done =
@@ -699,7 +695,7 @@ int64_t sys_recvmmsg(int32_t fd, uaddr_t messages, uint32_t count, uint32_t flag
 		nsec_t now = clock_now();
 		deadline = span < NSEC_NEVER - now ? now + span : NSEC_NEVER - 1;
 	}
-	err_t err = fd_socket(fd, &f);
+	err_t err = fd_socket(fd, RIGHT_READ, &f);
 	if (err)
 		return err;
 	int64_t done = receive_many(f, messages, count, flags, deadline, &n);
@@ -795,7 +791,7 @@ int64_t sys_setsockopt(int32_t fd, int32_t level, int32_t option, uaddr_t value,
 	struct file *f;
 	if (len < 0)
 		return -EINVAL;
-	err_t err = fd_socket(fd, &f);
+	err_t err = fd_socket(fd, RIGHT_MANAGE, &f);
 	if (err)
 		return err;
 	err = level == SOL_SOCKET ? set_option(f, option, value, len) : -EOPNOTSUPP;
@@ -866,7 +862,7 @@ int64_t sys_getsockopt(int32_t fd, int32_t level, int32_t option, uaddr_t value,
 	union option_value v;
 	struct file *f;
 	int32_t room, len = 0;
-	err_t err = fd_socket(fd, &f);
+	err_t err = fd_socket(fd, RIGHT_INSPECT, &f);
 	if (err)
 		return err;
 	if (level != SOL_SOCKET)

@@ -119,7 +119,7 @@ static err_t put_statx(uaddr_t to, const struct vfs_stat *st, uint32_t wanted)
 static err_t stat_fd(int fd, struct vfs_stat *st)
 {
 	struct file *f;
-	err_t err = fd_file_any(fd, &f);
+	err_t err = fd_file_any_for(fd, RIGHT_INSPECT, &f);
 	if (err)
 		return err;
 	file_stat(f, st);

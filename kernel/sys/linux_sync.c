@@ -79,12 +79,13 @@ int64_t sys_ftruncate(int32_t fd, int64_t size)
 {
 	struct file *f;
 	uint64_t limit = current_limit(RLIMIT_FSIZE);
+	uint32_t rights;
 	if (size < 0)
 		return -EINVAL;
-	err_t err = fd_file(fd, &f);
+	err_t err = fd_file_rights(fd, &f, &rights);
 	if (err)
 		return err;
-	err = file_truncate(f, size, limit, current_can(CAP_FSETID));
+	err = rights & RIGHT_WRITE ? file_truncate(f, size, limit, current_can(CAP_FSETID)) : -EINVAL;
 	file_put(f);
 	if (err == -EFBIG && (uint64_t)size > limit)
 		signal_raise(SIGNAL_XFSZ);
@@ -126,10 +127,13 @@ int64_t sys_fallocate(int32_t fd, int32_t mode, int64_t pos, int64_t len)
 {
 	struct file *f;
 	uint64_t limit = current_limit(RLIMIT_FSIZE), end;
-	err_t err = fd_file(fd, &f);
+	uint32_t rights;
+	err_t err = fd_file_rights(fd, &f, &rights);
 	if (err)
 		return err;
 	err = check_allocate_mode(mode, pos, len);
+	if (!err && !(rights & RIGHT_WRITE))
+		err = -EBADF;
 	if (!err)
 		err = file_allocate(f, mode, pos, len, limit, current_can(CAP_FSETID));
 	file_put(f);
@@ -168,12 +172,10 @@ static void bring_pages(struct vnode *v, uint64_t pos, uint64_t len)
 int64_t sys_readahead(int32_t fd, int64_t pos, uint64_t len)
 {
 	struct file *f;
-	err_t err = fd_file(fd, &f);
+	err_t err = fd_file_for(fd, RIGHT_READ, &f);
 	if (err)
 		return err;
-	if (!file_may_read(f))
-		err = -EBADF;
-	else if (!has_pages(f) && !(f->vnode && vnode_is(f->vnode, MODE_BLOCK)))
+	if (!has_pages(f) && !(f->vnode && vnode_is(f->vnode, MODE_BLOCK)))
 		err = -EINVAL;
 	else if (has_pages(f) && pos >= 0)
 		bring_pages(f->vnode, (uint64_t)pos, len);

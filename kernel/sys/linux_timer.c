@@ -151,9 +151,9 @@ int64_t sys_timerfd_create(int32_t number, int32_t flags)
 	return err ? err : fd_install(f, flags & FILE_CLOEXEC);
 }
 
-static err_t timerfd_of(int32_t fd, struct file **out)
+static err_t timerfd_of(int32_t fd, uint32_t rights, struct file **out)
 {
-	err_t err = fd_file(fd, out);
+	err_t err = fd_file_for(fd, rights, out);
 	if (err || file_is_timerfd(*out))
 		return err;
 	file_put(*out);
@@ -175,7 +175,7 @@ int64_t sys_timerfd_settime(int32_t fd, int32_t flags, uaddr_t value, uaddr_t ol
 		return err;
 	if (flags & ~(TIMERFD_ABSOLUTE | TIMERFD_CANCEL_ON_SET))
 		return -EINVAL;
-	err = timerfd_of(fd, &f);
+	err = timerfd_of(fd, RIGHT_MANAGE, &f);
 	if (err)
 		return err;
 	timerfd_set(f, (unsigned)flags, &(struct timerfd_value){v.left, v.interval}, &was);
@@ -187,7 +187,7 @@ int64_t sys_timerfd_gettime(int32_t fd, uaddr_t value)
 {
 	struct timerfd_value v;
 	struct file *f;
-	err_t err = timerfd_of(fd, &f);
+	err_t err = timerfd_of(fd, RIGHT_INSPECT, &f);
 	if (err)
 		return err;
 	timerfd_get(f, &v);

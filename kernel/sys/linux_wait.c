@@ -17,7 +17,7 @@ enum waitid_options {
 static err_t child_of_descriptor(int32_t fd, uint32_t *pid, bool *nonblock)
 {
 	struct file *f;
-	err_t err = fd_file(fd, &f);
+	err_t err = fd_file_for(fd, RIGHT_WAIT, &f);
 	if (err)
 		return err;
 	struct process *p = pidfd_process(f);

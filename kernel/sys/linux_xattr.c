@@ -22,7 +22,8 @@ struct target {
 struct xattr_call {
 	int64_t (*act)(const struct fs_context *c, const struct path *p, struct xattr_call *x);
 	char name[XATTR_NAME_MAX + 1];
-	void *buf; /* the value, or room for an answer */
+	uint32_t rights; /* that a descriptor needs */
+	void *buf;       /* the value, or room for an answer */
 	size_t size;
 	unsigned how;
 	uaddr_t answer;
@@ -31,7 +32,7 @@ struct xattr_call {
 static int64_t act_on_fd(int fd, struct xattr_call *x)
 {
 	struct fd_call f;
-	err_t err = fd_begin(&f, fd);
+	err_t err = fd_begin_for(&f, fd, x->rights);
 	if (err)
 		return err;
 	int64_t result = x->act(f.c, &f.path, x);
@@ -81,7 +82,7 @@ static err_t fetch_value(struct xattr_call *x, uaddr_t value, uint64_t size)
 
 static int64_t set_on(const struct target *t, uaddr_t name, uaddr_t value, uint64_t size, int32_t flags)
 {
-	struct xattr_call x = {.act = set, .how = (unsigned)flags};
+	struct xattr_call x = {.act = set, .rights = RIGHT_MANAGE, .how = (unsigned)flags};
 	if (flags & ~(XATTR_CREATE | XATTR_REPLACE))
 		return -EINVAL;
 	int64_t err = fetch_name(&x, name);
@@ -100,7 +101,7 @@ static int64_t remove(const struct fs_context *c, const struct path *p, struct x
 
 static int64_t remove_on(const struct target *t, uaddr_t name)
 {
-	struct xattr_call x = {.act = remove};
+	struct xattr_call x = {.act = remove, .rights = RIGHT_MANAGE};
 	err_t err = fetch_name(&x, name);
 	return err ? err : act_on(t, &x);
 }
@@ -139,7 +140,7 @@ static int64_t get(const struct fs_context *c, const struct path *p, struct xatt
 
 static int64_t get_on(const struct target *t, uaddr_t name, uaddr_t value, uint64_t size)
 {
-	struct xattr_call x = {.act = get, .answer = value, .size = size};
+	struct xattr_call x = {.act = get, .rights = RIGHT_INSPECT, .answer = value, .size = size};
 	err_t err = fetch_name(&x, name);
 	return err ? err : act_on(t, &x);
 }
@@ -158,7 +159,8 @@ static int64_t list(const struct fs_context *c, const struct path *p, struct xat
 
 static int64_t list_on(const struct target *t, uaddr_t names, uint64_t size)
 {
-	return act_on(t, &(struct xattr_call){.act = list, .answer = names, .size = size});
+	return act_on(
+	    t, &(struct xattr_call){.act = list, .rights = RIGHT_INSPECT, .answer = names, .size = size});
 }
 
 /* --- the calls --- */

@@ -37,5 +37,6 @@ MUST_CHECK err_t call_mask_set(struct call_mask *m, uaddr_t mask, uint64_t size)
  * Returns the result. */
 int64_t call_mask_end(const struct call_mask *m, int64_t result);
 
-/* linux_info.c: once at boot, before programs run. */
+/* linux_info.c, native_endpoint.c: once at boot, before programs run. */
 void syslog_init(void);
+void native_init(void);

@@ -5,6 +5,7 @@
  * Prints lines "bench NAME VALUE": ticks for one operation, the loop's own cost taken off; the least of
  * several rounds.
  */
+#include <quire/calls.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -147,6 +148,42 @@ static int bench_fork(const char *name, unsigned pages)
 	return 0;
 }
 
+/* A child answers calls until nobody can ask any more. */
+static int serve(int from)
+{
+	struct quire_message m;
+	int reply = QUIRE_NO_REPLY;
+	while (!quire_endpoint_reply_receive(reply, from, &m, QUIRE_NEVER))
+		reply = m.reply;
+	return 0;
+}
+
+/* A message of 8 bytes to another process, and its answer. */
+static int bench_call(const char *name)
+{
+	struct quire_message m = {.len = 8};
+	uint64_t best = UINT64_MAX;
+	int ends[2], failed = 0;
+	if (quire_endpoint_create(ends, 0))
+		return 1;
+	pid_t pid = fork();
+	if (pid == 0) {
+		close(ends[1]);
+		_exit(serve(ends[0]));
+	}
+	close(ends[0]);
+	for (int round = 0; round < ROUNDS; round++) {
+		uint64_t start = ticks();
+		for (unsigned i = 0; i < CALLS; i++)
+			failed |= quire_endpoint_call(ends[1], &m, QUIRE_NEVER) != 0;
+		best = least(best, ticks() - start);
+	}
+	close(ends[1]);
+	failed |= waitpid(pid, NULL, 0) != pid;
+	report(name, best, empty_calls(), CALLS);
+	return failed;
+}
+
 /* Write faults on memory that a child shares. */
 static int bench_cow(void)
 {
@@ -208,6 +245,7 @@ int main(int argc, char **argv)
 	failed |= bench_touch("touch_anon_write_sequential", 1, 1);
 	failed |= bench_touch("touch_zero_read_sequential", 1, 0);
 	failed |= bench_cow();
+	failed |= bench_call("call_and_reply");
 	failed |= bench_fork("fork_exit_wait_small", 0);
 	failed |= bench_fork("fork_exit_wait_4MiB", 1024);
 	failed |= bench_fork("fork_exit_wait_16MiB", 4096);

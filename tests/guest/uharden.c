@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "quire_syscalls.h"
+#include <quire/calls.h>
 #include "utap.h"
 
 enum { PAGE = 4096, REFUSED = 42 };

@@ -43,7 +43,7 @@ static struct desc_table *new_table(void)
 
 static int add(struct desc_table *t, struct thing *x)
 {
-	return desc_install(t, &x->object, RIGHT_READ, false, 0, 1024);
+	return desc_install(t, &x->object, RIGHT_READ | RIGHT_DUPLICATE, false, 0, 1024);
 }
 
 HOST_TEST(koids_are_never_the_same)
@@ -197,7 +197,7 @@ HOST_TEST(clone_is_the_same_and_apart)
 	bool cloexec;
 	thing_init(&a);
 	for (int i = 0; i < 70; i++)
-		CHECK_EQ(desc_install(t, &a.object, (uint32_t)i, i & 1, 0, 1024), i);
+		CHECK_EQ(desc_install(t, &a.object, RIGHT_DUPLICATE, i & 1, 0, 1024), i);
 	CHECK_EQ(desc_close(t, 5), 0);
 	CHECK_EQ(desc_table_clone(t, &copy), 0);
 	CHECK_EQ(desc_count(copy), 69);
@@ -210,6 +210,85 @@ HOST_TEST(clone_is_the_same_and_apart)
 	CHECK_EQ(a.closed, 0);
 	desc_table_put(copy);
 	CHECK_EQ(a.closed, 1);
+	kobject_put(&a.object);
+}
+
+HOST_TEST(what_may_not_be_duplicated_is_not_cloned)
+{
+	struct desc_table *t = new_table(), *copy;
+	struct thing a;
+	bool cloexec;
+	thing_init(&a);
+	for (int i = 0; i < 130; i++)
+		CHECK_EQ(desc_install(
+			     t, &a.object, i % 3 ? RIGHT_READ : RIGHT_READ | RIGHT_DUPLICATE, true, 0, 1024),
+		    i);
+	CHECK_EQ(desc_table_clone(t, &copy), 0);
+	CHECK_EQ(desc_count(copy), 44);
+	for (int i = 0; i < 130; i++)
+		CHECK_EQ(desc_get_cloexec(copy, i, &cloexec), i % 3 ? -EBADF : 0);
+	CHECK_EQ(add(copy, &a), 1);
+	CHECK_EQ(desc_get_cloexec(copy, 1, &cloexec), 0);
+	CHECK(!cloexec);
+	desc_table_put(t);
+	CHECK_EQ(a.closed, 0);
+	desc_table_put(copy);
+	CHECK_EQ(a.closed, 1);
+	kobject_put(&a.object);
+}
+
+HOST_TEST(rights_shrink_only)
+{
+	struct desc_table *t = new_table();
+	struct thing a;
+	struct kobject *o;
+	uint32_t rights;
+	thing_init(&a);
+	CHECK_EQ(desc_limit(t, 0, 0), -EBADF);
+	CHECK_EQ(desc_install(t, &a.object, RIGHT_READ | RIGHT_WRITE, false, 0, 10), 0);
+	CHECK_EQ(desc_limit(t, 0, RIGHT_READ | RIGHT_MAP), -EACCES);
+	CHECK_EQ(desc_limit(t, 0, RIGHT_READ), 0);
+	CHECK_EQ(desc_limit(t, 0, RIGHT_READ | RIGHT_WRITE), -EACCES);
+	CHECK_EQ(desc_lookup(t, 0, &o, &rights), 0);
+	CHECK_EQ(rights, RIGHT_READ);
+	kobject_put(o);
+	desc_table_put(t);
+	kobject_put(&a.object);
+}
+
+HOST_TEST(parcels_keep_an_object_open)
+{
+	struct desc_table *t = new_table(), *other = new_table();
+	struct thing a;
+	struct parcel p, q;
+	struct kobject *o;
+	uint32_t rights;
+	thing_init(&a);
+	CHECK_EQ(parcel_make(t, 0, &p), -EBADF);
+	CHECK_EQ(desc_install(t, &a.object, RIGHT_READ, false, 0, 10), 0);
+	CHECK_EQ(parcel_make(t, 0, &p), -EACCES);
+	CHECK_EQ(desc_close(t, 0), 0);
+	CHECK_EQ(a.closed, 1);
+	a.closed = 0;
+	CHECK_EQ(desc_install(t, &a.object, RIGHT_READ | RIGHT_TRANSFER, false, 0, 10), 0);
+	CHECK_EQ(parcel_make(t, 0, &p), 0);
+	parcel_copy(&p, &q);
+	desc_close_same(t, 0, NULL);
+	CHECK(desc_names(t, 0, &a.object));
+	desc_close_same(t, 0, &a.object);
+	CHECK(!desc_names(t, 0, &a.object));
+	CHECK_EQ(a.closed, 0);
+	CHECK_EQ(parcel_install(&p, other, true, 10), 0);
+	CHECK_EQ(parcel_install(&p, other, true, 1), -EMFILE);
+	parcel_drop(&p);
+	CHECK_EQ(desc_lookup(other, 0, &o, &rights), 0);
+	CHECK_EQ(rights, RIGHT_READ | RIGHT_TRANSFER);
+	kobject_put(o);
+	desc_table_put(other);
+	CHECK_EQ(a.closed, 0);
+	parcel_drop(&q);
+	CHECK_EQ(a.closed, 1);
+	desc_table_put(t);
 	kobject_put(&a.object);
 }
 

@@ -1,0 +1,186 @@
+/*
+ * endpoint_reply.c - answers to calls. Each call makes an object whose only descriptor the receiver gets. It
+ * may be handed on, and answers once; when the last descriptor of it is closed without an answer, the caller
+ * is told.
+ */
+#include "fs/anon.h"
+#include "fs/endpoint_priv.h"
+#include "kern/thread.h"
+#include "mm/slab.h"
+#include "vm/copy.h"
+
+static err_t reply_flush(struct file *f)
+{
+	struct reply *r = f->priv;
+	uint64_t state = spin_lock_irqsave(&endpoint_lock);
+	struct transfer *t = r->caller;
+	r->dropped = true;
+	if (t && t->state == TRANSFER_WAITING) {
+		r->caller = NULL;
+		transfer_finish_locked(t, -EPIPE);
+	}
+	spin_unlock_irqrestore(&endpoint_lock, state);
+	return 0;
+}
+
+static void reply_desc_closed(struct file *f, const struct desc_table *t)
+{
+	struct reply *r = f->priv;
+	uint64_t state = spin_lock_irqsave(&endpoint_lock);
+	if (r->holder_table == t)
+		r->holder = 0;
+	spin_unlock_irqrestore(&endpoint_lock, state);
+}
+
+static void reply_release(struct file *f)
+{
+	kfree(f->priv);
+}
+
+static const struct file_ops reply_ops = {
+    .type = KO_REPLY,
+    .seek = file_seek_nowhere,
+    .flush = reply_flush,
+    .desc_closed = reply_desc_closed,
+    .release = reply_release,
+};
+
+static err_t reply_create(struct reply **out)
+{
+	struct reply *r = kzalloc(sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	err_t err = file_create_anonymous(&reply_ops, FILE_WRONLY, "anon_inode:[reply]", &r->file);
+	if (err) {
+		kfree(r);
+		return err;
+	}
+	r->file->priv = r;
+	kobject_signal(&r->file->object, 0, SIGNAL_READABLE);
+	*out = r;
+	return 0;
+}
+
+err_t reply_get(struct endpoint *e, struct reply **out)
+{
+	struct reply *r = exchange_acq_rel(&e->spare, NULL);
+	if (!r)
+		return reply_create(out);
+	kobject_renew(&r->file->object, SIGNAL_WRITABLE);
+	r->dropped = false;
+	r->holder = 0;
+	*out = r;
+	return 0;
+}
+
+void reply_put(struct endpoint *e, struct reply *r)
+{
+	struct reply *none = NULL;
+	if (!kobject_is_alone(&r->file->object) || !cas_acq_rel(&e->spare, &none, r))
+		file_put(r->file);
+}
+
+void reply_forget(struct endpoint *e)
+{
+	struct reply *r = exchange_acq_rel(&e->spare, NULL);
+	if (r)
+		file_put(r->file);
+}
+
+/* Whoever waits for an answer: he waits on until the answer has been copied. NULL: nobody. */
+static struct transfer *caller_take(struct reply *r)
+{
+	uint64_t state = spin_lock_irqsave(&endpoint_lock);
+	struct transfer *t = r->caller;
+	if (t && t->state == TRANSFER_WAITING)
+		t->state = TRANSFER_ANSWERED;
+	else
+		t = NULL;
+	spin_unlock_irqrestore(&endpoint_lock, state);
+	return t;
+}
+
+/* The bytes that do not fit the message itself. *theirs: the error is the caller's. */
+static err_t copy_bytes(const struct transfer *t, const struct quire_message *m, bool *theirs)
+{
+	size_t done;
+	enum copy_side side;
+	if (m->len <= QUIRE_INLINE)
+		return 0;
+	if (m->len > t->m.capacity)
+		return -EMSGSIZE;
+	err_t err =
+	    space_copy(t->thread->space, t->m.data, current_thread()->space, m->data, m->len, &done, &side);
+	*theirs = err && side == COPY_DST_FAULT;
+	return err ? -EFAULT : 0;
+}
+
+/* The answer is the caller's now, with its descriptors. */
+static void give(struct transfer *t, struct quire_message *m, const struct parcel *parcels)
+{
+	uint64_t data = t->m.data;
+	uint32_t capacity = t->m.capacity;
+	t->m = *m;
+	t->m.data = data;
+	t->m.capacity = capacity;
+	t->m.reply = QUIRE_NO_REPLY;
+	for (unsigned i = 0; i < m->nfds; i++)
+		t->parcels[i] = parcels[i];
+}
+
+/* The answer could not be made: the caller waits on, unless it has given up or nobody can answer. */
+static void wait_on_locked(struct reply *r, struct transfer *t)
+{
+	err_t gone = t->cancelled ? t->cancelled : r->dropped ? -EPIPE : 0;
+	if (gone) {
+		r->caller = NULL;
+		transfer_finish_locked(t, gone);
+		return;
+	}
+	t->state = TRANSFER_WAITING;
+}
+
+err_t reply_prepare(struct file *f, int fd, const struct endpoint_user *u, uaddr_t message,
+    struct quire_message *m, struct transfer **out)
+{
+	struct reply *r = f->priv;
+	struct parcel parcels[QUIRE_MESSAGE_FDS];
+	bool theirs = false;
+	err_t err = message_fetch(u, message, m, parcels);
+	if (err)
+		return err;
+	struct transfer *t = caller_take(r);
+	err = t ? copy_bytes(t, m, &theirs) : -EPIPE;
+	if (!err) {
+		parcels_leave(u->table, m->fds, parcels, m->nfds);
+		give(t, m, parcels);
+	} else {
+		parcels_drop(parcels, m->nfds);
+	}
+	if (t && err && !theirs) {
+		uint64_t state = spin_lock_irqsave(&endpoint_lock);
+		wait_on_locked(r, t);
+		spin_unlock_irqrestore(&endpoint_lock, state);
+		return err;
+	}
+	desc_close_same(u->table, fd, &f->object);
+	if (!t)
+		return err;
+	r->caller = NULL; /* which nobody but this thread looks at while it is ANSWERED */
+	t->result = err;
+	*out = t;
+	return 0;
+}
+
+err_t endpoint_reply(struct file *f, int fd, const struct endpoint_user *u, uaddr_t message)
+{
+	struct quire_message m;
+	struct transfer *t;
+	err_t err = reply_prepare(f, fd, u, message, &m, &t);
+	if (err)
+		return err;
+	uint64_t state = spin_lock_irqsave(&endpoint_lock);
+	transfer_finish_locked(t, t->result);
+	spin_unlock_irqrestore(&endpoint_lock, state);
+	return 0;
+}
