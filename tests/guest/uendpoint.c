@@ -693,6 +693,36 @@ static bool test_reply_is_not_inherited(void)
 
 /* --- the receiver sleeps --- */
 
+static int child_with_a_full_table(void)
+{
+	struct quire_message m = message(2, "question");
+	struct rlimit limit;
+	close(ends[IN]);
+	int lowest = dup(ends[OUT]);
+	UCHECK(close(lowest) == 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	limit.rlim_cur = (rlim_t)lowest;
+	UCHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	return !FAILS_WITH(quire_endpoint_call(ends[OUT], &m, soon()), EMFILE);
+}
+
+static bool test_callers_table_full(void)
+{
+	struct quire_message m = {0}, answer = message(3, "answer");
+	char c;
+	int p[2];
+	CHECK(make_ends());
+	pid_t pid = start(child_with_a_full_table);
+	CHECK(quire_endpoint_receive(ends[IN], &m, soon()) == 0 && pipe(p) == 0);
+	answer.nfds = 1;
+	answer.fds[0] = p[1];
+	CHECK(quire_endpoint_reply(m.reply, &answer) == 0);
+	CHECK(went_well(pid));
+	CHECK(fcntl(p[1], F_GETFD) < 0 && read(p[0], &c, 1) == 0); /* it has moved, and was closed */
+	close(p[0]);
+	close_ends();
+	return true;
+}
+
 static int child_receives(void)
 {
 	struct quire_message m = {0};
@@ -700,6 +730,17 @@ static int child_receives(void)
 	sigaction(SIGUSR1, &sa, NULL);
 	close(ends[OUT]);
 	return !FAILS_WITH(quire_endpoint_receive(ends[IN], &m, soon()), expected);
+}
+
+static bool test_receiving_deadline(void)
+{
+	struct quire_message m = {0};
+	CHECK(make_ends());
+	uint64_t deadline = in_seconds(1);
+	CHECK(FAILS_WITH(quire_endpoint_receive(ends[IN], &m, deadline), ETIMEDOUT));
+	CHECK(in_seconds(0) >= deadline);
+	close_ends();
+	return true;
 }
 
 static bool test_receiving_signal(void)
@@ -839,7 +880,9 @@ static const struct utest tests[] = {
     {"a third one answers", test_reply_is_handed_on},
     {"an answer that cannot be given", test_answer_cannot},
     {"the caller's memory is bad", test_callers_memory_bad},
+    {"the caller's table is full", test_callers_table_full},
     {"a reply is not inherited", test_reply_is_not_inherited},
+    {"receiving: the deadline", test_receiving_deadline},
     {"receiving: a signal", test_receiving_signal},
     {"receiving: the receiver is killed", test_receiving_killed},
     {"receiving: no sender is left", test_receiving_senders_gone},
