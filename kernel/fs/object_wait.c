@@ -6,25 +6,16 @@
  * the slot still names the object. So whichever comes second sees the other.
  */
 #include "fs/object_wait.h"
+#include "object/bell.h"
 
 struct wait_set {
-	struct spinlock lock; /* RANK_KOBJECT, taken inside the object's; nobody locks an object under it */
-	struct waitq queue;
-	bool fired;               /* lock: something happened since the last look */
+	struct bell bell;
 	struct desc_table *table; /* constant */
 };
 
-static void fire(struct wait_set *set)
-{
-	spin_lock_nested(&set->lock);
-	set->fired = true;
-	waitq_wake_all(&set->queue);
-	spin_unlock(&set->lock);
-}
-
 static void item_notify(struct observer *ob, UNUSED uint64_t now)
 {
-	fire(container_of(ob, struct wait_item, observer)->set);
+	bell_ring(&container_of(ob, struct wait_item, observer)->set->bell);
 }
 
 static void item_closed(struct observer *ob, const struct desc_table *t, int fd)
@@ -32,8 +23,8 @@ static void item_closed(struct observer *ob, const struct desc_table *t, int fd)
 	struct wait_item *it = container_of(ob, struct wait_item, observer);
 	if (t != it->set->table || fd != it->fd)
 		return;
-	__atomic_store_n(&it->error, -ECANCELED, __ATOMIC_RELAXED); /* `fired` orders it */
-	fire(it->set);
+	__atomic_store_n(&it->error, -ECANCELED, __ATOMIC_RELAXED); /* the bell orders it */
+	bell_ring(&it->set->bell);
 }
 
 static uint64_t item_mask(const struct wait_item *it)
@@ -69,19 +60,6 @@ static void observe(struct wait_set *set, struct wait_item *items, unsigned n)
 	}
 }
 
-static err_t sleep(struct wait_set *set, nsec_t deadline)
-{
-	err_t err = 0;
-	uint64_t state = spin_lock_irqsave(&set->lock);
-	while (!set->fired && !err)
-		err = waitq_sleep_irq(&set->queue, &set->lock, deadline, WAIT_INTERRUPTIBLE);
-	if (set->fired)
-		err = 0;
-	set->fired = false;
-	spin_unlock_irqrestore(&set->lock, state);
-	return err;
-}
-
 int64_t object_wait_any(struct wait_item *items, unsigned n, struct desc_table *t, nsec_t deadline)
 {
 	struct wait_set set = {.table = t};
@@ -91,11 +69,10 @@ int64_t object_wait_any(struct wait_item *items, unsigned n, struct desc_table *
 	err_t err = 0;
 	if (found || deadline == 0)
 		return found ? found : -ETIMEDOUT;
-	spin_init(&set.lock, "object_wait", RANK_KOBJECT);
-	waitq_init(&set.queue);
+	bell_init(&set.bell, "object_wait");
 	observe(&set, items, n);
 	for (found = look(items, n); !found && !err; found = look(items, n))
-		err = sleep(&set, deadline);
+		err = bell_wait(&set.bell, deadline);
 	for (unsigned i = 0; i < n; i++)
 		kobject_unobserve(&items[i].observer);
 	return found ? found : err;

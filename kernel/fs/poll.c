@@ -7,13 +7,7 @@
  */
 #include "fs/poll.h"
 #include "lib/bits.h"
-
-struct poll_set {
-	struct spinlock
-	    lock; /* of rank RANK_KOBJECT, taken under the lock of the object that has news: nothing is locked under it but the queue */
-	bool fired;         /* lock */
-	struct waitq queue; /* predicate `fired` */
-};
+#include "object/bell.h"
 
 /* What each signal means. */
 static const uint16_t events_of_bit[] = {
@@ -61,20 +55,16 @@ static unsigned poll_look(struct poll_item *items, unsigned n)
 
 static void poll_notify(struct observer *ob, UNUSED uint64_t now)
 {
-	struct poll_set *set = container_of(ob, struct poll_item, observer)->set;
-	spin_lock_nested(&set->lock); /* nobody locks an object under it */
-	set->fired = true;
-	waitq_wake_all(&set->queue);
-	spin_unlock(&set->lock);
+	bell_ring(container_of(ob, struct poll_item, observer)->bell);
 }
 
-static void poll_observe(struct poll_set *set, struct poll_item *items, unsigned n)
+static void poll_observe(struct bell *bell, struct poll_item *items, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
 		struct poll_item *it = &items[i];
 		if (!it->file)
 			continue;
-		it->set = set;
+		it->bell = bell;
 		it->observer = (struct observer){.notify = poll_notify};
 		kobject_observe(&it->file->object, &it->observer, poll_signals_of(it->events));
 	}
@@ -87,32 +77,17 @@ static void poll_unobserve(struct poll_item *items, unsigned n)
 			kobject_unobserve(&items[i].observer);
 }
 
-/* Sleep until something happened since the last call, or the deadline has passed. */
-static err_t poll_sleep(struct poll_set *set, nsec_t deadline)
-{
-	err_t err = 0;
-	uint64_t state = spin_lock_irqsave(&set->lock);
-	while (!set->fired && !err)
-		err = waitq_sleep_irq(&set->queue, &set->lock, deadline, WAIT_INTERRUPTIBLE);
-	if (set->fired)
-		err = 0;
-	set->fired = false;
-	spin_unlock_irqrestore(&set->lock, state);
-	return err;
-}
-
 int64_t poll_wait(struct poll_item *items, unsigned n, nsec_t deadline)
 {
-	struct poll_set set = {.fired = false};
+	struct bell bell;
 	unsigned found = poll_look(items, n);
 	err_t err = 0;
 	if (found || deadline == 0)
 		return found;
-	spin_init(&set.lock, "poll", RANK_KOBJECT);
-	waitq_init(&set.queue);
-	poll_observe(&set, items, n);
+	bell_init(&bell, "poll");
+	poll_observe(&bell, items, n);
 	while (!found && !err) {
-		err = poll_sleep(&set, deadline);
+		err = bell_wait(&bell, deadline);
 		found = poll_look(items, n);
 	}
 	poll_unobserve(items, n);

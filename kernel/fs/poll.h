@@ -29,7 +29,7 @@ struct poll_item {
 	struct file *file; /* counted by the caller; NULL: left out */
 	unsigned events;   /* that are to be told; POLL_ALWAYS is for the caller to add */
 	unsigned result;   /* what is so, of that */
-	struct poll_set *set;
+	struct bell *bell;
 	struct observer observer;
 };
 
