@@ -13,6 +13,14 @@ static uint64_t span_at(struct vm_space *s, uaddr_t addr)
 	return mmu_query(&s->mmu, addr, &t) ? t.size : 0;
 }
 
+/* Pages of the region at addr that large translations span. */
+static uint64_t large_pages(struct vm_space *s, uaddr_t addr)
+{
+	struct region_usage u;
+	CHECK(space_usage(s, region_at(s, addr).start, &u));
+	return u.large;
+}
+
 static bool is_large_at(struct vm_space *s, uaddr_t addr)
 {
 	return span_at(s, addr) == MMU_LARGE_SIZE;
@@ -53,10 +61,10 @@ HOST_TEST(in_order_it_becomes_one_translation)
 	}
 	CHECK(is_large_at(s, AT) && span_at(s, AT + MMU_LARGE_SIZE) == 0);
 	CHECK_EQ(mmu_table_count(&s->mmu), 3);
-	CHECK_EQ(region_at(s, AT).large, STRETCH);
+	CHECK_EQ(large_pages(s, AT), STRETCH);
 	fill(s, AT, 2 * STRETCH, 1);
 	CHECK(holds(s, AT, 2 * STRETCH, 1));
-	CHECK_EQ(region_at(s, AT).large, 2 * STRETCH);
+	CHECK_EQ(large_pages(s, AT), 2 * STRETCH);
 	CHECK_EQ(mmu_table_count(&s->mmu), 3);
 	check_and_end(s, before);
 }
@@ -69,11 +77,11 @@ HOST_TEST(what_has_none)
 
 	map_fixed(s, AT + LEN(1), STRETCH, 0, NULL); /* begins late, ends early */
 	fill(s, AT + LEN(1), STRETCH, 1);
-	CHECK_EQ(region_at(s, AT + LEN(1)).large, 0);
+	CHECK_EQ(large_pages(s, AT + LEN(1)), 0);
 	map_fixed(s, AT, STRETCH, 0, NULL);
 	for (unsigned i = STRETCH; i-- > 0;)
 		fill(s, AT + LEN(i), 1, 1);
-	CHECK_EQ(region_at(s, AT).large, 0);
+	CHECK_EQ(large_pages(s, AT), 0);
 	check_and_end(s, before);
 }
 
@@ -97,7 +105,7 @@ HOST_TEST(brought_in_at_once)
 
 	MUST(try_map(s, AT, LEN(3 * STRETCH), RW, VM_MAP_FIXED | VM_MAP_POPULATE, NULL));
 	MUST(space_populate(s, AT, AT + LEN(3 * STRETCH), POPULATE_BY_RIGHTS));
-	CHECK_EQ(region_at(s, AT).large, 3 * STRETCH);
+	CHECK_EQ(large_pages(s, AT), 3 * STRETCH);
 	CHECK(is_zero(s, AT, 3 * STRETCH));
 	check_and_end(s, before);
 }
@@ -220,7 +228,7 @@ HOST_TEST(moved)
 	    .flags = VM_REMAP_MAYMOVE | VM_REMAP_FIXED,
 	    .new_addr = AT + GIB(2) + LEN(3)};
 	MUST(space_remap(s, &whole, &got));
-	CHECK(holds(s, got, STRETCH, 1 + STRETCH) && region_at(s, got).large == 0);
+	CHECK(holds(s, got, STRETCH, 1 + STRETCH) && large_pages(s, got) == 0);
 	check_and_end(s, before);
 }
 
@@ -234,7 +242,7 @@ HOST_TEST(a_copy_after_fork_ends_it)
 
 	CHECK(is_large_at(s, AT) && mmu_table_count(&s->mmu) == tables);
 	CHECK(holds(child, AT, 2 * STRETCH, 1));
-	CHECK_EQ(region_at(child, AT).large, 0); /* what both have is translated page by page */
+	CHECK_EQ(large_pages(child, AT), 0); /* what both have is translated page by page */
 	fill(s, AT + LEN(7), 1, 77);
 	CHECK(!is_large_at(s, AT) && is_large_at(s, AT + MMU_LARGE_SIZE));
 	CHECK_EQ(word_at(s, AT + LEN(7)), 77);
@@ -260,12 +268,12 @@ HOST_TEST(after_the_other_has_gone)
 	fill(s, AT, 2 * STRETCH, 1);
 	vm_counters(&b);
 	CHECK_EQ(b.faults - a.faults, 2);
-	CHECK_EQ(region_at(s, AT).large, 2 * STRETCH);
+	CHECK_EQ(large_pages(s, AT), 2 * STRETCH);
 	child = fork_of(s);
 	CHECK(holds(child, AT, STRETCH, 1));
 	done_with(s);
 	fill(child, AT, 2 * STRETCH, 1);
-	CHECK_EQ(region_at(child, AT).large, 2 * STRETCH);
+	CHECK_EQ(large_pages(child, AT), 2 * STRETCH);
 	check_and_end(child, before);
 }
 
