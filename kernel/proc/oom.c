@@ -27,13 +27,14 @@
 
 enum {
 	KIB_PER_PAGE = PAGE_SIZE / 1024,
-	WORTH_PAGES = MIB(1) / PAGE_SIZE, /* who has less is not ended for what can be refused */
+	WORTH_PAGES = MIB(1) / PAGE_SIZE, /* who has less is poor, and not ended for what can be refused */
 };
 
 /* All of the thread that reclaims. */
 static uint32_t victim_pid; /* without a reference: nobody would drop it when the process is gone */
 static uint64_t victim_serial;
 static nsec_t victim_since;
+static bool victim_is_poor;
 static uint64_t killings;
 
 struct choice {
@@ -91,12 +92,6 @@ static struct choice choose(void)
 		best = (struct choice){p, points, pages};
 	}
 	return best;
-}
-
-/* Nobody, or who would be ended for less than a refusal costs: of many small processes none is in the way. */
-static bool is_vain(const struct choice *c, const struct memory_request *r)
-{
-	return !c->p || (r->refusable && c->pages < WORTH_PAGES);
 }
 
 struct ending {
@@ -164,26 +159,31 @@ static bool victim_is_ending(void)
 	return ending;
 }
 
-static err_t end_somebody(const struct memory_request *r)
+static void end_choice(struct choice *c, const struct memory_request *r)
 {
-	if (victim_is_ending())
-		return 0;
-	struct choice c = choose();
-	if (is_vain(&c, r)) {
-		tell_refusal(r);
-		if (c.p)
-			process_put(c.p);
-		return -ENOMEM;
-	}
-	if (end(c.p)) {
-		tell(&c, r);
+	if (end(c->p)) {
+		tell(c, r);
 		killings++;
 	}
-	victim_pid = c.p->pid;
-	victim_serial = c.p->serial;
+	victim_pid = c->p->pid;
+	victim_serial = c->p->serial;
+	victim_is_poor = c->pages < WORTH_PAGES;
 	victim_since = clock_now();
-	process_put(c.p);
-	return 0;
+}
+
+static enum last_resort end_somebody(const struct memory_request *r)
+{
+	if (victim_is_ending())
+		return victim_is_poor ? RESORT_POOR : RESORT_ENDS;
+	struct choice c = choose();
+	enum last_resort what = !c.p ? RESORT_NONE : c.pages < WORTH_PAGES ? RESORT_POOR : RESORT_ENDS;
+	if (what == RESORT_ENDS || (what == RESORT_POOR && !r->refusable))
+		end_choice(&c, r);
+	else
+		tell_refusal(r);
+	if (c.p)
+		process_put(c.p);
+	return what;
 }
 
 uint64_t oom_killings(void)

@@ -214,7 +214,8 @@ static err_t join_tree(struct process *p, struct process *parent, const struct p
 	uint64_t limit = nproc_limit(p);
 	p->real_uid = p->cred->uid;
 	spin_lock(&process_tree_lock);
-	err_t err = nproc_add_locked(p, limit);
+	/* whoever ends all processes of the tree has ended those that are about to have children, too */
+	err_t err = parent && parent->exiting ? -EINTR : nproc_add_locked(p, limit);
 	if (!err) {
 		err = get_pid_locked(w->number, &p->pid);
 		if (err)

@@ -48,15 +48,20 @@ MUST_CHECK err_t vm_find_memory(uint64_t npages);
 void vm_memory_came(void);
 /* The current thread may take the last frames, as it cleans pages and everybody waits for it. */
 void vm_use_reserve(void);
-/* Who ends a process to have its memory: told who wants how much. 0: one is dying, -ENOMEM: there is none.
- * Called by the thread that reclaims, with no lock held. */
+/* Who ends a process to have its memory: told who wants how much. Called by the thread that reclaims, with no
+ * lock held. */
 struct memory_request {
 	char name[THREAD_NAME_MAX];
 	uint32_t tid;
 	uint64_t npages;
 	bool refusable; /* whoever waits can go on with an error: no page fault is among them */
 };
-void vm_set_last_resort(err_t (*end_somebody)(const struct memory_request *r));
+enum last_resort {
+	RESORT_ENDS, /* one is dying, and much comes back */
+	RESORT_POOR, /* nobody has much: what can be refused is refused. If not all can, one is dying */
+	RESORT_NONE, /* there is nobody */
+};
+void vm_set_last_resort(enum last_resort (*end_somebody)(const struct memory_request *r));
 struct pressure_stats { /* since boot */
 	uint64_t scans, reclaimed, direct, waits, refaults;
 	uint64_t active, inactive; /* pages now */

@@ -40,10 +40,11 @@ static unsigned waiting;              /* pressure_lock: threads that cannot go o
 static unsigned insisting;            /* pressure_lock: of these, who cannot be refused either: page faults */
 static struct memory_request request; /* pressure_lock: of the last of them */
 static uint64_t passes,
-    useful;               /* pressure_lock: ended; of these, those after which it is worth trying again */
-static bool in_pass;      /* pressure_lock: one is under way */
-static uint64_t hopeless; /* pressure_lock: passes after which there was nobody to be ended */
-static err_t (*_Atomic last_resort)(const struct memory_request *r);
+    useful;          /* pressure_lock: ended; of these, those after which it is worth trying again */
+static bool in_pass; /* pressure_lock: one is under way */
+static uint64_t hopeless, poor; /* pressure_lock: the last pass after which there was nobody to be ended, or
+				   nobody who has much */
+static enum last_resort (*_Atomic last_resort)(const struct memory_request *r);
 static _Atomic uint64_t nscans, nreclaimed, ndirect, nwaits;
 
 static uint64_t floor_pages(void)
@@ -89,15 +90,15 @@ static uint64_t run_pass(void)
 }
 
 /* Somebody waits, and there was nothing for it. */
-static err_t resort(void)
+static enum last_resort resort(void)
 {
-	err_t (*end_somebody)(const struct memory_request *r) = load_acquire(&last_resort);
+	enum last_resort (*end_somebody)(const struct memory_request *r) = load_acquire(&last_resort);
 	struct memory_request r;
 	spin_lock(&pressure_lock);
 	r = request;
 	r.refusable = !insisting;
 	spin_unlock(&pressure_lock);
-	return end_somebody ? end_somebody(&r) : -ENOMEM;
+	return end_somebody ? end_somebody(&r) : RESORT_NONE;
 }
 
 /* Is there reason to believe that memory comes by itself: pages are on their way to a disk? */
@@ -110,13 +111,15 @@ static bool is_being_written(uint64_t *written, unsigned *without)
 	return dirty + writeback && *without < WRITE_PASSES_MAX;
 }
 
-static void tell_locked(bool was_useful, bool is_hopeless)
+static void tell_locked(bool was_useful, enum last_resort what)
 {
 	in_pass = false;
 	passes++;
 	useful += was_useful;
-	if (is_hopeless)
+	if (what == RESORT_NONE)
 		hopeless = passes;
+	if (what != RESORT_ENDS)
+		poor = passes;
 	waitq_wake_all(&progress);
 }
 
@@ -137,9 +140,9 @@ void vm_pressure_main(UNUSED void *arg)
 		spin_lock(&pressure_lock);
 		bool somebody = waiting > 0;
 		spin_unlock(&pressure_lock);
-		err_t err = room || !somebody ? 0 : resort();
+		enum last_resort what = room || !somebody ? RESORT_ENDS : resort();
 		spin_lock(&pressure_lock);
-		tell_locked(freed > 0, err != 0);
+		tell_locked(freed > 0, what);
 		if (freed && frame_is_low())
 			store_relaxed(&wanted, true);
 		else if (!freed && !waiting)
@@ -197,9 +200,10 @@ static err_t wait_for_pass(uint64_t npages, bool refusable)
 	request = (struct memory_request){.tid = current_thread()->tid, .npages = npages};
 	memcpy(request.name, current_thread()->name, sizeof(request.name));
 	wake_thread_locked();
-	while (!err && useful == before && hopeless < next && !frame_has_room())
+	const uint64_t *end = refusable ? &poor : &hopeless;
+	while (!err && useful == before && *end < next && !frame_has_room())
 		err = waitq_sleep(&progress, &pressure_lock, until, WAIT_KILLABLE);
-	bool nobody_left = hopeless >= next;
+	bool nobody_left = *end >= next;
 	bool found = useful != before;
 	waiting--;
 	insisting -= !refusable;
@@ -251,7 +255,7 @@ void vm_use_reserve(void)
 	fetch_or_acq_rel(&current_thread()->flags, THREAD_RESERVE);
 }
 
-void vm_set_last_resort(err_t (*end_somebody)(const struct memory_request *r))
+void vm_set_last_resort(enum last_resort (*end_somebody)(const struct memory_request *r))
 {
 	store_release(&last_resort, end_somebody);
 }

@@ -287,6 +287,19 @@ static bool test_scores(void)
 	return true;
 }
 
+/* The memory of this program and the stack that the tests need are there, and nobody else's: before they
+ * compare anything, and before there is none left for a copy of what a fork has shared. */
+static void touch_own_memory(void)
+{
+	extern char __bss_start[], _end[]; /* of the linker */
+	volatile char deep[64 << 10];
+	for (volatile char *p = __bss_start; p < _end; p += PAGE)
+		*p = *p;
+	_end[-1] = _end[-1];
+	for (size_t i = 0; i < sizeof(deep); i += PAGE)
+		deep[i] = 0;
+}
+
 static void note_fault(int signal, siginfo_t *info, void *context)
 {
 	(void)context;
@@ -298,6 +311,7 @@ static int protected_hog(void *arg)
 {
 	struct sigaction a = {.sa_sigaction = note_fault, .sa_flags = SA_SIGINFO};
 	UCHECK(!sigaction(SIGBUS, &a, NULL) && adjust(-1000));
+	touch_own_memory(); /* the handler's frame wants a page of the stack */
 	char *p = map_some(1024 * (size_t)MIB);
 	UCHECK(p != MAP_FAILED);
 	if (arg) {
@@ -452,18 +466,6 @@ static const struct utest tests[] = {
     {"nobody is left", test_nobody_left},
     {"all at once", test_all_at_once},
 };
-
-/* The memory of this program and the stack that the tests need are there before they compare anything. */
-static void touch_own_memory(void)
-{
-	extern char __bss_start[], _end[]; /* of the linker */
-	volatile char deep[64 << 10];
-	for (volatile char *p = __bss_start; p < _end; p += PAGE)
-		*p = *p;
-	_end[-1] = _end[-1];
-	for (size_t i = 0; i < sizeof(deep); i += PAGE)
-		deep[i] = 0;
-}
 
 int main(int argc, char **argv)
 {
