@@ -1,8 +1,9 @@
 #pragma once
 /*
  * bell.h - one thread sleeps until any of the objects that it observes has something new (fs/poll.c,
- * fs/object_wait.c). It looks at all of them, sleeps, and looks again; whoever sets a signal only rings. What
- * happens between a look and the sleep is not missed, as the bell stays rung until somebody has waited for it.
+ * fs/object_wait.c). It looks at all of them, sleeps, and looks again; whoever sets a signal only rings.
+ * What happens between a look and the sleep is not missed, as the bell stays rung until somebody has waited
+ * for it.
  */
 #include "kern/waitq.h"
 

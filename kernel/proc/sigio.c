@@ -88,7 +88,7 @@ static void tell(const struct async_news *n, enum async_reason reason)
 {
 	struct signal_reserve reserve;
 	struct telling t = {.news = n, .to = sigio_owner_of(n->owner.who), .matched = 1};
-	bool own_codes = n->signal < SIGNAL_RT_MIN && signal_in(n->signal, SIGNALS_WITH_CODES);
+	bool own_codes = n->signal && n->signal < SIGNAL_RT_MIN && signal_in(n->signal, SIGNALS_WITH_CODES);
 	t.info = (struct signal_info){.signo = n->signal, .code = own_codes ? SI_SIGIO : (int)reason};
 	t.info.band = band_of(reason);
 	t.info.fd = n->fd;
