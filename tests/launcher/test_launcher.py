@@ -195,10 +195,29 @@ def timeout_ends_a_machine_that_does_not_boot():
     holds(time.monotonic() - begin < 10, "in time")
 
 
+def wait_until(condition):
+    """A busy host takes its time."""
+    end = time.monotonic() + BOUND
+    while not condition():
+        if time.monotonic() > end:
+            raise Wrong("it does not come to that")
+        time.sleep(0.05)
+
+
+def handles(pid, number):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return int(re.search(r"^SigCgt:\s*(\w+)", f.read(), re.M).group(1), 16) >> (number - 1) & 1
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+        return [int(word) for word in f.read().split()]
+
+
 @host_test
 def signal_ends_a_machine_that_does_not_boot():
     child = start("--", "true", env={"FAKE_QEMU": "silent"})
-    time.sleep(1)
+    wait_until(lambda: handles(child.pid, signal.SIGTERM))
     child.send_signal(signal.SIGTERM)
     child.communicate(timeout=BOUND)
     equal(child.returncode, 128 + signal.SIGTERM)
@@ -216,9 +235,8 @@ def nothing_is_left_behind():
 @host_test
 def killed_launcher_takes_the_machine_along():
     child = start("--", "sleep", "1000", env={"FAKE_QEMU_ARGS": os.path.join(scratch, "arguments-2")})
-    time.sleep(1)
-    with open(f"/proc/{child.pid}/task/{child.pid}/children", encoding="ascii") as f:
-        machine = int(f.read().split()[0])
+    wait_until(lambda: children(child.pid))
+    machine = children(child.pid)[0]
     child.kill()
     child.communicate()
     for _ in range(100):
