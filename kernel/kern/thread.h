@@ -140,6 +140,11 @@ struct thread_times {
 	nsec_t total, user;
 };
 struct thread_times thread_times(struct thread *t);
+/* Is the current thread about to die, so that what it does matters to nobody? */
+static inline bool thread_is_killed(void)
+{
+	return load_relaxed(&current_thread()->flags) & THREAD_KILLED;
+}
 /* Of the current thread. */
 static inline void thread_count_io(enum thread_io kind, uint64_t n)
 {

@@ -211,7 +211,7 @@ void core_write(const struct signal_info *info)
 	user_state_save();
 	bool written = wait_for_others(p) && write_file(p, info);
 	spin_lock(&process_tree_lock);
-	if (written && !(load_relaxed(&self->thread.flags) & THREAD_KILLED))
+	if (written && !thread_is_killed())
 		p->wait_status |= WAIT_STATUS_CORE;
 	p->core.writer = NULL;
 	waitq_wake_all(&p->core.wait);

@@ -16,11 +16,6 @@
 
 enum { NOTE_ALIGN = 4 };
 
-static bool is_killed(void)
-{
-	return load_relaxed(&current_thread()->flags) & THREAD_KILLED;
-}
-
 /* One write to a pipe. Signals that came before, or come now, do not count any more: only death does. */
 static int64_t stream_some(struct core_file *c, const void *buf, size_t n)
 {
@@ -31,7 +26,7 @@ static int64_t stream_some(struct core_file *c, const void *buf, size_t n)
 		fetch_and_acq_rel(&current_thread()->flags, ~(uint32_t)THREAD_SIGNALLED);
 		uio_init_kernel(&u, &seg, (void *)(uintptr_t)buf, n);
 		done = file_write(c->file, &u);
-	} while ((done == -EINTR || done == -ERESTARTSYS) && !is_killed());
+	} while ((done == -EINTR || done == -ERESTARTSYS) && !thread_is_killed());
 	return done;
 }
 
@@ -41,7 +36,7 @@ static size_t write_some(struct core_file *c, const void *buf, size_t n)
 	struct uio_segment seg;
 	struct uio u;
 	uint64_t room = c->limit - c->written;
-	if (is_killed() || !room) {
+	if (thread_is_killed() || !room) {
 		c->err = room ? -EINTR : -EFBIG;
 		return 0;
 	}
@@ -157,7 +152,7 @@ static void emit_memory(struct core_file *c)
 	for (unsigned i = 0; i < c->nsegments; i++) {
 		const struct core_segment *s = &c->segments[i];
 		for (uint64_t at = 0; at < s->filesz && !c->err; at += PAGE_SIZE) {
-			if (is_killed())
+			if (thread_is_killed())
 				c->err = -EINTR;
 			else
 				emit_page_at(c, s, s->start + at);

@@ -35,7 +35,7 @@ static uint32_t victim_pid; /* without a reference: nobody would drop it when th
 static uint64_t victim_serial;
 static nsec_t victim_since;
 static bool victim_is_poor;
-static uint64_t killings;
+static _Atomic uint64_t killings; /* read by others */
 
 struct choice {
 	struct process *p; /* counted; NULL: none */
@@ -163,7 +163,7 @@ static void end_choice(struct choice *c, const struct memory_request *r)
 {
 	if (end(c->p)) {
 		tell(c, r);
-		killings++;
+		fetch_add_relaxed(&killings, 1);
 	}
 	victim_pid = c->p->pid;
 	victim_serial = c->p->serial;
@@ -188,7 +188,7 @@ static enum last_resort end_somebody(const struct memory_request *r)
 
 uint64_t oom_killings(void)
 {
-	return *(volatile uint64_t *)&killings;
+	return load_relaxed(&killings);
 }
 
 void oom_init(void)

@@ -146,7 +146,7 @@ void upcall_exit_work(void)
 	struct thread *t = current_thread();
 	while (cpu_need_resched() || (load_relaxed(&t->flags) & THREAD_EXIT_WORK)) {
 		irq_enable();
-		if (load_relaxed(&t->flags) & THREAD_KILLED)
+		if (thread_is_killed())
 			user_thread_exit(wait_status_killed(SIGNAL_KILL));
 		if (load_relaxed(&t->flags) & THREAD_OVERRUN)
 			rt_time_check();

@@ -215,19 +215,28 @@ static int64_t tell_block_size(struct file *f, uaddr_t arg)
 	return copy_to_user(arg, &size, sizeof(size));
 }
 
-/* chattr(1)'s flags, an int. */
+/* What chattr(1) sets, and the path of the file, for the caller to put. */
+static err_t get_flags(struct file *f, struct path *p, uint32_t *flags)
+{
+	err_t err = file_get_path(f, p);
+	if (err)
+		return err;
+	err = vfs_get_flags(p, flags);
+	if (err)
+		path_put(p);
+	return err;
+}
+
+/* The flags as an int. */
 static int64_t exchange_flags(struct file *f, bool set, uaddr_t arg)
 {
 	struct fs_view view;
 	struct path p;
 	uint32_t flags;
-	err_t err = file_get_path(f, &p);
+	err_t err = get_flags(f, &p, &flags);
 	if (err)
 		return err;
-	err = vfs_get_flags(&p, &flags);
-	if (!err)
-		err = set ? copy_from_user(&flags, arg, sizeof(flags))
-			  : copy_to_user(arg, &flags, sizeof(flags));
+	err = set ? copy_from_user(&flags, arg, sizeof(flags)) : copy_to_user(arg, &flags, sizeof(flags));
 	if (!err && set) {
 		fs_view_get(current_process(), &view);
 		err = vfs_set_flags(&view.context, &p, flags);
@@ -252,13 +261,10 @@ static int64_t tell_extended_flags(struct file *f, uaddr_t to)
 	struct sys_extended_flags x = {0};
 	struct path p;
 	uint32_t flags;
-	err_t err = file_get_path(f, &p);
+	err_t err = get_flags(f, &p, &flags);
 	if (err)
 		return err;
-	err = vfs_get_flags(&p, &flags);
 	path_put(&p);
-	if (err)
-		return err;
 	for (unsigned i = 0; i < ARRAY_SIZE(known); i++)
 		x.flags |= flags & known[i].flag ? known[i].extended : 0;
 	return copy_to_user(to, &x, sizeof(x));

@@ -16,7 +16,7 @@ int64_t sys_getrandom(uaddr_t buf, uint64_t count, uint32_t flags)
 		return -EINVAL;
 	uint64_t done = 0;
 	count = MIN(count, GETRANDOM_MAX);
-	while (done < count && !(load_relaxed(&current_thread()->flags) & THREAD_KILLED)) {
+	while (done < count && !thread_is_killed()) {
 		size_t part = MIN(count - done, sizeof(chunk));
 		random_bytes(chunk, part);
 		size_t left = copy_to_user_partial(buf + done, chunk, part);

@@ -180,11 +180,6 @@ static bool find_directly(uint64_t npages)
 	return freed > 0;
 }
 
-static bool is_killed(void)
-{
-	return load_relaxed(&current_thread()->flags) & THREAD_KILLED;
-}
-
 /* Wait until it is worth trying again (0), or a pass that began after now found nobody to be ended (-ENOMEM).
  * -EAGAIN: neither happened for a while. */
 static err_t wait_for_pass(uint64_t npages, bool refusable)
@@ -217,11 +212,11 @@ static err_t find_memory(uint64_t npages, bool refusable)
 {
 	err_t err = -EAGAIN;
 	if (load_relaxed(&current_thread()->flags) & THREAD_RESERVE)
-		return is_killed() ? -EINTR : -ENOMEM;
+		return thread_is_killed() ? -EINTR : -ENOMEM;
 	if (!started)
 		return find_directly(npages) || vm_reclaim(npages) ? 0 : -ENOMEM;
 	while (err == -EAGAIN) {
-		if (is_killed())
+		if (thread_is_killed())
 			return -EINTR;
 		err = find_directly(npages) ? 0 : wait_for_pass(npages, refusable);
 	}

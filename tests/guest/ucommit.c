@@ -25,7 +25,7 @@ static bool may_set(void)
 static long meminfo(const char *name)
 {
 	long value = -1;
-	char *at = slurp("/proc/meminfo") ? strstr(usage_text, name) : NULL;
+	char *at = slurp("/proc/meminfo") ? strstr(text, name) : NULL;
 	if (at)
 		(void)sscanf(at + strlen(name), "%ld", &value);
 	return value;
@@ -52,7 +52,7 @@ static long get(const char *name)
 {
 	char path[64];
 	snprintf(path, sizeof(path), "/proc/sys/vm/%s", name);
-	return slurp(path) ? atol(usage_text) : -1;
+	return slurp(path) ? atol(text) : -1;
 }
 
 static void *map(size_t len, int prot, int flags)

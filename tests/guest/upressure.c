@@ -38,7 +38,7 @@ static bool put(const char *path, const char *s)
 static long long field(const char *path, const char *name)
 {
 	long long value = -1;
-	char *at = slurp(path) ? strstr(usage_text, name) : NULL;
+	char *at = slurp(path) ? strstr(text, name) : NULL;
 	if (at)
 		(void)sscanf(at + strlen(name), "%lld", &value);
 	return value;

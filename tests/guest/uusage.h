@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "utap.h"
+#include "utext.h"
 
 enum { USAGE_SETTLE_TRIES = 500 }; /* of 20 ms */
 
@@ -20,21 +21,6 @@ struct usage {
 		unsigned long long used;
 	} caches[128];
 };
-
-static char usage_text[65536];
-
-static inline bool slurp(const char *path)
-{
-	size_t used = 0;
-	ssize_t n = -1;
-	int fd = open(path, O_RDONLY);
-	while (fd >= 0 && (n = read(fd, usage_text + used, sizeof(usage_text) - 1 - used)) > 0)
-		used += (size_t)n;
-	if (fd >= 0)
-		close(fd);
-	usage_text[used] = 0;
-	return n == 0 && used;
-}
 
 /* Have the kernel give back what it only keeps because it may be of use again. */
 static inline void drop_caches(void)
@@ -54,10 +40,9 @@ static inline bool usage_take(struct usage *u)
 	if (access("/proc/mm", F_OK))
 		return false;
 	drop_caches();
-	if (!slurp("/proc/sys/fs/file-nr") || sscanf(usage_text, "%llu", &u->files) != 1 ||
-	    !slurp("/proc/mm"))
+	if (!slurp("/proc/sys/fs/file-nr") || sscanf(text, "%llu", &u->files) != 1 || !slurp("/proc/mm"))
 		return false;
-	for (char *line = strtok(usage_text, "\n"); line; line = strtok(NULL, "\n")) {
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
 		unsigned long long number, frames;
 		if (sscanf(line, "{\"kernel_tables\":%llu}", &number) == 1 ||
 		    sscanf(line, "{\"kind\":\"slab\",\"frames\":%llu}", &number) == 1)
