@@ -84,9 +84,12 @@ static struct model_obj *pick_handle(struct vm_model *m)
 	return m->handles[model_pick(m, MODEL_HANDLES)];
 }
 
+/* Bytes that are used up choose 0 for ever: then nothing fails any more, or who tries again would never be done. */
 void model_inject_arm(struct vm_model *m)
 {
-	if (m->opt.inject && model_pick(m, m->opt.inject) == 0)
+	bool used_up = m->src.bytes && !m->src.left;
+
+	if (m->opt.inject && !used_up && model_pick(m, m->opt.inject) == 0)
 		inject_arm(1 + model_pick(m, 12));
 }
 

@@ -80,7 +80,7 @@ def main():
             print(f"{'ok' if good else 'not ok'} {3 * number + at} - {name}", flush=True)
         print("\n".join(f"# {line}" for line in rounds[-40:]))
         if status or leaks or failures:
-            print(out[-4000:], file=sys.stderr)
+            print("\n".join([out[-4000:], *failures, *leaks]), file=sys.stderr)
     return 1 if failed else 0
 
 
