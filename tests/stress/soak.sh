@@ -29,17 +29,22 @@ compare() {
 	cat left
 }
 
+# Until killed; no process of its own but itself, so that nothing of it is left when it is.
 validate() {
-	while sleep 3; do echo 1 > /proc/sys/vm/validate; done
+	until read -rt 3 <> pause; do echo 1 > /proc/sys/vm/validate; done
 }
 
 run() { # SECONDS CLASS...
 	local options=() length=$1 class
 	shift
+	validate &
+	local validator=$!
 	for class; do options+=(--"$class" 2); done
 	timeout -k 5 $((length * 3 + 60)) stress-ng "${options[@]}" --timeout "$length" --vm-bytes 40M --mmap-bytes 40M --shm-bytes 8M --memfd-bytes 16M > out 2>&1
 	local status=$?
 	pkill -KILL stress-ng
+	kill $validator
+	wait $validator
 	echo 1 > /proc/sys/vm/validate
 	echo "round $((++round)): $* status $status"
 	grep -E '^stress-ng: (fail|error):' out | grep -v 'failed: 0'
@@ -47,7 +52,7 @@ run() { # SECONDS CLASS...
 }
 
 round=0
-validate &
+mkfifo pause
 until=$((SECONDS + seconds))
 if [ "$each" -gt 0 ]; then
 	run 1 vm
@@ -57,5 +62,4 @@ else
 		run 20 "${classes[RANDOM % ${#classes[@]}]}" "${classes[RANDOM % ${#classes[@]}]}" "${classes[RANDOM % ${#classes[@]}]}"
 	done
 fi
-kill %1
 echo "soak done"
