@@ -20,8 +20,8 @@
  * nothing that a program can rely on.
  *
  * A stretch is as long as nothing is in its way: it ends with the region and the leaf (one walk of each
- * tree), before the first page that is there and the first address that is translated (to the page of zeros,
- * which was read). Its frames are allocated in blocks, where large.c wants them, and zeroed with the object
+ * tree) and before the first page that is there. Addresses that show the page of zeros, as they were read,
+ * lose it all at once: break before make. Its frames are allocated in blocks, where large.c wants them, and zeroed with the object
  * unlocked, and only as long as memory is plentiful: what is missing to the high watermark is not taken. Then
  * the fault looks again; the outcomes:
  *	nothing changed             the stretch is put there
@@ -54,9 +54,25 @@ unsigned ahead_room(const struct region *r, const struct pt_node *leaf, pgidx_t 
 	return behind ? MIN((unsigned)room, bit_lowest(behind)) : (unsigned)room;
 }
 
+/* The page of zeros is in the way: take it away, then go on. Returns how many were entered. */
+static NOINLINE unsigned put_over_zeros(
+    struct mmu_context *mmu, uaddr_t va, struct page **pages, unsigned n, unsigned flags)
+{
+	struct mmu_gather g;
+	mmu_gather_begin(&g, mmu);
+	mmu_unmap(mmu, va, va + n * PAGE_SIZE, &g);
+	mmu_gather_flush(&g);
+	return mmu_enter_run(mmu, va, pages, n, flags);
+}
+
 unsigned ahead_put(struct region *r, struct page_slot slot, pgidx_t idx, struct page **pages, unsigned n)
 {
-	n = mmu_enter_run(&r->space->mmu, region_addr(r, idx), pages, n, region_mmu_flags(r) | MMU_WRITE);
+	struct mmu_context *mmu = &r->space->mmu;
+	uaddr_t va = region_addr(r, idx);
+	unsigned flags = region_mmu_flags(r) | MMU_WRITE, done = mmu_enter_run(mmu, va, pages, n, flags);
+	if (done < n)
+		done += put_over_zeros(mmu, va + done * PAGE_SIZE, pages + done, n - done, flags);
+	n = done;
 	for (unsigned i = 0; i < n; i++)
 		page_slot_fill((struct page_slot){slot.leaf, slot.i + i}, pages[i]);
 	return n;

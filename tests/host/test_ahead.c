@@ -141,22 +141,27 @@ HOST_TEST(it_ends_where_a_page_is)
 	done_with(s);
 }
 
-/* The page of zeros was read, so it is translated; what somebody else puts there must be seen. */
-HOST_TEST(it_ends_where_zeros_were_read)
+/* The page of zeros was read, so it is translated, and gives way as if nothing were there. */
+HOST_TEST(zeros_that_were_read_give_way)
 {
 	struct vm_space *s = new_space();
 	uint64_t before = anon_frames(), word = 9;
 	size_t done;
 
-	map_fixed(s, AT, 64, 0, NULL);
-	CHECK(is_zero(s, AT + LEN(5), 3));
-	fill(s, AT, 4, 1);
-	CHECK_EQ(anon_frames() - before, 5);
+	map_fixed(s, AT, 512, 0, NULL);
+	CHECK(is_zero(s, AT + LEN(5), 507));
+	fill(s, AT, 4, 1); /* 0, then 1 and 2, then 3 to 6 */
+	CHECK_EQ(anon_frames() - before, 7);
+	CHECK(is_zero(s, AT + LEN(4), 3));
 	MUST(space_write(s, AT + LEN(5), &word, 8, &done));
 	CHECK_EQ(word_at(s, AT + LEN(5)), 9);
-	fill(s, AT + LEN(4), 60, 5);
-	CHECK(holds(s, AT, 64, 1));
+	uint64_t f = faults();
+	fill(s, AT + LEN(4), 508, 5);
+	CHECK(faults() - f <= 14);
+	CHECK_EQ(anon_frames() - before, 512);
+	CHECK(holds(s, AT, 512, 1));
 	done_with(s);
+	CHECK_EQ(anon_frames(), before);
 }
 
 HOST_TEST(advice_and_kinds_without_it)
