@@ -184,6 +184,10 @@ struct vnode_ops {
 	 * -ENOTTY. */
 	uint32_t (*get_flags)(struct vnode *v);
 	err_t (*set_flags)(struct vnode *v, uint32_t flags);
+	/* The number that tells this file from others that had the same inode before. As get_flags and
+	 * set_flags. */
+	uint32_t (*get_generation)(struct vnode *v);
+	err_t (*set_generation)(struct vnode *v, uint32_t generation);
 	/* Extended attributes; xattr.h has asked for rights already. NULL: no file of this kind has any
 	 * (-EOPNOTSUPP). v->lock is held for reading by the first two, for writing by the third, which
 	 * changes ctime. get: *len is the value's length, which is copied to buf if size is not 0. -ENODATA;

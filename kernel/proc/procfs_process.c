@@ -355,6 +355,8 @@ static void show_flags(struct text *t, const struct mount *m, bool with_fs)
 			text_printf(t, "%s", names[i].name);
 	if (!(flags & (MOUNT_NOATIME | MOUNT_STRICTATIME)))
 		text_printf(t, ",relatime");
+	if (flags & MOUNT_NOSYMFOLLOW)
+		text_printf(t, ",nosymfollow");
 }
 
 static const char *mount_source(const struct mount *m)
