@@ -2,8 +2,8 @@
 /* clock.h - time as the hardware gives it. */
 #include "lib/types.h"
 
-/* Monotonic nanoseconds since boot, the same on every CPU, at the rate that clock_set_rate says; callable from
- * any context. */
+/* Monotonic nanoseconds since boot, the same on every CPU, at the rate that clock_set_rate says; callable
+ * from any context. */
 nsec_t clock_now(void);
 /* The same at the hardware's own rate, always. */
 nsec_t clock_raw_now(void);

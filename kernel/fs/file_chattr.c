@@ -1,7 +1,7 @@
 /*
- * file_chattr.c - the flags of files that chattr(1) sets, and their generation: who may set them. What flags
- * mean is asked where it counts: vnode_permission and its callers (immutable), opening, truncating and removing
- * (append only), access times.
+ * file_chattr.c - the flags of files that chattr(1) sets, and their generation: who may set them. What
+ * flags mean is asked where it counts: vnode_permission and its callers (immutable), opening, truncating
+ * and removing (append only), access times.
  */
 #include "fs/namei_walk.h"
 

@@ -80,8 +80,8 @@ void fs_release(struct fs *fs);
 /* The first mount: what every path starts from. Once. -EBUSY. */
 MUST_CHECK err_t mount_root(
     const char *source, const struct fs_ops *type, unsigned flags, const char *options);
-/* A mount in no tree, for files without names; attached counts as false. As on Linux such mounts say nothing of
- * access times, so each access counts. mount_put ends it. */
+/* A mount in no tree, for files without names; attached counts as false. As on Linux such mounts say
+ * nothing of access times, so each access counts. mount_put ends it. */
 MUST_CHECK err_t mount_create_internal(
     const struct fs_ops *type, const char *source, const char *options, struct mount **out);
 /* The root directory of the first mount, with references. */

@@ -16,8 +16,8 @@
  * x * t / 2^(2 * (4 + constant)) (a phase-locked loop), and, if corrections are long apart, by x / 4t. The
  * figures are Linux's, whose interface this is.
  *
- * Parts of nanoseconds matter, and are counted in 2^-32 ns ("fine"). The timer is set without the lock, as its
- * callback takes it; `ticking` says whose turn it is to set it.
+ * Parts of nanoseconds matter, and are counted in 2^-32 ns ("fine"). The timer is set without the lock, as
+ * its callback takes it; `ticking` says whose turn it is to set it.
  *
  * Letters: (T) steer_lock
  */

@@ -27,16 +27,16 @@ void steer_set_tick(int64_t us);
 int64_t steer_tick(void);
 /* How slowly corrections of phase are made: 0 to STEER_CONSTANT_MAX. */
 void steer_set_constant(int64_t constant);
-/* The clock is found to be `ns` behind (at most STEER_PHASE_MAX, either way): be rid of it in small parts, and
- * learn of the frequency, from what was found since steer_begin or the last call. True: by the way of
+/* The clock is found to be `ns` behind (at most STEER_PHASE_MAX, either way): be rid of it in small parts,
+ * and learn of the frequency, from what was found since steer_begin or the last call. True: by the way of
  * STEER_LOOSE. */
 bool steer_correct(int64_t ns, unsigned flags);
 /* Corrections begin now. */
 void steer_begin(void);
 /* ns of the correction that no second has been given to make yet. */
 int64_t steer_left(void);
-/* The clock goes `us` ahead (negative: back) once, 500 us in a second, in place of what was left of the last such
- * wish, which is returned. */
+/* The clock goes `us` ahead (negative: back) once, 500 us in a second, in place of what was left of the
+ * last such wish, which is returned. */
 int64_t steer_adjust(int64_t us);
 int64_t steer_adjust_left(void);
 /* The clock was set: nothing is left to be corrected. The frequency stays. */

@@ -1,10 +1,10 @@
 /*
- * linux_adjtime.c - adjtimex and clock_adjtime: what programs that keep the clock right (NTP) tell the kernel
- * of it, and ask.
+ * linux_adjtime.c - adjtimex and clock_adjtime: what programs that keep the clock right (NTP) tell the
+ * kernel of it, and ask.
  *
- * What makes the clock faster and slower is in kern/steer.c. Everything else is notes that these programs leave
- * for one another; the greatest error that the clock may have grows by 500 ppm, until somebody says it anew or
- * it is so great that the clock counts as unsynchronised. All as Linux has it.
+ * What makes the clock faster and slower is in kern/steer.c. Everything else is notes that these programs
+ * leave for one another; the greatest error that the clock may have grows by 500 ppm, until somebody says
+ * it anew or it is so great that the clock counts as unsynchronised. All as Linux has it.
  */
 #include "arch/clock.h"
 #include "kern/spinlock.h"

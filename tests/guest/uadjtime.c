@@ -1,5 +1,5 @@
-/* uadjtime.c - adjtimex, clock_adjtime and kcmp. The clock is steered in the guest only: on Linux nothing that
- * would change the clock of the machine. Runs as root. */
+/* uadjtime.c - adjtimex, clock_adjtime and kcmp. The clock is steered in the guest only: on Linux nothing
+ * that would change the clock of the machine. Runs as root. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sched.h>
@@ -89,8 +89,8 @@ static void look(int clock, int64_t *least, int64_t *most)
 	}
 }
 
-/* From now on the clock gains 10% and more, by its tick and its frequency: it does, and the others with it, in
- * user space and by system calls. */
+/* From now on the clock gains 10% and more, by its tick and its frequency: it does, and the others with it,
+ * in user space and by system calls. */
 static bool gains(int clock, const struct timex *t, int sign)
 {
 	struct timex set = *t;
