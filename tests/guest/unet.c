@@ -19,15 +19,18 @@ struct line {
 /* The first line with this inode and name (NULL: any). False: there is none. */
 static bool find(unsigned long ino, const char *name, struct line *out)
 {
-	char *at = slurp("/proc/net/unix");
-	for (at = at ? strchr(at, '\n') : NULL; at && at[1]; at = strchr(at + 1, '\n')) {
+	char line[300];
+	bool found = false;
+	FILE *f = fopen("/proc/net/unix", "r");
+	while (f && !found && fgets(line, sizeof(line), f)) {
 		*out = (struct line){0};
-		int n = sscanf(at + 1, "%*[^:]: %x %x %x %x %x %lu%119[^\n]", &out->refs, &out->protocol,
+		int n = sscanf(line, "%*[^:]: %x %x %x %x %x %lu%119[^\n]", &out->refs, &out->protocol,
 		    &out->flags, &out->type, &out->state, &out->ino, out->name);
-		if (n >= 6 && out->ino == ino && (!name || !strcmp(out->name, name)))
-			return true;
+		found = n >= 6 && out->ino == ino && (!name || !strcmp(out->name, name));
 	}
-	return false;
+	if (f)
+		fclose(f);
+	return found;
 }
 
 static unsigned long ino_of(int fd)
