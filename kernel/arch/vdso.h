@@ -10,5 +10,5 @@ struct vdso_image {
 
 void arch_vdso_image(struct vdso_image *out);
 /* The time of day is `offset` ahead of the monotonic clock, and international atomic time so many seconds
- * ahead of that. One caller at a time. */
+ * ahead of that. One caller at a time, interrupts disabled: user space waits for the end of it. */
 void arch_vdso_update(nsec_t offset, int32_t tai_seconds);

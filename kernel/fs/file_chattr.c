@@ -1,13 +1,19 @@
 /*
- * file_chattr.c - the flags of files that chattr(1) sets: who may set them. What they mean is asked where it
- * counts: vnode_permission and its callers (immutable), opening, truncating and removing (append only),
- * access times.
+ * file_chattr.c - the flags of files that chattr(1) sets, and their generation: who may set them. What
+ * flags mean is asked where it counts: vnode_permission and its callers (immutable), opening, truncating
+ * and removing (append only), access times.
  */
 #include "fs/namei_walk.h"
 
+/* Requests for these reach no other files. */
+static bool takes_requests(const struct vnode *v)
+{
+	return vnode_is(v, MODE_REG) || vnode_is(v, MODE_DIR);
+}
+
 static bool has_flags(const struct vnode *v)
 {
-	return v->ops->get_flags && (vnode_is(v, MODE_REG) || vnode_is(v, MODE_DIR));
+	return v->ops->get_flags && takes_requests(v);
 }
 
 err_t vfs_get_flags(const struct path *p, uint32_t *out)
@@ -44,6 +50,30 @@ err_t vfs_set_flags(const struct fs_context *c, const struct path *p, uint32_t f
 		return err;
 	rwlock_write(&v->lock);
 	err = set_flags_locked(&c->cred, v, flags);
+	rwlock_write_unlock(&v->lock);
+	return err;
+}
+
+err_t vfs_get_generation(const struct path *p, uint32_t *out)
+{
+	struct vnode *v = path_vnode(p);
+	if (!v->ops->get_generation || !takes_requests(v))
+		return -ENOTTY;
+	rwlock_read(&v->lock);
+	*out = v->ops->get_generation(v);
+	rwlock_read_unlock(&v->lock);
+	return 0;
+}
+
+err_t vfs_set_generation(const struct fs_context *c, const struct path *p, uint32_t generation)
+{
+	struct vnode *v = path_vnode(p);
+	if (!v->ops->set_generation || !takes_requests(v))
+		return -ENOTTY;
+	rwlock_write(&v->lock);
+	err_t err = fs_cred_owns(&c->cred, v) ? mount_want_write(p->mount) : -EPERM;
+	if (!err)
+		err = v->ops->set_generation(v, generation);
 	rwlock_write_unlock(&v->lock);
 	return err;
 }

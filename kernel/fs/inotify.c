@@ -203,8 +203,7 @@ static void free_ended(struct list *ended)
 	while (!list_is_empty(ended)) {
 		struct watch *w = list_first(ended, struct watch, link);
 		list_remove(&w->link);
-		fetch_sub_relaxed(&w->vnode->nwatches, 1);
-		vnode_put(w->vnode);
+		vnode_put_watch(w->vnode);
 		kfree(w);
 	}
 }
@@ -586,8 +585,7 @@ static int64_t add_locked(struct inotify *in, struct vnode *v, uint32_t mask, st
 	in->user->watches++;
 	w->owner = in;
 	w->vnode = v;
-	vnode_get(v);
-	fetch_add_relaxed(&v->nwatches, 1);
+	vnode_get_watch(v);
 	list_push_back(&v->watches, &w->link);
 	fetch_add_relaxed(&v->fs->watches, 1);
 	number_locked(in, w);

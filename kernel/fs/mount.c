@@ -513,7 +513,7 @@ err_t mount_create_with_fs(const struct fs_ops *type, uint64_t device, const cha
 err_t mount_create_internal(
     const struct fs_ops *type, const char *source, const char *options, struct mount **out)
 {
-	err_t err = mount_create_with_fs(type, 0, source, options, 0, out);
+	err_t err = mount_create_with_fs(type, 0, source, options, MOUNT_STRICTATIME, out);
 	if (!err)
 		(*out)->fs->internal = *out;
 	return err;

@@ -13,6 +13,7 @@ enum mount_flags { /* the ABI's MS_* */
 	MOUNT_NOEXEC = 8,
 	MOUNT_SYNCHRONOUS = 16,
 	MOUNT_REMOUNT = 32,
+	MOUNT_NOSYMFOLLOW = 256,
 	MOUNT_NOATIME = 1024,
 	MOUNT_NODIRATIME = 2048,
 	MOUNT_BIND = 4096,
@@ -27,7 +28,7 @@ enum mount_flags { /* the ABI's MS_* */
 	MOUNT_RELATIME = 1 << 21,
 	MOUNT_STRICTATIME = 1 << 24,
 	MOUNT_KEPT = MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NODEV | MOUNT_NOEXEC | MOUNT_SYNCHRONOUS |
-		     MOUNT_NOATIME | MOUNT_NODIRATIME | MOUNT_STRICTATIME,
+		     MOUNT_NOSYMFOLLOW | MOUNT_NOATIME | MOUNT_NODIRATIME | MOUNT_STRICTATIME,
 };
 #define MOUNT_NOUSER (1u << 31) /* -EINVAL: file systems that only the kernel mounts */
 enum umount_flags { UMOUNT_FORCE = 1, UMOUNT_DETACH = 2, UMOUNT_EXPIRE = 4, UMOUNT_NOFOLLOW = 8 };
@@ -79,7 +80,8 @@ void fs_release(struct fs *fs);
 /* The first mount: what every path starts from. Once. -EBUSY. */
 MUST_CHECK err_t mount_root(
     const char *source, const struct fs_ops *type, unsigned flags, const char *options);
-/* A mount in no tree, for files without names; attached counts as false. mount_put ends it. */
+/* A mount in no tree, for files without names; attached counts as false. As on Linux such mounts say
+ * nothing of access times, so each access counts. mount_put ends it. */
 MUST_CHECK err_t mount_create_internal(
     const struct fs_ops *type, const char *source, const char *options, struct mount **out);
 /* The root directory of the first mount, with references. */

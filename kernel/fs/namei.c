@@ -259,11 +259,18 @@ static err_t follow_magic(struct walk *w, struct vnode *v)
 	return 0;
 }
 
+/* May the walk follow one link more, which is on m? */
+static err_t check_link(struct walk *w, const struct mount *m)
+{
+	bool never = (w->resolve & RESOLVE_NO_SYMLINKS) || (load_relaxed(&m->flags) & MOUNT_NOSYMFOLLOW);
+	return ++w->links > SYMLINK_DEPTH_MAX || never ? -ELOOP : 0;
+}
+
 err_t walk_into_link(struct walk *w, const struct path *p, bool *arrived)
 {
 	struct vnode *v = path_vnode(p);
 	char *text = NULL;
-	err_t err = ++w->links > SYMLINK_DEPTH_MAX || (w->resolve & RESOLVE_NO_SYMLINKS) ? -ELOOP : 0;
+	err_t err = check_link(w, p->mount);
 	if (!err && (w->resolve & RESOLVE_CACHED) && v->fs->device)
 		err = -EAGAIN; /* its text may have to be read */
 	*arrived = v->ops->follow;

@@ -135,6 +135,9 @@ MUST_CHECK err_t vfs_chown(const struct fs_context *c, const struct path *p, uin
 /* chattr(1)'s flags, see vnode_ops. -ENOTTY: this file has none; -EPERM, -EROFS. */
 MUST_CHECK err_t vfs_get_flags(const struct path *p, uint32_t *out);
 MUST_CHECK err_t vfs_set_flags(const struct fs_context *c, const struct path *p, uint32_t flags);
+/* The inode's generation, see vnode_ops. -ENOTTY: this file has none; set also -EPERM, -EROFS. */
+MUST_CHECK err_t vfs_get_generation(const struct path *p, uint32_t *out);
+MUST_CHECK err_t vfs_set_generation(const struct fs_context *c, const struct path *p, uint32_t generation);
 enum time_choice { TIME_OMIT, TIME_NOW, TIME_SET, TIME_INVALID };
 struct time_change {
 	enum time_choice choice;

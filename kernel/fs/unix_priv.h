@@ -1,6 +1,6 @@
 #pragma once
 /*
- * unix_priv.h - what unix_socket.c and unix_io.c share.
+ * unix_priv.h - what unix_socket.c, unix_io.c, unix_flight.c and unix_list.c share.
  */
 #include "fs/async.h"
 #include "fs/unix_socket.h"
@@ -39,6 +39,7 @@ struct unix_socket {
 	struct socket_name name;  /* (U) set once */
 	struct path node;         /* (U) counted: the name's file; dentry NULL: none */
 	struct list name_link;    /* (U) in the list of those with a name */
+	struct list all_link;     /* (U) in the list of all, until it is dead: unix_list.c */
 	struct list queue;        /* (U) messages to be read */
 	size_t queued;            /* (U) their bytes */
 	unsigned nmessages;       /* (U) */
@@ -86,6 +87,12 @@ nsec_t socket_deadline(nsec_t timeout);
 bool socket_is_full_locked(const struct unix_socket *s);
 /* The file of s, to wait at, with a reference; NULL: it is closed. Locked. */
 struct file *socket_file_locked(struct unix_socket *s);
+/* --- unix_list.c --- */
+
+/* s, new, is seen by socket_snapshot from now on; and no longer. */
+void socket_list_add(struct unix_socket *s);
+void socket_list_remove_locked(struct unix_socket *s);
+
 /* --- unix_flight.c --- */
 
 /* m is in a queue from now on, or no longer. Locked. */

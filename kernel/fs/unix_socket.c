@@ -122,6 +122,7 @@ static struct unix_socket *alloc_socket(enum socket_type type, const struct sock
 	list_init(&s->name_link);
 	list_init(&s->flight_link);
 	mutex_init(&s->iolock, "socket", RANK_CHANNEL);
+	socket_list_add(s);
 	return s;
 }
 
@@ -130,6 +131,11 @@ void socket_put(struct unix_socket *s)
 	if (!ref_put(&s->refs))
 		return;
 	ASSERT(list_is_empty(&s->queue) && list_is_empty(&s->embryos) && !s->peer);
+	if (!s->dead) { /* it never came to life */
+		spin_lock(&unix_lock);
+		socket_list_remove_locked(s);
+		spin_unlock(&unix_lock);
+	}
 	slab_free(socket_cache, s);
 }
 
@@ -213,6 +219,7 @@ static void end_locked(struct unix_socket *s, struct remains *r, bool unread, st
 	struct unix_socket *p = s->peer;
 	unread |= !list_is_empty(&s->queue);
 	s->dead = true;
+	socket_list_remove_locked(s);
 	s->file = NULL;
 	s->peer = NULL;
 	*peer = p;

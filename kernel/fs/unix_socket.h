@@ -41,6 +41,18 @@ struct socket_extra {
 	unsigned flags; /* received: SOCKET_TRUNC, SOCKET_EOR */
 };
 
+/* A socket, as /proc/net/unix tells of it. */
+struct socket_view {
+	enum socket_type type;
+	uint32_t refs;
+	bool listening, connected;
+	bool has_file; /* false: it is not accepted yet */
+	uint64_t ino;  /* of its file */
+	struct socket_name name;
+};
+/* All sockets, oldest first: as many as there is room for. Returns how many there are. */
+size_t socket_snapshot(struct socket_view *out, size_t room);
+
 void socket_init(void);
 /* socket(2), socketpair(2): flags of FILE_NONBLOCK; ids: of the caller. -ENOMEM. */
 MUST_CHECK err_t socket_create(

@@ -218,6 +218,17 @@ static void last_put_unlock(struct vnode *v)
 		vnode_destroy(v);
 }
 
+/* One reference goes; vnode_lock is held and dropped. */
+static void put_unlock(struct vnode *v)
+{
+	uint32_t old = fetch_sub_acq_rel(&v->refs, 1);
+	ASSERT(old != 0);
+	if (old == 1)
+		last_put_unlock(v);
+	else
+		spin_unlock(&vnode_lock);
+}
+
 void vnode_put(struct vnode *v)
 {
 	uint32_t old = load_relaxed(&v->refs);
@@ -225,12 +236,15 @@ void vnode_put(struct vnode *v)
 		if (cas_acq_rel(&v->refs, &old, old - 1))
 			return;
 	spin_lock(&vnode_lock);
-	old = fetch_sub_acq_rel(&v->refs, 1);
+	put_unlock(v);
+}
+
+void vnode_put_watch(struct vnode *v)
+{
+	spin_lock(&vnode_lock);
+	uint32_t old = fetch_sub_relaxed(&v->nwatches, 1);
 	ASSERT(old != 0);
-	if (old == 1)
-		last_put_unlock(v);
-	else
-		spin_unlock(&vnode_lock);
+	put_unlock(v);
 }
 
 void vnode_abandon(struct vnode *v)

@@ -114,7 +114,7 @@ struct vnode {
 	_Atomic uintptr_t locks; /* (A) set once: its struct lock_list, see flock.c; 0: it never had locks */
 	_Atomic uintptr_t channel; /* (A) of a fifo that is open: its struct pipe, guarded by pipe.c */
 	_Atomic uint32_t watched; /* (A) what is to be told of it: enum notify_events; written by inotify.c */
-	_Atomic uint32_t nwatches; /* (A) references that watches hold */
+	_Atomic uint32_t nwatches; /* (A) down only with (H): references that watches hold */
 	struct list watches;       /* inotify.c's */
 };
 
@@ -184,6 +184,10 @@ struct vnode_ops {
 	 * -ENOTTY. */
 	uint32_t (*get_flags)(struct vnode *v);
 	err_t (*set_flags)(struct vnode *v, uint32_t flags);
+	/* The number that tells this file from others that had the same inode before. As get_flags and
+	 * set_flags. */
+	uint32_t (*get_generation)(struct vnode *v);
+	err_t (*set_generation)(struct vnode *v, uint32_t generation);
 	/* Extended attributes; xattr.h has asked for rights already. NULL: no file of this kind has any
 	 * (-EOPNOTSUPP). v->lock is held for reading by the first two, for writing by the third, which
 	 * changes ctime. get: *len is the value's length, which is copied to buf if size is not 0. -ENODATA;
@@ -303,6 +307,15 @@ static inline void vnode_get(struct vnode *v)
 }
 /* May sleep; no spinlock held, no lock of rank RANK_FS or above. */
 void vnode_put(struct vnode *v);
+/* The reference of a watch, which keeps no file system busy. Whoever gets it holds a path to v, so that
+ * nobody unmounts meanwhile. It may be put at any time: count and mark go in one step, since an umount that
+ * saw the one without the other would take it for a use. Otherwise as vnode_get and vnode_put. */
+static inline void vnode_get_watch(struct vnode *v)
+{
+	fetch_add_relaxed(&v->nwatches, 1);
+	vnode_get(v);
+}
+void vnode_put_watch(struct vnode *v);
 /* Call fn on each vnode of fs, with a reference held and no lock; until it returns an error. */
 err_t vnode_for_each(struct fs *fs, err_t (*fn)(struct vnode *v, void *arg), void *arg);
 /* References that are nobody's use: the file system's own, and those of watches. */

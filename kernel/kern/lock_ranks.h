@@ -52,5 +52,6 @@ enum lock_rank {
 	RANK_WAITQ = 58, /* waitq.lock itself */
 	RANK_TIMER = 62, /* per-CPU timer queue */
 	RANK_SCHED = 66, /* run queue */
+	RANK_CLOCK = 70, /* the clock's offsets and its rate */
 	RANK_UART = 76,  /* serial port output */
 };

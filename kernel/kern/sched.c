@@ -353,6 +353,8 @@ static MUST_CHECK bool check_preempt_locked(struct run_queue *q, struct thread *
 {
 	nsec_t now = clock_now();
 
+	if (!t->ready_since) /* else it comes from another queue, where it waited already */
+		t->ready_since = now;
 	if (!q->current) /* not up yet */
 		return false;
 	if (q->current != q->idle) {
@@ -510,7 +512,7 @@ bool sched_interrupt(struct thread *t, uint32_t flags)
 /* ---------------------------------------------------------------- the switch */
 
 /* What becomes of the thread that gives up the CPU. */
-static void put_prev_locked(struct run_queue *q, struct thread *prev)
+static void put_prev_locked(struct run_queue *q, struct thread *prev, nsec_t now)
 {
 	uint32_t state = load_relaxed(&prev->state);
 
@@ -518,6 +520,7 @@ static void put_prev_locked(struct run_queue *q, struct thread *prev)
 		return;
 	load_add(q, 0 - weight_of(prev));
 	if (state == THREAD_RUNNING && may_run_on(prev, q->cpu)) {
+		prev->ready_since = now;
 		enqueue_locked(q, prev);
 		return;
 	}
@@ -544,6 +547,8 @@ static struct thread *pick_next_locked(struct run_queue *q, nsec_t now)
 	}
 	dequeue_locked(q, next);
 	load_add(q, weight_of(next));
+	next->ready_time += now - next->ready_since;
+	next->ready_since = 0;
 	return next;
 }
 
@@ -599,7 +604,7 @@ static void switch_from_current(struct thread *next)
 	account_locked(q, now);
 	bool keeps_ready = load_relaxed(&prev->state) == THREAD_RUNNING;
 	store_relaxed(&cpus[q->cpu].need_resched, 0);
-	put_prev_locked(q, prev);
+	put_prev_locked(q, prev, now);
 	if (next) {
 		join_locked(q, next);
 		load_add(q, weight_of(next));
@@ -618,6 +623,7 @@ static void switch_from_current(struct thread *next)
 	if (next != prev) {
 		_Atomic uint64_t *count = &prev->switches[keeps_ready];
 		store_relaxed(count, load_relaxed(count) + 1);
+		next->turns++;
 		switch_to_locked(q, prev, next);
 	}
 	finish_switch(); /* of the CPU that runs us now, perhaps another one than above */

@@ -44,6 +44,16 @@ struct cpu_times {
 	nsec_t user, nice, system, idle;
 };
 void sched_cpu_times(unsigned cpu, struct cpu_times *out);
+/* What a thread had of the scheduler so far. */
+struct sched_view {
+	nsec_t ran, waited;   /* on CPUs; for one */
+	uint64_t turns;       /* how often it got one */
+	uint64_t switches[2]; /* how often it gave one up: to wait, to others */
+	uint64_t vruntime;    /* ns of a thread of usual weight; counts against others only */
+	uint64_t weight;      /* of 1,024 */
+};
+/* Any context. */
+void sched_view_take(struct thread *t, struct sched_view *out);
 /* Threads that run or are ready to, now. */
 unsigned sched_runnable_count(void);
 /* Sum of context switches, for statistics. */

@@ -91,6 +91,9 @@ struct thread {
 	    vruntime; /* (R) weighted virtual run time, ns; while it is on no CPU: relative to its queue's least */
 	nsec_t run_started;  /* (R) when it got the CPU */
 	nsec_t cpu_time;     /* (R) total time run */
+	nsec_t ready_since;  /* (R) it waits for a CPU; 0: it does not */
+	nsec_t ready_time;   /* (R) total time that it waited so */
+	uint64_t turns;      /* (R) how often it got a CPU */
 	nsec_t user_charged; /* (R) of that in user mode, what its CPUs' times have */
 	_Atomic uint64_t
 	    switches[2];         /* (R) given up the CPU: to wait (0), or to others that wait for it (1) */

@@ -1,10 +1,12 @@
 /* wall.c - see wall.h. */
 #include "kern/wall.h"
 #include "arch/clock.h"
-#include "lib/atomic.h"
+#include "kern/spinlock.h"
 
-static _Atomic uint64_t offset;
-static _Atomic uint32_t tai_seconds;
+/* (K) wall_lock to change */
+static struct spinlock wall_lock = SPINLOCK_INIT("wall clock", RANK_CLOCK);
+static _Atomic uint64_t offset;      /* (K) */
+static _Atomic uint32_t tai_seconds; /* (K) */
 
 void (*wall_changed)(void);
 
@@ -18,11 +20,18 @@ nsec_t wall_now(void)
 	return wall_offset() + clock_now();
 }
 
-void wall_set_offset(nsec_t to)
+static void tell_locked(void)
 {
-	store_relaxed(&offset, to);
 	if (wall_changed)
 		wall_changed();
+}
+
+void wall_set_offset(nsec_t to)
+{
+	uint64_t irq = spin_lock_irqsave(&wall_lock);
+	store_relaxed(&offset, to);
+	tell_locked();
+	spin_unlock_irqrestore(&wall_lock, irq);
 }
 
 int32_t wall_tai_seconds(void)
@@ -32,7 +41,15 @@ int32_t wall_tai_seconds(void)
 
 void wall_set_tai_seconds(int32_t seconds)
 {
+	uint64_t irq = spin_lock_irqsave(&wall_lock);
 	store_relaxed(&tai_seconds, (uint32_t)seconds);
-	if (wall_changed)
-		wall_changed();
+	tell_locked();
+	spin_unlock_irqrestore(&wall_lock, irq);
+}
+
+void wall_set_rate(int64_t gain)
+{
+	uint64_t irq = spin_lock_irqsave(&wall_lock);
+	clock_set_rate(gain);
+	spin_unlock_irqrestore(&wall_lock, irq);
 }

@@ -1,7 +1,8 @@
 #pragma once
 /*
  * wall.h - the time of day: how far it is ahead of the monotonic clock. One 64-bit number, so nobody who
- * reads it needs a lock.
+ * reads it needs a lock; a spinlock of rank RANK_CLOCK makes changes of it, and of the rate of both clocks,
+ * one at a time.
  */
 #include "lib/types.h"
 
@@ -18,6 +19,8 @@ void wall_set_offset(nsec_t offset);
 /* What international atomic time is ahead of the time of day, in seconds; 0 until somebody sets it. */
 int32_t wall_tai_seconds(void);
 void wall_set_tai_seconds(int32_t seconds);
-/* Called when the offsets have changed, before the setter returns. For the page that user space reads the
- * time from. */
+/* clock_set_rate, one caller at a time. Any context, no lock of rank RANK_CLOCK or above. */
+void wall_set_rate(int64_t gain);
+/* Called when the offsets have changed, before the setter returns, one at a time with interrupts disabled.
+ * For the page that user space reads the time from. */
 extern void (*wall_changed)(void);

@@ -53,7 +53,7 @@ err_t clock_find(int32_t number, struct user_clock *out)
 	static const struct user_clock clocks[] = {
 	    [CLOCK_REALTIME] = {.kind = CLOCK_KIND_REALTIME},
 	    [CLOCK_MONOTONIC] = {.kind = CLOCK_KIND_MONOTONIC},
-	    [CLOCK_MONOTONIC_RAW] = {.kind = CLOCK_KIND_MONOTONIC, .cannot_wait = true},
+	    [CLOCK_MONOTONIC_RAW] = {.kind = CLOCK_KIND_MONOTONIC, .raw = true, .cannot_wait = true},
 	    [CLOCK_REALTIME_COARSE] = {.kind = CLOCK_KIND_REALTIME, .coarse = true, .cannot_wait = true},
 	    [CLOCK_MONOTONIC_COARSE] = {.kind = CLOCK_KIND_MONOTONIC, .coarse = true, .cannot_wait = true},
 	    [CLOCK_BOOTTIME] = {.kind = CLOCK_KIND_MONOTONIC},
@@ -94,7 +94,7 @@ static err_t cpu_clock_read_locked(const struct user_clock *c, nsec_t *out)
 
 static nsec_t real_clock_read(const struct user_clock *c)
 {
-	nsec_t now = clock_now();
+	nsec_t now = c->raw ? clock_raw_now() : clock_now();
 	if (c->coarse)
 		now -= now % COARSE_TICK_NS;
 	if (c->kind != CLOCK_KIND_MONOTONIC)

@@ -30,6 +30,7 @@ enum cpu_clock_part {
 struct user_clock {
 	enum clock_kind kind;
 	bool coarse;      /* advances by COARSE_TICK_NS */
+	bool raw;         /* at the hardware's rate */
 	bool cannot_wait; /* nobody can sleep by it */
 	/* CPU time */
 	enum cpu_clock_part part;

@@ -46,6 +46,7 @@ enum proc_class {
 	CLASS_SYS_INOTIFY,
 	CLASS_TTY,
 	CLASS_SYSVIPC,
+	CLASS_NET,
 	PROC_CLASSES = 16
 };
 
@@ -65,7 +66,7 @@ static inline struct proc_node *proc_node_of(const struct vnode *v)
 extern const struct proc_entry proc_root_entries[];
 extern const unsigned proc_root_count;
 extern const struct proc_entry proc_process_entry, proc_thread_entry;
-extern const struct proc_dir proc_sys_dir, proc_sysvipc_dir;
+extern const struct proc_dir proc_sys_dir, proc_sysvipc_dir, proc_net_dir;
 /* Once at boot, after random_init. */
 void procfs_sys_init(void);
 

@@ -12,6 +12,7 @@
 #include "proc/procfs_adjust.h"
 #include "proc/procfs_memory.h"
 #include "proc/procfs_priv.h"
+#include "proc/procfs_sched.h"
 #include "proc/procfs_stack.h"
 
 enum { TICKS_PER_SEC = 100, PRIORITY_BASE = 20 };
@@ -355,6 +356,8 @@ static void show_flags(struct text *t, const struct mount *m, bool with_fs)
 			text_printf(t, "%s", names[i].name);
 	if (!(flags & (MOUNT_NOATIME | MOUNT_STRICTATIME)))
 		text_printf(t, ",relatime");
+	if (flags & MOUNT_NOSYMFOLLOW)
+		text_printf(t, ",nosymfollow");
 }
 
 static const char *mount_source(const struct mount *m)
@@ -653,9 +656,11 @@ static int64_t store_nothing(UNUSED struct vnode *v, UNUSED char *s, UNUSED size
 	    SHOW("mountinfo", 0444, show_mountinfo), SHOW("mounts", 0444, show_mounts),                      \
 	    SHOW("mountstats", 0400, show_mountstats),                                                       \
 	    {.name = "pagemap", .mode = MODE_REG | 0400, .open = memory_open_pagemap},                       \
-	    ADJUST("oom_adj", oom_old), ADJUST("oom_score_adj", oom),                                        \
-	    SHOW("oom_score", 0444, adjust_show_oom_score),                                                  \
+	    {.name = "sched", .mode = MODE_REG | 0644, .text = {sched_show_thread, sched_store_thread}},     \
+	    SHOW("schedstat", 0444, sched_show_stat), ADJUST("oom_adj", oom_old),                            \
+	    ADJUST("oom_score_adj", oom), SHOW("oom_score", 0444, adjust_show_oom_score),                    \
 	    SHOW("personality", 0400, adjust_show_personality), LINK(root),                                  \
+	    {.name = "net", .mode = MODE_DIR | 0555, .dir = &proc_net_dir},                                  \
 	    SHOW("sessionid", 0444, adjust_show_session), NAMESPACE("setgroups", setgroups),                 \
 	    SHOW("smaps", 0444, memory_show_smaps), SHOW("smaps_rollup", 0444, memory_show_rollup),          \
 	    SHOW("stack", 0400, stack_show), SHOW("stat", 0444, show_stat),                                  \

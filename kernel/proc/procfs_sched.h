@@ -1,6 +1,12 @@
 #pragma once
-/* procfs_sched.h - what /proc/sys/kernel says about the scheduler's shares of time. */
+/* procfs_sched.h - what the scheduler gave a thread (/proc/PID/sched, schedstat), and what /proc/sys/kernel
+ * says about its shares of time. */
 #include "proc/procfs_priv.h"
+
+void sched_show_thread(struct text *t, struct vnode *v);
+/* On Linux this clears statistics of which none is kept here. */
+int64_t sched_store_thread(struct vnode *v, char *s, size_t n);
+void sched_show_stat(struct text *t, struct vnode *v);
 
 #define SCHED_SETTINGS(setting)                                                                              \
 	setting(sched_rr_timeslice_ms) setting(sched_rt_period_us) setting(sched_rt_runtime_us)

@@ -126,6 +126,23 @@ static void show_interrupt_sums(struct text *t)
 	text_printf(t, "\n");
 }
 
+/* What Linux puts off until after an interrupt: nothing is put off here, so none of it ever happened. */
+static void show_softirqs(struct text *t, UNUSED struct vnode *v)
+{
+	static const char *const names[] = {
+	    "HI", "TIMER", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", "TASKLET", "SCHED", "HRTIMER", "RCU"};
+	text_printf(t, "%20s", "");
+	for (unsigned cpu = 0; cpu < cpus_count(); cpu++)
+		text_printf(t, "CPU%-8u", cpu);
+	text_printf(t, "\n");
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		text_printf(t, "%12s:", names[i]);
+		for (unsigned cpu = 0; cpu < cpus_count(); cpu++)
+			text_printf(t, " %10u", 0);
+		text_printf(t, "\n");
+	}
+}
+
 static unsigned running_count(void)
 {
 	return MAX(sched_runnable_count(), 1u);
@@ -352,6 +369,11 @@ static int64_t link_mounts(UNUSED struct proc_node *n, char *buf, size_t size)
 	return format(buf, size, "self/mounts");
 }
 
+static int64_t link_net(UNUSED struct proc_node *n, char *buf, size_t size)
+{
+	return format(buf, size, "self/net");
+}
+
 #define FILE_ENTRY(n, fn)                                                                                    \
 	{                                                                                                    \
 		.name = n, .mode = MODE_REG | 0444, .text = {.show = fn }                                    \
@@ -369,6 +391,7 @@ const struct proc_entry proc_root_entries[] = {
     LINK_ENTRY("self", link_self),
     LINK_ENTRY("thread-self", link_thread_self),
     LINK_ENTRY("mounts", link_mounts),
+    LINK_ENTRY("net", link_net),
     FILE_ENTRY("buddyinfo", mm_show_buddyinfo),
     FILE_ENTRY("cmdline", show_cmdline),
     FILE_ENTRY("cpuinfo", show_cpuinfo),
@@ -381,6 +404,7 @@ const struct proc_entry proc_root_entries[] = {
     FILE_ENTRY("meminfo", show_meminfo),
     FILE_ENTRY("mm", mm_show),
     FILE_ENTRY("partitions", show_partitions),
+    FILE_ENTRY("softirqs", show_softirqs),
     FILE_ENTRY("stat", show_stat),
     FILE_ENTRY("swaps", show_swaps),
     FILE_ENTRY("uptime", show_uptime),

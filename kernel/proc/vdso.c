@@ -27,7 +27,7 @@ void vdso_init(void)
 		err = object_create_phys(image.data, 1, MMU_WB, &data);
 	ASSERT(!err); /* at boot */
 	wall_changed = tell_wall;
-	tell_wall();
+	wall_set_tai_seconds(wall_tai_seconds()); /* tells it for the first time */
 }
 
 /* Replace a part of the room by what belongs there. */

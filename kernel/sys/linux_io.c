@@ -156,10 +156,12 @@ int64_t sys_pwritev2(
 
 /* --- requests --- */
 
-#define FS_IOC_GETFLAGS   0x80086601u
-#define FS_IOC_FSGETXATTR 0x801c581fu
-#define FS_IOC_FIEMAP     0xc020660bu
-#define FIDEDUPERANGE     0xc0189436u
+#define FS_IOC_GETFLAGS     0x80086601u
+#define FS_IOC_GETVERSION   0x80087601u
+#define EXT2_IOC_GETVERSION 0x80086603u /* another number for the same, of Linux's driver for ext2 */
+#define FS_IOC_FSGETXATTR   0x801c581fu
+#define FS_IOC_FIEMAP       0xc020660bu
+#define FIDEDUPERANGE       0xc0189436u
 enum request { /* the ABI's */
 	FIGETBSZ = 2,
 	FIONBIO = 0x5421,
@@ -169,6 +171,8 @@ enum request { /* the ABI's */
 	FIOASYNC = 0x5452,
 	FIOQSIZE = 0x5460,
 	FS_IOC_SETFLAGS = 0x40086602,
+	FS_IOC_SETVERSION = 0x40087602,
+	EXT2_IOC_SETVERSION = 0x40086604,
 	FICLONE = 0x40049409,
 	FICLONERANGE = 0x4020940d,
 };
@@ -240,6 +244,28 @@ static int64_t exchange_flags(struct file *f, bool set, uaddr_t arg)
 	if (!err && set) {
 		fs_view_get(current_process(), &view);
 		err = vfs_set_flags(&view.context, &p, flags);
+		fs_view_put(&view);
+	}
+	path_put(&p);
+	return err;
+}
+
+/* The inode's generation as an int. */
+static int64_t exchange_generation(struct file *f, bool set, uaddr_t arg)
+{
+	struct fs_view view;
+	struct path p;
+	uint32_t generation;
+	err_t err = file_get_path(f, &p);
+	if (err)
+		return err;
+	err = vfs_get_generation(&p, &generation);
+	if (!err)
+		err = set ? copy_from_user(&generation, arg, sizeof(generation))
+			  : copy_to_user(arg, &generation, sizeof(generation));
+	if (!err && set) {
+		fs_view_get(current_process(), &view);
+		err = vfs_set_generation(&view.context, &p, generation);
 		fs_view_put(&view);
 	}
 	path_put(&p);
@@ -343,6 +369,12 @@ static int64_t ioctl_file(int32_t fd, struct file *f, uint32_t request, uaddr_t 
 	case FS_IOC_GETFLAGS:
 	case FS_IOC_SETFLAGS:
 		return exchange_flags(f, request == FS_IOC_SETFLAGS, arg);
+	case FS_IOC_GETVERSION:
+	case EXT2_IOC_GETVERSION:
+		return exchange_generation(f, false, arg);
+	case FS_IOC_SETVERSION:
+	case EXT2_IOC_SETVERSION:
+		return exchange_generation(f, true, arg);
 	case FS_IOC_FSGETXATTR:
 		return tell_extended_flags(f, arg);
 	case FICLONE:
@@ -370,6 +402,8 @@ static uint32_t ioctl_rights(uint32_t request)
 	case FIOQSIZE:
 	case FIGETBSZ:
 	case FS_IOC_GETFLAGS:
+	case FS_IOC_GETVERSION:
+	case EXT2_IOC_GETVERSION:
 		return RIGHT_INSPECT;
 	default:
 		return RIGHT_MANAGE;

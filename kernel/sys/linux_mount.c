@@ -119,6 +119,7 @@ int64_t sys_pivot_root(uaddr_t new_root, uaddr_t put_old)
 enum statfs_flags {
 	ST_VALID = 0x20,
 	ST_RELATIME = 0x1000,
+	ST_NOSYMFOLLOW = 0x2000,
 	ST_SAME = MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NODEV | MOUNT_NOEXEC | MOUNT_SYNCHRONOUS |
 		  MOUNT_NOATIME | MOUNT_NODIRATIME,
 };
@@ -136,7 +137,8 @@ static int64_t mount_statfs_flags(const struct mount *m)
 	unsigned flags = load_relaxed(&m->flags);
 	bool relatime = !(flags & (MOUNT_NOATIME | MOUNT_STRICTATIME));
 	bool read_only = mount_want_write(m) == -EROFS;
-	return ST_VALID | (flags & ST_SAME) | (relatime ? ST_RELATIME : 0) | (read_only ? MOUNT_RDONLY : 0);
+	return ST_VALID | (flags & ST_SAME) | (relatime ? ST_RELATIME : 0) |
+	       (flags & MOUNT_NOSYMFOLLOW ? ST_NOSYMFOLLOW : 0) | (read_only ? MOUNT_RDONLY : 0);
 }
 
 static err_t put_statfs(uaddr_t to, const struct fs_stats *s, int64_t flags)

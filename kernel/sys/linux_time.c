@@ -82,6 +82,7 @@ int64_t sys_clock_getres(int32_t number, uaddr_t resolution)
 
 void wall_set(nsec_t offset)
 {
+	clock_notes_clear();
 	wall_set_offset(offset);
 	timers_wall_was_set();
 	timerfd_wall_was_set();

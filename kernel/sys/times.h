@@ -10,6 +10,8 @@ MUST_CHECK err_t timespec_to_time(const struct sys_timespec *ts, nsec_t *out);
 MUST_CHECK err_t get_timespec(uaddr_t from, nsec_t *out);
 /* Set the time of day to the monotonic time and this, and tell all who wait for one. */
 void wall_set(nsec_t offset);
+/* The clock was set: what was told of its error is no longer true, and nothing is left to be corrected. */
+void clock_notes_clear(void);
 /* Tell it as struct rusage. -EFAULT. */
 MUST_CHECK err_t put_rusage(uaddr_t to, const struct usage *u);
 /* struct itimerspec of the ABI. -EFAULT; get also -EINVAL. */

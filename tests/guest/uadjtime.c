@@ -1,10 +1,11 @@
-/* uadjtime.c - adjtimex, clock_adjtime and kcmp. Nothing that would set the clock of the machine it runs on.
- * Runs as root. */
+/* uadjtime.c - adjtimex, clock_adjtime and kcmp. The clock is steered in the guest only: on Linux nothing
+ * that would change the clock of the machine. Runs as root. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/timex.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include "utap.h"
 
@@ -60,6 +61,82 @@ static bool clock_errors(void)
 	      FAILS_WITH(sc(clock_adjtime, 77, &t), EINVAL));
 	CHECK(FAILS_WITH(sc(clock_adjtime, CLOCK_MONOTONIC, BAD), EFAULT));
 	return child_exits(adjust_as_other, NULL, 0);
+}
+
+/* --- steering --- */
+
+enum { LOOKS = 20, PPM_UNIT = 65536 };
+
+static int64_t read_clock(int clock, bool by_call)
+{
+	struct timespec t = {0};
+	if (by_call)
+		sc(clock_gettime, clock, &t);
+	else
+		clock_gettime(clock, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+/* What `clock` is ahead of the raw one: *least to *most, as the best of several looks knows it. */
+static void look(int clock, int64_t *least, int64_t *most)
+{
+	*least = 0, *most = INT64_MAX;
+	for (int i = 0; i < LOOKS; i++) {
+		int64_t before = read_clock(CLOCK_MONOTONIC_RAW, i % 2), now = read_clock(clock, i / 2 % 2);
+		int64_t after = read_clock(CLOCK_MONOTONIC_RAW, i % 3 == 0);
+		if (after - before < *most - *least)
+			*least = now - after, *most = now - before;
+	}
+}
+
+/* From now on the clock gains 10% and more, by its tick and its frequency: it does, and the others with it,
+ * in user space and by system calls. */
+static bool gains(int clock, const struct timex *t, int sign)
+{
+	struct timex set = *t;
+	int64_t least[2], most[2];
+	CHECK(sc(adjtimex, &set) >= 0 && set.tick == t->tick && set.freq == t->freq);
+	look(clock, &least[0], &most[0]);
+	int64_t begin = read_clock(CLOCK_MONOTONIC_RAW, true);
+	while (read_clock(CLOCK_MONOTONIC_RAW, false) < begin + 30000000)
+		;
+	int64_t span = read_clock(CLOCK_MONOTONIC_RAW, true) - begin;
+	look(clock, &least[1], &most[1]);
+	int64_t fast = (most[1] - least[0]) * sign, slow = (least[1] - most[0]) * sign;
+	CHECK((fast > slow ? fast : slow) >= span / 10);
+	int64_t last = 0;
+	for (int i = 0; i < LOOKS; i++) { /* who is asked makes no difference */
+		int64_t now = read_clock(CLOCK_MONOTONIC, i % 2);
+		CHECK(now >= last);
+		last = now;
+	}
+	return true;
+}
+
+static bool steered(void)
+{
+	struct timex was = {0},
+		     t = {.modes = ADJ_TICK | ADJ_FREQUENCY, .tick = 11000, .freq = 500 * PPM_UNIT};
+	struct utsname u;
+	if (uname(&u) || !strstr(u.release, "quire"))
+		return true;
+	CHECK(sc(adjtimex, &was) >= 0);
+	CHECK(gains(CLOCK_MONOTONIC, &t, 1) && gains(CLOCK_REALTIME, &t, 1));
+	t.tick = 9000, t.freq = -500 * PPM_UNIT;
+	CHECK(gains(CLOCK_MONOTONIC, &t, -1) && gains(CLOCK_TAI, &t, -1));
+	t.tick = was.tick, t.freq = was.freq;
+	CHECK(sc(adjtimex, &t) >= 0);
+	t = (struct timex){.modes = ADJ_OFFSET_SINGLESHOT, .offset = 5000000};
+	CHECK(sc(adjtimex, &t) >= 0 && t.offset == 0);
+	t = (struct timex){.modes = 0xa001};
+	CHECK(sc(adjtimex, &t) >= 0 && t.offset > 4000000 && t.offset <= 5000000);
+	t = (struct timex){.modes = ADJ_OFFSET_SINGLESHOT};
+	CHECK(sc(adjtimex, &t) >= 0 && t.offset > 4000000 && t.offset <= 5000000);
+	t = (struct timex){.modes = ADJ_MAXERROR | ADJ_STATUS, .maxerror = 15999999, .status = STA_NANO};
+	CHECK(sc(adjtimex, &t) >= 0 && t.maxerror >= 15999999 && t.maxerror <= 16000000);
+	t = (struct timex){
+	    .modes = ADJ_MAXERROR | ADJ_STATUS, .maxerror = was.maxerror, .status = was.status};
+	return sc(adjtimex, &t) >= 0;
 }
 
 /* --- kcmp --- */
@@ -131,6 +208,7 @@ static bool comparing(void)
 static const struct utest tests[] = {
     {"reading the clock's state", clock_reads},
     {"adjusting: errors", clock_errors},
+    {"clocks run at the rate that is set", steered},
     {"comparing resources", comparing},
 };
 

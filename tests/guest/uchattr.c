@@ -147,9 +147,22 @@ static bool access_times(void)
 	return true;
 }
 
+#define GETVERSION 0x80087601UL
+#define SETVERSION 0x40087602UL
+
+/* What ext2 has, a file in memory has not: tests/host/test_ext2_xattr.c looks at that. */
+static bool generation(void)
+{
+	int p[2], number = 5, fd = (int)sc(memfd_create, "f", 0);
+	CHECK(FAILS_WITH(ioctl(fd, GETVERSION, &number), ENOTTY) &&
+	      FAILS_WITH(ioctl(fd, SETVERSION, BAD), ENOTTY));
+	CHECK(close(fd) == 0 && pipe(p) == 0 && FAILS_WITH(ioctl(p[0], GETVERSION, &number), ENOTTY));
+	return close(p[0]) == 0 && close(p[1]) == 0;
+}
+
 static const struct utest tests[] = {{"setting flags", setting}, {"files that nobody changes", immutable},
     {"directories that nobody changes", immutable_directory}, {"what only grows", only_growing},
-    {"access times", access_times}};
+    {"access times", access_times}, {"generation", generation}};
 
 int main(void)
 {

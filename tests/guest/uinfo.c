@@ -1,20 +1,26 @@
 /* uinfo.c - what the system tells of itself: names, memory, the log. Runs as root. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/sysinfo.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include "utap.h"
 
+static bool is_quire(void)
+{
+	struct utsname u;
+	return uname(&u) == 0 && strstr(u.release, "quire");
+}
+
 /* kernel.dmesg_restrict, which Quire has as Debian has it. */
 static bool log_is_restricted(void)
 {
 	char digit = 0;
-	struct utsname u;
 	int fd = open("/proc/sys/kernel/dmesg_restrict", O_RDONLY);
 	bool read_it = fd >= 0 && read(fd, &digit, 1) == 1;
 	close(fd);
-	return read_it ? digit == '1' : uname(&u) == 0 && strstr(u.release, "quire");
+	return read_it ? digit == '1' : is_quire();
 }
 
 static int ordinary_user(void *arg)
@@ -30,18 +36,31 @@ static int ordinary_user(void *arg)
 	return 0;
 }
 
+/* The names are changed only where they are the test's own: in a namespace, or in a guest. */
+static int change_names(void *arg)
+{
+	struct utsname was, u;
+	(void)arg;
+	if (unshare(CLONE_NEWUTS) && !is_quire())
+		return 0;
+	UCHECK(uname(&was) == 0);
+	UCHECK(sc(sethostname, "some-name-and-more", 9) == 0 && uname(&u) == 0 &&
+	       !strcmp(u.nodename, "some-name"));
+	UCHECK(sc(setdomainname, "domain", 6) == 0 && uname(&u) == 0 && !strcmp(u.domainname, "domain"));
+	UCHECK(sc(sethostname, was.nodename, strlen(was.nodename)) == 0);
+	UCHECK(sc(setdomainname, was.domainname, strlen(was.domainname)) == 0);
+	return 0;
+}
+
 static bool names(void)
 {
 	struct utsname was, u;
 	CHECK(uname(&was) == 0 && !strcmp(was.sysname, "Linux") && !strcmp(was.machine, "x86_64"));
 	CHECK(was.release[0] >= '6' && strstr(was.version, "SMP") && FAILS_WITH(sc(uname, BAD), EFAULT));
-	CHECK(sc(sethostname, "some-name-and-more", 9) == 0 && uname(&u) == 0 &&
-	      !strcmp(u.nodename, "some-name"));
-	CHECK(sc(setdomainname, "domain", 6) == 0 && uname(&u) == 0 && !strcmp(u.domainname, "domain"));
+	CHECK(child_exits(change_names, NULL, 0));
 	CHECK(FAILS_WITH(sc(sethostname, "x", 65), EINVAL) && FAILS_WITH(sc(sethostname, "x", -1), EINVAL));
 	CHECK(FAILS_WITH(sc(sethostname, BAD, 5), EFAULT));
-	CHECK(sc(sethostname, was.nodename, strlen(was.nodename)) == 0);
-	CHECK(sc(setdomainname, was.domainname, strlen(was.domainname)) == 0);
+	CHECK(uname(&u) == 0 && !strcmp(u.nodename, was.nodename) && !strcmp(u.domainname, was.domainname));
 	return child_exits(ordinary_user, NULL, 0);
 }
 

@@ -8,6 +8,8 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include "utap.h"
@@ -177,6 +179,66 @@ static bool flags(void)
 	return end();
 }
 
+enum { NOSYMFOLLOW = 256, ST_NOSYMFOLLOW = 0x2000 };
+
+/* Links of such a mount lead nowhere; what they say can be read, and what they are, changed. */
+static bool links_not_followed(void)
+{
+	char text[16];
+	struct stat st;
+	CHECK(begin() && symlink("top", "m/a/link") == 0 && symlink("a/top", "m/link") == 0);
+	CHECK(symlink(".", "m/a/dir") == 0 && exists("m/a/link") && exists("m/a/dir/top"));
+	CHECK(mount(NULL, "m/a", NULL, MS_REMOUNT | MS_BIND | NOSYMFOLLOW | MS_RELATIME, NULL) == 0);
+	CHECK(flags_are("m/a", ST_RELATIME) && info_is("m/a", OPTIONS, "rw,relatime,nosymfollow"));
+	CHECK(
+	    FAILS_WITH(open("m/a/link", O_RDONLY), ELOOP) && FAILS_WITH(access("m/a/dir/top", F_OK), ELOOP));
+	CHECK(FAILS_WITH(mkdir("m/a/dir/new", 0755), ELOOP) && FAILS_WITH(truncate("m/a/link", 0), ELOOP));
+	CHECK(FAILS_WITH(open("m/a/link", O_CREAT | O_RDWR, 0600), ELOOP));
+	CHECK(lstat("m/a/link", &st) == 0 && S_ISLNK(st.st_mode) && readlink("m/a/link", text, 16) == 3);
+	CHECK(exists("m/link") && unlink("m/a/link") == 0); /* a link elsewhere may lead into it */
+	CHECK(
+	    mount("m/a", "m/b", NULL, MS_BIND, NULL) == 0 && FAILS_WITH(access("m/b/dir/top", F_OK), ELOOP));
+	CHECK(mount(NULL, "m/b", NULL, MS_REMOUNT | MS_BIND, NULL) == 0 && exists("m/b/dir/top"));
+	CHECK(info_is("m/b", OPTIONS, "rw,relatime"));
+	CHECK(mount("new", "m/c", "tmpfs", NOSYMFOLLOW, NULL) == 0 && symlink("x", "m/c/x") == 0);
+	struct statfs s;
+	CHECK(FAILS_WITH(access("m/c/x", F_OK), ELOOP) && sc(statfs, "m/c", &s) == 0);
+	CHECK((s.f_flags & ST_NOSYMFOLLOW) && sc(statfs, "m/b", &s) == 0 && !(s.f_flags & ST_NOSYMFOLLOW));
+	return end();
+}
+
+static bool statfs_is(int fd, unsigned long type, unsigned long flags)
+{
+	struct statfs s = {0};
+	bool ok = fd >= 0 && sc(fstatfs, fd, &s) == 0 && s.f_type == type && s.f_flags == flags &&
+		  s.f_namelen == 255 && s.f_bsize == 4096;
+	if (!ok)
+		printf("# type %lx, flags %lx, names %ld, block %ld\n", (long)s.f_type, (long)s.f_flags,
+		    (long)s.f_namelen, (long)s.f_bsize);
+	close(fd);
+	return ok;
+}
+
+/* Mounts that nobody made say nothing but that what they say is true. */
+static bool internal_mounts(void)
+{
+	int p[2];
+	struct timespec old[2] = {{1000, 0}, {2000, 0}};
+	struct stat st;
+	char c = 0;
+	CHECK(pipe(p) == 0 && statfs_is(p[0], 0x50495045, 0x20) && close(p[1]) == 0);
+	CHECK(statfs_is(socket(AF_UNIX, SOCK_STREAM, 0), 0x534f434b, 0x20));
+	CHECK(statfs_is((int)sc(eventfd2, 0, 0), 0x09041934, 0x20));
+	CHECK(statfs_is((int)sc(memfd_create, "m", 0), 0x01021994, 0x20));
+	int fd = (int)sc(memfd_create, "m", 0); /* each access counts there */
+	CHECK(write(fd, "x", 1) == 1 && futimens(fd, old) == 0 && pread(fd, &c, 1, 0) == 1);
+	CHECK(fstat(fd, &st) == 0 && st.st_atim.tv_sec > 2000);
+	struct timespec first = {st.st_atim.tv_sec - 10, 0}, set[2] = {first, {2000, 0}};
+	CHECK(futimens(fd, set) == 0 && pread(fd, &c, 1, 0) == 1 && fstat(fd, &st) == 0);
+	CHECK(st.st_atim.tv_sec > first.tv_sec && close(fd) == 0);
+	return true;
+}
+
 static bool sharing(void)
 {
 	CHECK(begin());
@@ -313,6 +375,7 @@ static bool rights(void)
 WHERE_ALLOWED(binds)
 WHERE_ALLOWED(moves)
 WHERE_ALLOWED(flags)
+WHERE_ALLOWED(links_not_followed)
 WHERE_ALLOWED(sharing)
 WHERE_ALLOWED(unmounts)
 WHERE_ALLOWED(roots)
@@ -344,6 +407,8 @@ static const struct utest tests[] = {
     {"MS_BIND, MS_REC", try_binds},
     {"MS_MOVE", try_moves},
     {"flags of a mount, MS_REMOUNT", try_flags},
+    {"MS_NOSYMFOLLOW", try_links_not_followed},
+    {"mounts of the kernel's own", internal_mounts},
     {"MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE", try_sharing},
     {"umount2 and its flags", try_unmounts},
     {"what of a file system is seen", try_roots},

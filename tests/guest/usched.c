@@ -1,11 +1,13 @@
-/* usched.c - nice levels and scheduling policies. Runs as root. */
+/* usched.c - nice levels and scheduling policies, and what /proc tells of them. Runs as root. */
 #define _GNU_SOURCE
 #include <sched.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include "utap.h"
+#include "utext.h"
 
 static int niceness(void *arg)
 {
@@ -172,7 +174,102 @@ static bool io_priorities(void)
 	return child_exits(io_priorities_in_child, NULL, 0);
 }
 
+/* --- what /proc tells --- */
+
+struct schedstat {
+	unsigned long long ran, waited, turns;
+};
+
+static bool read_stat(const char *path, struct schedstat *out)
+{
+	char *s = slurp(path);
+	return s && sscanf(s, "%llu %llu %llu\n", &out->ran, &out->waited, &out->turns) == 3;
+}
+
+static unsigned long long own_time(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (unsigned long long)t.tv_sec * 1000000000 + (unsigned long long)t.tv_nsec;
+}
+
+/* Until this thread has waited for a CPU, and got it back, since *before was read. */
+static bool has_to_wait(const struct schedstat *before)
+{
+	struct schedstat now;
+	time_t until = time(NULL) + 10;
+	do
+		CHECK(read_stat("/proc/thread-self/schedstat", &now));
+	while (
+	    (now.waited < before->waited + 1000000 || now.turns < before->turns + 2) && time(NULL) < until);
+	CHECK(now.waited >= before->waited + 1000000 && now.turns >= before->turns + 2 &&
+	      now.ran > before->ran);
+	return true;
+}
+
+/* One CPU, and another process on it that never rests: whoever wants it has to wait for it. */
+static bool waits_are_told(void)
+{
+	struct schedstat before;
+	cpu_set_t old, one;
+	CHECK(sched_getaffinity(0, sizeof(old), &old) == 0);
+	CPU_ZERO(&one);
+	for (int i = 0; CPU_COUNT(&one) == 0; i++)
+		if (CPU_ISSET(i, &old))
+			CPU_SET(i, &one);
+	CHECK(sched_setaffinity(0, sizeof(one), &one) == 0 &&
+	      read_stat("/proc/thread-self/schedstat", &before));
+	pid_t pid = fork();
+	while (pid == 0)
+		;
+	bool waited = has_to_wait(&before);
+	CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
+	return sched_setaffinity(0, sizeof(old), &old) == 0 && waited;
+}
+
+static bool times_are_told(void)
+{
+	struct schedstat now;
+	CHECK(read_stat("/proc/self/schedstat", &now));
+	unsigned long long begin = own_time(), ran = now.ran;
+	while (own_time() < begin + 30000000)
+		;
+	time_t until = time(NULL) + 10; /* Linux counts by its tick */
+	do
+		CHECK(read_stat("/proc/self/schedstat", &now));
+	while (now.ran < ran + 20000000 && time(NULL) < until);
+	CHECK(now.ran >= ran + 20000000 && now.turns > 0);
+	return true;
+}
+
+/* The value of a line of /proc/self/sched; -1: there is none. */
+static long long told(const char *name)
+{
+	char *s = slurp("/proc/self/sched"), *at = s ? strstr(s, name) : NULL;
+	at = at ? strchr(at, ':') : NULL;
+	return at ? atoll(at + 1) : -1;
+}
+
+static bool lines_are_told(void)
+{
+	char *s = slurp("/proc/self/sched"), head[64];
+	if (!s) /* a Linux that is built without it */
+		return errno == ENOENT;
+	snprintf(head, sizeof(head), "usched (%d, #threads: 1)\n-----", (int)getpid());
+	CHECK(!strncmp(s, head, strlen(head)));
+	CHECK(told("\npolicy ") == 0 && told("\nprio ") == 120 && told("\nse.load.weight ") == 1 << 20);
+	CHECK(told("\nse.vruntime ") >= 0 && told("\nse.sum_exec_runtime ") >= 0);
+	long long all = told("\nnr_switches "), wanted = told("\nnr_voluntary_switches ");
+	CHECK(wanted >= 0 && told("\nnr_involuntary_switches ") >= 0 && all >= 0 &&
+	      wanted <= told("\nnr_switches "));
+	int fd = open("/proc/self/sched", O_WRONLY);
+	return fd >= 0 && write(fd, "0\n", 2) == 2 && close(fd) == 0;
+}
+
 static const struct utest tests[] = {
+    {"waits are told", waits_are_told},
+    {"times are told", times_are_told},
+    {"/proc/PID/sched", lines_are_told},
     {"nice levels", nice_levels},
     {"policies", policies},
     {"sched_setattr, sched_getattr", attributes},
@@ -181,5 +278,7 @@ static const struct utest tests[] = {
 
 int main(void)
 {
+	if (!utest_proc())
+		return 1;
 	return UTEST_RUN(tests);
 }

@@ -98,6 +98,37 @@ static bool debugfs_says(const char *file, const char *name, const void *value, 
 	return n == (ssize_t)len && !memcmp(got, value, len);
 }
 
+HOST_TEST(generation)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct path p;
+		uint32_t was, is;
+		char cmd[300];
+		make(formats[i], "4M");
+		fs_make("f");
+		MUST(vfs_lookup(&fs_me, NULL, "f", 0, &p));
+		MUST(vfs_get_generation(&p, &was));
+		MUST(vfs_set_generation(&fs_me, &p, 123456789));
+		fs_as(5, 5);
+		CHECK_EQ(vfs_set_generation(&fs_me, &p, 7), -EPERM);
+		fs_as(0, 0);
+		MUST(vfs_get_generation(&p, &is));
+		CHECK_EQ(is, 123456789);
+		path_put(&p);
+		end_clean();
+		snprintf(cmd, sizeof(cmd),
+		    "PATH=$PATH:/sbin:/usr/sbin debugfs -R 'stat f' %s/img 2>/dev/null | grep -q 'Generation: 123456789'",
+		    work);
+		CHECK_EQ(system(cmd), 0);
+		MUST(ext2_begin(0, ""));
+		MUST(vfs_lookup(&fs_me, NULL, "f", 0, &p));
+		MUST(vfs_get_generation(&p, &is));
+		CHECK_EQ(is, 123456789);
+		path_put(&p);
+		end_clean();
+	}
+}
+
 /* --- what others wrote --- */
 
 HOST_TEST(written_by_debugfs)

@@ -5,6 +5,7 @@
  * next mount.
  */
 #include "ext2_env.h"
+#include "fs/notify.h"
 
 enum { ROUNDS = 150, WORKERS = 4, FILES = 12 };
 
@@ -125,6 +126,72 @@ HOST_TEST(kernel_work_makes_nothing_busy)
 {
 	begin_with_disk();
 	host_run_cpus(WORKERS + 1, thread_main, NULL);
+	end_with_disk();
+}
+
+/* --- watches that end meanwhile --- */
+
+static _Atomic uintptr_t watcher; /* an inotify file that is to be closed; 0: there is none */
+
+/* Somebody watches every file, and nobody else has them: what a watch holds, it holds alone. */
+static void watch_files(void)
+{
+	struct file *in;
+	MUST(inotify_create(0, FILE_NONBLOCK, &in));
+	for (unsigned i = 0; i < FILES; i++) {
+		char name[64];
+		struct path p;
+		name_of(name, i);
+		MUST(vfs_lookup(&fs_me, NULL, name, 0, &p));
+		CHECK_EQ(inotify_add(in, path_vnode(&p), NOTIFY_OPEN), i + 1);
+		path_put(&p);
+	}
+	store_release(&watcher, (uintptr_t)in);
+}
+
+static void unmount_while_watches_end(void)
+{
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		MUST(vfs_mount(&fs_me, "/dev/vda", "mnt", "ext2", 0, ""));
+		make_files(round);
+		watch_files();
+		CHECK_EQ(vfs_umount(&fs_me, "mnt", 0), 0);
+		while (load_acquire(&watcher))
+			usleep(10);
+	}
+	store_release(&over, 1);
+}
+
+/* A little later from round to round, so that some end at the moment when umount looks who uses the files. */
+static void end_watches(void)
+{
+	for (unsigned round = 0; !load_acquire(&over);) {
+		struct file *in = (struct file *)load_acquire(&watcher);
+		if (!in)
+			continue;
+		nsec_t begin = clock_now() + round++ * 2000;
+		while (clock_now() < begin)
+			;
+		file_put(in);
+		store_release(&watcher, 0);
+	}
+}
+
+static void watch_main(UNUSED void *arg, unsigned i)
+{
+	slab_init_cpu();
+	if (i == 0)
+		unmount_while_watches_end();
+	else
+		end_watches();
+}
+
+HOST_TEST(a_watch_that_ends_makes_nothing_busy)
+{
+	begin_with_disk();
+	store_relaxed(&inotify_max_watches, FILES);
+	store_relaxed(&over, 0);
+	host_run_cpus(2, watch_main, NULL);
 	end_with_disk();
 }
 

@@ -16,8 +16,15 @@
  * of two instructions and interrupts off. A difference smaller than the time a message between CPUs takes
  * cannot be seen by anyone.
  *
+ * Steering. What runs at the TSC's rate is the raw clock; clock_now() goes on from the point where its rate
+ * was set last, with what it gains or loses since (struct pace). A change of rate takes the point and tells
+ * it within one odd number of the sequence; who reads the clock meanwhile waits, else it could read a time
+ * at the old rate that is later than one that another reads afterwards. Only the CPU that makes the change,
+ * in an NMI, does not wait: the old pace is still there.
+ *
  * Deadlines. The LAPIC counts down from at most 32 bits; a later deadline takes several interrupts, of which
- * only the last is passed on. An interrupt that comes early, by rounding, is answered by arming the rest:
+ * only the last is passed on. So do deadlines of more than a second, since the rate may change. An interrupt
+ * that comes early, by rounding, is answered by arming the rest:
  * upcall_timer() is never early.
  */
 #include "arch/clock.h"
@@ -30,6 +37,7 @@
 #include "lib/assert.h"
 #include "machine/cpu.h"
 #include "machine/smp.h"
+#include "machine/vdso.h"
 
 enum {
 	PIT_HZ = 1193182,
@@ -46,6 +54,7 @@ enum {
 	FADT_PM_TIMER = 76, /* offset of PM_TMR_BLK: ACPI 6.5, 5.2.9 */
 	FADT_PM_TIMER_END = 80,
 };
+enum { ARM_MAX_NS = 1000000000 }; /* what is armed does not learn that the clock's rate has changed */
 
 #define NSEC_PER_SEC        1000000000ULL
 #define HYPERVISOR_LAPIC_HZ NSEC_PER_SEC /* of QEMU and KVM, whatever the host */
@@ -62,6 +71,18 @@ static struct {
 	int64_t offset[MAX_CPUS];  /* (C) added to a CPU's TSC */
 	nsec_t deadline[MAX_CPUS]; /* (P) */
 } clock;
+
+/* When the raw clock told `raw`, clock_now() told `now`; since then it gains. */
+struct pace {
+	nsec_t raw, now;
+	int64_t gain; /* 2^-CLOCK_RATE_SHIFT ns in each ns */
+};
+
+static struct {
+	struct pace pace[2];       /* in turn; the one in use is sequence / 2 % 2 */
+	_Atomic uint32_t sequence; /* odd: the rate is being changed */
+	_Atomic uint32_t changer;  /* by this CPU */
+} steering;
 
 static inline uint64_t scale(uint64_t v, uint64_t factor)
 {
@@ -315,16 +336,94 @@ static uint64_t common_tsc(void)
 	return tsc;
 }
 
-nsec_t clock_now(void)
+nsec_t clock_raw_now(void)
 {
 	return scale(common_tsc() - clock.tsc_base, clock.ns_per_tick);
 }
 
-bool clock_counter_scale(uint64_t *base, uint64_t *ns_per_tick)
+static inline int64_t part_of(int64_t ns, int64_t gain)
 {
-	*base = clock.tsc_base;
-	*ns_per_tick = clock.ns_per_tick;
-	return !clock.skewed;
+	return (int64_t)((__int128)ns * gain >> CLOCK_RATE_SHIFT);
+}
+
+static inline nsec_t time_at(const struct pace *p, nsec_t raw)
+{
+	int64_t since = (int64_t)(raw - p->raw);
+	return p->now + (nsec_t)(since + part_of(since, p->gain));
+}
+
+/* The sequence's number, even but on the CPU that is changing the rate at this moment. A change is a few
+ * instructions with interrupts disabled, which wait for nobody. */
+static inline uint32_t pace_begin(void)
+{
+	uint32_t sequence = load_acquire(&steering.sequence);
+	while (unlikely(sequence & 1) && load_relaxed(&steering.changer) != cpu_id()) {
+		cpu_relax();
+		sequence = load_acquire(&steering.sequence);
+	}
+	return sequence;
+}
+
+static inline bool pace_changed(uint32_t sequence)
+{
+	atomic_thread_fence(memory_order_acquire);
+	return unlikely(load_relaxed(&steering.sequence) != sequence);
+}
+
+static inline const struct pace *pace_of(uint32_t sequence)
+{
+	return &steering.pace[sequence / 2 % 2];
+}
+
+nsec_t clock_now(void)
+{
+	uint32_t sequence;
+	nsec_t now;
+	do {
+		sequence = pace_begin();
+		now = time_at(pace_of(sequence), clock_raw_now());
+	} while (pace_changed(sequence));
+	return now;
+}
+
+void clock_tell(struct vdso_data *d)
+{
+	const struct pace *p = pace_of(load_relaxed(&steering.sequence));
+	d->has_clock = !clock.skewed;
+	d->tsc_base = clock.tsc_base;
+	d->ns_per_tick = clock.ns_per_tick;
+	d->raw_then = p->raw;
+	d->then = p->now;
+	d->gain = p->gain;
+}
+
+void clock_set_rate(int64_t gain)
+{
+	struct vdso_data *d = vdso_change_begin();
+	uint32_t sequence = load_relaxed(&steering.sequence);
+	store_relaxed(&steering.changer, cpu_id());
+	store_relaxed(&steering.sequence, sequence + 1);
+	atomic_thread_fence(memory_order_seq_cst); /* all wait before the point is taken */
+	nsec_t raw = clock_raw_now();
+	steering.pace[(sequence / 2 + 1) % 2] =
+	    (struct pace){.raw = raw, .now = time_at(pace_of(sequence), raw), .gain = gain};
+	store_release(&steering.sequence, sequence + 2);
+	clock_tell(d);
+	vdso_change_end();
+}
+
+/* About how long the hardware takes for `ns`. */
+static nsec_t raw_length(nsec_t ns)
+{
+	uint32_t sequence;
+	int64_t gain;
+	do {
+		sequence = pace_begin();
+		gain = pace_of(sequence)->gain;
+	} while (pace_changed(sequence));
+	int64_t off =
+	    part_of((int64_t)ns, gain); /* first order, and what that leaves out as far as it counts */
+	return ns - (nsec_t)(off - part_of(off, gain));
 }
 
 nsec_t clock_cycles_to_ns(uint64_t cycles)
@@ -334,22 +433,21 @@ nsec_t clock_cycles_to_ns(uint64_t cycles)
 
 void clock_delay(nsec_t ns)
 {
-	nsec_t end = clock_now() + ns;
+	nsec_t end = clock_raw_now() + ns;
 	ASSERT(clock.tsc_hz);
-	while (clock_now() < end)
+	while (clock_raw_now() < end)
 		cpu_relax();
 }
 
 static void arm(nsec_t deadline)
 {
 	nsec_t now = clock_now();
-	nsec_t left = deadline > now ? deadline - now : 0;
+	nsec_t left = deadline > now ? raw_length(MIN(deadline - now, ARM_MAX_NS)) : 0;
 	if (cpu_features.tsc_deadline) {
 		lapic_timer_tsc(cpu_cycles() + scale(left, clock.ticks_per_ns) + 1);
 		return;
 	}
-	uint64_t count =
-	    left > UINT32_MAX ? scale(UINT32_MAX, clock.lapic_per_ns) : scale(left, clock.lapic_per_ns);
+	uint64_t count = scale(left, clock.lapic_per_ns);
 	lapic_timer_start((uint32_t)MIN(count + 1, UINT32_MAX));
 }
 

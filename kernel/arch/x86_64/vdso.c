@@ -1,5 +1,6 @@
 /* vdso.c - the kernel's side of the vDSO: see machine/vdso.h and vdso/vdso.c. */
 #include "arch/vdso.h"
+#include "lib/assert.h"
 #include "lib/atomic.h"
 #include "machine/cpu.h"
 #include "machine/mmu.h"
@@ -20,16 +21,28 @@ void arch_vdso_image(struct vdso_image *out)
 	    .code_len = (uint64_t)(vdso_image_end - vdso_image)};
 }
 
-void arch_vdso_update(nsec_t offset, int32_t tai_seconds)
+struct vdso_data *vdso_change_begin(void)
 {
 	volatile struct vdso_data *d = &vvar.data;
-	uint32_t sequence = d->sequence;
-	d->sequence = sequence + 1;
+	ASSERT(!irq_is_enabled() && !(d->sequence & 1));
+	d->sequence = d->sequence + 1;
 	atomic_thread_fence(memory_order_seq_cst);
-	d->has_clock = clock_counter_scale((uint64_t *)&d->tsc_base, (uint64_t *)&d->ns_per_tick);
+	return &vvar.data;
+}
+
+void vdso_change_end(void)
+{
+	volatile struct vdso_data *d = &vvar.data;
+	atomic_thread_fence(memory_order_seq_cst);
+	d->sequence = d->sequence + 1;
+}
+
+void arch_vdso_update(nsec_t offset, int32_t tai_seconds)
+{
+	struct vdso_data *d = vdso_change_begin();
+	clock_tell(d);
 	d->has_cpu = cpu_features.rdtscp;
 	d->wall_offset = offset;
 	d->tai_seconds = tai_seconds;
-	atomic_thread_fence(memory_order_seq_cst);
-	d->sequence = sequence + 2;
+	vdso_change_end();
 }

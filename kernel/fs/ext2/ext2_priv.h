@@ -137,6 +137,7 @@ struct ext2_node {
 	bool has_map;                 /* (C) `block` is a map: regular files, directories, long links */
 	bool is_metadata;        /* (C) what the map leads to is held in buffers: directories, long links */
 	uint32_t flags;          /* (V) */
+	uint32_t generation;     /* (V) */
 	uint32_t acl;            /* (V) block of extended attributes, 0: none */
 	struct ext2_buffer slot; /* (M) to fill in: its block of the inode table, held once it was changed */
 	struct list orphan;      /* (E) on the list of files without names */

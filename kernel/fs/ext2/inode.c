@@ -197,6 +197,7 @@ static void store_attributes(const struct ext2 *e, const struct vnode *v, struct
 	i->sectors = (uint32_t)n->sectors;
 	i->acl = n->acl;
 	i->flags = n->flags;
+	i->generation = n->generation;
 	memcpy(i->block, n->block, sizeof(i->block));
 	store_times(e, v, i);
 }
@@ -290,6 +291,24 @@ static err_t set_flags(struct vnode *v, uint32_t flags)
 	return 0;
 }
 
+static uint32_t get_generation(struct vnode *v)
+{
+	return ext2_node_of(v)->generation;
+}
+
+static err_t set_generation(struct vnode *v, uint32_t generation)
+{
+	err_t err = ext2_may_change(ext2_of(v));
+	if (!err)
+		err = ext2_inode_hold(v);
+	if (err)
+		return err;
+	ext2_node_of(v)->generation = generation;
+	fs_now(&v->ctime);
+	ext2_inode_store(v);
+	return 0;
+}
+
 static void get_attributes(struct vnode *v, struct vfs_stat *st)
 {
 	struct ext2_node *n = ext2_node_of(v);
@@ -340,6 +359,7 @@ static err_t fill(struct ext2 *e, const struct ext2_inode *i, struct vnode *v)
 	n->fast_link = is_fast_link(e, i);
 	n->sectors = i->sectors;
 	n->flags = i->flags;
+	n->generation = i->generation;
 	store_relaxed(&v->flags, i->flags & INODE_HONOURED);
 	n->acl = i->acl;
 	set_kind(n, i->mode & MODE_TYPE);
@@ -412,7 +432,7 @@ static void clear_slot(struct ext2 *e, struct ext2_node *n)
 	mutex_lock(&e->lock);
 	struct ext2_inode *i = ext2_slot(e, n);
 	memset(i, 0, e->inode_size);
-	i->generation = now.nsec ^ (uint32_t)now.sec ^ (uint32_t)n->ino;
+	n->generation = now.nsec ^ (uint32_t)now.sec ^ (uint32_t)n->ino;
 	if (e->inode_size > EXT2_INODE_SIZE_OLD)
 		i->extra_size = EXT2_EXTRA_SIZE;
 	mutex_unlock(&e->lock);
@@ -553,6 +573,8 @@ const struct vnode_ops ext2_vnode_ops = {
     .setattr = set_attributes,
     .get_flags = get_flags,
     .set_flags = set_flags,
+    .get_generation = get_generation,
+    .set_generation = set_generation,
     .xattr_get = ext2_xattr_get,
     .xattr_list = ext2_xattr_list,
     .xattr_set = ext2_xattr_set,

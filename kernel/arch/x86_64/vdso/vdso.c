@@ -54,11 +54,17 @@ static inline uint64_t read_counter(void)
 	return (uint64_t)high << 32 | low;
 }
 
-/* Both times, or 0 if the counter does not tell. */
-static inline int read_clocks(uint64_t *monotonic, uint64_t *offset, int32_t *tai)
+struct clocks {
+	uint64_t raw, monotonic, wall_offset;
+	int32_t tai_seconds;
+};
+
+/* All times, or 0 if the counter does not tell. */
+static inline int read_clocks(struct clocks *c)
 {
 	uint32_t sequence;
 	uint64_t ticks;
+	int64_t since;
 	do {
 		while ((sequence = vvar.sequence) & 1)
 			__asm__ volatile("pause");
@@ -70,9 +76,12 @@ static inline int read_clocks(uint64_t *monotonic, uint64_t *offset, int32_t *ta
 		if (!vvar.has_clock)
 			return 0;
 		ticks = read_counter() - vvar.tsc_base;
-		*monotonic = (uint64_t)((unsigned __int128)ticks * vvar.ns_per_tick >> 32);
-		*offset = vvar.wall_offset;
-		*tai = vvar.tai_seconds;
+		c->raw = (uint64_t)((unsigned __int128)ticks * vvar.ns_per_tick >> 32);
+		since = (int64_t)(c->raw - vvar.raw_then);
+		c->monotonic =
+		    vvar.then + (uint64_t)(since + (int64_t)((__int128)since * vvar.gain >> VDSO_GAIN_SHIFT));
+		c->wall_offset = vvar.wall_offset;
+		c->tai_seconds = vvar.tai_seconds;
 		__asm__ volatile("" : : : "memory");
 	} while (vvar.sequence != sequence);
 	return 1;
@@ -80,23 +89,24 @@ static inline int read_clocks(uint64_t *monotonic, uint64_t *offset, int32_t *ta
 
 int __vdso_clock_gettime(int clock, struct timespec *out)
 {
-	uint64_t now, offset;
-	int32_t tai;
-	if ((unsigned)clock > CLOCK_TAI || !read_clocks(&now, &offset, &tai))
+	struct clocks c;
+	if ((unsigned)clock > CLOCK_TAI || !read_clocks(&c))
 		return (int)ask_kernel(NR_CLOCK_GETTIME, clock, (long)out, 0);
+	uint64_t now = c.monotonic;
 	if (clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE)
 		now -= now % VDSO_COARSE_NS;
 	switch (clock) {
 	case CLOCK_TAI:
-		offset += (uint64_t)((int64_t)tai * (int64_t)NSEC_PER_SEC);
-		now += offset;
+		now += c.wall_offset + (uint64_t)((int64_t)c.tai_seconds * (int64_t)NSEC_PER_SEC);
 		break;
 	case CLOCK_REALTIME:
 	case CLOCK_REALTIME_COARSE:
-		now += offset;
+		now += c.wall_offset;
+		break;
+	case CLOCK_MONOTONIC_RAW:
+		now = c.raw;
 		break;
 	case CLOCK_MONOTONIC:
-	case CLOCK_MONOTONIC_RAW:
 	case CLOCK_MONOTONIC_COARSE:
 	case CLOCK_BOOTTIME:
 		break;
@@ -115,11 +125,10 @@ int __vdso_clock_getres(int clock, struct timespec *out)
 
 int __vdso_gettimeofday(struct timeval *out, void *zone)
 {
-	uint64_t now, offset;
-	int32_t tai;
-	if (zone || !out || !read_clocks(&now, &offset, &tai))
+	struct clocks c;
+	if (zone || !out || !read_clocks(&c))
 		return (int)ask_kernel(NR_GETTIMEOFDAY, (long)out, (long)zone, 0);
-	now += offset;
+	uint64_t now = c.monotonic + c.wall_offset;
 	out->sec = (int64_t)(now / NSEC_PER_SEC);
 	out->usec = (int64_t)(now % NSEC_PER_SEC / 1000);
 	return 0;
@@ -127,11 +136,10 @@ int __vdso_gettimeofday(struct timeval *out, void *zone)
 
 int64_t __vdso_time(int64_t *out)
 {
-	uint64_t now, offset;
-	int32_t tai;
-	if (!read_clocks(&now, &offset, &tai))
+	struct clocks c;
+	if (!read_clocks(&c))
 		return ask_kernel(NR_TIME, (long)out, 0, 0);
-	int64_t seconds = (int64_t)((now + offset) / NSEC_PER_SEC);
+	int64_t seconds = (int64_t)((c.monotonic + c.wall_offset) / NSEC_PER_SEC);
 	if (out)
 		*out = seconds;
 	return seconds;

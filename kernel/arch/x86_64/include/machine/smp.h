@@ -14,6 +14,8 @@
 #include "arch/platform.h"
 #include "lib/err.h"
 
+struct vdso_data;
+
 enum vectors {
 	VECTOR_PIC = 0x20, /* 16 vectors where a spurious interrupt of the masked 8259s would arrive */
 	VECTOR_DEVICE_FIRST = 0x30,
@@ -59,7 +61,11 @@ void clock_sync_source(uint32_t target);
 void clock_sync_target(void);
 /* Cycles of the time-stamp counter in a second; where the figure came from. */
 uint64_t clock_tsc_frequency(void);
-/* How user code gets from the counter to the monotonic clock: (counter - base) * ns_per_tick / 2^32. False:
- * not on every CPU. Once all CPUs run. */
-bool clock_counter_scale(uint64_t *base, uint64_t *ns_per_tick);
+/* Fill in how user code gets from the counter to the clocks, which it does not on every machine. Once all
+ * CPUs run. */
+void clock_tell(struct vdso_data *d);
+/* vdso.c: what user code reads changes between these two; it waits meanwhile. Interrupts disabled, one caller
+ * at a time. */
+struct vdso_data *vdso_change_begin(void);
+void vdso_change_end(void);
 const char *clock_source(void);
