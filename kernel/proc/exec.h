@@ -7,6 +7,7 @@
 
 struct vm_space;
 struct process;
+struct user_thread;
 struct file;
 struct cred;
 struct fs_context;
@@ -68,10 +69,11 @@ struct exec_image {
 	uint32_t personality;
 	const char *name; /* last part of the path, in args */
 };
-/* Build the memory of args' program for p, whose ids, limits and personality count; names of interpreters are
+/* Build the memory of args' program for ut, the current thread or one that does not run yet, whose ids and
+ * process's limits and personality count; names of interpreters are
  * walked as c says. Takes args->file. Errors are Linux's where Linux tells them, and -ENOEXEC (-ELIBBAD for
  * the ELF interpreter) where it would kill the caller: -ENOENT, -EACCES, ... (an interpreter), -ENOEXEC,
  * -ELIBBAD, -ELOOP (scripts), -EIO, -E2BIG, -ENOMEM. */
 MUST_CHECK err_t exec_load(
-    struct process *p, const struct fs_context *c, struct exec_args *args, struct exec_image *out);
+    struct user_thread *ut, const struct fs_context *c, struct exec_args *args, struct exec_image *out);
 void exec_image_drop(struct exec_image *image);

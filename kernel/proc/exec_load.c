@@ -268,7 +268,8 @@ static err_t map_all(struct exec_load *l)
 	if (err)
 		return err;
 	l->space->mmap_top = l->place.mmap_top;
-	store_relaxed(&l->space->guards, load_relaxed(&l->process->guards) | read_guards(&l->program));
+	store_relaxed(
+	    &l->space->guards, load_relaxed(&l->thread->thread.process->guards) | read_guards(&l->program));
 	const struct vm_space *old = current_thread()->space; /* NULL: the first program */
 	store_relaxed(&l->space->no_large, old && load_relaxed(&old->no_large));
 	err = map_program(l);
@@ -306,7 +307,7 @@ static err_t load_stages(struct exec_load *l)
 		err = exec_choose_cred(l);
 	if (err)
 		return err;
-	uint64_t limit = stack_limit(l->process);
+	uint64_t limit = stack_limit(l->thread->thread.process);
 	exec_place_choose(&l->place, !(l->personality & PERSONALITY_NO_RANDOMIZE),
 	    l->secure ? MIN(limit, (uint64_t)SECURE_STACK_MAX) : limit);
 	return map_all(l);
@@ -335,12 +336,13 @@ static void hand_over(struct exec_load *l, struct exec_image *out)
 	l->cred = NULL;
 }
 
-err_t exec_load(struct process *p, const struct fs_context *c, struct exec_args *args, struct exec_image *out)
+err_t exec_load(
+    struct user_thread *ut, const struct fs_context *c, struct exec_args *args, struct exec_image *out)
 {
 	struct exec_load *l = kzalloc(sizeof(*l)); /* the parsed headers are too large for a kernel stack */
 	if (!l)
 		return -ENOMEM;
-	l->process = p;
+	l->thread = ut;
 	l->context = c;
 	l->args = args;
 	err_t err = load_stages(l);

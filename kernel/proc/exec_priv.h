@@ -13,7 +13,7 @@ struct exec_file {
 };
 
 struct exec_load {
-	struct process *process;
+	struct user_thread *thread; /* that is to run it */
 	const struct fs_context *context;
 	struct exec_args *args;
 	char head[SCRIPT_HEAD_SIZE];      /* of the file that is looked at */

@@ -248,8 +248,8 @@ void user_thread_exit(int wait_status)
 	usage_add(&p->usage, &used);
 	signal_thread_gone_locked(ut, &dropped);
 	bool last = --p->nthreads == 0;
-	if (!last)
-		nproc_remove_locked(p);
+	if (!user_thread_is_first(ut))
+		nproc_remove_locked(ut->cred->uid);
 	part_from_children_locked(ut);
 	signal_stop_check_locked(p);
 	signal_retarget_locked(p);

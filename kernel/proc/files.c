@@ -73,7 +73,7 @@ err_t process_init_files(struct process *p, struct process *parent, unsigned sha
 	store_relaxed(&p->login_session, load_relaxed(&parent->login_session));
 	store_relaxed(&p->oom_adjust, load_relaxed(&parent->oom_adjust));
 	store_relaxed(&p->oom_adjust_min, load_relaxed(&parent->oom_adjust_min));
-	p->cred = process_cred(parent);
+	p->cred = task_cred(parent, current_thread()->tid);
 	err_t err = inherit_program(p, parent);
 	if (err)
 		return err;
@@ -147,11 +147,8 @@ err_t process_limit(
 
 void current_write_rights(uint64_t *limit, bool *keep_suid)
 {
-	struct process *p = current_process();
-	spin_lock(&p->lock);
-	*limit = p->limits[RLIMIT_FSIZE].soft;
-	*keep_suid = cap_set_has(p->cred->effective, CAP_FSETID);
-	spin_unlock(&p->lock);
+	*limit = current_limit(RLIMIT_FSIZE);
+	*keep_suid = current_can(CAP_FSETID);
 }
 
 struct desc_table *process_descs(struct process *p)

@@ -79,6 +79,7 @@ static err_t start_thread(
 	ut->thread.affinity = self->affinity;
 	inherit_policy(ut, current_user_thread());
 	ut->no_new_privs = current_user_thread()->no_new_privs;
+	ut->too_many = current_user_thread()->too_many;
 	ut->timer_slack = ut->timer_slack_default = current_user_thread()->timer_slack;
 	if (p == current_process())
 		signal_clone(ut);
@@ -97,6 +98,8 @@ static err_t start_thread(
 	}
 	if (err)
 		user_thread_free(ut);
+	else
+		current_user_thread()->too_many = false; /* by now its user has not */
 	return err;
 }
 

@@ -129,10 +129,11 @@ uint32_t place_set_umask(struct place *p, uint32_t umask)
 	return old;
 }
 
-void fs_view_get(struct process *p, struct fs_view *v)
+void fs_view_get(struct user_thread *ut, struct fs_view *v)
 {
-	struct place *place = p->place;
-	v->cred = process_cred(p);
+	struct place *place = ut->thread.process->place;
+	v->cred = ut->cred;
+	cred_get(v->cred);
 	spin_lock(&place->lock);
 	v->context.root = place->root;
 	v->context.cwd = place->cwd;

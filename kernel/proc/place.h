@@ -9,7 +9,7 @@
 #include "kern/spinlock.h"
 #include "lib/refcount.h"
 
-struct process;
+struct user_thread;
 struct cred;
 
 struct place {
@@ -39,14 +39,15 @@ void places_move(const struct path *from, const struct path *to);
 uint32_t place_set_umask(struct place *p, uint32_t umask);
 
 /*
- * What a path walk wants to know of a process, frozen for the time of one call: nobody else's chdir or setuid
- * changes it meanwhile.
+ * What a path walk wants to know of a thread, frozen for the time of one call: nobody else's chdir changes it
+ * meanwhile.
  */
 struct fs_view {
 	struct fs_context context; /* root and cwd are counted */
 	struct cred *cred;         /* counted: groups of the context are its own */
 };
 
-void fs_view_get(struct process *p, struct fs_view *v);
+/* The current thread's, or that of one that does not run yet. */
+void fs_view_get(struct user_thread *ut, struct fs_view *v);
 /* May sleep. */
 void fs_view_put(struct fs_view *v);

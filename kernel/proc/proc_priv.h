@@ -29,11 +29,12 @@ void tty_jobs_init(void);
 void reaper_take(struct user_thread *ut);
 
 /* nproc.c: RLIMIT_NPROC. */
-/* One more task of p counts, if its user has less than `limit`: else -EAGAIN. */
-MUST_CHECK err_t nproc_add_locked(const struct process *p, uint64_t limit);
-void nproc_remove_locked(const struct process *p);
-/* How many tasks p's user may have, for p to make one more: no limit for the superuser, and with
+/* One more task of the user counts, if it has less than `limit`: else -EAGAIN. */
+MUST_CHECK err_t nproc_add_locked(uint32_t uid, uint64_t limit);
+void nproc_remove_locked(uint32_t uid);
+/* How many tasks c's user may have, for one more of p's: no limit for the superuser, and with
  * CAP_SYS_RESOURCE or CAP_SYS_ADMIN. */
-uint64_t nproc_limit(struct process *p);
-/* The current process p has another real user id. Too many tasks then are an error of its next exec. */
-void nproc_move(struct process *p, uint32_t uid);
+uint64_t nproc_limit(struct process *p, const struct cred *c);
+/* The current thread is about to have another real user id. Too many tasks then, beyond `limit`, are an error
+ * of its next exec. */
+void nproc_move_locked(struct user_thread *ut, uint32_t uid, uint64_t limit);

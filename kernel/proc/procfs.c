@@ -80,7 +80,7 @@ static void set_owner(struct vnode *v, const struct proc_node *n)
 {
 	if (!n->process)
 		return;
-	struct cred *c = process_cred(n->process);
+	struct cred *c = task_cred(n->process, n->tid);
 	bool open =
 	    (n->entry->mode & MODE_TYPE) != MODE_REG || load_relaxed(&n->process->core.dumpable) == DUMP_USER;
 	v->uid = open ? c->euid : 0;
@@ -242,7 +242,7 @@ static err_t proc_open(struct vnode *v, struct file *f)
 /* What a process has open or runs is for those who may debug it. */
 static err_t check_link(const struct proc_node *n)
 {
-	return n->process && !current_may_access(n->process) ? -EACCES : 0;
+	return n->process && !current_may_access(n->process, n->tid) ? -EACCES : 0;
 }
 
 /* What a link to something that is found by no name says: where that is. */

@@ -47,9 +47,10 @@ struct user_thread *proc_thread_locked(const struct proc_node *n)
 	return list_first(&n->process->threads, struct user_thread, link);
 }
 
-static char thread_state(const struct process *p, const struct user_thread *ut)
+/* A first thread that is gone is as dead as its process will be: its number is kept as long. */
+static char thread_state(const struct process *p, uint32_t tid, const struct user_thread *ut)
 {
-	if (p->state != PROCESS_ALIVE)
+	if (p->state != PROCESS_ALIVE || (tid == p->pid && !user_thread_find_locked(tid)))
 		return 'Z';
 	if (p->signals.stop_complete)
 		return 'T';
@@ -87,9 +88,9 @@ static void snapshot_take(struct snapshot *s, const struct proc_node *n)
 	struct user_thread *ut = proc_thread_locked(n);
 	memcpy(s->name, ut ? ut->thread.name : p->name, sizeof(s->name));
 	s->name[sizeof(s->name) - 1] = 0;
-	s->state = thread_state(p, ut);
 	s->pid = p->pid;
 	s->tid = n->tid ? n->tid : p->pid;
+	s->state = thread_state(p, s->tid, ut);
 	s->ppid = load_relaxed(&p->ppid);
 	s->pgid = p->pgid;
 	s->sid = p->sid;
@@ -166,9 +167,8 @@ static const char *state_name(char state)
 	}
 }
 
-static void show_ids(struct text *t, struct process *p)
+static void show_ids(struct text *t, struct process *p, const struct cred *c)
 {
-	struct cred *c = process_cred(p);
 	text_printf(t, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\n", c->uid, c->euid, c->suid, c->fsuid,
 	    c->gid, c->egid, c->sgid, c->fsgid);
 	struct desc_table *d = process_descs(p);
@@ -179,18 +179,15 @@ static void show_ids(struct text *t, struct process *p)
 	for (unsigned i = 0; i < c->ngroups; i++)
 		text_printf(t, i ? " %u" : "%u", c->groups[i]);
 	text_printf(t, " \n");
-	cred_put(c);
 }
 
-static void show_capabilities(struct text *t, struct process *p)
+static void show_capabilities(struct text *t, const struct cred *c)
 {
-	struct cred *c = process_cred(p);
 	text_printf(t,
 	    "CapInh:\t%016llx\nCapPrm:\t%016llx\nCapEff:\t%016llx\nCapBnd:\t%016llx\nCapAmb:\t%016llx\n",
 	    (unsigned long long)c->inheritable, (unsigned long long)c->permitted,
 	    (unsigned long long)c->effective, (unsigned long long)c->bounding,
 	    (unsigned long long)c->ambient);
-	cred_put(c);
 }
 
 static void show_cpu_list(struct text *t, uint64_t mask)
@@ -215,6 +212,7 @@ static void show_status(struct text *t, struct vnode *v)
 	struct process *p = n->process;
 	struct snapshot s;
 	snapshot_take(&s, n);
+	struct cred *c = task_cred(p, n->tid);
 	struct place *place = process_place(p);
 	text_printf(t, "Name:\t%s\n", s.name);
 	if (place) {
@@ -223,7 +221,7 @@ static void show_status(struct text *t, struct vnode *v)
 	}
 	text_printf(t, "State:\t%s\nTgid:\t%u\nNgid:\t0\nPid:\t%u\nPPid:\t%u\nTracerPid:\t0\n",
 	    state_name(s.state), s.pid, s.tid, s.ppid);
-	show_ids(t, p);
+	show_ids(t, p, c);
 	text_printf(t, "NStgid:\t%u\nNSpid:\t%u\nNSpgid:\t%u\nNSsid:\t%u\n", s.pid, s.tid, s.pgid, s.sid);
 	memory_show_status(t, p);
 	text_printf(t, "Threads:\t%u\nSigQ:\t%llu/%llu\nSigPnd:\t%016llx\nShdPnd:\t%016llx\n", s.nthreads,
@@ -231,7 +229,8 @@ static void show_status(struct text *t, struct vnode *v)
 	    (unsigned long long)s.shared_pending);
 	text_printf(t, "SigBlk:\t%016llx\nSigIgn:\t%016llx\nSigCgt:\t%016llx\n",
 	    (unsigned long long)s.blocked, (unsigned long long)s.ignored, (unsigned long long)s.caught);
-	show_capabilities(t, p);
+	show_capabilities(t, c);
+	cred_put(c);
 	text_printf(t, "NoNewPrivs:\t%d\nSeccomp:\t0\nSeccomp_filters:\t0\n", s.no_new_privs);
 	uint64_t mask = s.affinity & cpus_online();
 	text_printf(t, "Cpus_allowed:\t%llx\nCpus_allowed_list:\t", (unsigned long long)mask);
@@ -303,7 +302,7 @@ static void show_io(struct text *t, struct vnode *v)
 	    "rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes", "cancelled_write_bytes"};
 	const struct proc_node *n = proc_node_of(v);
 	struct snapshot s;
-	if (!current_may_access(n->process)) {
+	if (!current_may_access(n->process, n->tid)) {
 		t->err = -EACCES;
 		return;
 	}

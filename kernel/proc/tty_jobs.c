@@ -385,10 +385,9 @@ static void jobs_owner(uint32_t *uid, uint32_t *gid)
 	*uid = *gid = 0;
 	if (!current_process())
 		return;
-	struct cred *c = process_cred(current_process());
+	const struct cred *c = current_cred();
 	*uid = c->fsuid;
 	*gid = c->fsgid;
-	cred_put(c);
 }
 
 static int64_t jobs_install(struct file *f, unsigned flags)

@@ -113,9 +113,8 @@ static int64_t get_flags(const struct file *f)
 /* Is the file the caller's, or everybody's with this capability? */
 static bool owns(const struct file *f, enum capability cap)
 {
-	struct cred *c = process_cred(current_process());
+	const struct cred *c = current_cred();
 	bool owns = c->fsuid == f->vnode->uid || cap_set_has(c->effective, cap);
-	cred_put(c);
 	return owns;
 }
 
@@ -173,8 +172,7 @@ static bool number_exists(int32_t number)
 /* The caller must be one who may send the owner signals, when it comes to that: note who it is. */
 static void note_owner(struct file *f, struct sigio_owner o)
 {
-	struct process *self = current_process();
-	const struct async_owner owner = {sigio_pack(o), process_uid(self), process_euid(self)};
+	const struct async_owner owner = {sigio_pack(o), current_cred()->uid, current_cred()->euid};
 	file_set_owner(f, &owner);
 }
 

@@ -158,7 +158,7 @@ err_t at_begin_name(struct at_call *a, int dirfd, char *name, int flags)
 	if (err)
 		path_free(a->name);
 	else
-		fs_view_get(current_process(), &a->view);
+		fs_view_get(current_user_thread(), &a->view);
 	return err;
 }
 
@@ -212,7 +212,7 @@ static err_t fd_set_up(struct fd_call *f)
 		return err;
 	}
 	f->c = &f->view.context;
-	fs_view_get(current_process(), &f->view);
+	fs_view_get(current_user_thread(), &f->view);
 	return 0;
 }
 

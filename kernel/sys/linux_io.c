@@ -238,7 +238,7 @@ static int64_t exchange_flags(struct file *f, bool set, uaddr_t arg)
 		return err;
 	err = set ? copy_from_user(&flags, arg, sizeof(flags)) : copy_to_user(arg, &flags, sizeof(flags));
 	if (!err && set) {
-		fs_view_get(current_process(), &view);
+		fs_view_get(current_user_thread(), &view);
 		err = vfs_set_flags(&view.context, &p, flags);
 		fs_view_put(&view);
 	}

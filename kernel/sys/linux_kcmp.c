@@ -92,7 +92,7 @@ int64_t sys_kcmp(int32_t pid1, int32_t pid2, int32_t type, uint64_t index1, uint
 		return err;
 	err = process_find_by_thread((uint32_t)pid2, &q);
 	if (!err) {
-		bool may = current_may_access(p) && current_may_access(q);
+		bool may = current_may_access(p, (uint32_t)pid1) && current_may_access(q, (uint32_t)pid2);
 		err = may ? find_pair(p, q, type, index, &pair) : -EPERM;
 		process_put(q);
 	}

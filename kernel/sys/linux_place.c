@@ -61,7 +61,7 @@ int64_t sys_getcwd(uaddr_t buf, uint64_t size)
 	char *text = kmalloc(PATH_LEN_MAX);
 	if (!text)
 		return -ENOMEM;
-	fs_view_get(current_process(), &view);
+	fs_view_get(current_user_thread(), &view);
 	int64_t len = path_to_text(&view.context.cwd, &view.context.root, PATH_CWD, text, PATH_LEN_MAX);
 	fs_view_put(&view);
 	if (len == -ERANGE)

@@ -27,9 +27,8 @@ struct sys_address {
 
 static void own_ids(struct socket_ids *ids)
 {
-	struct cred *c = process_cred(current_process());
+	const struct cred *c = current_cred();
 	*ids = (struct socket_ids){current_process()->pid, c->euid, c->egid};
-	cred_put(c);
 }
 
 static err_t fd_socket(int fd, uint32_t rights, struct file **out)
@@ -177,7 +176,7 @@ int64_t sys_bind(int32_t fd, uaddr_t at, int32_t len)
 	if (!err && family != AF_UNIX)
 		err = -EINVAL;
 	if (!err) {
-		fs_view_get(current_process(), &view);
+		fs_view_get(current_user_thread(), &view);
 		err = socket_bind(f, &view.context, &name);
 		fs_view_put(&view);
 	}
@@ -207,7 +206,7 @@ static err_t connect_to(struct file *f, const struct socket_name *name, uint16_t
 	if (family != AF_UNIX || !name->len)
 		return -EINVAL;
 	own_ids(&ids);
-	fs_view_get(current_process(), &view);
+	fs_view_get(current_user_thread(), &view);
 	err_t err = socket_connect(f, &view.context, name, &ids);
 	fs_view_put(&view);
 	return err;
@@ -354,9 +353,8 @@ static bool may_pass_for(const struct cred *c, const struct socket_ids *ids)
 
 static err_t take_ids(struct socket_extra *e, const struct socket_ids *ids)
 {
-	struct cred *c = process_cred(current_process());
+	const struct cred *c = current_cred();
 	bool may = may_pass_for(c, ids);
-	cred_put(c);
 	e->ids = *ids;
 	return may ? 0 : -EPERM;
 }
@@ -421,7 +419,7 @@ static err_t fetch_receiver(struct file *f, uaddr_t at, int32_t len, struct sock
 static int64_t send_with(struct file *f, struct uio *u, struct socket_extra *e, uint32_t flags)
 {
 	struct fs_view view;
-	fs_view_get(current_process(), &view);
+	fs_view_get(current_user_thread(), &view);
 	int64_t done = socket_send(f, &view.context, u, e, flags);
 	fs_view_put(&view);
 	if (done == -EPIPE && !(flags & SOCKET_NOSIGNAL))

@@ -342,13 +342,19 @@ int64_t sys_get_robust_list(int32_t tid, uaddr_t head, uaddr_t size)
 {
 	uint64_t value = 0, length = ROBUST_HEAD_SIZE;
 	spin_lock(&process_tree_lock);
-	struct user_thread *ut = find_thread_locked(tid);
-	bool may = ut && current_may_access(ut->thread.process);
-	if (may)
+	const struct user_thread *ut = find_thread_locked(tid);
+	struct process *p = ut ? ut->thread.process : NULL;
+	if (p) {
 		value = *(volatile uaddr_t *)&ut->robust_list;
+		process_get(p);
+	}
 	spin_unlock(&process_tree_lock);
+	if (!p)
+		return -ESRCH;
+	bool may = current_may_access(p, (uint32_t)tid);
+	process_put(p);
 	if (!may)
-		return ut ? -EPERM : -ESRCH;
+		return -EPERM;
 	err_t err = copy_to_user(size, &length, sizeof(length));
 	return err ? err : copy_to_user(head, &value, sizeof(value));
 }
@@ -373,9 +379,8 @@ int64_t sys_sched_getaffinity(int32_t tid, uint32_t size, uaddr_t to)
 /* The caller's own threads, by user, or everybody's with CAP_SYS_NICE; tree locked. */
 static bool may_place(const struct user_thread *ut)
 {
-	uint32_t euid = process_euid(current_process());
-	struct process *p = ut->thread.process;
-	return euid == process_uid(p) || euid == process_euid(p) || current_can(CAP_SYS_NICE);
+	uint32_t euid = current_cred()->euid;
+	return euid == ut->cred->uid || euid == ut->cred->euid || current_can(CAP_SYS_NICE);
 }
 
 int64_t sys_sched_setaffinity(int32_t tid, uint32_t size, uaddr_t from)
