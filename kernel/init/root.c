@@ -235,8 +235,7 @@ err_t root_open_console(struct user_thread *ut, UNUSED void *arg)
 	err_t err = vfs_open(&c, NULL, "/dev/console", FILE_RDWR | FILE_NOCTTY, 0, &f);
 	context_put(&c);
 	for (int fd = 0; fd < 3 && !err; fd++) {
-		int got =
-		    desc_install(ut->thread.process->descs, &f->object, file_rights(FILE_RDWR), false, fd, 3);
+		int got = desc_install(ut->descs, &f->object, file_rights(FILE_RDWR), false, fd, 3);
 		err = got < 0 ? got : 0;
 		if (err || fd == 2)
 			file_put(f);

@@ -41,7 +41,7 @@ static err_t prepare(struct user_thread *ut, void *arg)
 {
 	struct process *p = ut->thread.process;
 	struct file *reader = arg;
-	int fd = desc_install(p->descs, &reader->object, file_rights(FILE_RDONLY), false, 0, 1);
+	int fd = desc_install(ut->descs, &reader->object, file_rights(FILE_RDONLY), false, 0, 1);
 	p->limits[RLIMIT_CORE] = (struct rlimit64){1, 1}; /* nobody else sees it yet */
 	return fd < 0 ? fd : 0;
 }

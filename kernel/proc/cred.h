@@ -1,7 +1,7 @@
 #pragma once
 /*
- * cred.h - whose rights count: the user and group ids of a thread, as Linux knows them. (POSIX has them belong
- * to the process: a C library changes those of all threads.)
+ * cred.h - whose rights count: the user and group ids of a thread, as Linux knows them. (POSIX has them
+ * belong to the process: a C library changes those of all threads.)
  *
  * A set of credentials never changes once a thread has it: to change ids, make a copy, change that, and put
  * it in the old one's place. So whoever holds a reference sees ids that belong together, and no lock is
@@ -11,7 +11,7 @@
  * Those of its first thread count where a process is asked for: who may signal it, what /proc/PID tells. The
  * process keeps them when that thread is gone.
  *
- * What a process may do beyond its ids is its effective set of capabilities, and nothing else: user id 0
+ * What a thread may do beyond its ids is its effective set of capabilities, and nothing else: user id 0
  * counts only where ids change and where programs are run (cred_caps.c), unless securebits say otherwise.
  *
  *	permitted     what it may make effective; effective is always within it

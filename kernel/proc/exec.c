@@ -21,18 +21,6 @@ static bool is_alone(struct process *p)
 	return alone;
 }
 
-/* Descriptors close on exec in this process only, not where they are shared by CLONE_FILES. */
-static err_t unshare_descs(struct process *p)
-{
-	struct desc_table *t;
-	if (!desc_table_is_shared(p->descs))
-		return 0;
-	err_t err = desc_table_clone(p->descs, &t);
-	if (!err)
-		process_set_descs(t);
-	return err;
-}
-
 /* May others look into what the program does? Not if they may not even read it. */
 static uint32_t choose_dumpable(const struct fs_context *c, const struct exec_image *image)
 {
@@ -45,7 +33,7 @@ static void commit(struct process *p, const struct fs_context *c, struct exec_im
 {
 	uint32_t dumpable = choose_dumpable(c, image);
 	user_thread_release_memory();
-	desc_close_on_exec(p->descs);
+	desc_close_on_exec(current_descs());
 	process_replace_space(p, image->space, image->name);
 	process_set_program(image->program);
 	store_relaxed(&p->core.dumpable, dumpable);
@@ -55,6 +43,8 @@ static void commit(struct process *p, const struct fs_context *c, struct exec_im
 	signal_exec();
 	guard_attach(current_user_thread());
 	user_state_reset();
+	if (image->frozen)
+		place_thaw(image->frozen);
 }
 
 err_t process_exec(struct exec_args *args, const struct fs_context *c, struct trap_frame *frame)
@@ -69,7 +59,7 @@ err_t process_exec(struct exec_args *args, const struct fs_context *c, struct tr
 	if (!err) {
 		err = signal_unshare();
 		if (!err)
-			err = unshare_descs(p);
+			err = current_unshare_descs(); /* which close on exec here, and nowhere else */
 		if (err && !alone)
 			process_begin_exit(p, wait_status_killed(SIGNAL_SEGV));
 	}
@@ -99,6 +89,8 @@ static void give_image(struct user_thread *ut, const struct exec_image *image)
 	spin_unlock(&process_tree_lock);
 	cred_put(old);
 	cred_put(old);
+	if (image->frozen)
+		place_thaw(image->frozen);
 }
 
 /* Build the memory of args' program as ut sees its path. */
@@ -141,7 +133,9 @@ err_t process_spawn(struct process *parent, struct exec_args *args,
 		return err;
 	err = user_thread_create(p, p->name, 0, &ut);
 	if (!err) {
-		err = start_program(ut, args, prepare, arg);
+		err = user_thread_first_files(ut);
+		if (!err)
+			err = start_program(ut, args, prepare, arg);
 		if (err)
 			user_thread_free(ut);
 	}

@@ -12,6 +12,7 @@ struct file;
 struct cred;
 struct fs_context;
 struct path;
+struct place;
 
 enum {
 	EXEC_STRING_MAX = 128 << 10, /* bytes of one string: MAX_ARG_STRLEN of the ABI */
@@ -66,6 +67,7 @@ struct exec_image {
 	struct file *program; /* counted, writing denied */
 	struct cred *cred;    /* counted: what the program runs with */
 	bool secure;          /* it has rights that its user has not */
+	struct place *frozen; /* to be thawed; NULL: none */
 	uint32_t personality;
 	const char *name; /* last part of the path, in args */
 };

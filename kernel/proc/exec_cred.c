@@ -22,12 +22,6 @@ static bool mount_gives_rights(const struct exec_load *l)
 	return !(load_relaxed(&l->args->file->mount->flags) & MOUNT_NOSUID);
 }
 
-/* Somebody else can change the place that the program would look at. */
-static bool place_is_shared(const struct process *p)
-{
-	return ref_count(&p->place->refs) > 1;
-}
-
 /* The effective ids that the file gives. */
 static void use_ids_of_file(struct exec_load *l, struct cred *c)
 {
@@ -52,7 +46,9 @@ err_t exec_choose_cred(struct exec_load *l)
 {
 	struct process *p = l->thread->thread.process;
 	const struct cred *old = l->thread->cred;
-	struct cred_exec x = {.shared = place_is_shared(p), .no_new_privs = l->thread->no_new_privs};
+	bool own_place = place_freeze(l->thread);
+	l->frozen = own_place ? l->thread->place : NULL;
+	struct cred_exec x = {.shared = !own_place, .no_new_privs = l->thread->no_new_privs};
 	l->personality = load_relaxed(&p->personality);
 	err_t err = cred_copy(old, NULL, 0, &l->cred);
 	if (!err && mount_gives_rights(l))

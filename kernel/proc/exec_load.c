@@ -16,6 +16,7 @@
 #include "mm/slab.h"
 #include "proc/cred.h"
 #include "proc/exec_priv.h"
+#include "proc/place.h"
 #include "proc/process.h"
 #include "vm/space.h"
 
@@ -329,11 +330,13 @@ static void hand_over(struct exec_load *l, struct exec_image *out)
 	    .program = l->program.file,
 	    .cred = l->cred,
 	    .secure = l->secure,
+	    .frozen = l->frozen,
 	    .personality = l->personality,
 	    .name = last_part(l->args->path)};
 	l->args->file = NULL;
 	l->space = NULL;
 	l->cred = NULL;
+	l->frozen = NULL;
 }
 
 err_t exec_load(
@@ -354,6 +357,8 @@ err_t exec_load(
 		space_put(l->space);
 	if (l->cred)
 		cred_put(l->cred);
+	if (l->frozen)
+		place_thaw(l->frozen);
 	kfree(l);
 	return err;
 }
@@ -363,4 +368,6 @@ void exec_image_drop(struct exec_image *image)
 	space_put(image->space);
 	file_put_exec(image->program);
 	cred_put(image->cred);
+	if (image->frozen)
+		place_thaw(image->frozen);
 }

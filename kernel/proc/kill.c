@@ -1,8 +1,8 @@
 /*
- * kill.c - whom a signal goes to: one process, a group, everybody, one thread; and who may send: a thread with
- * CAP_KILL, one with the same real or effective user id as the target's real or saved one (a process's are
- * those of its first thread), any thread of the process itself, and anybody SIGCONT to processes of his session. Process 1 gets what it handles, and is not ended by a signal that
- * somebody sends.
+ * kill.c - whom a signal goes to: one process, a group, everybody, one thread; and who may send: a thread
+ * with CAP_KILL, one with the same real or effective user id as the target's real or saved one (a process's
+ * are those of its first thread), any thread of the process itself, and anybody SIGCONT to processes of his
+ * session. Process 1 gets what it handles, and is not ended by a signal that somebody sends.
  */
 #include "proc/cred.h"
 #include "proc/proc_priv.h"

@@ -2,9 +2,10 @@
 /* proc_priv.h - what the files of proc/ share and nobody else sees. */
 #include "proc/process.h"
 
-/* Give a new process descriptors, place, credentials, program and limits: copies of its parent's, or shared.
- * What it got stays on failure, for process_release_files. */
-MUST_CHECK err_t process_init_files(struct process *p, struct process *parent, unsigned share);
+/* Give a new process credentials (those of the current thread if that is its parent's), program and limits.
+ * What it got stays on failure, for process_release_program. */
+MUST_CHECK err_t process_inherit(struct process *p, struct process *parent);
+void process_release_program(struct process *p);
 /* Take p out of the tree: it is forgiven. The tree's reference passes to the caller, who drops it without the
  * lock. */
 void process_leave_tree_locked(struct process *p);

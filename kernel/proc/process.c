@@ -77,6 +77,12 @@ struct user_thread *user_thread_find_locked(uint32_t tid)
 	return NULL;
 }
 
+struct user_thread *process_thread_locked(const struct process *p, uint32_t tid)
+{
+	struct user_thread *ut = user_thread_find_locked(tid ? tid : p->pid);
+	return ut && ut->thread.process == p ? ut : NULL;
+}
+
 static void set_tid_locked(struct user_thread *ut, uint32_t tid)
 {
 	list_remove(&ut->tid_link);
@@ -259,11 +265,11 @@ err_t process_create(struct process *parent, struct vm_space *space, const char 
 	spin_init(&p->lock, "process", RANK_PROCESS);
 	err_t err = process_signals_init(&p->signals, w->share & SHARE_HANDLERS ? parent : NULL);
 	if (!err)
-		err = process_init_files(p, parent, w->share);
+		err = process_inherit(p, parent);
 	if (!err)
 		err = join_tree(p, parent, w);
 	if (err) {
-		process_release_files(p);
+		process_release_program(p);
 		process_signals_fini(&p->signals);
 		if (p->cred)
 			cred_put(p->cred);
@@ -295,7 +301,7 @@ void process_discard(struct process *p)
 	spin_unlock(&process_tree_lock);
 	if (p->space)
 		space_put(p->space);
-	process_release_files(p);
+	process_release_program(p);
 	process_drop_tty(p);
 	process_put(p); /* the tree's */
 	process_put(p);
@@ -306,7 +312,7 @@ void process_put(struct process *p)
 	if (!ref_put(&p->refs))
 		return;
 	ASSERT(p->state == PROCESS_FORGIVEN && p->nthreads == 0);
-	ASSERT(!p->descs && !p->place && !p->program && !p->tty);
+	ASSERT(!p->program && !p->tty);
 	process_signals_fini(&p->signals);
 	cred_put(p->cred);
 	slab_free(process_cache, p);
@@ -370,6 +376,7 @@ void user_thread_free(struct user_thread *ut)
 	arch_thread_fini(&ut->thread);
 	signal_pending_fini(&ut->signals.pending);
 	kva_free_stack(ut->stack);
+	user_thread_release_files(ut); /* of one that was never started */
 	cred_put(ut->cred);
 	process_put(ut->thread.process);
 	slab_free(thread_cache, ut);

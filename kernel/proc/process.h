@@ -114,9 +114,6 @@ struct process {
 	    has_memory_of_parent; /* (T) made by vfork: the parent waits until this process runs a program of its own or is dead */
 	struct waitq vfork_wait; /* predicate under (T) */
 	struct spinlock lock;    /* RANK_PROCESS: for a few loads and stores */
-	struct desc_table
-	    *descs;          /* (L) to change, (O) to read; counted; NULL once dead: shared by CLONE_FILES */
-	struct place *place; /* (L) to change, (O) to read; counted; NULL once dead: shared by CLONE_FS */
 	struct cred *cred; /* (T,L) counted, never NULL: of its first thread, which stay when that is gone */
 	struct file *program; /* (L) what it runs, counted, denies writing; NULL: dead, or not known */
 	_Atomic uint32_t personality; /* (A) changed by its own threads: enum personality_bits */
@@ -144,6 +141,9 @@ struct user_thread {
 	struct thread_signals signals;
 	int parent_death_signal; /* (T) sent to its process when the thread that made that ends; 0: none */
 	struct cred *cred;       /* (T,L) to change, its own to read without; counted, never NULL */
+	struct desc_table
+	    *descs;          /* (L) to change, its own to read without; counted; NULL: not yet, no more */
+	struct place *place; /* the same */
 	bool
 	    too_many; /* (O) its user had too many tasks when it became that user's: exec fails as long as that is so */
 	bool no_new_privs;            /* (O) programs that it runs gain no rights; never cleared */
@@ -178,16 +178,16 @@ static inline bool user_thread_is_first(const struct user_thread *ut)
 /* process.c */
 /* Caches and the reaper. Once at boot, after the scheduler runs. */
 void proc_init(void);
-/* What of its parent's a new process shares instead of getting a copy; SHARE_PARENT: it is no child of that
- * process, but of its parent. */
+/* What of its maker's a new process or thread shares instead of getting a copy: the first two are threads'.
+ * SHARE_PARENT: a process is no child of its maker, but of that one's parent. */
 enum process_share { SHARE_DESCS = 1, SHARE_PLACE = 2, SHARE_HANDLERS = 4, SHARE_PARENT = 8 };
 struct process_wish {
 	unsigned share;      /* enum process_share */
 	uint32_t number;     /* 0: any */
 	uint8_t exit_signal; /* unless SHARE_PARENT: then as its sibling's */
 };
-/* A new process without threads, in the tree under `parent` (NULL: the first process, which stands at the
- * root, with no descriptors), with one reference for the caller. Takes over the reference to `space` on
+/* A new process without threads, in the tree under `parent` (NULL: it is nobody's child, and the
+ * superuser's), with one reference for the caller. Takes over the reference to `space` on
  * success. -ENOMEM, -EAGAIN (no number free), -EEXIST (the one wished for is not). May sleep. */
 MUST_CHECK err_t process_create(struct process *parent, struct vm_space *space, const char *name,
     const struct process_wish *w, struct process **out);
@@ -213,7 +213,13 @@ MUST_CHECK err_t user_thread_create(
     struct process *p, const char *name, uint32_t wish, struct user_thread **out);
 /* The thread with this id, which stays as long as the tree is locked. NULL: none, or it has exited. */
 struct user_thread *user_thread_find_locked(uint32_t tid);
-/* Free a thread that was never started, or that has exited and been joined. */
+/* Give a new thread descriptors and a place: copies of the current thread's, or what `share` (enum
+ * process_share) says itself. -ENOMEM; -EAGAIN: the place belongs to one that is about to run a program with
+ * rights of its own. */
+MUST_CHECK err_t user_thread_copy_files(struct user_thread *ut, unsigned share);
+/* ... or none, at the root. -ENOMEM. */
+MUST_CHECK err_t user_thread_first_files(struct user_thread *ut);
+/* Free a thread that was never started, or that has exited and been joined. May sleep. */
 void user_thread_free(struct user_thread *ut);
 /* Add ut to its process and start it. -EINTR: the process is exiting, -EAGAIN: RLIMIT_NPROC; ut is as it was.
  */
@@ -233,18 +239,28 @@ void current_write_rights(uint64_t *limit, bool *keep_suid);
  */
 MUST_CHECK err_t process_limit(
     struct process *p, enum rlimit_resource r, const struct rlimit64 *new, struct rlimit64 *old);
-/* p's table of descriptors, its place among the files, its program, with a reference; NULL once it is dead.
- * Any process. */
-struct desc_table *process_descs(struct process *p);
-struct place *process_place(struct process *p);
+/* The current thread's table of descriptors. */
+static inline struct desc_table *current_descs(void)
+{
+	return current_user_thread()->descs;
+}
+static inline struct place *current_place(void)
+{
+	return current_user_thread()->place;
+}
+/* The thread of p with this id, 0: its first one; NULL: it is gone. Tree locked. */
+struct user_thread *process_thread_locked(const struct process *p, uint32_t tid);
+/* The table of p's thread (as above), with a reference; NULL once that is gone. */
+struct desc_table *task_descs(struct process *p, uint32_t tid);
+/* p's program, with a reference; NULL once it is dead. */
 struct file *process_program(struct process *p);
-/* The current process gets another table, place or program (NULL: none): the old one is let go. Takes over
- * the reference. May sleep. */
-void process_set_descs(struct desc_table *t);
-void process_set_place(struct place *place);
+/* The current process gets another program (NULL: none): the old one is let go. Takes over the reference.
+ * May sleep. */
 void process_set_program(struct file *f);
-/* p, which is dying, lets all its files go. May sleep. */
-void process_release_files(struct process *p);
+/* The current thread shares its table of descriptors with nobody any more. -ENOMEM. */
+MUST_CHECK err_t current_unshare_descs(void);
+/* ut, which ends or was never started, lets its files go. May sleep. */
+void user_thread_release_files(struct user_thread *ut);
 /* who.c: call fn on each thread that `who` names, tree locked: fn may not sleep. 0: the current thread, its
  * process's group; user 0 is user 0. Kinds in the order in which the ABI numbers them. */
 enum who_kind { WHO_THREAD, WHO_GROUP, WHO_USER };

@@ -62,7 +62,7 @@ static uint64_t node_ino(const struct proc_node *n, const struct proc_dir *in, u
  */
 static uint32_t node_mode(const struct proc_node *n, const struct proc_dir *in)
 {
-	struct desc_table *t = in->class == CLASS_FD ? process_descs(n->process) : NULL;
+	struct desc_table *t = in->class == CLASS_FD ? task_descs(n->process, n->tid) : NULL;
 	struct kobject *o;
 	uint32_t mode = n->entry->mode, rights;
 	if (t && !desc_lookup(t, n->fd, &o, &rights)) {
@@ -125,7 +125,7 @@ static void proc_release(struct vnode *v)
 
 static bool fd_is_open(const struct proc_node *n)
 {
-	struct desc_table *t = process_descs(n->process);
+	struct desc_table *t = task_descs(n->process, n->tid);
 	bool open = t && desc_next(t, n->fd) == n->fd;
 	if (t)
 		desc_table_put(t);

@@ -167,11 +167,11 @@ static const char *state_name(char state)
 	}
 }
 
-static void show_ids(struct text *t, struct process *p, const struct cred *c)
+static void show_ids(struct text *t, const struct proc_node *n, const struct cred *c)
 {
 	text_printf(t, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\n", c->uid, c->euid, c->suid, c->fsuid,
 	    c->gid, c->egid, c->sgid, c->fsgid);
-	struct desc_table *d = process_descs(p);
+	struct desc_table *d = task_descs(n->process, n->tid);
 	unsigned used = d ? (unsigned)(desc_highest(d) + 1) : 0;
 	if (d)
 		desc_table_put(d);
@@ -213,15 +213,13 @@ static void show_status(struct text *t, struct vnode *v)
 	struct snapshot s;
 	snapshot_take(&s, n);
 	struct cred *c = task_cred(p, n->tid);
-	struct place *place = process_place(p);
+	uint32_t umask;
 	text_printf(t, "Name:\t%s\n", s.name);
-	if (place) {
-		text_printf(t, "Umask:\t%04o\n", place->umask);
-		place_put(place);
-	}
+	if (!task_umask(p, n->tid, &umask))
+		text_printf(t, "Umask:\t%04o\n", umask);
 	text_printf(t, "State:\t%s\nTgid:\t%u\nNgid:\t0\nPid:\t%u\nPPid:\t%u\nTracerPid:\t0\n",
 	    state_name(s.state), s.pid, s.tid, s.ppid);
-	show_ids(t, p, c);
+	show_ids(t, n, c);
 	text_printf(t, "NStgid:\t%u\nNSpid:\t%u\nNSpgid:\t%u\nNSsid:\t%u\n", s.pid, s.tid, s.pgid, s.sid);
 	memory_show_status(t, p);
 	text_printf(t, "Threads:\t%u\nSigQ:\t%llu/%llu\nSigPnd:\t%016llx\nShdPnd:\t%016llx\n", s.nthreads,
@@ -421,20 +419,17 @@ static bool show_mount(struct mount *m, void *arg)
 
 static void show_mount_list(struct text *t, struct vnode *v, enum mounts_form form)
 {
-	struct place *place = process_place(proc_node_of(v)->process);
+	const struct proc_node *n = proc_node_of(v);
 	char *buf = kmalloc((size_t)2 * PATH_LEN_MAX);
 	struct mounts_show s = {
 	    .t = t, .form = form, .buf = buf, .root_buf = buf ? buf + PATH_LEN_MAX : NULL};
-	if (!place || !s.buf) {
-		t->err = place ? -ENOMEM : 0;
-	} else {
-		place_get_root(place, &s.root);
+	if (!s.buf) {
+		t->err = -ENOMEM;
+	} else if (!task_root(n->process, n->tid, &s.root)) {
 		mount_for_each(show_mount, &s);
 		path_put(&s.root);
 	}
 	kfree(s.buf);
-	if (place)
-		place_put(place);
 }
 
 static void show_mounts(struct text *t, struct vnode *v)
@@ -456,22 +451,12 @@ static void show_mountstats(struct text *t, struct vnode *v)
 
 static err_t follow_cwd(struct proc_node *n, struct path *out)
 {
-	struct place *place = process_place(n->process);
-	if (!place)
-		return -ENOENT;
-	place_get_cwd(place, out);
-	place_put(place);
-	return 0;
+	return task_cwd(n->process, n->tid, out);
 }
 
 static err_t follow_root(struct proc_node *n, struct path *out)
 {
-	struct place *place = process_place(n->process);
-	if (!place)
-		return -ENOENT;
-	place_get_root(place, out);
-	place_put(place);
-	return 0;
+	return task_root(n->process, n->tid, out);
 }
 
 static err_t follow_exe(struct proc_node *n, struct path *out)
@@ -486,7 +471,7 @@ static err_t follow_exe(struct proc_node *n, struct path *out)
 
 static err_t node_file(const struct proc_node *n, struct file **out, uint32_t *rights)
 {
-	struct desc_table *t = process_descs(n->process);
+	struct desc_table *t = task_descs(n->process, n->tid);
 	struct kobject *o;
 	if (!t)
 		return -ENOENT;
@@ -561,7 +546,7 @@ static const struct proc_entry fdinfo_entry = {.mode = MODE_REG | 0444, .text = 
 
 static err_t find_desc(const struct proc_node *dir, uint64_t number, struct proc_node *child)
 {
-	struct desc_table *t = process_descs(dir->process);
+	struct desc_table *t = task_descs(dir->process, dir->tid);
 	bool open = t && number < DESC_LIMIT_MAX && desc_next(t, (int)number) == (int)number;
 	if (t)
 		desc_table_put(t);
@@ -583,7 +568,7 @@ static err_t fdinfo_find(const struct proc_node *dir, uint64_t number, struct pr
 
 static int64_t fd_next(const struct proc_node *dir, uint64_t from)
 {
-	struct desc_table *t = process_descs(dir->process);
+	struct desc_table *t = task_descs(dir->process, dir->tid);
 	int64_t next = t && from < DESC_LIMIT_MAX ? desc_next(t, (int)from) : -1;
 	if (t)
 		desc_table_put(t);

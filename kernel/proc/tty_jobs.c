@@ -395,7 +395,7 @@ static int64_t jobs_install(struct file *f, unsigned flags)
 	struct process *p = current_process();
 	if (!p)
 		return -EMFILE;
-	int fd = desc_install(p->descs, &f->object, file_rights(load_relaxed(&f->flags)),
+	int fd = desc_install(current_descs(), &f->object, file_rights(load_relaxed(&f->flags)),
 	    flags & FILE_CLOEXEC, 0, (int)MIN(current_limit(RLIMIT_NOFILE), (uint64_t)INT32_MAX));
 	if (fd >= 0)
 		file_put(f); /* the table has its own reference */

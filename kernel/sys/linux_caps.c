@@ -1,6 +1,6 @@
 /*
- * linux_caps.c - capabilities: capget, capset, and the options of prctl about them. As ids, each thread has its
- * own.
+ * linux_caps.c - capabilities: capget, capset, and the options of prctl about them. As ids, each thread has
+ * its own.
  */
 #include "proc/cred.h"
 #include "sys/caps.h"

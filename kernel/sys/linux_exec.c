@@ -22,7 +22,7 @@ static err_t set_path(struct exec_args *args, int dirfd, const char *name)
 	err_t err = exec_args_set_path(args, path);
 	kfree(path);
 	bool closes = false;
-	args->unreachable = !desc_get_cloexec(current_process()->descs, dirfd, &closes) && closes;
+	args->unreachable = !desc_get_cloexec(current_descs(), dirfd, &closes) && closes;
 	return err;
 }
 

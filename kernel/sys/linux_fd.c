@@ -13,7 +13,7 @@
 static err_t find_file(int fd, struct file **out, uint32_t *rights)
 {
 	struct kobject *o;
-	err_t err = desc_lookup(current_process()->descs, fd, &o, rights);
+	err_t err = desc_lookup(current_descs(), fd, &o, rights);
 	if (!err)
 		*out = container_of(o, struct file, object);
 	return err;
@@ -93,8 +93,8 @@ int fd_limit(void)
 
 int64_t fd_install(struct file *f, bool cloexec)
 {
-	int fd = desc_install(current_process()->descs, &f->object, file_rights(load_relaxed(&f->flags)),
-	    cloexec, 0, fd_limit());
+	int fd = desc_install(
+	    current_descs(), &f->object, file_rights(load_relaxed(&f->flags)), cloexec, 0, fd_limit());
 	file_put(f);
 	return fd;
 }

@@ -331,7 +331,7 @@ static int64_t ioctl_file(int32_t fd, struct file *f, uint32_t request, uaddr_t 
 	switch (request) {
 	case FIOCLEX:
 	case FIONCLEX:
-		return desc_set_cloexec(current_process()->descs, fd, request == FIOCLEX);
+		return desc_set_cloexec(current_descs(), fd, request == FIOCLEX);
 	case FIONBIO:
 		return set_nonblock(f, arg);
 	case FIOASYNC:

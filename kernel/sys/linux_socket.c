@@ -136,7 +136,7 @@ int64_t sys_socket(int32_t family, int32_t type, int32_t protocol)
 static void close_again(int64_t fd)
 {
 	if (fd >= 0)
-		(void)!desc_close(current_process()->descs, (int)fd);
+		(void)!desc_close(current_descs(), (int)fd);
 }
 
 int64_t sys_socketpair(int32_t family, int32_t type, int32_t protocol, uaddr_t fds)
@@ -332,7 +332,7 @@ static err_t take_files(struct socket_extra *e, const int32_t *fds, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		int32_t fd;
 		memcpy(&fd, fds + i, sizeof(fd));
-		err_t err = parcel_make(current_process()->descs, fd, &e->files[e->nfiles]);
+		err_t err = parcel_make(current_descs(), fd, &e->files[e->nfiles]);
 		if (err)
 			return err;
 		e->nfiles++;
@@ -580,7 +580,7 @@ static err_t put_files(struct sys_message *m, size_t *used, struct socket_extra 
 	size_t most =
 	    room > sizeof(struct sys_control) ? (room - sizeof(struct sys_control)) / sizeof(fds[0]) : 0;
 	while (n < MIN((size_t)e->nfiles, most)) {
-		int fd = parcel_install(&e->files[n], current_process()->descs, cloexec, fd_limit());
+		int fd = parcel_install(&e->files[n], current_descs(), cloexec, fd_limit());
 		if (fd < 0)
 			break;
 		fds[n++] = fd;
