@@ -179,11 +179,10 @@ static bool current_user_is(uint32_t uid, uint32_t gid)
 	struct process *p = current_thread()->process;
 	if (!p)
 		return true; /* the kernel's own work */
-	struct cred *c = process_cred(p);
+	const struct cred *c = current_cred();
 	struct fs_cred ids = {.uid = c->fsuid, .gid = c->fsgid, .groups = c->groups, .ngroups = c->ngroups};
 	bool is = ids.uid == uid || (gid && fs_cred_in_group(&ids, gid)) ||
 		  cap_set_has(c->effective, CAP_SYS_RESOURCE);
-	cred_put(c);
 	return is;
 }
 
@@ -192,10 +191,9 @@ static void current_ids(uint32_t *uid, uint32_t *gid)
 	struct process *p = current_thread()->process;
 	if (!p)
 		return;
-	struct cred *c = process_cred(p);
+	const struct cred *c = current_cred();
 	*uid = c->fsuid;
 	*gid = c->fsgid;
-	cred_put(c);
 }
 
 void root_init(void)
@@ -229,7 +227,7 @@ void root_init(void)
 	context_put(&c);
 }
 
-err_t root_open_console(struct process *p, UNUSED void *arg)
+err_t root_open_console(struct user_thread *ut, UNUSED void *arg)
 {
 	struct fs_context c;
 	struct file *f;
@@ -237,7 +235,7 @@ err_t root_open_console(struct process *p, UNUSED void *arg)
 	err_t err = vfs_open(&c, NULL, "/dev/console", FILE_RDWR | FILE_NOCTTY, 0, &f);
 	context_put(&c);
 	for (int fd = 0; fd < 3 && !err; fd++) {
-		int got = desc_install(p->descs, &f->object, file_rights(FILE_RDWR), false, fd, 3);
+		int got = desc_install(ut->descs, &f->object, file_rights(FILE_RDWR), false, fd, 3);
 		err = got < 0 ? got : 0;
 		if (err || fd == 2)
 			file_put(f);

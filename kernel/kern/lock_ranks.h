@@ -40,11 +40,12 @@ enum lock_rank {
 	RANK_SLAB = 40,      /* slab cache */
 	RANK_ZONE = 44,      /* buddy zone */
 	RANK_SERVICE = 48,   /* predicate of a wait queue that only threads use */
-	RANK_PROCESS = 49,   /* what a process has: descriptors, place, ids, limits: in the process tree */
+	RANK_PROCESS = 49, /* what a process and its threads have: tables, ids, limits: in the process tree */
+	RANK_PLACE = 50,   /* a place among the files: of a thread that is looked at */
 
 	/* --- spinlocks taken with interrupts disabled --- */
-	RANK_IRQ = 50,     /* device interrupt state */
-	RANK_IOAPIC = 51,  /* registers of the IOAPICs: under the interrupt tables */
+	RANK_IRQ = 51,     /* device interrupt state */
+	RANK_IOAPIC = 52,  /* registers of the IOAPICs: under the interrupt tables */
 	RANK_WAIT = 54,    /* predicate of a wait queue that interrupt handlers use too */
 	RANK_THREADS = 56, /* list of all threads */
 	RANK_KOBJECT =

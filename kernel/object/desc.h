@@ -1,7 +1,7 @@
 #pragma once
 /*
- * desc.h - descriptor tables. A Linux fd is a descriptor. A table belongs to a process or is shared by
- * several (CLONE_FILES).
+ * desc.h - descriptor tables. A Linux fd is a descriptor. A thread has a table, of its own or shared with
+ * others (CLONE_FILES): with those of its process, as a rule.
  *
  * Each slot: object, rights, close-on-exec. Look-ups take a reference, so an object outlives a concurrent
  * close. Order of errors: bad descriptor (-EBADF), wrong type (as the caller says), missing right (-EACCES,

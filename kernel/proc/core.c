@@ -183,7 +183,7 @@ static bool write_file(struct process *p, const struct signal_info *info)
 	current_write_rights(&c.limit_size, &privileged);
 	if (core_name(p, info->signo, c.limit, name))
 		return false;
-	fs_view_get(p, &view);
+	fs_view_get(current_user_thread(), &view);
 	if (!root || use_root(&view, name))
 		written = write_as(&view.context, name, !root, &c);
 	else

@@ -131,7 +131,7 @@ static void add_program(struct text *t, struct process *p, bool whole)
 /* What %kind stands for; what is not known stands for nothing. */
 static void add_value(struct text *t, char kind, struct process *p, int signal, uint64_t limit)
 {
-	struct cred *cred = process_cred(p);
+	const struct cred *cred = current_cred();
 	struct uts_name uts;
 	switch (kind) {
 	case '%':
@@ -175,7 +175,6 @@ static void add_value(struct text *t, char kind, struct process *p, int signal, 
 		text_printf(t, "%llu", (unsigned long long)limit);
 		break;
 	}
-	cred_put(cred);
 }
 
 /* Up to the end, or to `stop`. Returns where; *has_pid becomes true with a %p. */

@@ -37,10 +37,11 @@ int64_t core_store_pipe_limit(UNUSED struct vnode *v, char *s, size_t n)
 }
 
 /* What the program has before it runs. */
-static err_t prepare(struct process *p, void *arg)
+static err_t prepare(struct user_thread *ut, void *arg)
 {
+	struct process *p = ut->thread.process;
 	struct file *reader = arg;
-	int fd = desc_install(p->descs, &reader->object, file_rights(FILE_RDONLY), false, 0, 1);
+	int fd = desc_install(ut->descs, &reader->object, file_rights(FILE_RDONLY), false, 0, 1);
 	p->limits[RLIMIT_CORE] = (struct rlimit64){1, 1}; /* nobody else sees it yet */
 	return fd < 0 ? fd : 0;
 }

@@ -57,6 +57,16 @@ struct cred *process_cred(struct process *p)
 	return c;
 }
 
+struct cred *task_cred(struct process *p, uint32_t tid)
+{
+	spin_lock(&process_tree_lock);
+	const struct user_thread *ut = tid ? user_thread_find_locked(tid) : NULL;
+	struct cred *c = ut && ut->thread.process == p ? ut->cred : p->cred;
+	cred_get(c);
+	spin_unlock(&process_tree_lock);
+	return c;
+}
+
 /* Has `new` rights that others who had the same as `old` need not have? */
 static bool rights_differ(const struct cred *new, const struct cred *old)
 {
@@ -64,37 +74,54 @@ static bool rights_differ(const struct cred *new, const struct cred *old)
 	       new->fsgid != old->fsgid || !cap_set_within(new->permitted, old->permitted);
 }
 
-static void forget_parent_death_signal(void)
+struct cred *cred_lead_locked(struct process *p)
 {
-	spin_lock(&process_tree_lock);
-	current_user_thread()->parent_death_signal = 0;
-	spin_unlock(&process_tree_lock);
-}
-
-void process_set_cred(struct cred *new)
-{
-	struct process *p = current_process();
+	ASSERT_HELD(&process_tree_lock);
+	struct cred *own = current_user_thread()->cred;
+	cred_get(own);
 	spin_lock(&p->lock);
 	struct cred *old = p->cred;
-	p->cred = new;
+	p->cred = own;
 	spin_unlock(&p->lock);
-	if (rights_differ(new, old)) {
+	return old;
+}
+
+/* Others see what the new rights mean before they see these: who may look into the memory. */
+void current_set_cred(struct cred *new)
+{
+	struct user_thread *ut = current_user_thread();
+	struct process *p = ut->thread.process;
+	struct cred *old = ut->cred, *led = NULL;
+	uint64_t limit = current_limit(RLIMIT_NPROC);
+	bool differ = rights_differ(new, old);
+	if (differ)
 		store_relaxed(&p->core.dumpable, core_suid_dumpable());
-		forget_parent_death_signal();
-	}
-	nproc_move(p, new->uid);
+	spin_lock(&process_tree_lock);
+	nproc_move_locked(ut, new->uid, limit);
+	spin_lock(&p->lock);
+	ut->cred = new;
+	spin_unlock(&p->lock);
+	if (user_thread_is_first(ut))
+		led = cred_lead_locked(p);
+	if (differ)
+		ut->parent_death_signal = 0;
+	spin_unlock(&process_tree_lock);
 	cred_put(old);
+	if (led)
+		cred_put(led);
 }
 
 void process_note_rights(bool secure)
 {
-	struct process *p = current_process();
-	struct cred *c = process_cred(p);
+	struct user_thread *ut = current_user_thread();
+	const struct cred *c = ut->cred;
 	if (c->euid != c->uid || c->egid != c->gid)
-		store_relaxed(&p->core.dumpable, core_suid_dumpable());
-	if (secure)
-		forget_parent_death_signal();
-	cred_put(c);
+		store_relaxed(&ut->thread.process->core.dumpable, core_suid_dumpable());
+	if (!secure)
+		return;
+	spin_lock(&process_tree_lock);
+	ut->parent_death_signal = 0;
+	spin_unlock(&process_tree_lock);
 }
 
 uint32_t process_uid(struct process *p)
@@ -103,27 +130,6 @@ uint32_t process_uid(struct process *p)
 	uint32_t uid = p->cred->uid;
 	spin_unlock(&p->lock);
 	return uid;
-}
-
-uint32_t process_euid(struct process *p)
-{
-	spin_lock(&p->lock);
-	uint32_t euid = p->cred->euid;
-	spin_unlock(&p->lock);
-	return euid;
-}
-
-bool process_can(struct process *p, enum capability cap)
-{
-	spin_lock(&p->lock);
-	bool can = cap_set_has(p->cred->effective, cap);
-	spin_unlock(&p->lock);
-	return can;
-}
-
-bool current_can(enum capability cap)
-{
-	return !current_process() || process_can(current_process(), cap);
 }
 
 _Atomic uint32_t log_is_restricted = 1;

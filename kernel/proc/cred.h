@@ -1,12 +1,17 @@
 #pragma once
 /*
- * cred.h - whose rights count: the user and group ids of a process, as POSIX and Linux know them.
+ * cred.h - whose rights count: the user and group ids of a thread, as Linux knows them. (POSIX has them
+ * belong to the process: a C library changes those of all threads.)
  *
- * A set of credentials never changes once a process has it: to change ids, make a copy, change that, and put
+ * A set of credentials never changes once a thread has it: to change ids, make a copy, change that, and put
  * it in the old one's place. So whoever holds a reference sees ids that belong together, and no lock is
- * needed to read them.
+ * needed to read them. Only the thread itself changes what it has, so it needs neither lock nor reference to
+ * look at that: what a call may do is asked of current_cred().
  *
- * What a process may do beyond its ids is its effective set of capabilities, and nothing else: user id 0
+ * Those of its first thread count where a process is asked for: who may signal it, what /proc/PID tells. The
+ * process keeps them when that thread is gone.
+ *
+ * What a thread may do beyond its ids is its effective set of capabilities, and nothing else: user id 0
  * counts only where ids change and where programs are run (cred_caps.c), unless securebits say otherwise.
  *
  *	permitted     what it may make effective; effective is always within it
@@ -19,8 +24,7 @@
 #include "lib/err.h"
 #include "lib/refcount.h"
 #include "lib/types.h"
-
-struct process;
+#include "proc/process.h"
 
 enum { CRED_GROUPS_MAX = 65536 }; /* NGROUPS_MAX of the ABI */
 
@@ -36,7 +40,7 @@ enum securebits {                        /* the ABI's; each is locked by the bit
 };
 
 struct cred {
-	struct refcount refs; /* (A) the rest is constant while a process has it */
+	struct refcount refs; /* (A) the rest is constant once a thread has it */
 	uint32_t uid, euid, suid, fsuid;
 	uint32_t gid, egid, sgid, fsgid;
 	cap_set_t permitted, effective, inheritable, bounding, ambient;
@@ -57,21 +61,33 @@ static inline void cred_get(struct cred *c)
 }
 void cred_put(struct cred *c);
 
-/* p's credentials, with a reference. */
+/* The current thread's, which must be a user's: they stay until it changes them itself. */
+static inline const struct cred *current_cred(void)
+{
+	return current_user_thread()->cred;
+}
+/* Those of p's first thread, with a reference. */
 struct cred *process_cred(struct process *p);
-/* Give the current process other ones; takes over the reference to `new`. With effective or file ids or
- * capabilities that it did not have, others of its user may no longer look into it, and the death of its
- * parent is not told any more. */
-void process_set_cred(struct cred *new);
-/* The current process runs a program, with other rights than its user's if `secure`. */
-void process_note_rights(bool secure);
-/* p's real and effective user id. */
-uint32_t process_uid(struct process *p);
-uint32_t process_euid(struct process *p);
-/* Is this capability in p's, or the current process's, effective set? A thread of the kernel's own has all.
+/* Those of p's thread with this id, with a reference; of its first one if there is no such (any more), or for
+ * 0. */
+struct cred *task_cred(struct process *p, uint32_t tid);
+/* Give the current thread other ones; takes over the reference to `new`. With effective or file ids or
+ * capabilities that it did not have, others of its user may no longer look into its memory, and the death of
+ * its parent is not told any more. */
+void current_set_cred(struct cred *new);
+/* The current process, which has one thread, runs a program, with other rights than its user's if `secure`.
  */
-bool process_can(struct process *p, enum capability cap);
-bool current_can(enum capability cap);
+void process_note_rights(bool secure);
+/* The current thread takes the place of p's first one, tree locked. Returns what that had, with the
+ * reference, to be dropped without the lock. */
+struct cred *cred_lead_locked(struct process *p);
+/* The real user id of p's first thread. */
+uint32_t process_uid(struct process *p);
+/* Is this capability in the current thread's effective set? A thread of the kernel's own has all. */
+static inline bool current_can(enum capability cap)
+{
+	return !current_process() || cap_set_has(current_cred()->effective, cap);
+}
 /* Is the kernel's log for the privileged alone (kernel.dmesg_restrict)? As Debian has it, it is. */
 extern _Atomic uint32_t log_is_restricted;
 /* May the current thread do with the log what changes nothing: read it, ask how much there is? */

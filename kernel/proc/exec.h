@@ -7,10 +7,12 @@
 
 struct vm_space;
 struct process;
+struct user_thread;
 struct file;
 struct cred;
 struct fs_context;
 struct path;
+struct place;
 
 enum {
 	EXEC_STRING_MAX = 128 << 10, /* bytes of one string: MAX_ARG_STRLEN of the ABI */
@@ -65,13 +67,15 @@ struct exec_image {
 	struct file *program; /* counted, writing denied */
 	struct cred *cred;    /* counted: what the program runs with */
 	bool secure;          /* it has rights that its user has not */
+	struct place *frozen; /* to be thawed; NULL: none */
 	uint32_t personality;
 	const char *name; /* last part of the path, in args */
 };
-/* Build the memory of args' program for p, whose ids, limits and personality count; names of interpreters are
+/* Build the memory of args' program for ut, the current thread or one that does not run yet, whose ids and
+ * process's limits and personality count; names of interpreters are
  * walked as c says. Takes args->file. Errors are Linux's where Linux tells them, and -ENOEXEC (-ELIBBAD for
  * the ELF interpreter) where it would kill the caller: -ENOENT, -EACCES, ... (an interpreter), -ENOEXEC,
  * -ELIBBAD, -ELOOP (scripts), -EIO, -E2BIG, -ENOMEM. */
 MUST_CHECK err_t exec_load(
-    struct process *p, const struct fs_context *c, struct exec_args *args, struct exec_image *out);
+    struct user_thread *ut, const struct fs_context *c, struct exec_args *args, struct exec_image *out);
 void exec_image_drop(struct exec_image *image);

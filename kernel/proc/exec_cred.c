@@ -2,7 +2,7 @@
  * exec_cred.c - whose rights a program runs with.
  *
  * A set-user-ID program gets the owner of its file as effective user, a set-group-ID program its group,
- * unless the mount or the process (no_new_privs) forbids it, or somebody without these rights could still
+ * unless the mount or the thread (no_new_privs) forbids it, or somebody without these rights could still
  * steer the process: it shares its working directory with another process. The file may give capabilities
  * too (fs/file_caps.c), unless the mount forbids it. The rest - the other ids, what capabilities come of it -
  * follows: cred_caps.c.
@@ -17,20 +17,9 @@
 
 enum { SET_UID = 04000, SET_GID = 02000, GROUP_EXECUTES = 0010 };
 
-static bool has_promised(const struct exec_load *l)
-{
-	return current_process() == l->process && current_user_thread()->no_new_privs;
-}
-
 static bool mount_gives_rights(const struct exec_load *l)
 {
 	return !(load_relaxed(&l->args->file->mount->flags) & MOUNT_NOSUID);
-}
-
-/* Somebody else can change the place that the program would look at. */
-static bool place_is_shared(const struct process *p)
-{
-	return ref_count(&p->place->refs) > 1;
 }
 
 /* The effective ids that the file gives. */
@@ -40,7 +29,7 @@ static void use_ids_of_file(struct exec_load *l, struct cred *c)
 	rwlock_read(&v->lock);
 	uint32_t mode = v->mode, uid = v->uid, gid = v->gid;
 	rwlock_read_unlock(&v->lock);
-	if (has_promised(l) || !mount_gives_rights(l))
+	if (l->thread->no_new_privs || !mount_gives_rights(l))
 		return;
 	bool sets_uid = mode & SET_UID, sets_gid = (mode & SET_GID) && (mode & GROUP_EXECUTES);
 	if (sets_uid)
@@ -55,9 +44,11 @@ static void use_ids_of_file(struct exec_load *l, struct cred *c)
  * counts. */
 err_t exec_choose_cred(struct exec_load *l)
 {
-	struct process *p = l->process;
-	struct cred *old = process_cred(p);
-	struct cred_exec x = {.shared = place_is_shared(p), .no_new_privs = has_promised(l)};
+	struct process *p = l->thread->thread.process;
+	const struct cred *old = l->thread->cred;
+	bool own_place = place_freeze(l->thread);
+	l->frozen = own_place ? l->thread->place : NULL;
+	struct cred_exec x = {.shared = !own_place, .no_new_privs = l->thread->no_new_privs};
 	l->personality = load_relaxed(&p->personality);
 	err_t err = cred_copy(old, NULL, 0, &l->cred);
 	if (!err && mount_gives_rights(l))
@@ -71,6 +62,5 @@ err_t exec_choose_cred(struct exec_load *l)
 		if (x.clears_personality)
 			l->personality &= ~(uint32_t)PERSONALITY_CLEARED_ON_SETID;
 	}
-	cred_put(old);
 	return err;
 }

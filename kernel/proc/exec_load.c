@@ -16,6 +16,7 @@
 #include "mm/slab.h"
 #include "proc/cred.h"
 #include "proc/exec_priv.h"
+#include "proc/place.h"
 #include "proc/process.h"
 #include "vm/space.h"
 
@@ -268,7 +269,8 @@ static err_t map_all(struct exec_load *l)
 	if (err)
 		return err;
 	l->space->mmap_top = l->place.mmap_top;
-	store_relaxed(&l->space->guards, load_relaxed(&l->process->guards) | read_guards(&l->program));
+	store_relaxed(
+	    &l->space->guards, load_relaxed(&l->thread->thread.process->guards) | read_guards(&l->program));
 	const struct vm_space *old = current_thread()->space; /* NULL: the first program */
 	store_relaxed(&l->space->no_large, old && load_relaxed(&old->no_large));
 	err = map_program(l);
@@ -306,7 +308,7 @@ static err_t load_stages(struct exec_load *l)
 		err = exec_choose_cred(l);
 	if (err)
 		return err;
-	uint64_t limit = stack_limit(l->process);
+	uint64_t limit = stack_limit(l->thread->thread.process);
 	exec_place_choose(&l->place, !(l->personality & PERSONALITY_NO_RANDOMIZE),
 	    l->secure ? MIN(limit, (uint64_t)SECURE_STACK_MAX) : limit);
 	return map_all(l);
@@ -328,19 +330,22 @@ static void hand_over(struct exec_load *l, struct exec_image *out)
 	    .program = l->program.file,
 	    .cred = l->cred,
 	    .secure = l->secure,
+	    .frozen = l->frozen,
 	    .personality = l->personality,
 	    .name = last_part(l->args->path)};
 	l->args->file = NULL;
 	l->space = NULL;
 	l->cred = NULL;
+	l->frozen = NULL;
 }
 
-err_t exec_load(struct process *p, const struct fs_context *c, struct exec_args *args, struct exec_image *out)
+err_t exec_load(
+    struct user_thread *ut, const struct fs_context *c, struct exec_args *args, struct exec_image *out)
 {
 	struct exec_load *l = kzalloc(sizeof(*l)); /* the parsed headers are too large for a kernel stack */
 	if (!l)
 		return -ENOMEM;
-	l->process = p;
+	l->thread = ut;
 	l->context = c;
 	l->args = args;
 	err_t err = load_stages(l);
@@ -352,6 +357,8 @@ err_t exec_load(struct process *p, const struct fs_context *c, struct exec_args 
 		space_put(l->space);
 	if (l->cred)
 		cred_put(l->cred);
+	if (l->frozen)
+		place_thaw(l->frozen);
 	kfree(l);
 	return err;
 }
@@ -361,4 +368,6 @@ void exec_image_drop(struct exec_image *image)
 	space_put(image->space);
 	file_put_exec(image->program);
 	cred_put(image->cred);
+	if (image->frozen)
+		place_thaw(image->frozen);
 }

@@ -13,12 +13,13 @@ struct exec_file {
 };
 
 struct exec_load {
-	struct process *process;
+	struct user_thread *thread; /* that is to run it */
 	const struct fs_context *context;
 	struct exec_args *args;
 	char head[SCRIPT_HEAD_SIZE];      /* of the file that is looked at */
 	struct exec_file program, interp; /* interp.file NULL: none */
 	struct cred *cred;                /* counted: what the program runs with */
+	struct place *frozen;             /* its place, which nobody else can change; NULL: somebody can */
 	bool secure;                      /* AT_SECURE: it has rights that its user has not */
 	uint32_t personality;
 	struct exec_place place;

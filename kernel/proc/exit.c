@@ -202,7 +202,7 @@ static void process_die(struct process *p)
 	list_init(&gone);
 	signal_reserve(&reserve, p->exit_signal, 1);
 	sem_exit(p);
-	process_release_files(p);
+	process_release_program(p);
 	process_timers_fini(p);
 	process_leave_tty(p);
 	spin_lock(&process_tree_lock);
@@ -241,6 +241,7 @@ void user_thread_exit(int wait_status)
 	trace_exit(wait_status);
 	user_thread_release_memory();
 	leave_space();
+	user_thread_release_files(ut);
 	spin_lock(&process_tree_lock);
 	list_remove(&ut->link);
 	list_remove(&ut->tid_link);
@@ -248,8 +249,8 @@ void user_thread_exit(int wait_status)
 	usage_add(&p->usage, &used);
 	signal_thread_gone_locked(ut, &dropped);
 	bool last = --p->nthreads == 0;
-	if (!last)
-		nproc_remove_locked(p);
+	if (!user_thread_is_first(ut))
+		nproc_remove_locked(ut->cred->uid);
 	part_from_children_locked(ut);
 	signal_stop_check_locked(p);
 	signal_retarget_locked(p);

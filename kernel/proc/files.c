@@ -1,10 +1,9 @@
 /*
- * files.c - what a process has of files: its descriptors, its place among the names, the program it runs; and
- * its limits.
+ * files.c - what a thread has of files: its descriptors, its place among the names; what its process has: the
+ * program it runs, and limits.
  *
- * The pointers change under the process's lock, so that others (/proc) may look at any time; the process's
- * own threads read them without, for only they change them, and those that make calls do so one at a time:
- * exec when no other thread is left, the end when none is.
+ * The pointers change under the process's lock, so that others (/proc) may look at any time; a thread reads
+ * its own without, for only it changes them.
  */
 #include "fs/file.h"
 #include "object/desc.h"
@@ -40,10 +39,7 @@ static err_t init_first(struct process *p)
 	limits_init(p);
 	store_relaxed(&p->login_uid, LOGIN_UNSET);
 	store_relaxed(&p->login_session, LOGIN_UNSET);
-	err_t err = cred_create_root(&p->cred);
-	if (!err)
-		err = place_create(&p->place);
-	return err ? err : desc_table_create(&p->descs);
+	return cred_create_root(&p->cred);
 }
 
 /* The program stays protected from writing as long as somebody runs it. */
@@ -60,7 +56,7 @@ static err_t inherit_program(struct process *p, struct process *parent)
 	return err;
 }
 
-err_t process_init_files(struct process *p, struct process *parent, unsigned share)
+err_t process_inherit(struct process *p, struct process *parent)
 {
 	if (!parent)
 		return init_first(p);
@@ -73,23 +69,52 @@ err_t process_init_files(struct process *p, struct process *parent, unsigned sha
 	store_relaxed(&p->login_session, load_relaxed(&parent->login_session));
 	store_relaxed(&p->oom_adjust, load_relaxed(&parent->oom_adjust));
 	store_relaxed(&p->oom_adjust_min, load_relaxed(&parent->oom_adjust_min));
-	p->cred = process_cred(parent);
-	err_t err = inherit_program(p, parent);
-	if (err)
-		return err;
-	if (share & SHARE_PLACE) {
-		place_get(parent->place);
-		p->place = parent->place;
-	} else {
-		err = place_clone(parent->place, &p->place);
-	}
+	p->cred = task_cred(parent, current_thread()->tid);
+	return inherit_program(p, parent);
+}
+
+err_t user_thread_copy_files(struct user_thread *ut, unsigned share)
+{
+	const struct user_thread *from = current_user_thread();
+	err_t err = 0;
+	if (!(share & SHARE_PLACE))
+		err = place_clone(from->place, &ut->place);
+	else if (place_share(from->place))
+		ut->place = from->place;
+	else
+		err = -EAGAIN;
 	if (err)
 		return err;
 	if (!(share & SHARE_DESCS))
-		return desc_table_clone(parent->descs, &p->descs);
-	desc_table_get(parent->descs);
-	p->descs = parent->descs;
+		return desc_table_clone(from->descs, &ut->descs);
+	desc_table_get(from->descs);
+	ut->descs = from->descs;
 	return 0;
+}
+
+err_t user_thread_first_files(struct user_thread *ut)
+{
+	err_t err = place_create(&ut->place);
+	return err ? err : desc_table_create(&ut->descs);
+}
+
+/* Returns the old one. */
+static struct desc_table *set_descs(struct user_thread *ut, struct desc_table *t)
+{
+	struct process *p = ut->thread.process;
+	spin_lock(&p->lock);
+	struct desc_table *old = ut->descs;
+	ut->descs = t;
+	spin_unlock(&p->lock);
+	return old;
+}
+
+void user_thread_release_files(struct user_thread *ut)
+{
+	struct desc_table *descs = set_descs(ut, NULL);
+	if (descs)
+		desc_table_put(descs);
+	user_thread_set_place(ut, NULL);
 }
 
 static void release_program(struct file *f)
@@ -100,20 +125,12 @@ static void release_program(struct file *f)
 	file_put(f);
 }
 
-void process_release_files(struct process *p)
+void process_release_program(struct process *p)
 {
 	spin_lock(&p->lock);
-	struct desc_table *descs = p->descs;
-	struct place *place = p->place;
 	struct file *program = p->program;
-	p->descs = NULL;
-	p->place = NULL;
 	p->program = NULL;
 	spin_unlock(&p->lock);
-	if (descs)
-		desc_table_put(descs);
-	if (place)
-		place_put(place);
 	release_program(program);
 }
 
@@ -147,31 +164,23 @@ err_t process_limit(
 
 void current_write_rights(uint64_t *limit, bool *keep_suid)
 {
-	struct process *p = current_process();
-	spin_lock(&p->lock);
-	*limit = p->limits[RLIMIT_FSIZE].soft;
-	*keep_suid = cap_set_has(p->cred->effective, CAP_FSETID);
-	spin_unlock(&p->lock);
+	*limit = current_limit(RLIMIT_FSIZE);
+	*keep_suid = current_can(CAP_FSETID);
 }
 
-struct desc_table *process_descs(struct process *p)
+struct desc_table *task_descs(struct process *p, uint32_t tid)
 {
+	struct desc_table *t = NULL;
+	spin_lock(&process_tree_lock);
+	const struct user_thread *ut = process_thread_locked(p, tid);
 	spin_lock(&p->lock);
-	struct desc_table *t = p->descs;
+	if (ut)
+		t = ut->descs;
 	if (t)
 		desc_table_get(t);
 	spin_unlock(&p->lock);
+	spin_unlock(&process_tree_lock);
 	return t;
-}
-
-struct place *process_place(struct process *p)
-{
-	spin_lock(&p->lock);
-	struct place *place = p->place;
-	if (place)
-		place_get(place);
-	spin_unlock(&p->lock);
-	return place;
 }
 
 struct file *process_program(struct process *p)
@@ -184,24 +193,15 @@ struct file *process_program(struct process *p)
 	return f;
 }
 
-void process_set_descs(struct desc_table *t)
+err_t current_unshare_descs(void)
 {
-	struct process *p = current_process();
-	spin_lock(&p->lock);
-	struct desc_table *old = p->descs;
-	p->descs = t;
-	spin_unlock(&p->lock);
-	desc_table_put(old);
-}
-
-void process_set_place(struct place *place)
-{
-	struct process *p = current_process();
-	spin_lock(&p->lock);
-	struct place *old = p->place;
-	p->place = place;
-	spin_unlock(&p->lock);
-	place_put(old);
+	struct desc_table *t;
+	if (!desc_table_is_shared(current_descs()))
+		return 0;
+	err_t err = desc_table_clone(current_descs(), &t);
+	if (!err)
+		desc_table_put(set_descs(current_user_thread(), t));
+	return err;
 }
 
 void process_set_program(struct file *f)

@@ -59,44 +59,67 @@ static void inherit_policy(struct user_thread *child, const struct user_thread *
 	child->io_priority = self->io_priority;
 }
 
-/* One more thread of p, which is current or new. */
-static err_t start_thread(
-    struct process *p, const struct clone_request *c, const struct trap_frame *frame, uint32_t *id)
+/* What of the current thread's its child has too. */
+static void inherit(struct user_thread *child, struct user_thread *self)
 {
-	struct thread *self = current_thread();
+	child->thread.affinity = self->thread.affinity;
+	inherit_policy(child, self);
+	child->no_new_privs = self->no_new_privs;
+	child->too_many = self->too_many;
+	child->timer_slack = child->timer_slack_default = self->timer_slack;
+}
+
+static void inherit_signals(struct user_thread *ut, const struct clone_request *c)
+{
+	if (ut->thread.process == current_process())
+		signal_clone(ut);
+	else
+		signal_fork(ut->thread.process, ut, c->clear_handlers);
+	if (!c->thread && !c->share_memory)
+		rseq_fork(ut);
+	else if (!c->wait_for_exec) /* two threads cannot use one alternate stack */
+		ut->signals.altstack = (struct user_altstack){.flags = SS_DISABLE};
+}
+
+/* One more thread of p, which is current or new, complete but not started. */
+static err_t make_thread(struct process *p, const struct clone_request *c, const struct trap_frame *frame,
+    struct user_thread **out)
+{
 	struct user_thread *ut;
 	if (c->sp && !guard_check_stack(c->sp - 1, c->sp))
 		return -EFAULT;
-	err_t err = user_thread_create(p, self->name, c->number, &ut);
+	err_t err = user_thread_create(p, current_thread()->name, c->number, &ut);
 	if (err)
 		return err;
-	*id = ut->thread.tid;
 	ut->start = *frame;
 	user_frame_set_result(&ut->start, 0);
 	if (c->sp)
 		user_frame_set_sp(&ut->start, c->sp);
 	ut->clear_tid = c->clear_tid;
-	ut->thread.affinity = self->affinity;
-	inherit_policy(ut, current_user_thread());
-	ut->no_new_privs = current_user_thread()->no_new_privs;
-	ut->timer_slack = ut->timer_slack_default = current_user_thread()->timer_slack;
-	if (p == current_process())
-		signal_clone(ut);
-	else
-		signal_fork(p, ut, c->clear_handlers);
-	if (!c->thread && !c->share_memory)
-		rseq_fork(ut);
-	else if (!c->wait_for_exec) /* two threads cannot use one alternate stack */
-		ut->signals.altstack = (struct user_altstack){.flags = SS_DISABLE};
-	err = user_state_copy(&ut->thread);
+	inherit(ut, current_user_thread());
+	inherit_signals(ut, c);
+	err = user_thread_copy_files(ut, c->share);
+	if (!err)
+		err = user_state_copy(&ut->thread);
 	if (!err && c->set_tls)
 		err = user_state_set_tls(&ut->thread, c->tls);
-	if (!err) {
-		tell_id(c, ut);
-		err = user_thread_launch(ut);
-	}
 	if (err)
 		user_thread_free(ut);
+	else
+		*out = ut;
+	return err;
+}
+
+/* The thread is freed if it cannot run. */
+static err_t launch(struct user_thread *ut, const struct clone_request *c, uint32_t *id)
+{
+	*id = ut->thread.tid;
+	tell_id(c, ut);
+	err_t err = user_thread_launch(ut);
+	if (err)
+		user_thread_free(ut);
+	else
+		current_user_thread()->too_many = false; /* by now its user has not */
 	return err;
 }
 
@@ -120,17 +143,35 @@ static void wait_for_exec(struct process *child)
  */
 static err_t give_pidfd(const struct clone_request *c, struct process *child, int *fd)
 {
-	struct desc_table *t = current_process()->descs;
 	struct file *f;
 	err_t err = pidfd_create(child, 0, &f);
 	if (err)
 		return err;
-	*fd = desc_install(t, &f->object, file_rights(load_relaxed(&f->flags)), true, 0,
+	*fd = desc_install(current_descs(), &f->object, file_rights(load_relaxed(&f->flags)), true, 0,
 	    (int)MIN(current_limit(RLIMIT_NOFILE), (uint64_t)DESC_LIMIT_MAX));
 	file_put(f); /* the table has its own reference */
 	if (*fd < 0)
 		return *fd;
 	return copy_to_user(c->pidfd, fd, sizeof(*fd));
+}
+
+/* The first thread of a new process, and what its maker gets of it. */
+static err_t start_child(
+    struct process *child, const struct clone_request *c, const struct trap_frame *frame, uint32_t *id)
+{
+	struct user_thread *ut;
+	int fd = -1;
+	err_t err = make_thread(child, c, frame, &ut);
+	if (err)
+		return err;
+	err = c->give_pidfd ? give_pidfd(c, child, &fd) : 0;
+	if (err)
+		user_thread_free(ut);
+	else
+		err = launch(ut, c, id);
+	if (err && fd >= 0 && desc_close(current_descs(), fd))
+		fd = -1; /* another thread was faster */
+	return err;
 }
 
 static err_t clone_process(const struct clone_request *c, const struct trap_frame *frame, uint32_t *id)
@@ -150,13 +191,8 @@ static err_t clone_process(const struct clone_request *c, const struct trap_fram
 	store_relaxed(&child->guards, load_relaxed(&parent->guards));
 	store_relaxed(&child->core.filter, load_relaxed(&parent->core.filter));
 	child->has_memory_of_parent = c->wait_for_exec; /* no thread yet that could change it */
-	int fd = -1;
-	err = c->give_pidfd ? give_pidfd(c, child, &fd) : 0;
-	if (!err)
-		err = start_thread(child, c, frame, id);
+	err = start_child(child, c, frame, id);
 	if (err) {
-		if (fd >= 0 && desc_close(parent->descs, fd))
-			fd = -1; /* another thread was faster */
 		process_discard(child);
 		return err;
 	}
@@ -168,7 +204,14 @@ static err_t clone_process(const struct clone_request *c, const struct trap_fram
 	return 0;
 }
 
+static err_t clone_thread(const struct clone_request *c, const struct trap_frame *frame, uint32_t *id)
+{
+	struct user_thread *ut;
+	err_t err = make_thread(current_process(), c, frame, &ut);
+	return err ? err : launch(ut, c, id);
+}
+
 err_t process_clone(const struct clone_request *c, const struct trap_frame *frame, uint32_t *id)
 {
-	return c->thread ? start_thread(current_process(), c, frame, id) : clone_process(c, frame, id);
+	return c->thread ? clone_thread(c, frame, id) : clone_process(c, frame, id);
 }

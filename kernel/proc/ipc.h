@@ -71,7 +71,7 @@ struct ipc_ids {
 extern struct ipc_ids ipc_shms, ipc_sems, ipc_msgs;
 
 struct ipc_call {
-	struct cred *cred;
+	const struct cred *cred;
 };
 void ipc_begin(struct ipc_call *c);
 void ipc_end(struct ipc_call *c);

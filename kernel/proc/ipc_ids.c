@@ -27,14 +27,13 @@ struct spinlock ipc_lock = SPINLOCK_INIT("System V objects", RANK_SERVICE);
 
 void ipc_begin(struct ipc_call *c)
 {
-	c->cred = process_cred(current_process());
+	c->cred = current_cred();
 	spin_lock(&ipc_lock);
 }
 
-void ipc_end(struct ipc_call *c)
+void ipc_end(UNUSED struct ipc_call *c)
 {
 	spin_unlock(&ipc_lock);
-	cred_put(c->cred);
 }
 
 int64_t ipc_time(void)

@@ -1,29 +1,24 @@
 /*
- * kill.c - whom a signal goes to: one process, a group, everybody, one thread; and who may send: those with
- * CAP_KILL, those with the same real or effective user id as the target's real or saved one, and anybody
- * SIGCONT to processes of his session. Process 1 gets what it handles, and is not ended by a signal that
- * somebody sends.
+ * kill.c - whom a signal goes to: one process, a group, everybody, one thread; and who may send: a thread
+ * with CAP_KILL, one with the same real or effective user id as the target's real or saved one (a process's
+ * are those of its first thread), any thread of the process itself, and anybody SIGCONT to processes of his
+ * session. Process 1 gets what it handles, and is not ended by a signal that somebody sends.
  */
 #include "proc/cred.h"
 #include "proc/proc_priv.h"
 #include "proc/signal.h"
 
-/* Both tree-locked. */
-static bool ids_match(struct process *p)
+static bool ids_match(const struct cred *mine, const struct cred *its)
 {
-	struct process *self = current_process();
-	uint32_t uid = process_uid(self), euid = process_euid(self);
-	spin_lock(&p->lock);
-	const struct cred *c = p->cred;
-	bool match = euid == c->suid || euid == c->uid || uid == c->suid || uid == c->uid;
-	spin_unlock(&p->lock);
-	return match;
+	return mine->euid == its->suid || mine->euid == its->uid || mine->uid == its->suid ||
+	       mine->uid == its->uid;
 }
 
-static bool may_signal_locked(struct process *p, int signal)
+/* To p, or to ut of it. */
+static bool may_signal_locked(const struct process *p, const struct user_thread *ut, int signal)
 {
-	return p == current_process() || ids_match(p) || current_can(CAP_KILL) ||
-	       (signal == SIGNAL_CONT && p->sid == current_process()->sid);
+	return p == current_process() || ids_match(current_cred(), ut ? ut->cred : p->cred) ||
+	       current_can(CAP_KILL) || (signal == SIGNAL_CONT && p->sid == current_process()->sid);
 }
 
 struct kill_request {
@@ -50,8 +45,9 @@ static void kill_one_locked(struct process *p, void *arg)
 	k->matched++;
 	if (!k->reserve)
 		return;
-	err_t err =
-	    may_signal_locked(p, k->info->signo) ? signal_send_locked(p, NULL, k->info, k->reserve) : -EPERM;
+	err_t err = may_signal_locked(p, NULL, k->info->signo)
+			? signal_send_locked(p, NULL, k->info, k->reserve)
+			: -EPERM;
 	k->reached += !err;
 	k->err = err ? err : k->err;
 }
@@ -71,9 +67,9 @@ err_t process_queue_signal(uint32_t pid, const struct signal_info *info)
 	signal_reserve(&reserve, info->signo, 1);
 	spin_lock(&process_tree_lock);
 	struct process *p = process_find_locked(pid);
-	err_t err = !p                                   ? -ESRCH
-		    : !may_signal_locked(p, info->signo) ? -EPERM
-							 : signal_send_locked(p, NULL, info, &reserve);
+	err_t err = !p                                         ? -ESRCH
+		    : !may_signal_locked(p, NULL, info->signo) ? -EPERM
+							       : signal_send_locked(p, NULL, info, &reserve);
 	spin_unlock(&process_tree_lock);
 	signal_reserve_fini(&reserve);
 	return err;
@@ -83,7 +79,7 @@ err_t process_kill(int32_t pid, int signal)
 {
 	struct process *self = current_process();
 	struct signal_info info = {
-	    .signo = signal, .code = SI_USER, .pid = self->pid, .uid = process_uid(self)};
+	    .signo = signal, .code = SI_USER, .pid = self->pid, .uid = current_cred()->uid};
 	struct kill_request k = {.pid = pid, .info = &info, .sender = self};
 	struct signal_reserve reserve;
 	if (signal < 0 || signal > SIGNAL_MAX)
@@ -107,9 +103,9 @@ err_t process_send_signal(struct process *p, const struct signal_info *info)
 	struct signal_reserve reserve;
 	signal_reserve(&reserve, info->signo, 1);
 	spin_lock(&process_tree_lock);
-	err_t err = p->state == PROCESS_FORGIVEN         ? -ESRCH
-		    : !may_signal_locked(p, info->signo) ? -EPERM
-							 : signal_send_locked(p, NULL, info, &reserve);
+	err_t err = p->state == PROCESS_FORGIVEN               ? -ESRCH
+		    : !may_signal_locked(p, NULL, info->signo) ? -EPERM
+							       : signal_send_locked(p, NULL, info, &reserve);
 	spin_unlock(&process_tree_lock);
 	signal_reserve_fini(&reserve);
 	return err;
@@ -149,7 +145,7 @@ err_t thread_queue_signal(uint32_t tgid, uint32_t tid, const struct signal_info 
 	process_for_each_locked(find_thread, &s);
 	if (!s.found)
 		err = is_dead_leader(tgid, tid) ? 0 : -ESRCH;
-	else if (may_signal_locked(s.found->thread.process, info->signo))
+	else if (may_signal_locked(s.found->thread.process, s.found, info->signo))
 		err = signal_send_locked(s.found->thread.process, s.found, info, &reserve);
 	else
 		err = -EPERM;
@@ -161,7 +157,8 @@ err_t thread_queue_signal(uint32_t tgid, uint32_t tid, const struct signal_info 
 void signal_raise(int signal)
 {
 	struct process *p = current_process();
-	struct signal_info info = {.signo = signal, .code = SI_USER, .pid = p->pid, .uid = process_uid(p)};
+	struct signal_info info = {
+	    .signo = signal, .code = SI_USER, .pid = p->pid, .uid = current_cred()->uid};
 	struct signal_reserve none;
 	signal_reserve(&none, signal, 0);
 	spin_lock(&process_tree_lock);

@@ -18,7 +18,7 @@ void current_vm_limits(struct vm_limits *out)
 	out->all = pages_of_limit(p->limits[RLIMIT_AS].soft);
 	out->data = pages_of_limit(p->limits[RLIMIT_DATA].soft);
 	out->stack = pages_of_limit(p->limits[RLIMIT_STACK].soft);
-	if (!cap_set_has(p->cred->effective, CAP_IPC_LOCK))
+	if (!current_can(CAP_IPC_LOCK))
 		out->locked = pages_of_limit(p->limits[RLIMIT_MEMLOCK].soft);
 	spin_unlock(&p->lock);
 }
@@ -34,31 +34,28 @@ struct vm_space *process_space(struct process *p)
 }
 
 /* Linux's rule for everything that ptrace could do: the same user in every respect, of a program that does
- * not hide, with no more capabilities; or CAP_SYS_PTRACE. */
-static bool may_access(struct process *p, const struct cred *mine, uint32_t uid, uint32_t gid, cap_set_t caps)
+ * not hide, with no more capabilities; or CAP_SYS_PTRACE. One's own process is open to all its threads. */
+static bool may_access(struct process *p, uint32_t tid, uint32_t uid, uint32_t gid, cap_set_t caps)
 {
-	struct cred *its = process_cred(p);
+	if (p == current_process() || current_can(CAP_SYS_PTRACE))
+		return true;
+	struct cred *its = task_cred(p, tid);
 	bool same = its->uid == uid && its->euid == uid && its->suid == uid && its->gid == gid &&
 		    its->egid == gid && its->sgid == gid;
 	bool may =
-	    (same && load_relaxed(&p->core.dumpable) == DUMP_USER && cap_set_within(its->permitted, caps)) ||
-	    cap_set_has(mine->effective, CAP_SYS_PTRACE);
+	    same && load_relaxed(&p->core.dumpable) == DUMP_USER && cap_set_within(its->permitted, caps);
 	cred_put(its);
 	return may;
 }
 
-bool current_may_access(struct process *p)
+bool current_may_access(struct process *p, uint32_t tid)
 {
-	struct cred *c = process_cred(current_process());
-	bool may = p == current_process() || may_access(p, c, c->uid, c->gid, c->permitted);
-	cred_put(c);
-	return may;
+	const struct cred *c = current_cred();
+	return may_access(p, tid, c->uid, c->gid, c->permitted);
 }
 
-bool current_may_look(struct process *p)
+bool current_may_look(struct process *p, uint32_t tid)
 {
-	struct cred *c = process_cred(current_process());
-	bool may = p == current_process() || may_access(p, c, c->fsuid, c->fsgid, c->effective);
-	cred_put(c);
-	return may;
+	const struct cred *c = current_cred();
+	return may_access(p, tid, c->fsuid, c->fsgid, c->effective);
 }

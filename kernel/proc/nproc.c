@@ -1,10 +1,10 @@
 /*
- * nproc.c - how many tasks each user has: threads, and processes that are dead but not forgiven, by the real
- * user id of their process; what RLIMIT_NPROC limits.
+ * nproc.c - how many tasks each user has, by the real user id of each; what RLIMIT_NPROC limits. A task is a
+ * thread; the first one of a process counts until the process is forgiven, whenever it ends itself.
  *
- * Users are not objects: a process remembers its real id, and a small table counts the tasks of all users
- * whose ids have the same remainder. That is an upper bound which is nearly always good enough; only where it
- * exceeds the limit is the tree walked and counted exactly. All of it under the tree's lock.
+ * Users are not objects: a small table counts the tasks of all users whose ids have the same remainder. That
+ * is an upper bound which is nearly always good enough; only where it exceeds the limit is the tree walked
+ * and counted exactly. All of it under the tree's lock.
  */
 #include "proc/cred.h"
 #include "proc/proc_priv.h"
@@ -13,20 +13,19 @@ enum { UID_BUCKETS = 256 };
 
 static unsigned bounds[UID_BUCKETS]; /* process_tree_lock */
 
-static unsigned tasks_of(const struct process *p)
-{
-	return MAX(p->nthreads, 1u);
-}
-
 struct uid_search {
 	uint32_t uid;
 	uint64_t tasks;
 };
 
-static void count_task(struct process *p, void *arg)
+static void count_tasks_of(struct process *p, void *arg)
 {
 	struct uid_search *s = arg;
-	s->tasks += p->real_uid == s->uid ? tasks_of(p) : 0;
+	s->tasks += p->cred->uid == s->uid;
+	list_for_each (it, &p->threads) {
+		const struct user_thread *ut = list_entry(it, struct user_thread, link);
+		s->tasks += !user_thread_is_first(ut) && ut->cred->uid == s->uid;
+	}
 }
 
 /* The user's tasks: the number, or, where that is less than `enough`, some number less than that. */
@@ -36,54 +35,52 @@ static uint64_t count_tasks_locked(uint32_t uid, uint64_t enough)
 	ASSERT_HELD(&process_tree_lock);
 	if (bounds[uid % UID_BUCKETS] < enough)
 		return 0;
-	process_for_each_locked(count_task, &s);
+	process_for_each_locked(count_tasks_of, &s);
 	return s.tasks;
 }
 
-err_t nproc_add_locked(const struct process *p, uint64_t limit)
+err_t nproc_add_locked(uint32_t uid, uint64_t limit)
 {
-	if (count_tasks_locked(p->real_uid, limit) >= limit)
+	if (count_tasks_locked(uid, limit) >= limit)
 		return -EAGAIN;
-	bounds[p->real_uid % UID_BUCKETS]++;
+	bounds[uid % UID_BUCKETS]++;
 	return 0;
 }
 
-void nproc_remove_locked(const struct process *p)
+void nproc_remove_locked(uint32_t uid)
 {
 	ASSERT_HELD(&process_tree_lock);
-	ASSERT(bounds[p->real_uid % UID_BUCKETS] > 0);
-	bounds[p->real_uid % UID_BUCKETS]--;
+	ASSERT(bounds[uid % UID_BUCKETS] > 0);
+	bounds[uid % UID_BUCKETS]--;
 }
 
-uint64_t nproc_limit(struct process *p)
+uint64_t nproc_limit(struct process *p, const struct cred *c)
 {
+	if (c->uid == 0 || (c->effective & (CAP_BIT(CAP_SYS_RESOURCE) | CAP_BIT(CAP_SYS_ADMIN))))
+		return RLIMIT_INFINITY;
 	spin_lock(&p->lock);
-	bool exempt =
-	    p->cred->uid == 0 || (p->cred->effective & (CAP_BIT(CAP_SYS_RESOURCE) | CAP_BIT(CAP_SYS_ADMIN)));
-	uint64_t limit = exempt ? RLIMIT_INFINITY : p->limits[RLIMIT_NPROC].soft;
+	uint64_t limit = p->limits[RLIMIT_NPROC].soft;
 	spin_unlock(&p->lock);
 	return limit;
 }
 
-void nproc_move(struct process *p, uint32_t uid)
+void nproc_move_locked(struct user_thread *ut, uint32_t uid, uint64_t limit)
 {
-	uint64_t limit = current_limit(RLIMIT_NPROC);
-	spin_lock(&process_tree_lock);
-	if (uid != p->real_uid) {
-		bounds[p->real_uid % UID_BUCKETS] -= tasks_of(p);
-		p->real_uid = uid;
-		bounds[uid % UID_BUCKETS] += tasks_of(p);
-		p->too_many = uid != 0 && limit < count_tasks_locked(uid, limit);
-	}
-	spin_unlock(&process_tree_lock);
+	if (uid == ut->cred->uid)
+		return;
+	ut->too_many = uid != 0 && limit < count_tasks_locked(uid, limit);
+	nproc_remove_locked(ut->cred->uid);
+	bounds[uid % UID_BUCKETS]++;
 }
 
-err_t nproc_check_exec(struct process *p)
+err_t nproc_check_exec(void)
 {
+	struct user_thread *ut = current_user_thread();
 	uint64_t limit = current_limit(RLIMIT_NPROC);
+	if (!ut->too_many)
+		return 0;
 	spin_lock(&process_tree_lock);
-	p->too_many = p->too_many && limit < count_tasks_locked(p->real_uid, limit);
-	bool too_many = p->too_many;
+	ut->too_many = limit < count_tasks_locked(ut->cred->uid, limit);
 	spin_unlock(&process_tree_lock);
-	return too_many ? -EAGAIN : 0;
+	return ut->too_many ? -EAGAIN : 0;
 }

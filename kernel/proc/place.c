@@ -13,7 +13,7 @@ static err_t place_alloc(struct place **out)
 	if (!p)
 		return -ENOMEM;
 	ref_init(&p->refs);
-	spin_init(&p->lock, "place", RANK_SERVICE);
+	spin_init(&p->lock, "place", RANK_PLACE);
 	*out = p;
 	return 0;
 }
@@ -47,13 +47,79 @@ err_t place_clone(struct place *from, struct place **out)
 	return 0;
 }
 
-void place_put(struct place *p)
+static void place_free(struct place *p)
 {
-	if (!ref_put(&p->refs))
-		return;
 	path_put(&p->cwd);
 	path_put(&p->root);
 	kfree(p);
+}
+
+void place_put(struct place *p)
+{
+	if (ref_put(&p->refs))
+		place_free(p);
+}
+
+void user_thread_set_place(struct user_thread *ut, struct place *to)
+{
+	struct process *p = ut->thread.process;
+	spin_lock(&p->lock);
+	struct place *old = ut->place;
+	ut->place = to;
+	bool last =
+	    old && ref_put(&old->refs); /* locked: whoever counts finds as many as there are references */
+	spin_unlock(&p->lock);
+	if (last)
+		place_free(old);
+}
+
+bool place_share(struct place *p)
+{
+	spin_lock(&p->lock);
+	bool may = !p->frozen;
+	if (may)
+		ref_get(&p->refs);
+	spin_unlock(&p->lock);
+	return may;
+}
+
+bool place_is_shared(const struct place *p)
+{
+	return ref_count(&p->refs) > 1;
+}
+
+/* Threads of p that stand there. */
+static unsigned count_own_locked(const struct process *p, const struct place *place)
+{
+	unsigned n = 0;
+	list_for_each (it, &p->threads)
+		n += list_entry(it, struct user_thread, link)->place == place;
+	return n;
+}
+
+/* A thread that is being made counts as another process's, as on Linux: it is told to end only when it runs.
+ */
+bool place_freeze(const struct user_thread *ut)
+{
+	struct process *p = ut->thread.process;
+	struct place *place = ut->place;
+	spin_lock(&process_tree_lock);
+	spin_lock(&p->lock);
+	spin_lock(&place->lock);
+	bool own = ref_count(&place->refs) <= MAX(count_own_locked(p, place), 1u);
+	place->frozen += own;
+	spin_unlock(&place->lock);
+	spin_unlock(&p->lock);
+	spin_unlock(&process_tree_lock);
+	return own;
+}
+
+void place_thaw(struct place *p)
+{
+	spin_lock(&p->lock);
+	ASSERT(p->frozen > 0);
+	p->frozen--;
+	spin_unlock(&p->lock);
 }
 
 static void place_set(struct place *p, struct path *which, const struct path *path)
@@ -66,24 +132,6 @@ static void place_set(struct place *p, struct path *which, const struct path *pa
 	path_put(&old);
 }
 
-static void place_read(struct place *p, const struct path *which, struct path *out)
-{
-	spin_lock(&p->lock);
-	*out = *which;
-	path_get(out);
-	spin_unlock(&p->lock);
-}
-
-void place_get_cwd(struct place *p, struct path *out)
-{
-	place_read(p, &p->cwd, out);
-}
-
-void place_get_root(struct place *p, struct path *out)
-{
-	place_read(p, &p->root, out);
-}
-
 void place_set_cwd(struct place *p, const struct path *path)
 {
 	place_set(p, &p->cwd, path);
@@ -94,31 +142,97 @@ void place_set_root(struct place *p, const struct path *path)
 	place_set(p, &p->root, path);
 }
 
-static void place_move(struct place *p, struct path *which, const struct path *from, const struct path *to)
+/* --- others' --- */
+
+/* Look at the place of p's thread, all locked. -ENOENT: it is gone. */
+static err_t visit(
+    struct process *p, uint32_t tid, void (*fn)(const struct place *place, void *out), void *out)
 {
-	path_get(to);
+	spin_lock(&process_tree_lock);
+	const struct user_thread *ut = process_thread_locked(p, tid);
 	spin_lock(&p->lock);
-	bool is_there = which->mount == from->mount && which->dentry == from->dentry;
-	if (is_there)
-		*which = *to;
+	struct place *place = ut ? ut->place : NULL;
+	if (place) {
+		spin_lock(&place->lock);
+		fn(place, out);
+		spin_unlock(&place->lock);
+	}
 	spin_unlock(&p->lock);
-	path_put(is_there ? from : to); /* the caller has another one on each */
+	spin_unlock(&process_tree_lock);
+	return place ? 0 : -ENOENT;
 }
 
+static void copy_cwd(const struct place *place, void *out)
+{
+	path_get(&place->cwd);
+	*(struct path *)out = place->cwd;
+}
+
+static void copy_root(const struct place *place, void *out)
+{
+	path_get(&place->root);
+	*(struct path *)out = place->root;
+}
+
+static void copy_umask(const struct place *place, void *out)
+{
+	*(uint32_t *)out = place->umask;
+}
+
+err_t task_cwd(struct process *p, uint32_t tid, struct path *out)
+{
+	return visit(p, tid, copy_cwd, out);
+}
+
+err_t task_root(struct process *p, uint32_t tid, struct path *out)
+{
+	return visit(p, tid, copy_root, out);
+}
+
+err_t task_umask(struct process *p, uint32_t tid, uint32_t *out)
+{
+	return visit(p, tid, copy_umask, out);
+}
+
+struct move {
+	const struct path *from, *to;
+	unsigned left; /* references on `from` that nobody needs any more */
+};
+
+static void move_one(struct path *which, struct move *m)
+{
+	if (which->mount != m->from->mount || which->dentry != m->from->dentry)
+		return;
+	path_get(m->to);
+	*which = *m->to;
+	m->left++;
+}
+
+static void move_threads(struct process *p, void *arg)
+{
+	spin_lock(&p->lock);
+	list_for_each (it, &p->threads) {
+		struct place *place = list_entry(it, struct user_thread, link)->place;
+		if (!place)
+			continue;
+		spin_lock(&place->lock);
+		move_one(&place->root, arg);
+		move_one(&place->cwd, arg);
+		spin_unlock(&place->lock);
+	}
+	spin_unlock(&p->lock);
+}
+
+/* One that is being made and stands nowhere in the tree yet is not moved: as if it had been made before. */
 void places_move(const struct path *from, const struct path *to)
 {
-	struct process *next, *p = process_next(NULL);
-	for (; p; p = next) {
-		struct place *place = process_place(p);
-		if (place) {
-			place_move(place, &place->root, from, to);
-			place_move(place, &place->cwd, from, to);
-			place_put(place);
-		}
-		next = process_next(p);
-		process_put(p);
-	}
+	struct move m = {from, to, 0};
+	process_for_each(move_threads, &m);
+	while (m.left--)
+		path_put(from);
 }
+
+/* --- one's own --- */
 
 uint32_t place_set_umask(struct place *p, uint32_t umask)
 {
@@ -129,10 +243,11 @@ uint32_t place_set_umask(struct place *p, uint32_t umask)
 	return old;
 }
 
-void fs_view_get(struct process *p, struct fs_view *v)
+void fs_view_get(struct user_thread *ut, struct fs_view *v)
 {
-	struct place *place = p->place;
-	v->cred = process_cred(p);
+	struct place *place = ut->place;
+	v->cred = ut->cred;
+	cred_get(v->cred);
 	spin_lock(&place->lock);
 	v->context.root = place->root;
 	v->context.cwd = place->cwd;

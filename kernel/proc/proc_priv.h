@@ -2,9 +2,10 @@
 /* proc_priv.h - what the files of proc/ share and nobody else sees. */
 #include "proc/process.h"
 
-/* Give a new process descriptors, place, credentials, program and limits: copies of its parent's, or shared.
- * What it got stays on failure, for process_release_files. */
-MUST_CHECK err_t process_init_files(struct process *p, struct process *parent, unsigned share);
+/* Give a new process credentials (those of the current thread if that is its parent's), program and limits.
+ * What it got stays on failure, for process_release_program. */
+MUST_CHECK err_t process_inherit(struct process *p, struct process *parent);
+void process_release_program(struct process *p);
 /* Take p out of the tree: it is forgiven. The tree's reference passes to the caller, who drops it without the
  * lock. */
 void process_leave_tree_locked(struct process *p);
@@ -29,11 +30,12 @@ void tty_jobs_init(void);
 void reaper_take(struct user_thread *ut);
 
 /* nproc.c: RLIMIT_NPROC. */
-/* One more task of p counts, if its user has less than `limit`: else -EAGAIN. */
-MUST_CHECK err_t nproc_add_locked(const struct process *p, uint64_t limit);
-void nproc_remove_locked(const struct process *p);
-/* How many tasks p's user may have, for p to make one more: no limit for the superuser, and with
+/* One more task of the user counts, if it has less than `limit`: else -EAGAIN. */
+MUST_CHECK err_t nproc_add_locked(uint32_t uid, uint64_t limit);
+void nproc_remove_locked(uint32_t uid);
+/* How many tasks c's user may have, for one more of p's: no limit for the superuser, and with
  * CAP_SYS_RESOURCE or CAP_SYS_ADMIN. */
-uint64_t nproc_limit(struct process *p);
-/* The current process p has another real user id. Too many tasks then are an error of its next exec. */
-void nproc_move(struct process *p, uint32_t uid);
+uint64_t nproc_limit(struct process *p, const struct cred *c);
+/* The current thread is about to have another real user id. Too many tasks then, beyond `limit`, are an error
+ * of its next exec. */
+void nproc_move_locked(struct user_thread *ut, uint32_t uid, uint64_t limit);

@@ -77,6 +77,12 @@ struct user_thread *user_thread_find_locked(uint32_t tid)
 	return NULL;
 }
 
+struct user_thread *process_thread_locked(const struct process *p, uint32_t tid)
+{
+	struct user_thread *ut = user_thread_find_locked(tid ? tid : p->pid);
+	return ut && ut->thread.process == p ? ut : NULL;
+}
+
 static void set_tid_locked(struct user_thread *ut, uint32_t tid)
 {
 	list_remove(&ut->tid_link);
@@ -211,15 +217,14 @@ static void join_family_locked(struct process *p, struct process *maker, bool si
 
 static err_t join_tree(struct process *p, struct process *parent, const struct process_wish *w)
 {
-	uint64_t limit = nproc_limit(p);
-	p->real_uid = p->cred->uid;
+	uint64_t limit = nproc_limit(p, p->cred);
 	spin_lock(&process_tree_lock);
 	/* whoever ends all processes of the tree has ended those that are about to have children, too */
-	err_t err = parent && parent->exiting ? -EINTR : nproc_add_locked(p, limit);
+	err_t err = parent && parent->exiting ? -EINTR : nproc_add_locked(p->cred->uid, limit);
 	if (!err) {
 		err = get_pid_locked(w->number, &p->pid);
 		if (err)
-			nproc_remove_locked(p);
+			nproc_remove_locked(p->cred->uid);
 	}
 	if (!err) {
 		p->pgid = parent ? parent->pgid : p->pid;
@@ -260,11 +265,11 @@ err_t process_create(struct process *parent, struct vm_space *space, const char 
 	spin_init(&p->lock, "process", RANK_PROCESS);
 	err_t err = process_signals_init(&p->signals, w->share & SHARE_HANDLERS ? parent : NULL);
 	if (!err)
-		err = process_init_files(p, parent, w->share);
+		err = process_inherit(p, parent);
 	if (!err)
 		err = join_tree(p, parent, w);
 	if (err) {
-		process_release_files(p);
+		process_release_program(p);
 		process_signals_fini(&p->signals);
 		if (p->cred)
 			cred_put(p->cred);
@@ -285,7 +290,7 @@ void process_leave_tree_locked(struct process *p)
 	p->parent = NULL;
 	p->state = PROCESS_FORGIVEN;
 	nprocesses--;
-	nproc_remove_locked(p);
+	nproc_remove_locked(p->cred->uid);
 }
 
 void process_discard(struct process *p)
@@ -296,7 +301,7 @@ void process_discard(struct process *p)
 	spin_unlock(&process_tree_lock);
 	if (p->space)
 		space_put(p->space);
-	process_release_files(p);
+	process_release_program(p);
 	process_drop_tty(p);
 	process_put(p); /* the tree's */
 	process_put(p);
@@ -307,7 +312,7 @@ void process_put(struct process *p)
 	if (!ref_put(&p->refs))
 		return;
 	ASSERT(p->state == PROCESS_FORGIVEN && p->nthreads == 0);
-	ASSERT(!p->descs && !p->place && !p->program && !p->tty);
+	ASSERT(!p->program && !p->tty);
 	process_signals_fini(&p->signals);
 	cred_put(p->cred);
 	slab_free(process_cache, p);
@@ -350,6 +355,8 @@ err_t user_thread_create(struct process *p, const char *name, uint32_t wish, str
 	thread_signals_init(&ut->signals);
 	process_get(p);
 	ut->thread.process = p;
+	ut->cred = p == current_process() ? current_user_thread()->cred : p->cred; /* of a new one */
+	cred_get(ut->cred);
 	store_relaxed(&ut->thread.system_call, syscall_dispatch);
 	ut->timer_slack = ut->timer_slack_default = TIMER_SLACK;
 	fetch_add_relaxed(&nuser_threads, 1);
@@ -369,6 +376,8 @@ void user_thread_free(struct user_thread *ut)
 	arch_thread_fini(&ut->thread);
 	signal_pending_fini(&ut->signals.pending);
 	kva_free_stack(ut->stack);
+	user_thread_release_files(ut); /* of one that was never started */
+	cred_put(ut->cred);
 	process_put(ut->thread.process);
 	slab_free(thread_cache, ut);
 	fetch_sub_relaxed(&nuser_threads, 1);
@@ -377,13 +386,13 @@ void user_thread_free(struct user_thread *ut)
 err_t user_thread_launch(struct user_thread *ut)
 {
 	struct process *p = ut->thread.process;
-	uint64_t limit = nproc_limit(p);
+	uint64_t limit = nproc_limit(p, ut->cred);
 	ut->thread.space = p->space;
 	ut->thread.mmu = &p->space->mmu;
 	spin_lock(&process_tree_lock);
 	err_t err = p->exiting || p->exec_thread ? -EINTR : 0;
-	if (!err && p->nthreads) /* the first is counted as the process */
-		err = nproc_add_locked(p, limit);
+	if (!err && !user_thread_is_first(ut)) /* that one is counted as the process */
+		err = nproc_add_locked(ut->cred->uid, limit);
 	if (!err) {
 		list_push_back(&p->threads, &ut->link);
 		p->nthreads++;
@@ -401,6 +410,7 @@ err_t user_thread_launch(struct user_thread *ut)
 err_t process_become_single(struct process *p)
 {
 	struct user_thread *self = current_user_thread();
+	struct cred *first = NULL;
 	err_t err = 0;
 	spin_lock(&process_tree_lock);
 	if (p->exiting || p->exec_thread) {
@@ -416,9 +426,14 @@ err_t process_become_single(struct process *p)
 	while (p->nthreads > 1 && !err)
 		err = waitq_sleep(&p->exec_wait, &process_tree_lock, NSEC_NEVER, WAIT_KILLABLE);
 	p->exec_thread = NULL;
-	if (!err && self->thread.tid != p->pid)
+	if (!err && !user_thread_is_first(self)) {
 		set_tid_locked(self, p->pid);
+		first = cred_lead_locked(p);
+		nproc_remove_locked(first->uid); /* its own count is the process's from here on */
+	}
 	spin_unlock(&process_tree_lock);
+	if (first)
+		cred_put(first);
 	return err;
 }
 

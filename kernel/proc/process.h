@@ -15,7 +15,8 @@
  * References: one for being in the tree, until forgiven; one for each thread; one for each finder.
  *
  * Letters: (T) the tree's lock; (L) process.lock; (A) atomic; (C) constant after creation; (O) the process's
- * own threads only
+ * own threads only.
+ * Two letters: either to read, both to write.
  */
 #include "arch/user.h"
 #include "kern/mutex.h"
@@ -88,18 +89,15 @@ struct process {
 	uint32_t
 	    tty_old_group; /* (T) of a leader whose terminal was hung up: the group that was in front; 0: none */
 	bool has_exec;     /* (T) it runs a program of its own */
-	char name[THREAD_NAME_MAX]; /* (T) last part of the program's path */
-	struct list pid_link;       /* (T) in the table of pids */
-	struct process *parent;     /* (T) NULL: nobody waits for it */
-	struct list children;       /* (T) by sibling_link, alive and dead */
-	struct list pidfds;         /* (T) files that stand for it: pidfd.c */
-	struct list sibling_link;   /* (T) */
-	struct list threads;        /* (T) struct user_thread by link */
-	unsigned nthreads;          /* (T) */
-	enum process_state state;   /* (T) */
-	uint32_t real_uid;          /* (T) of its credentials: whose tasks its threads are */
-	bool
-	    too_many; /* (T) its user had too many tasks when it became that user's: exec fails as long as that is so */
+	char name[THREAD_NAME_MAX];  /* (T) last part of the program's path */
+	struct list pid_link;        /* (T) in the table of pids */
+	struct process *parent;      /* (T) NULL: nobody waits for it */
+	struct list children;        /* (T) by sibling_link, alive and dead */
+	struct list pidfds;          /* (T) files that stand for it: pidfd.c */
+	struct list sibling_link;    /* (T) */
+	struct list threads;         /* (T) struct user_thread by link */
+	unsigned nthreads;           /* (T) */
+	enum process_state state;    /* (T) */
 	bool exiting;                /* (T) wait_status is decided */
 	int wait_status;             /* (T) as wait4 tells it */
 	struct usage usage;          /* (T) of threads that are gone */
@@ -116,10 +114,7 @@ struct process {
 	    has_memory_of_parent; /* (T) made by vfork: the parent waits until this process runs a program of its own or is dead */
 	struct waitq vfork_wait; /* predicate under (T) */
 	struct spinlock lock;    /* RANK_PROCESS: for a few loads and stores */
-	struct desc_table
-	    *descs;           /* (L) to change, (O) to read; counted; NULL once dead: shared by CLONE_FILES */
-	struct place *place;  /* (L) to change, (O) to read; counted; NULL once dead: shared by CLONE_FS */
-	struct cred *cred;    /* (L) counted, never NULL */
+	struct cred *cred; /* (T,L) counted, never NULL: of its first thread, which stay when that is gone */
 	struct file *program; /* (L) what it runs, counted, denies writing; NULL: dead, or not known */
 	_Atomic uint32_t personality; /* (A) changed by its own threads: enum personality_bits */
 	_Atomic int32_t oom_adjust,
@@ -145,8 +140,14 @@ struct user_thread {
 	struct list tid_link; /* (T) in the table of thread ids, until it exits */
 	struct thread_signals signals;
 	int parent_death_signal; /* (T) sent to its process when the thread that made that ends; 0: none */
-	bool no_new_privs;       /* (O) programs that it runs gain no rights; never cleared */
-	uint64_t timer_slack;    /* (O) ns, as prctl tells it: timers are exact */
+	struct cred *cred;       /* (T,L) to change, its own to read without; counted, never NULL */
+	struct desc_table
+	    *descs;          /* (L) to change, its own to read without; counted; NULL: not yet, no more */
+	struct place *place; /* the same */
+	bool
+	    too_many; /* (O) its user had too many tasks when it became that user's: exec fails as long as that is so */
+	bool no_new_privs;            /* (O) programs that it runs gain no rights; never cleared */
+	uint64_t timer_slack;         /* (O) ns, as prctl tells it: timers are exact */
 	uint64_t timer_slack_default; /* (O) */
 	bool policy_resets;           /* (T) SCHED_RESET_ON_FORK: its children are ordinary threads */
 	uint16_t io_priority;         /* (T) as ioprio_set tells it; inherited */
@@ -168,20 +169,25 @@ static inline struct user_thread *current_user_thread(void)
 {
 	return container_of(current_thread(), struct user_thread, thread);
 }
+/* Has ut the number of its process: is it the first thread, or one that took its place in exec? */
+static inline bool user_thread_is_first(const struct user_thread *ut)
+{
+	return ut->thread.tid == ut->thread.process->pid;
+}
 
 /* process.c */
 /* Caches and the reaper. Once at boot, after the scheduler runs. */
 void proc_init(void);
-/* What of its parent's a new process shares instead of getting a copy; SHARE_PARENT: it is no child of that
- * process, but of its parent. */
+/* What of its maker's a new process or thread shares instead of getting a copy: the first two are threads'.
+ * SHARE_PARENT: a process is no child of its maker, but of that one's parent. */
 enum process_share { SHARE_DESCS = 1, SHARE_PLACE = 2, SHARE_HANDLERS = 4, SHARE_PARENT = 8 };
 struct process_wish {
 	unsigned share;      /* enum process_share */
 	uint32_t number;     /* 0: any */
 	uint8_t exit_signal; /* unless SHARE_PARENT: then as its sibling's */
 };
-/* A new process without threads, in the tree under `parent` (NULL: the first process, which stands at the
- * root, with no descriptors), with one reference for the caller. Takes over the reference to `space` on
+/* A new process without threads, in the tree under `parent` (NULL: it is nobody's child, and the
+ * superuser's), with one reference for the caller. Takes over the reference to `space` on
  * success. -ENOMEM, -EAGAIN (no number free), -EEXIST (the one wished for is not). May sleep. */
 MUST_CHECK err_t process_create(struct process *parent, struct vm_space *space, const char *name,
     const struct process_wish *w, struct process **out);
@@ -207,7 +213,13 @@ MUST_CHECK err_t user_thread_create(
     struct process *p, const char *name, uint32_t wish, struct user_thread **out);
 /* The thread with this id, which stays as long as the tree is locked. NULL: none, or it has exited. */
 struct user_thread *user_thread_find_locked(uint32_t tid);
-/* Free a thread that was never started, or that has exited and been joined. */
+/* Give a new thread descriptors and a place: copies of the current thread's, or what `share` (enum
+ * process_share) says itself. -ENOMEM; -EAGAIN: the place belongs to one that is about to run a program with
+ * rights of its own. */
+MUST_CHECK err_t user_thread_copy_files(struct user_thread *ut, unsigned share);
+/* ... or none, at the root. -ENOMEM. */
+MUST_CHECK err_t user_thread_first_files(struct user_thread *ut);
+/* Free a thread that was never started, or that has exited and been joined. May sleep. */
 void user_thread_free(struct user_thread *ut);
 /* Add ut to its process and start it. -EINTR: the process is exiting, -EAGAIN: RLIMIT_NPROC; ut is as it was.
  */
@@ -227,18 +239,28 @@ void current_write_rights(uint64_t *limit, bool *keep_suid);
  */
 MUST_CHECK err_t process_limit(
     struct process *p, enum rlimit_resource r, const struct rlimit64 *new, struct rlimit64 *old);
-/* p's table of descriptors, its place among the files, its program, with a reference; NULL once it is dead.
- * Any process. */
-struct desc_table *process_descs(struct process *p);
-struct place *process_place(struct process *p);
+/* The current thread's table of descriptors. */
+static inline struct desc_table *current_descs(void)
+{
+	return current_user_thread()->descs;
+}
+static inline struct place *current_place(void)
+{
+	return current_user_thread()->place;
+}
+/* The thread of p with this id, 0: its first one; NULL: it is gone. Tree locked. */
+struct user_thread *process_thread_locked(const struct process *p, uint32_t tid);
+/* The table of p's thread (as above), with a reference; NULL once that is gone. */
+struct desc_table *task_descs(struct process *p, uint32_t tid);
+/* p's program, with a reference; NULL once it is dead. */
 struct file *process_program(struct process *p);
-/* The current process gets another table, place or program (NULL: none): the old one is let go. Takes over
- * the reference. May sleep. */
-void process_set_descs(struct desc_table *t);
-void process_set_place(struct place *place);
+/* The current process gets another program (NULL: none): the old one is let go. Takes over the reference.
+ * May sleep. */
 void process_set_program(struct file *f);
-/* p, which is dying, lets all its files go. May sleep. */
-void process_release_files(struct process *p);
+/* The current thread shares its table of descriptors with nobody any more. -ENOMEM. */
+MUST_CHECK err_t current_unshare_descs(void);
+/* ut, which ends or was never started, lets its files go. May sleep. */
+void user_thread_release_files(struct user_thread *ut);
 /* who.c: call fn on each thread that `who` names, tree locked: fn may not sleep. 0: the current thread, its
  * process's group; user 0 is user 0. Kinds in the order in which the ABI numbers them. */
 enum who_kind { WHO_THREAD, WHO_GROUP, WHO_USER };
@@ -264,10 +286,11 @@ struct vm_limits;
 void current_vm_limits(struct vm_limits *out);
 /* p's memory, with a reference; NULL once it is dead. */
 struct vm_space *process_space(struct process *p);
-/* May the current process look into p's memory and change it (PTRACE_MODE_ATTACH_REALCREDS)? */
-bool current_may_access(struct process *p);
-/* May it see what p's memory tells (PTRACE_MODE_READ_FSCREDS)? */
-bool current_may_look(struct process *p);
+/* May the current thread look into the memory of p's thread tid (as task_cred takes it) and change it
+ * (PTRACE_MODE_ATTACH_REALCREDS)? Not with the tree locked. */
+bool current_may_access(struct process *p, uint32_t tid);
+/* May it see what that memory tells (PTRACE_MODE_READ_FSCREDS)? */
+bool current_may_look(struct process *p, uint32_t tid);
 
 /* rseq.c: restartable sequences of the current thread. */
 enum { RSEQ_FEATURE_SIZE = 28, RSEQ_ALIGN = 32 }; /* what programs find in their auxiliary vector */
@@ -306,16 +329,17 @@ enum personality_bits { /* the ABI's; others are kept and told, and mean nothing
 
 /* exec.c */
 /* Start the program at args' path in a new process; without a parent, as the first one or another that nobody
- * waits for. `prepare` (or NULL) gives the process what it should have before it runs. *out gets a reference.
+ * waits for. `prepare` (or NULL) gives its thread what it should have before it runs. *out gets a reference.
  */
 MUST_CHECK err_t process_spawn(struct process *parent, struct exec_args *args,
-    err_t (*prepare)(struct process *p, void *arg), void *arg, struct process **out);
+    err_t (*prepare)(struct user_thread *ut, void *arg), void *arg, struct process **out);
 /* Replace the current process's program; all or nothing. args->file is open, names of interpreters are walked
  * as c says. On success *frame is the new program's start. */
 MUST_CHECK err_t process_exec(struct exec_args *args, const struct fs_context *c, struct trap_frame *frame);
 
-/* Does RLIMIT_NPROC, exceeded when p's user changed, keep p from running a program? -EAGAIN. */
-MUST_CHECK err_t nproc_check_exec(struct process *p);
+/* Does RLIMIT_NPROC, exceeded when the current thread's user changed, keep it from running a program?
+ * -EAGAIN. */
+MUST_CHECK err_t nproc_check_exec(void);
 
 /* fork.c */
 /* What a new thread or process shares with the one that makes it, and how it starts. */

@@ -62,7 +62,7 @@ static uint64_t node_ino(const struct proc_node *n, const struct proc_dir *in, u
  */
 static uint32_t node_mode(const struct proc_node *n, const struct proc_dir *in)
 {
-	struct desc_table *t = in->class == CLASS_FD ? process_descs(n->process) : NULL;
+	struct desc_table *t = in->class == CLASS_FD ? task_descs(n->process, n->tid) : NULL;
 	struct kobject *o;
 	uint32_t mode = n->entry->mode, rights;
 	if (t && !desc_lookup(t, n->fd, &o, &rights)) {
@@ -80,7 +80,7 @@ static void set_owner(struct vnode *v, const struct proc_node *n)
 {
 	if (!n->process)
 		return;
-	struct cred *c = process_cred(n->process);
+	struct cred *c = task_cred(n->process, n->tid);
 	bool open =
 	    (n->entry->mode & MODE_TYPE) != MODE_REG || load_relaxed(&n->process->core.dumpable) == DUMP_USER;
 	v->uid = open ? c->euid : 0;
@@ -125,7 +125,7 @@ static void proc_release(struct vnode *v)
 
 static bool fd_is_open(const struct proc_node *n)
 {
-	struct desc_table *t = process_descs(n->process);
+	struct desc_table *t = task_descs(n->process, n->tid);
 	bool open = t && desc_next(t, n->fd) == n->fd;
 	if (t)
 		desc_table_put(t);
@@ -242,7 +242,7 @@ static err_t proc_open(struct vnode *v, struct file *f)
 /* What a process has open or runs is for those who may debug it. */
 static err_t check_link(const struct proc_node *n)
 {
-	return n->process && !current_may_access(n->process) ? -EACCES : 0;
+	return n->process && !current_may_access(n->process, n->tid) ? -EACCES : 0;
 }
 
 /* What a link to something that is found by no name says: where that is. */

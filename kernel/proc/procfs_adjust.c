@@ -136,12 +136,12 @@ int64_t adjust_store_namespace(UNUSED struct vnode *v, UNUSED char *s, UNUSED si
 
 void adjust_show_personality(struct text *t, struct vnode *v)
 {
-	struct process *p = proc_node_of(v)->process;
-	if (!current_may_look(p)) {
+	const struct proc_node *n = proc_node_of(v);
+	if (!current_may_look(n->process, n->tid)) {
 		t->err = -EPERM;
 		return;
 	}
-	text_printf(t, "%08x\n", load_relaxed(&p->personality));
+	text_printf(t, "%08x\n", load_relaxed(&n->process->personality));
 }
 
 static bool may_see_slack(const struct proc_node *n)

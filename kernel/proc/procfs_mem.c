@@ -77,7 +77,7 @@ static const struct file_ops mem_file_ops = {
 
 err_t memory_open(const struct proc_node *n, struct file *f)
 {
-	if (!current_may_access(n->process))
+	if (!current_may_access(n->process, n->tid))
 		return -EACCES;
 	struct vm_space *s = process_space(n->process);
 	if (!s)

@@ -108,9 +108,9 @@ struct memory_walk {
  * is in the text. */
 static struct vm_space *space_to_read(struct text *t, const struct vnode *v)
 {
-	struct process *p = proc_node_of(v)->process;
-	if (current_may_access(p))
-		return process_space(p);
+	const struct proc_node *n = proc_node_of(v);
+	if (current_may_access(n->process, n->tid))
+		return process_space(n->process);
 	t->err = -EACCES;
 	return NULL;
 }

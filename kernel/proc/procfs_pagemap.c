@@ -46,11 +46,11 @@ static int64_t read_some(struct vm_space *s, struct uio *u, uint64_t page, bool 
 
 static int64_t pagemap_read(struct file *f, struct uio *u, uint64_t *pos)
 {
-	struct process *p = proc_node_of(f->vnode)->process;
+	const struct proc_node *n = proc_node_of(f->vnode);
 	int64_t total = 0, done = 1;
 	if (*pos % ENTRY_SIZE || u->left % ENTRY_SIZE)
 		return -EINVAL;
-	struct vm_space *s = current_may_access(p) ? process_space(p) : NULL;
+	struct vm_space *s = current_may_access(n->process, n->tid) ? process_space(n->process) : NULL;
 	if (!s)
 		return 0;
 	while (u->left && done > 0 && *pos / ENTRY_SIZE < USER_END >> PAGE_SHIFT) {
@@ -69,7 +69,7 @@ static const struct file_ops pagemap_file_ops = {.read = pagemap_read, .seek = t
 err_t memory_open_pagemap(const struct proc_node *n, struct file *f)
 {
 	static char tells_frames;
-	if (!current_may_access(n->process))
+	if (!current_may_access(n->process, n->tid))
 		return -EACCES;
 	f->priv = current_can(CAP_SYS_ADMIN) ? &tells_frames : NULL;
 	f->ops = &pagemap_file_ops;

@@ -48,9 +48,10 @@ struct user_thread *proc_thread_locked(const struct proc_node *n)
 	return list_first(&n->process->threads, struct user_thread, link);
 }
 
-static char thread_state(const struct process *p, const struct user_thread *ut)
+/* A first thread that is gone is as dead as its process will be: its number is kept as long. */
+static char thread_state(const struct process *p, uint32_t tid, const struct user_thread *ut)
 {
-	if (p->state != PROCESS_ALIVE)
+	if (p->state != PROCESS_ALIVE || (tid == p->pid && !user_thread_find_locked(tid)))
 		return 'Z';
 	if (p->signals.stop_complete)
 		return 'T';
@@ -88,9 +89,9 @@ static void snapshot_take(struct snapshot *s, const struct proc_node *n)
 	struct user_thread *ut = proc_thread_locked(n);
 	memcpy(s->name, ut ? ut->thread.name : p->name, sizeof(s->name));
 	s->name[sizeof(s->name) - 1] = 0;
-	s->state = thread_state(p, ut);
 	s->pid = p->pid;
 	s->tid = n->tid ? n->tid : p->pid;
+	s->state = thread_state(p, s->tid, ut);
 	s->ppid = load_relaxed(&p->ppid);
 	s->pgid = p->pgid;
 	s->sid = p->sid;
@@ -167,12 +168,11 @@ static const char *state_name(char state)
 	}
 }
 
-static void show_ids(struct text *t, struct process *p)
+static void show_ids(struct text *t, const struct proc_node *n, const struct cred *c)
 {
-	struct cred *c = process_cred(p);
 	text_printf(t, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\n", c->uid, c->euid, c->suid, c->fsuid,
 	    c->gid, c->egid, c->sgid, c->fsgid);
-	struct desc_table *d = process_descs(p);
+	struct desc_table *d = task_descs(n->process, n->tid);
 	unsigned used = d ? (unsigned)(desc_highest(d) + 1) : 0;
 	if (d)
 		desc_table_put(d);
@@ -180,18 +180,15 @@ static void show_ids(struct text *t, struct process *p)
 	for (unsigned i = 0; i < c->ngroups; i++)
 		text_printf(t, i ? " %u" : "%u", c->groups[i]);
 	text_printf(t, " \n");
-	cred_put(c);
 }
 
-static void show_capabilities(struct text *t, struct process *p)
+static void show_capabilities(struct text *t, const struct cred *c)
 {
-	struct cred *c = process_cred(p);
 	text_printf(t,
 	    "CapInh:\t%016llx\nCapPrm:\t%016llx\nCapEff:\t%016llx\nCapBnd:\t%016llx\nCapAmb:\t%016llx\n",
 	    (unsigned long long)c->inheritable, (unsigned long long)c->permitted,
 	    (unsigned long long)c->effective, (unsigned long long)c->bounding,
 	    (unsigned long long)c->ambient);
-	cred_put(c);
 }
 
 static void show_cpu_list(struct text *t, uint64_t mask)
@@ -216,15 +213,14 @@ static void show_status(struct text *t, struct vnode *v)
 	struct process *p = n->process;
 	struct snapshot s;
 	snapshot_take(&s, n);
-	struct place *place = process_place(p);
+	struct cred *c = task_cred(p, n->tid);
+	uint32_t umask;
 	text_printf(t, "Name:\t%s\n", s.name);
-	if (place) {
-		text_printf(t, "Umask:\t%04o\n", place->umask);
-		place_put(place);
-	}
+	if (!task_umask(p, n->tid, &umask))
+		text_printf(t, "Umask:\t%04o\n", umask);
 	text_printf(t, "State:\t%s\nTgid:\t%u\nNgid:\t0\nPid:\t%u\nPPid:\t%u\nTracerPid:\t0\n",
 	    state_name(s.state), s.pid, s.tid, s.ppid);
-	show_ids(t, p);
+	show_ids(t, n, c);
 	text_printf(t, "NStgid:\t%u\nNSpid:\t%u\nNSpgid:\t%u\nNSsid:\t%u\n", s.pid, s.tid, s.pgid, s.sid);
 	memory_show_status(t, p);
 	text_printf(t, "Threads:\t%u\nSigQ:\t%llu/%llu\nSigPnd:\t%016llx\nShdPnd:\t%016llx\n", s.nthreads,
@@ -232,7 +228,8 @@ static void show_status(struct text *t, struct vnode *v)
 	    (unsigned long long)s.shared_pending);
 	text_printf(t, "SigBlk:\t%016llx\nSigIgn:\t%016llx\nSigCgt:\t%016llx\n",
 	    (unsigned long long)s.blocked, (unsigned long long)s.ignored, (unsigned long long)s.caught);
-	show_capabilities(t, p);
+	show_capabilities(t, c);
+	cred_put(c);
 	text_printf(t, "NoNewPrivs:\t%d\nSeccomp:\t0\nSeccomp_filters:\t0\n", s.no_new_privs);
 	uint64_t mask = s.affinity & cpus_online();
 	text_printf(t, "Cpus_allowed:\t%llx\nCpus_allowed_list:\t", (unsigned long long)mask);
@@ -304,7 +301,7 @@ static void show_io(struct text *t, struct vnode *v)
 	    "rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes", "cancelled_write_bytes"};
 	const struct proc_node *n = proc_node_of(v);
 	struct snapshot s;
-	if (!current_may_access(n->process)) {
+	if (!current_may_access(n->process, n->tid)) {
 		t->err = -EACCES;
 		return;
 	}
@@ -425,20 +422,17 @@ static bool show_mount(struct mount *m, void *arg)
 
 static void show_mount_list(struct text *t, struct vnode *v, enum mounts_form form)
 {
-	struct place *place = process_place(proc_node_of(v)->process);
+	const struct proc_node *n = proc_node_of(v);
 	char *buf = kmalloc((size_t)2 * PATH_LEN_MAX);
 	struct mounts_show s = {
 	    .t = t, .form = form, .buf = buf, .root_buf = buf ? buf + PATH_LEN_MAX : NULL};
-	if (!place || !s.buf) {
-		t->err = place ? -ENOMEM : 0;
-	} else {
-		place_get_root(place, &s.root);
+	if (!s.buf) {
+		t->err = -ENOMEM;
+	} else if (!task_root(n->process, n->tid, &s.root)) {
 		mount_for_each(show_mount, &s);
 		path_put(&s.root);
 	}
 	kfree(s.buf);
-	if (place)
-		place_put(place);
 }
 
 static void show_mounts(struct text *t, struct vnode *v)
@@ -460,22 +454,12 @@ static void show_mountstats(struct text *t, struct vnode *v)
 
 static err_t follow_cwd(struct proc_node *n, struct path *out)
 {
-	struct place *place = process_place(n->process);
-	if (!place)
-		return -ENOENT;
-	place_get_cwd(place, out);
-	place_put(place);
-	return 0;
+	return task_cwd(n->process, n->tid, out);
 }
 
 static err_t follow_root(struct proc_node *n, struct path *out)
 {
-	struct place *place = process_place(n->process);
-	if (!place)
-		return -ENOENT;
-	place_get_root(place, out);
-	place_put(place);
-	return 0;
+	return task_root(n->process, n->tid, out);
 }
 
 static err_t follow_exe(struct proc_node *n, struct path *out)
@@ -490,7 +474,7 @@ static err_t follow_exe(struct proc_node *n, struct path *out)
 
 static err_t node_file(const struct proc_node *n, struct file **out, uint32_t *rights)
 {
-	struct desc_table *t = process_descs(n->process);
+	struct desc_table *t = task_descs(n->process, n->tid);
 	struct kobject *o;
 	if (!t)
 		return -ENOENT;
@@ -565,7 +549,7 @@ static const struct proc_entry fdinfo_entry = {.mode = MODE_REG | 0444, .text = 
 
 static err_t find_desc(const struct proc_node *dir, uint64_t number, struct proc_node *child)
 {
-	struct desc_table *t = process_descs(dir->process);
+	struct desc_table *t = task_descs(dir->process, dir->tid);
 	bool open = t && number < DESC_LIMIT_MAX && desc_next(t, (int)number) == (int)number;
 	if (t)
 		desc_table_put(t);
@@ -587,7 +571,7 @@ static err_t fdinfo_find(const struct proc_node *dir, uint64_t number, struct pr
 
 static int64_t fd_next(const struct proc_node *dir, uint64_t from)
 {
-	struct desc_table *t = process_descs(dir->process);
+	struct desc_table *t = task_descs(dir->process, dir->tid);
 	int64_t next = t && from < DESC_LIMIT_MAX ? desc_next(t, (int)from) : -1;
 	if (t)
 		desc_table_put(t);

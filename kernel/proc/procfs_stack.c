@@ -60,7 +60,7 @@ void stack_show(struct text *t, struct vnode *v)
 {
 	const struct proc_node *n = proc_node_of(v);
 	struct thread_trace k;
-	if (!current_may_access(n->process)) {
+	if (!current_may_access(n->process, n->tid)) {
 		t->err = -EPERM;
 		return;
 	}
@@ -80,7 +80,7 @@ void stack_show_syscall(struct text *t, struct vnode *v)
 	uint64_t args[6];
 	int64_t number;
 	struct thread_trace k;
-	if (!current_may_access(n->process)) {
+	if (!current_may_access(n->process, n->tid)) {
 		t->err = -EPERM;
 		return;
 	}

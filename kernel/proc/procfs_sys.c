@@ -73,7 +73,7 @@ static int64_t store_hostname(UNUSED struct vnode *v, char *s, size_t n)
 	size_t len = 0;
 	while (len < n && s[len] && s[len] != '\n')
 		len++;
-	if (process_euid(current_process()) != 0)
+	if (current_cred()->euid != 0)
 		return -EPERM;
 	if (len >= UTS_LENGTH)
 		return -EINVAL;
@@ -102,7 +102,7 @@ static int64_t store_drop_caches(UNUSED struct vnode *v, char *s, size_t n)
 		digit++;
 	size_t after = digit + 1;
 	unsigned what = (unsigned)(s[digit] - '0');
-	if (process_euid(current_process()) != 0)
+	if (current_cred()->euid != 0)
 		return -EPERM;
 	if (what < DROP_PAGES || what > DROP_QUIETLY || (s[after] && s[after] != '\n' && s[after] != ' '))
 		return -EINVAL;
@@ -123,7 +123,7 @@ static int64_t store_drop_caches(UNUSED struct vnode *v, char *s, size_t n)
 static int64_t store_limit(_Atomic uint32_t *limit, const char *s, size_t n)
 {
 	int64_t value;
-	if (process_euid(current_process()) != 0) /* whoever opened the file */
+	if (current_cred()->euid != 0) /* whoever opened the file */
 		return -EPERM;
 	if (proc_parse_number(s, &value) || value < 0 || value > INT32_MAX)
 		return -EINVAL;

@@ -31,7 +31,7 @@ static void validate_spaces(void)
 
 int64_t procfs_store_validate(UNUSED struct vnode *v, UNUSED char *s, size_t n)
 {
-	if (process_euid(current_process()) != 0)
+	if (current_cred()->euid != 0)
 		return -EPERM;
 	validate_spaces();
 	slab_for_each_cache(validate_cache, NULL);

@@ -43,20 +43,16 @@ struct telling {
 	unsigned matched;
 };
 
-static bool may_tell(const struct async_owner *by, struct process *p)
+static bool may_tell(const struct async_owner *by, const struct cred *c)
 {
-	spin_lock(&p->lock);
-	const struct cred *c = p->cred;
-	bool may = by->euid == 0 || by->euid == c->suid || by->euid == c->uid || by->uid == c->suid ||
-		   by->uid == c->uid;
-	spin_unlock(&p->lock);
-	return may;
+	return by->euid == 0 || by->euid == c->suid || by->euid == c->uid || by->uid == c->suid ||
+	       by->uid == c->uid;
 }
 
 static void tell_locked(const struct telling *t, struct process *p, struct user_thread *ut)
 {
 	struct signal_info plain = {.signo = SIGNAL_IO, .code = SI_KERNEL};
-	if (!may_tell(&t->news->owner, p))
+	if (!may_tell(&t->news->owner, ut ? ut->cred : p->cred))
 		return;
 	if (t->news->signal && !signal_send_locked(p, ut, &t->info, t->reserve))
 		return;

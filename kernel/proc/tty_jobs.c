@@ -385,10 +385,9 @@ static void jobs_owner(uint32_t *uid, uint32_t *gid)
 	*uid = *gid = 0;
 	if (!current_process())
 		return;
-	struct cred *c = process_cred(current_process());
+	const struct cred *c = current_cred();
 	*uid = c->fsuid;
 	*gid = c->fsgid;
-	cred_put(c);
 }
 
 static int64_t jobs_install(struct file *f, unsigned flags)
@@ -396,7 +395,7 @@ static int64_t jobs_install(struct file *f, unsigned flags)
 	struct process *p = current_process();
 	if (!p)
 		return -EMFILE;
-	int fd = desc_install(p->descs, &f->object, file_rights(load_relaxed(&f->flags)),
+	int fd = desc_install(current_descs(), &f->object, file_rights(load_relaxed(&f->flags)),
 	    flags & FILE_CLOEXEC, 0, (int)MIN(current_limit(RLIMIT_NOFILE), (uint64_t)INT32_MAX));
 	if (fd >= 0)
 		file_put(f); /* the table has its own reference */

@@ -14,10 +14,13 @@ static void visit_process(struct process *p, void *arg)
 {
 	const struct who_search *s = arg;
 	uint32_t group = s->who ? s->who : current_process()->pgid;
-	if (s->kind == WHO_GROUP ? p->pgid != group : process_uid(p) != s->who)
+	if (s->kind == WHO_GROUP && p->pgid != group)
 		return;
-	list_for_each (it, &p->threads)
-		s->fn(p, list_entry(it, struct user_thread, link), s->arg);
+	list_for_each (it, &p->threads) {
+		struct user_thread *ut = list_entry(it, struct user_thread, link);
+		if (s->kind == WHO_GROUP || ut->cred->uid == s->who)
+			s->fn(p, ut, s->arg);
+	}
 }
 
 static void visit_one(uint32_t tid, user_thread_visit *fn, void *arg)

@@ -1,26 +1,26 @@
 /*
- * linux_caps.c - capabilities: capget, capset, and the options of prctl about them. As ids, they belong to
- * the process; the ABI lets each thread have its own.
+ * linux_caps.c - capabilities: capget, capset, and the options of prctl about them. As ids, each thread has
+ * its own.
  */
 #include "proc/cred.h"
 #include "sys/caps.h"
 #include "sys/sys.h"
 
-/* A change of the current process's credentials: filled in by the function, or refused. */
+/* A change of the current thread's credentials: filled in by the function, or refused. */
 typedef err_t cred_change(struct cred *new, const struct cred *old, uint64_t arg);
 
 static err_t change_cred(cred_change *change, uint64_t arg)
 {
-	struct cred *old = process_cred(current_process()), *new;
+	const struct cred *old = current_cred();
+	struct cred *new;
 	err_t err = cred_copy(old, NULL, 0, &new);
 	if (!err) {
 		err = change(new, old, arg);
 		if (err)
 			cred_put(new);
 		else
-			process_set_cred(new);
+			current_set_cred(new);
 	}
-	cred_put(old);
 	return err;
 }
 
@@ -57,12 +57,13 @@ static err_t fetch_pid(uaddr_t header, int32_t *pid)
 static err_t find_sets(int32_t pid, struct cap_sets *out)
 {
 	struct process *p;
+	uint32_t tid = pid ? (uint32_t)pid : current_thread()->tid;
 	if (pid < 0)
 		return -EINVAL;
-	err_t err = process_find_by_thread(pid ? (uint32_t)pid : current_thread()->tid, &p);
+	err_t err = process_find_by_thread(tid, &p);
 	if (err)
 		return err;
-	struct cred *c = process_cred(p);
+	struct cred *c = task_cred(p, tid);
 	*out = (struct cap_sets){c->effective, c->permitted, c->inheritable};
 	cred_put(c);
 	process_put(p);
@@ -184,9 +185,8 @@ static err_t raise_ambient(struct cred *new, const struct cred *old, uint64_t ca
 
 static int64_t get_own(uint64_t (*get)(const struct cred *c))
 {
-	struct cred *c = process_cred(current_process());
+	const struct cred *c = current_cred();
 	uint64_t value = get(c);
-	cred_put(c);
 	return (int64_t)value;
 }
 static uint64_t bounding_of(const struct cred *c)

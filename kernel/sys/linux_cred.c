@@ -1,9 +1,8 @@
 /*
  * linux_cred.c - user and group ids. What changes of them mean for capabilities: proc/cred_caps.c.
  *
- * Ids belong to the process; the ABI lets each thread have its own, and C libraries go to some length to
- * change them in all threads at once. Here the first thread that changes them has done so for all, and the
- * others' calls find what they ask for.
+ * Each call is about the calling thread alone; that POSIX has ids belong to the process is the C library's
+ * business, which makes all threads call.
  */
 #include "proc/cred.h"
 #include "lib/string.h"
@@ -20,17 +19,15 @@ struct id_set {
 
 static struct id_set get_uids(void)
 {
-	struct cred *c = process_cred(current_process());
+	const struct cred *c = current_cred();
 	struct id_set ids = {c->uid, c->euid, c->suid, c->fsuid};
-	cred_put(c);
 	return ids;
 }
 
 static struct id_set get_gids(void)
 {
-	struct cred *c = process_cred(current_process());
+	const struct cred *c = current_cred();
 	struct id_set ids = {c->gid, c->egid, c->sgid, c->fsgid};
-	cred_put(c);
 	return ids;
 }
 
@@ -78,7 +75,8 @@ enum which_ids { REAL_IDS, FS_IDS };
 
 static err_t set_uids(const struct id_set *ids, enum which_ids which)
 {
-	struct cred *old = process_cred(current_process()), *new;
+	const struct cred *old = current_cred();
+	struct cred *new;
 	err_t err = cred_copy(old, NULL, 0, &new);
 	if (!err) {
 		new->uid = ids->real, new->euid = ids->effective, new->suid = ids->saved,
@@ -87,21 +85,20 @@ static err_t set_uids(const struct id_set *ids, enum which_ids which)
 			cred_follow_uids(new, old);
 		else
 			cred_follow_fsuid(new, old);
-		process_set_cred(new);
+		current_set_cred(new);
 	}
-	cred_put(old);
 	return err;
 }
 
 static err_t set_gids(const struct id_set *ids)
 {
-	struct cred *old = process_cred(current_process()), *new;
+	const struct cred *old = current_cred();
+	struct cred *new;
 	err_t err = cred_copy(old, NULL, 0, &new);
-	cred_put(old);
 	if (err)
 		return err;
 	new->gid = ids->real, new->egid = ids->effective, new->sgid = ids->saved, new->fsgid = ids->fs;
-	process_set_cred(new);
+	current_set_cred(new);
 	return 0;
 }
 
@@ -230,13 +227,12 @@ int64_t sys_setfsgid(uint32_t gid)
 
 int64_t sys_getgroups(int32_t size, uaddr_t list)
 {
-	struct cred *c = process_cred(current_process());
+	const struct cred *c = current_cred();
 	int64_t result = c->ngroups;
 	if (size < 0 || (size && c->ngroups > (unsigned)size))
 		result = -EINVAL;
 	else if (size && copy_to_user(list, c->groups, c->ngroups * sizeof(c->groups[0])))
 		result = -EFAULT;
-	cred_put(c);
 	return result;
 }
 
@@ -267,12 +263,12 @@ static void sort_groups(uint32_t *g, unsigned n)
 
 static err_t use_groups(uint32_t *groups, unsigned n)
 {
-	struct cred *old = process_cred(current_process()), *new;
+	const struct cred *old = current_cred();
+	struct cred *new;
 	sort_groups(groups, n);
 	err_t err = n && groups[n - 1] == ID_KEEP ? -EINVAL : cred_copy(old, groups, n, &new);
-	cred_put(old);
 	if (!err)
-		process_set_cred(new);
+		current_set_cred(new);
 	return err;
 }
 

@@ -34,7 +34,7 @@ enum { FD_CLOEXEC = 1, LEASE_NONE = 2 /* F_UNLCK */, WRITE_HINT_MAX = 5 };
 /* The object at fd, with a reference, and the rights of that descriptor. */
 static err_t desc_at(int fd, struct kobject **o, uint32_t *rights)
 {
-	return desc_lookup(current_process()->descs, fd, o, rights);
+	return desc_lookup(current_descs(), fd, o, rights);
 }
 
 static int64_t dup_from(int fd, int min, bool cloexec)
@@ -45,7 +45,7 @@ static int64_t dup_from(int fd, int min, bool cloexec)
 	if (err)
 		return err;
 	int64_t new = rights &RIGHT_DUPLICATE
-			  ? desc_install(current_process()->descs, o, rights, cloexec, min, fd_limit())
+			  ? desc_install(current_descs(), o, rights, cloexec, min, fd_limit())
 			  : -EACCES;
 	kobject_put(o);
 	return new;
@@ -60,9 +60,8 @@ static int64_t dup_to(int fd, int to, bool cloexec)
 	err_t err = desc_at(fd, &o, &rights);
 	if (err)
 		return err;
-	err = rights & RIGHT_DUPLICATE
-		  ? desc_install_at(current_process()->descs, to, o, rights, cloexec, fd_limit())
-		  : -EACCES;
+	err = rights & RIGHT_DUPLICATE ? desc_install_at(current_descs(), to, o, rights, cloexec, fd_limit())
+				       : -EACCES;
 	kobject_put(o);
 	return err ? err : to;
 }
@@ -77,7 +76,7 @@ int64_t sys_dup2(int32_t fd, int32_t to)
 	bool cloexec;
 	if (fd != to)
 		return dup_to(fd, to, false);
-	err_t err = desc_get_cloexec(current_process()->descs, fd, &cloexec);
+	err_t err = desc_get_cloexec(current_descs(), fd, &cloexec);
 	return err ? err : to;
 }
 
@@ -99,7 +98,7 @@ static int64_t dup_at_least(int fd, uint64_t arg, bool cloexec)
 static int64_t get_cloexec(int fd)
 {
 	bool cloexec;
-	err_t err = desc_get_cloexec(current_process()->descs, fd, &cloexec);
+	err_t err = desc_get_cloexec(current_descs(), fd, &cloexec);
 	return err ? err : cloexec ? FD_CLOEXEC : 0;
 }
 
@@ -113,9 +112,8 @@ static int64_t get_flags(const struct file *f)
 /* Is the file the caller's, or everybody's with this capability? */
 static bool owns(const struct file *f, enum capability cap)
 {
-	struct cred *c = process_cred(current_process());
+	const struct cred *c = current_cred();
 	bool owns = c->fsuid == f->vnode->uid || cap_set_has(c->effective, cap);
-	cred_put(c);
 	return owns;
 }
 
@@ -173,8 +171,7 @@ static bool number_exists(int32_t number)
 /* The caller must be one who may send the owner signals, when it comes to that: note who it is. */
 static void note_owner(struct file *f, struct sigio_owner o)
 {
-	struct process *self = current_process();
-	const struct async_owner owner = {sigio_pack(o), process_uid(self), process_euid(self)};
+	const struct async_owner owner = {sigio_pack(o), current_cred()->uid, current_cred()->euid};
 	file_set_owner(f, &owner);
 }
 
@@ -330,7 +327,7 @@ static int64_t fcntl_desc(int fd, struct file *f, uint32_t command, uint64_t arg
 	case F_GETFD:
 		return get_cloexec(fd);
 	case F_SETFD:
-		return desc_set_cloexec(current_process()->descs, fd, arg & FD_CLOEXEC);
+		return desc_set_cloexec(current_descs(), fd, arg & FD_CLOEXEC);
 	case F_GETFL:
 		return get_flags(f);
 	default:
@@ -384,30 +381,12 @@ int64_t sys_fcntl(int32_t fd, uint32_t command, uint64_t arg)
 
 enum close_range_flags { CLOSE_RANGE_UNSHARE = 2, CLOSE_RANGE_CLOEXEC = 4 };
 
-/* Threads of a process have one table; it can be taken away from those of other processes only. */
-static err_t unshare_descs(void)
-{
-	struct process *p = current_process();
-	struct desc_table *copy;
-	if (!desc_table_is_shared(p->descs))
-		return 0;
-	spin_lock(&process_tree_lock);
-	bool alone = p->nthreads == 1;
-	spin_unlock(&process_tree_lock);
-	if (!alone)
-		return -EINVAL;
-	err_t err = desc_table_clone(p->descs, &copy);
-	if (!err)
-		process_set_descs(copy);
-	return err;
-}
-
 int64_t sys_close_range(uint32_t first, uint32_t last, uint32_t flags)
 {
 	if ((flags & ~(uint32_t)(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)) || first > last)
 		return -EINVAL;
-	err_t err = flags & CLOSE_RANGE_UNSHARE ? unshare_descs() : 0;
+	err_t err = flags & CLOSE_RANGE_UNSHARE ? current_unshare_descs() : 0;
 	if (!err)
-		desc_close_range(current_process()->descs, first, last, flags & CLOSE_RANGE_CLOEXEC);
+		desc_close_range(current_descs(), first, last, flags & CLOSE_RANGE_CLOEXEC);
 	return err;
 }

@@ -22,7 +22,7 @@ static err_t set_path(struct exec_args *args, int dirfd, const char *name)
 	err_t err = exec_args_set_path(args, path);
 	kfree(path);
 	bool closes = false;
-	args->unreachable = !desc_get_cloexec(current_process()->descs, dirfd, &closes) && closes;
+	args->unreachable = !desc_get_cloexec(current_descs(), dirfd, &closes) && closes;
 	return err;
 }
 
@@ -44,7 +44,7 @@ static err_t do_exec(int dirfd, char *name, uaddr_t argv, uaddr_t envp, int flag
 	struct exec_args args;
 	struct at_call a;
 	exec_args_init(&args, current_limit(RLIMIT_STACK));
-	err_t err = name[0] || (flags & AT_EMPTY_PATH) ? nproc_check_exec(current_process()) : -ENOENT;
+	err_t err = name[0] || (flags & AT_EMPTY_PATH) ? nproc_check_exec() : -ENOENT;
 	if (!err)
 		err = set_path(&args, dirfd, name);
 	if (!err)

@@ -13,7 +13,7 @@
 static err_t find_file(int fd, struct file **out, uint32_t *rights)
 {
 	struct kobject *o;
-	err_t err = desc_lookup(current_process()->descs, fd, &o, rights);
+	err_t err = desc_lookup(current_descs(), fd, &o, rights);
 	if (!err)
 		*out = container_of(o, struct file, object);
 	return err;
@@ -93,8 +93,8 @@ int fd_limit(void)
 
 int64_t fd_install(struct file *f, bool cloexec)
 {
-	int fd = desc_install(current_process()->descs, &f->object, file_rights(load_relaxed(&f->flags)),
-	    cloexec, 0, fd_limit());
+	int fd = desc_install(
+	    current_descs(), &f->object, file_rights(load_relaxed(&f->flags)), cloexec, 0, fd_limit());
 	file_put(f);
 	return fd;
 }
@@ -158,7 +158,7 @@ err_t at_begin_name(struct at_call *a, int dirfd, char *name, int flags)
 	if (err)
 		path_free(a->name);
 	else
-		fs_view_get(current_process(), &a->view);
+		fs_view_get(current_user_thread(), &a->view);
 	return err;
 }
 
@@ -212,7 +212,7 @@ static err_t fd_set_up(struct fd_call *f)
 		return err;
 	}
 	f->c = &f->view.context;
-	fs_view_get(current_process(), &f->view);
+	fs_view_get(current_user_thread(), &f->view);
 	return 0;
 }
 

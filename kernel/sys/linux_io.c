@@ -242,7 +242,7 @@ static int64_t exchange_flags(struct file *f, bool set, uaddr_t arg)
 		return err;
 	err = set ? copy_from_user(&flags, arg, sizeof(flags)) : copy_to_user(arg, &flags, sizeof(flags));
 	if (!err && set) {
-		fs_view_get(current_process(), &view);
+		fs_view_get(current_user_thread(), &view);
 		err = vfs_set_flags(&view.context, &p, flags);
 		fs_view_put(&view);
 	}
@@ -357,7 +357,7 @@ static int64_t ioctl_file(int32_t fd, struct file *f, uint32_t request, uaddr_t 
 	switch (request) {
 	case FIOCLEX:
 	case FIONCLEX:
-		return desc_set_cloexec(current_process()->descs, fd, request == FIOCLEX);
+		return desc_set_cloexec(current_descs(), fd, request == FIOCLEX);
 	case FIONBIO:
 		return set_nonblock(f, arg);
 	case FIOASYNC:

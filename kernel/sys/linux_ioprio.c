@@ -36,7 +36,7 @@ static uint16_t effective(const struct user_thread *ut)
 	return priority_of(class, (unsigned)(ut->thread.nice + 20) / 5);
 }
 
-static void visit(struct process *p, struct user_thread *ut, void *arg)
+static void visit(UNUSED struct process *p, struct user_thread *ut, void *arg)
 {
 	struct ioprio_call *c = arg;
 	if (c->err)
@@ -44,7 +44,7 @@ static void visit(struct process *p, struct user_thread *ut, void *arg)
 	if (!c->set) {
 		uint16_t its = c->which == IOPRIO_WHO_PROCESS ? ut->io_priority : effective(ut);
 		c->priority = c->found ? MIN(c->priority, its) : its;
-	} else if (process_uid(p) != c->euid && process_uid(p) != c->uid && !current_can(CAP_SYS_NICE)) {
+	} else if (ut->cred->uid != c->euid && ut->cred->uid != c->uid && !current_can(CAP_SYS_NICE)) {
 		c->err = -EPERM;
 	} else {
 		ut->io_priority = c->priority;
@@ -57,8 +57,8 @@ static err_t run(struct ioprio_call *c, int32_t which, int32_t who)
 	if (which < IOPRIO_WHO_PROCESS || which > IOPRIO_WHO_USER)
 		return -EINVAL;
 	c->which = which;
-	c->uid = process_uid(current_process());
-	c->euid = process_euid(current_process());
+	c->uid = current_cred()->uid;
+	c->euid = current_cred()->euid;
 	user_threads_visit(WHO_THREAD + (unsigned)(which - IOPRIO_WHO_PROCESS), (uint32_t)who, visit, c);
 	return c->found ? c->err : -ESRCH;
 }

@@ -6,15 +6,21 @@
 
 enum kcmp_type { KCMP_FILE, KCMP_VM, KCMP_FILES, KCMP_FS, KCMP_SIGHAND, KCMP_IO, KCMP_SYSVSEM };
 
+/* One of the two. */
+struct task {
+	struct process *process; /* counted */
+	uint32_t tid;
+};
+
 /* What the pair is compared by: never used as addresses. 0: there is none. */
 struct pair {
 	uintptr_t a, b;
 };
 
-static err_t file_behind(struct process *p, uint64_t fd, uintptr_t *out)
+static err_t file_behind(const struct task *task, uint64_t fd, uintptr_t *out)
 {
 	struct kobject *o;
-	struct desc_table *t = process_descs(p);
+	struct desc_table *t = task_descs(task->process, task->tid);
 	if (!t)
 		return -EBADF;
 	err_t err = fd <= INT32_MAX ? desc_lookup(t, (int)fd, &o, NULL) : -EBADF;
@@ -26,16 +32,18 @@ static err_t file_behind(struct process *p, uint64_t fd, uintptr_t *out)
 	return 0;
 }
 
-/* Tree and p locked. */
-static uintptr_t part_of_locked(const struct process *p, int32_t type)
+/* Tree and process locked. */
+static uintptr_t part_of_locked(const struct task *task, int32_t type)
 {
+	const struct process *p = task->process;
+	const struct user_thread *ut = process_thread_locked(p, task->tid);
 	switch (type) {
 	case KCMP_VM:
 		return (uintptr_t)p->space;
 	case KCMP_FILES:
-		return (uintptr_t)p->descs;
+		return ut ? (uintptr_t)ut->descs : 0;
 	case KCMP_FS:
-		return (uintptr_t)p->place;
+		return ut ? (uintptr_t)ut->place : 0;
 	case KCMP_SIGHAND:
 		return (uintptr_t)p->signals.table;
 	default:
@@ -43,28 +51,29 @@ static uintptr_t part_of_locked(const struct process *p, int32_t type)
 	}
 }
 
-static uintptr_t part_of(struct process *p, int32_t type)
+static uintptr_t part_of(const struct task *task, int32_t type)
 {
+	struct process *p = task->process;
 	if (type == KCMP_SYSVSEM)
 		return sem_undoes(p) ? (uintptr_t)&p->sem_undos : 0;
 	spin_lock(&process_tree_lock);
 	spin_lock(&p->lock);
-	uintptr_t part = part_of_locked(p, type);
+	uintptr_t part = part_of_locked(task, type);
 	spin_unlock(&p->lock);
 	spin_unlock(&process_tree_lock);
 	return part;
 }
 
 static err_t find_pair(
-    struct process *p, struct process *q, int32_t type, const uint64_t index[2], struct pair *out)
+    const struct task *a, const struct task *b, int32_t type, const uint64_t index[2], struct pair *out)
 {
 	if (type < KCMP_FILE || type > KCMP_SYSVSEM)
 		return -EINVAL;
 	if (type == KCMP_FILE) {
-		err_t err = file_behind(p, index[0], &out->a);
-		return err ? err : file_behind(q, index[1], &out->b);
+		err_t err = file_behind(a, index[0], &out->a);
+		return err ? err : file_behind(b, index[1], &out->b);
 	}
-	*out = (struct pair){part_of(p, type), part_of(q, type)};
+	*out = (struct pair){part_of(a, type), part_of(b, type)};
 	return 0;
 }
 
@@ -84,18 +93,18 @@ static int64_t compare(const struct pair *x)
 
 int64_t sys_kcmp(int32_t pid1, int32_t pid2, int32_t type, uint64_t index1, uint64_t index2)
 {
-	struct process *p, *q;
+	struct task a = {.tid = (uint32_t)pid1}, b = {.tid = (uint32_t)pid2};
 	struct pair pair;
 	const uint64_t index[2] = {index1, index2};
-	err_t err = process_find_by_thread((uint32_t)pid1, &p);
+	err_t err = process_find_by_thread(a.tid, &a.process);
 	if (err)
 		return err;
-	err = process_find_by_thread((uint32_t)pid2, &q);
+	err = process_find_by_thread(b.tid, &b.process);
 	if (!err) {
-		bool may = current_may_access(p) && current_may_access(q);
-		err = may ? find_pair(p, q, type, index, &pair) : -EPERM;
-		process_put(q);
+		bool may = current_may_access(a.process, a.tid) && current_may_access(b.process, b.tid);
+		err = may ? find_pair(&a, &b, type, index, &pair) : -EPERM;
+		process_put(b.process);
 	}
-	process_put(p);
+	process_put(a.process);
 	return err ? err : compare(&pair);
 }

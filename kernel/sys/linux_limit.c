@@ -29,16 +29,15 @@ int64_t sys_setrlimit(uint32_t resource, uaddr_t limit)
 }
 
 /* Limits of others are for those who run with the same ids, all of them, and for CAP_SYS_RESOURCE. */
-static bool may_limit(struct process *p)
+static bool may_limit(struct process *p, uint32_t tid)
 {
-	struct process *self = current_process();
-	if (p == self || current_can(CAP_SYS_RESOURCE))
+	const struct cred *mine = current_cred();
+	if (tid == 0 || tid == current_thread()->tid || current_can(CAP_SYS_RESOURCE))
 		return true;
-	struct cred *mine = process_cred(self), *its = process_cred(p);
+	struct cred *its = task_cred(p, tid);
 	bool same = mine->uid == its->uid && mine->uid == its->euid && mine->uid == its->suid &&
 		    mine->gid == its->gid && mine->gid == its->egid && mine->gid == its->sgid;
 	cred_put(its);
-	cred_put(mine);
 	return same;
 }
 
@@ -52,7 +51,7 @@ static err_t limit_of(int32_t pid, uint32_t resource, const struct rlimit64 *new
 		p = current_process();
 		process_get(p);
 	}
-	err = may_limit(p) ? check_limit(resource, new) : -EPERM;
+	err = may_limit(p, (uint32_t)pid) ? check_limit(resource, new) : -EPERM;
 	if (!err)
 		err = process_limit(p, resource, new, old);
 	process_put(p);

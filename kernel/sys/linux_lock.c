@@ -81,7 +81,7 @@ static err_t make_range(struct file *f, uint32_t command, const struct sys_flock
 	struct process *p = current_process();
 	*r = (struct lock_range){
 	    .of_file = is_of_file(command),
-	    .owner = is_of_file(command) ? (void *)f : (void *)p->descs,
+	    .owner = is_of_file(command) ? (void *)f : (void *)current_descs(),
 	    .pid = p->pid,
 	};
 	err_t err = find_range(f, l, r);

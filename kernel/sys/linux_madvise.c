@@ -279,7 +279,7 @@ static err_t find_advised(int32_t fd, int32_t advice, struct vm_space **out)
 		err = -EBADF;
 	else if (!is_known_for_others(advice))
 		err = -EINVAL;
-	else if (!current_may_look(p) || !current_can(CAP_SYS_NICE))
+	else if (!current_may_look(p, 0) || !current_can(CAP_SYS_NICE))
 		err = -EPERM;
 	*out = err ? NULL : process_space(p);
 	if (!err && !*out)

@@ -29,9 +29,8 @@ int64_t sys_memfd_create(uaddr_t name, uint32_t flags)
 		return -ENOSYS;
 	unsigned kind =
 	    (flags & MFD_ALLOW_SEALING ? MEMFD_SEALABLE : 0) | (flags & MFD_PURGEABLE ? MEMFD_PURGEABLE : 0);
-	struct cred *c = process_cred(current_process());
+	const struct cred *c = current_cred();
 	err_t err = memfd_create_file(text, kind, c->fsuid, c->fsgid, &f);
-	cred_put(c);
 	return err ? err : fd_install(f, flags & MFD_CLOEXEC);
 }
 
@@ -40,9 +39,8 @@ static int64_t snapshot(struct file *f, uint64_t flags)
 	struct file *copy;
 	if (flags & ~(uint64_t)FILE_CLOEXEC)
 		return -EINVAL;
-	struct cred *c = process_cred(current_process());
+	const struct cred *c = current_cred();
 	err_t err = memfd_snapshot(f, c->fsuid, c->fsgid, &copy);
-	cred_put(c);
 	return err ? err : fd_install(copy, flags & FILE_CLOEXEC);
 }
 

@@ -244,7 +244,7 @@ static bool may_see_cache(const struct region_view *v)
 	struct fs_view view;
 	if (!f)
 		return true;
-	fs_view_get(current_process(), &view);
+	fs_view_get(current_user_thread(), &view);
 	bool may = load_relaxed((_Atomic uint32_t *)&f->vnode->uid) == view.context.cred.uid ||
 		   !vnode_permission(&view.context.cred, f->vnode, MAY_WRITE);
 	fs_view_put(&view);

@@ -15,7 +15,7 @@ int64_t sys_inotify_init1(int32_t flags)
 	struct file *f;
 	if (flags & ~(FILE_CLOEXEC | FILE_NONBLOCK))
 		return -EINVAL;
-	err_t err = inotify_create(process_euid(current_process()), (unsigned)flags, &f);
+	err_t err = inotify_create(current_cred()->euid, (unsigned)flags, &f);
 	return err ? err : fd_install(f, flags & FILE_CLOEXEC);
 }
 

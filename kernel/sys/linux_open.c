@@ -4,13 +4,13 @@
 /* The descriptor comes first: without one, no file is made. */
 static int fd_reserve(void)
 {
-	return desc_reserve(current_process()->descs, fd_limit());
+	return desc_reserve(current_descs(), fd_limit());
 }
 
 /* fd: reserved, or why there is none, which is `err` then. Takes over the reference to f. */
 static int64_t finish_open(int fd, err_t err, struct file *f, bool cloexec)
 {
-	struct desc_table *t = current_process()->descs;
+	struct desc_table *t = current_descs();
 	if (err) {
 		if (fd >= 0)
 			desc_unreserve(t, fd);
@@ -110,5 +110,5 @@ int64_t sys_openat2(int32_t dirfd, uaddr_t name, uaddr_t from, uint64_t size)
 
 int64_t sys_close(int32_t fd)
 {
-	return desc_close(current_process()->descs, fd);
+	return desc_close(current_descs(), fd);
 }

@@ -35,7 +35,7 @@ static err_t signal_to_send(const struct process *p, int32_t signal, uaddr_t fro
 {
 	struct process *self = current_process();
 	*info = (struct signal_info){
-	    .signo = signal, .code = SI_USER, .pid = self->pid, .uid = process_uid(self)};
+	    .signo = signal, .code = SI_USER, .pid = self->pid, .uid = current_cred()->uid};
 	if (!from)
 		return 0;
 	if (copy_from_user(info, from, sizeof(*info)))
@@ -69,18 +69,17 @@ static int64_t copy_descriptor(struct process *p, int32_t fd)
 {
 	struct kobject *o;
 	uint32_t rights;
-	if (!current_may_access(p))
+	if (!current_may_access(p, 0))
 		return -EPERM;
-	struct desc_table *t = process_descs(p);
+	struct desc_table *t = task_descs(p, 0);
 	if (!t)
 		return -ESRCH;
 	int64_t result = desc_lookup(t, fd, &o, &rights);
 	desc_table_put(t);
 	if (result)
 		return result;
-	result = rights & RIGHT_DUPLICATE
-		     ? desc_install(current_process()->descs, o, rights, true, 0, fd_limit())
-		     : -EACCES;
+	result = rights & RIGHT_DUPLICATE ? desc_install(current_descs(), o, rights, true, 0, fd_limit())
+					  : -EACCES;
 	kobject_put(o);
 	return result;
 }

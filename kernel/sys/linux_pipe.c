@@ -8,7 +8,7 @@ enum { EFD_SEMAPHORE = 1 };
  * guessed it, does no harm. */
 static void close_again(int fd)
 {
-	err_t err = desc_close(current_process()->descs, fd);
+	err_t err = desc_close(current_descs(), fd);
 	ASSERT(!err || err == -EBADF);
 }
 

@@ -22,7 +22,7 @@ int64_t sys_chdir(uaddr_t name)
 	err_t err = find_directory(&a, name, &p);
 	if (err)
 		return err;
-	place_set_cwd(current_process()->place, &p);
+	place_set_cwd(current_place(), &p);
 	at_end_path(&a, &p);
 	return 0;
 }
@@ -35,7 +35,7 @@ int64_t sys_fchdir(int32_t fd)
 		return err;
 	err = vfs_may_enter(f.c, &f.path);
 	if (!err)
-		place_set_cwd(current_process()->place, &f.path);
+		place_set_cwd(current_place(), &f.path);
 	fd_end(&f);
 	return err;
 }
@@ -48,7 +48,7 @@ int64_t sys_chroot(uaddr_t name)
 	if (err)
 		return err;
 	if (current_can(CAP_SYS_CHROOT))
-		place_set_root(current_process()->place, &p);
+		place_set_root(current_place(), &p);
 	else
 		err = -EPERM;
 	at_end_path(&a, &p);
@@ -61,7 +61,7 @@ int64_t sys_getcwd(uaddr_t buf, uint64_t size)
 	char *text = kmalloc(PATH_LEN_MAX);
 	if (!text)
 		return -ENOMEM;
-	fs_view_get(current_process(), &view);
+	fs_view_get(current_user_thread(), &view);
 	int64_t len = path_to_text(&view.context.cwd, &view.context.root, PATH_CWD, text, PATH_LEN_MAX);
 	fs_view_put(&view);
 	if (len == -ERANGE)
@@ -75,5 +75,5 @@ int64_t sys_getcwd(uaddr_t buf, uint64_t size)
 
 int64_t sys_umask(uint32_t umask)
 {
-	return place_set_umask(current_process()->place, umask);
+	return place_set_umask(current_place(), umask);
 }

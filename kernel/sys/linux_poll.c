@@ -255,7 +255,7 @@ static int64_t do_select(int32_t nfds, uaddr_t in, uaddr_t out, uaddr_t except, 
 	if (nfds < 0)
 		return -EINVAL;
 	s.nfds = MIN(s.nfds, (unsigned)SELECT_MAX);
-	s.nfds = MIN(s.nfds, (unsigned)MAX(desc_highest(current_process()->descs) + 1, WORD_BITS));
+	s.nfds = MIN(s.nfds, (unsigned)MAX(desc_highest(current_descs()) + 1, WORD_BITS));
 	int64_t found = select_alloc(&s);
 	if (!found)
 		found = select_fetch(&s);

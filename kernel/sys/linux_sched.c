@@ -39,7 +39,7 @@ static err_t check_nice(const struct priority_call *c, struct process *p, const 
 {
 	if (current_can(CAP_SYS_NICE))
 		return 0;
-	if (c->euid != process_uid(p) && c->euid != process_euid(p))
+	if (c->euid != ut->cred->uid && c->euid != ut->cred->euid)
 		return -EPERM;
 	return c->nice < ut->thread.nice && !limit_allows(p, c->nice) ? -EACCES : 0;
 }
@@ -64,8 +64,8 @@ static err_t do_priority(struct priority_call *c, int32_t which, int32_t who)
 {
 	if (which < PRIO_PROCESS || which > PRIO_USER)
 		return -EINVAL;
-	c->uid = process_uid(current_process());
-	c->euid = process_euid(current_process());
+	c->uid = current_cred()->uid;
+	c->euid = current_cred()->euid;
 	uint32_t named = which == PRIO_USER && who == 0 ? c->uid : (uint32_t)who;
 	user_threads_visit(WHO_THREAD + (unsigned)(which - PRIO_PROCESS), named, nice_thread, c);
 	return c->found ? c->err : -ESRCH;
@@ -209,8 +209,8 @@ static bool may_change_locked(const struct user_thread *ut, const struct thread_
     const struct thread_policy *new, bool resets)
 {
 	struct process *p = ut->thread.process;
-	uint32_t euid = process_euid(current_process());
-	bool own = euid == process_uid(p) || euid == process_euid(p);
+	uint32_t euid = current_cred()->euid;
+	bool own = euid == ut->cred->uid || euid == ut->cred->euid;
 	return (own && !exceeds_limits(p, old, new) && (resets || !ut->policy_resets)) ||
 	       current_can(CAP_SYS_NICE);
 }

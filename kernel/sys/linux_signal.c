@@ -199,10 +199,8 @@ int64_t sys_kill(int32_t pid, int32_t signal)
 
 static int64_t send_to_thread(int32_t tgid, int32_t tid, int32_t signal)
 {
-	struct signal_info info = {.signo = signal,
-	    .code = SI_TKILL,
-	    .pid = current_process()->pid,
-	    .uid = process_uid(current_process())};
+	struct signal_info info = {
+	    .signo = signal, .code = SI_TKILL, .pid = current_process()->pid, .uid = current_cred()->uid};
 	if (tid <= 0 || (signal && !signal_is_valid(signal)))
 		return -EINVAL;
 	return thread_queue_signal((uint32_t)tgid, (uint32_t)tid, &info);

@@ -27,9 +27,8 @@ struct sys_address {
 
 static void own_ids(struct socket_ids *ids)
 {
-	struct cred *c = process_cred(current_process());
+	const struct cred *c = current_cred();
 	*ids = (struct socket_ids){current_process()->pid, c->euid, c->egid};
-	cred_put(c);
 }
 
 static err_t fd_socket(int fd, uint32_t rights, struct file **out)
@@ -137,7 +136,7 @@ int64_t sys_socket(int32_t family, int32_t type, int32_t protocol)
 static void close_again(int64_t fd)
 {
 	if (fd >= 0)
-		(void)!desc_close(current_process()->descs, (int)fd);
+		(void)!desc_close(current_descs(), (int)fd);
 }
 
 int64_t sys_socketpair(int32_t family, int32_t type, int32_t protocol, uaddr_t fds)
@@ -177,7 +176,7 @@ int64_t sys_bind(int32_t fd, uaddr_t at, int32_t len)
 	if (!err && family != AF_UNIX)
 		err = -EINVAL;
 	if (!err) {
-		fs_view_get(current_process(), &view);
+		fs_view_get(current_user_thread(), &view);
 		err = socket_bind(f, &view.context, &name);
 		fs_view_put(&view);
 	}
@@ -207,7 +206,7 @@ static err_t connect_to(struct file *f, const struct socket_name *name, uint16_t
 	if (family != AF_UNIX || !name->len)
 		return -EINVAL;
 	own_ids(&ids);
-	fs_view_get(current_process(), &view);
+	fs_view_get(current_user_thread(), &view);
 	err_t err = socket_connect(f, &view.context, name, &ids);
 	fs_view_put(&view);
 	return err;
@@ -333,7 +332,7 @@ static err_t take_files(struct socket_extra *e, const int32_t *fds, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		int32_t fd;
 		memcpy(&fd, fds + i, sizeof(fd));
-		err_t err = parcel_make(current_process()->descs, fd, &e->files[e->nfiles]);
+		err_t err = parcel_make(current_descs(), fd, &e->files[e->nfiles]);
 		if (err)
 			return err;
 		e->nfiles++;
@@ -354,9 +353,8 @@ static bool may_pass_for(const struct cred *c, const struct socket_ids *ids)
 
 static err_t take_ids(struct socket_extra *e, const struct socket_ids *ids)
 {
-	struct cred *c = process_cred(current_process());
+	const struct cred *c = current_cred();
 	bool may = may_pass_for(c, ids);
-	cred_put(c);
 	e->ids = *ids;
 	return may ? 0 : -EPERM;
 }
@@ -421,7 +419,7 @@ static err_t fetch_receiver(struct file *f, uaddr_t at, int32_t len, struct sock
 static int64_t send_with(struct file *f, struct uio *u, struct socket_extra *e, uint32_t flags)
 {
 	struct fs_view view;
-	fs_view_get(current_process(), &view);
+	fs_view_get(current_user_thread(), &view);
 	int64_t done = socket_send(f, &view.context, u, e, flags);
 	fs_view_put(&view);
 	if (done == -EPIPE && !(flags & SOCKET_NOSIGNAL))
@@ -582,7 +580,7 @@ static err_t put_files(struct sys_message *m, size_t *used, struct socket_extra 
 	size_t most =
 	    room > sizeof(struct sys_control) ? (room - sizeof(struct sys_control)) / sizeof(fds[0]) : 0;
 	while (n < MIN((size_t)e->nfiles, most)) {
-		int fd = parcel_install(&e->files[n], current_process()->descs, cloexec, fd_limit());
+		int fd = parcel_install(&e->files[n], current_descs(), cloexec, fd_limit());
 		if (fd < 0)
 			break;
 		fds[n++] = fd;

@@ -1,10 +1,9 @@
 /*
  * linux_thread.c - the calls of the Linux ABI that make threads and let them wait for one another.
  *
- * What clone may share: a thread shares everything with its process; a process shares all memory, its
- * descriptors, its place among the files and its signal handlers with its parent, each or none. Linux has
- * finer grains: threads of one process with descriptors or a working directory of their own. No C library
- * asks for them, and they are -EINVAL here, as are namespaces.
+ * What clone may share: descriptors and the place among the files, each or none, whether it makes a thread or
+ * a process. A thread has the memory and the signal handlers of its process; a process may share those of its
+ * maker. Namespaces are -EINVAL.
  */
 #include "arch/clock.h"
 #include "arch/mmu.h"
@@ -41,14 +40,13 @@
 #define CLONE_IO             0x80000000ULL
 #define CLONE_CLEAR_SIGHAND  0x100000000ULL
 
-/* What is shared by threads, and by nobody else. */
-#define CLONE_THREAD_SHARES (CLONE_FS | CLONE_FILES | CLONE_SIGHAND)
+#define CLONE_SHARES (CLONE_FS | CLONE_FILES | CLONE_SIGHAND)
 /* Flags that are understood. There is no tracing and no I/O context, and what SEM_UNDO notes is each
  * process's own: these ask for nothing. DETACHED never did. */
 #define CLONE_KNOWN                                                                                          \
-	(CLONE_VM | CLONE_THREAD_SHARES | CLONE_PIDFD | CLONE_PTRACE | CLONE_VFORK | CLONE_PARENT |          \
-	    CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID |       \
-	    CLONE_DETACHED | CLONE_UNTRACED | CLONE_CHILD_SETTID | CLONE_IO | CLONE_CLEAR_SIGHAND)
+	(CLONE_VM | CLONE_SHARES | CLONE_PIDFD | CLONE_PTRACE | CLONE_VFORK | CLONE_PARENT | CLONE_THREAD |  \
+	    CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_DETACHED |     \
+	    CLONE_UNTRACED | CLONE_CHILD_SETTID | CLONE_IO | CLONE_CLEAR_SIGHAND)
 
 /* struct clone_args of the ABI. */
 struct sys_clone_args {
@@ -69,10 +67,7 @@ static err_t check_clone_flags(uint64_t flags)
 		return -EINVAL;
 	if ((flags & CLONE_PARENT) && current_process()->pid == PID_INIT)
 		return -EINVAL; /* nobody would wait for its siblings */
-	if ((flags & CLONE_PIDFD) && (flags & (CLONE_DETACHED | CLONE_THREAD)))
-		return -EINVAL;
-	uint64_t files = flags & (CLONE_FS | CLONE_FILES);
-	return !(flags & CLONE_THREAD) || files == (CLONE_FS | CLONE_FILES) ? 0 : -EINVAL;
+	return (flags & CLONE_PIDFD) && (flags & (CLONE_DETACHED | CLONE_THREAD)) ? -EINVAL : 0;
 }
 
 static unsigned shares_of(uint64_t flags)
@@ -186,9 +181,9 @@ int64_t sys_vfork(void)
 /* Namespaces, none of which exist: for the privileged -EINVAL, as on a Linux that is built without them. */
 #define CLONE_NEW_PRIVILEGED                                                                                 \
 	(0x20000ULL | 0x4000000ULL | 0x8000000ULL | 0x20000000ULL | 0x40000000ULL | 0x2000000ULL | 0x80ULL)
-#define UNSHARE_KNOWN (CLONE_VM | CLONE_THREAD_SHARES | CLONE_THREAD | CLONE_SYSVSEM)
+#define UNSHARE_KNOWN (CLONE_VM | CLONE_SHARES | CLONE_THREAD | CLONE_SYSVSEM)
 
-/* Other threads have the same descriptors and place for ever, so there must be none; and what cannot be had
+/* Other threads have the same memory and handlers for ever, so there must be none; and what cannot be had
  * alone must be alone already. */
 static err_t check_unshare(uint64_t flags)
 {
@@ -200,32 +195,25 @@ static err_t check_unshare(uint64_t flags)
 	spin_lock(&process_tree_lock);
 	bool alone = p->nthreads == 1;
 	spin_unlock(&process_tree_lock);
-	if (!alone && (flags & ~CLONE_SYSVSEM))
+	if (!alone && (flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM)))
 		return -EINVAL;
 	return (flags & CLONE_VM) && ref_count(&p->space->refs) > 1 ? -EINVAL : 0;
 }
 
 int64_t sys_unshare(uint64_t flags)
 {
-	struct process *p = current_process();
 	struct place *place = NULL;
-	struct desc_table *descs = NULL;
 	flags = (uint32_t)flags;
 	err_t err = check_unshare(flags);
-	if (!err && (flags & CLONE_FS) && ref_count(&p->place->refs) > 1)
-		err = place_clone(p->place, &place);
-	if (!err && (flags & CLONE_FILES) && desc_table_is_shared(p->descs))
-		err = desc_table_clone(p->descs, &descs);
-	if (err) {
-		if (place)
-			place_put(place);
-		return err;
-	}
-	if (place)
-		process_set_place(place);
-	if (descs)
-		process_set_descs(descs);
-	return 0;
+	if (!err && (flags & CLONE_FS) && place_is_shared(current_place()))
+		err = place_clone(current_place(), &place);
+	if (!err && (flags & CLONE_FILES))
+		err = current_unshare_descs();
+	if (place && err)
+		place_put(place);
+	else if (place)
+		user_thread_set_place(current_user_thread(), place);
+	return err;
 }
 
 /* --- futex --- */
@@ -342,13 +330,19 @@ int64_t sys_get_robust_list(int32_t tid, uaddr_t head, uaddr_t size)
 {
 	uint64_t value = 0, length = ROBUST_HEAD_SIZE;
 	spin_lock(&process_tree_lock);
-	struct user_thread *ut = find_thread_locked(tid);
-	bool may = ut && current_may_access(ut->thread.process);
-	if (may)
+	const struct user_thread *ut = find_thread_locked(tid);
+	struct process *p = ut ? ut->thread.process : NULL;
+	if (p) {
 		value = *(volatile uaddr_t *)&ut->robust_list;
+		process_get(p);
+	}
 	spin_unlock(&process_tree_lock);
+	if (!p)
+		return -ESRCH;
+	bool may = current_may_access(p, (uint32_t)tid);
+	process_put(p);
 	if (!may)
-		return ut ? -EPERM : -ESRCH;
+		return -EPERM;
 	err_t err = copy_to_user(size, &length, sizeof(length));
 	return err ? err : copy_to_user(head, &value, sizeof(value));
 }
@@ -373,9 +367,8 @@ int64_t sys_sched_getaffinity(int32_t tid, uint32_t size, uaddr_t to)
 /* The caller's own threads, by user, or everybody's with CAP_SYS_NICE; tree locked. */
 static bool may_place(const struct user_thread *ut)
 {
-	uint32_t euid = process_euid(current_process());
-	struct process *p = ut->thread.process;
-	return euid == process_uid(p) || euid == process_euid(p) || current_can(CAP_SYS_NICE);
+	uint32_t euid = current_cred()->euid;
+	return euid == ut->cred->uid || euid == ut->cred->euid || current_can(CAP_SYS_NICE);
 }
 
 int64_t sys_sched_setaffinity(int32_t tid, uint32_t size, uaddr_t from)

@@ -66,10 +66,10 @@ static int64_t copy_all(struct side *to, struct side *from)
 static err_t find_space(int32_t pid, struct vm_space **out)
 {
 	struct process *p;
-	err_t err = pid > 0 ? process_find((uint32_t)pid, &p) : -ESRCH;
+	err_t err = pid > 0 ? process_find_by_thread((uint32_t)pid, &p) : -ESRCH;
 	if (err)
 		return err;
-	err = current_may_access(p) ? 0 : -EPERM;
+	err = current_may_access(p, (uint32_t)pid) ? 0 : -EPERM;
 	*out = err ? NULL : process_space(p);
 	if (!err && !*out)
 		err = -ESRCH;

@@ -16,7 +16,7 @@ void native_init(void)
 
 static struct endpoint_user current_user(void)
 {
-	return (struct endpoint_user){current_process()->descs, fd_limit};
+	return (struct endpoint_user){current_descs(), fd_limit};
 }
 
 /* Descriptors that the program was not told of. */

@@ -23,7 +23,7 @@ SAME(SIGNALS_USER, QUIRE_SIGNALS_USER);
 static err_t rights_of(int32_t fd, const struct kobject *o, uint32_t *rights)
 {
 	struct kobject *found;
-	err_t err = desc_lookup(current_process()->descs, fd, &found, rights);
+	err_t err = desc_lookup(current_descs(), fd, &found, rights);
 	if (err)
 		return err;
 	kobject_put(found);
@@ -39,7 +39,7 @@ int64_t sys_rights_get(int32_t fd)
 
 int64_t sys_rights_limit(int32_t fd, uint32_t rights)
 {
-	return rights & ~(uint32_t)RIGHTS_ALL ? -EINVAL : desc_limit(current_process()->descs, fd, rights);
+	return rights & ~(uint32_t)RIGHTS_ALL ? -EINVAL : desc_limit(current_descs(), fd, rights);
 }
 
 /* --- information --- */
@@ -108,7 +108,7 @@ static int64_t wait_call(struct wait_call *w, uaddr_t at, unsigned n, nsec_t dea
 		err = items_get(w->items, w->asked, n);
 	if (err)
 		return err;
-	int64_t found = object_wait_any(w->items, n, current_process()->descs, deadline);
+	int64_t found = object_wait_any(w->items, n, current_descs(), deadline);
 	for (unsigned i = 0; i < n; i++) {
 		w->asked[i].signals = w->items[i].signals;
 		w->asked[i].error = -w->items[i].error;

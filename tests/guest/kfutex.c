@@ -27,7 +27,7 @@ static bool add_thread(struct process *p, uint64_t rdi)
 		return false;
 	user_frame_start(&ut->start, CODE_AT, STACK_AT + PAGE_SIZE);
 	ut->start.rdi = rdi;
-	if (!user_state_create(&ut->thread) && !user_thread_launch(ut))
+	if (!user_thread_first_files(ut) && !user_state_create(&ut->thread) && !user_thread_launch(ut))
 		return true;
 	user_thread_free(ut);
 	return false;

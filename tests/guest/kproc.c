@@ -45,7 +45,7 @@ static struct process *start(struct vm_space *s, uint64_t argument)
 	}
 	user_frame_start(&ut->start, CODE_AT, STACK_AT + 4 * PAGE_SIZE);
 	ut->start.rdi = argument;
-	if (user_state_create(&ut->thread) || user_thread_launch(ut)) {
+	if (user_thread_first_files(ut) || user_state_create(&ut->thread) || user_thread_launch(ut)) {
 		user_thread_free(ut);
 		process_discard(p);
 		return NULL;
