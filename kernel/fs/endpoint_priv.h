@@ -7,15 +7,15 @@
  * A message on its way lies on the kernel stack of who sends it, who sleeps until it is done.
  *
  *	QUEUED ──▶ TAKEN ──▶ DONE                       a send
- *	   ▲         │  └──▶ WAITING ──▶ ANSWERED ──▶ DONE       a call
- *	   └─────────┘          ▲           │
- *	                        └───────────┘
+ *	   ▲       ▲ │  └──▶ WAITING ──▶ ANSWERED ──▶ DONE       a call
+ *	   └───────│─┘          ▲           │
+ *	GIVEN ─────┘            └───────────┘
  *
- * In TAKEN and ANSWERED somebody copies, without the lock; he alone ends that state, and the sender
+ * GIVEN: to a receiver that slept and has been woken, but does not run yet. In TAKEN and ANSWERED somebody copies, without the lock; he alone ends that state, and the sender
  * sleeps through signals and its deadline until he has. Letters: (E) endpoint_lock; (A) atomic; (C)
  * constant; (S) the sender, or who has TAKEN or ANSWERED it.
  */
-enum transfer_state { TRANSFER_QUEUED, TRANSFER_TAKEN, TRANSFER_WAITING, TRANSFER_ANSWERED, TRANSFER_DONE };
+enum transfer_state { TRANSFER_QUEUED, TRANSFER_GIVEN, TRANSFER_TAKEN, TRANSFER_WAITING, TRANSFER_ANSWERED, TRANSFER_DONE };
 
 struct transfer {
 	enum transfer_state state; /* (E) */
@@ -25,12 +25,12 @@ struct transfer {
 	bool brief;                /* (C) not to be waited with for a receiver */
 	nsec_t deadline;           /* (C) */
 	struct list link;          /* (E) QUEUED: in endpoint.senders */
+	struct receiver *receiver; /* (E) GIVEN: to whom */
 	struct list blocked_link;  /* (E) endpoint_circle.c */
 	struct endpoint *endpoint; /* (C) its end is held by the sender */
 	struct file *from;         /* (C) that end */
 	struct reply *reply;       /* (C) of a call; else NULL */
-	struct thread *thread;     /* (C) the sender */
-	struct waitq wait;         /* predicate: state, (E) */
+	struct thread *thread;     /* (C) the sender, parked under (E) until DONE */
 	struct desc_table *table;  /* (C) the sender's, counted if there are parcels */
 	struct quire_message m;    /* (S) as the sender gave it, then the answer */
 	struct parcel parcels[QUIRE_MESSAGE_FDS]; /* (S) m.nfds of them */
@@ -39,8 +39,7 @@ struct transfer {
 struct endpoint {
 	struct refcount refs;             /* of its two files */
 	struct list senders;              /* (E) QUEUED transfers, oldest first */
-	struct list receivers;            /* (E) struct receiver that sleep, oldest first */
-	unsigned woken;                   /* (E) receivers that were woken and have not run yet */
+	struct list receivers;            /* (E) struct receiver that sleep, oldest first: there are no news */
 	uint64_t notified;                /* (E) */
 	struct file *receive, *send;      /* (E) the ends; NULL: gone */
 	bool watched;                     /* (E) the signals of the ends are kept true; never cleared */
@@ -52,14 +51,16 @@ struct endpoint {
 };
 
 struct receiver {
-	struct list link;  /* (E) in endpoint.receivers, while nobody has woken it */
-	bool woken;        /* (E) counted in endpoint.woken */
-	struct waitq wait; /* predicate: the endpoint's queue, (E) */
+	struct list link;       /* (E) in endpoint.receivers, while it has got nothing */
+	struct thread *thread;  /* (C) parked under (E) until it has */
+	struct transfer *given; /* (E) GIVEN; NULL: none, or its sender has given up */
+	uint64_t bits;          /* (E) that were notified; or 0 */
 };
 
 struct reply {
 	struct file *file;       /* (C) */
-	struct transfer *caller; /* (E) NULL: nobody waits for it */
+	struct transfer *_Atomic caller; /* (A) changed under (E), but by who has it ANSWERED; NULL, which it stays:
+					    nobody waits for it */
 	bool dropped;            /* (E) no descriptor is left of it */
 	uint64_t holder; /* (E) serial of the thread that received it and has it still; 0: not known */
 	const struct desc_table *holder_table; /* (E) its descriptors; only compared */

@@ -12,11 +12,13 @@
 static err_t reply_flush(struct file *f)
 {
 	struct reply *r = f->priv;
+	if (!load_acquire(&r->caller))
+		return 0;
 	uint64_t state = spin_lock_irqsave(&endpoint_lock);
-	struct transfer *t = r->caller;
+	struct transfer *t = load_relaxed(&r->caller);
 	r->dropped = true;
 	if (t && t->state == TRANSFER_WAITING) {
-		r->caller = NULL;
+		store_relaxed(&r->caller, NULL);
 		transfer_finish_locked(t, -EPIPE);
 	}
 	spin_unlock_irqrestore(&endpoint_lock, state);
@@ -26,6 +28,8 @@ static err_t reply_flush(struct file *f)
 static void reply_desc_closed(struct file *f, const struct desc_table *t)
 {
 	struct reply *r = f->priv;
+	if (!load_acquire(&r->caller))
+		return;
 	uint64_t state = spin_lock_irqsave(&endpoint_lock);
 	if (r->holder_table == t)
 		r->holder = 0;
@@ -91,7 +95,7 @@ void reply_forget(struct endpoint *e)
 static struct transfer *caller_take(struct reply *r)
 {
 	uint64_t state = spin_lock_irqsave(&endpoint_lock);
-	struct transfer *t = r->caller;
+	struct transfer *t = load_relaxed(&r->caller);
 	if (t && t->state == TRANSFER_WAITING)
 		t->state = TRANSFER_ANSWERED;
 	else
@@ -133,7 +137,7 @@ static void wait_on_locked(struct reply *r, struct transfer *t)
 {
 	err_t gone = t->cancelled ? t->cancelled : r->dropped ? -EPIPE : 0;
 	if (gone) {
-		r->caller = NULL;
+		store_relaxed(&r->caller, NULL);
 		transfer_finish_locked(t, gone);
 		return;
 	}
@@ -152,7 +156,8 @@ err_t reply_prepare(struct file *f, int fd, const struct endpoint_user *u, uaddr
 	struct transfer *t = caller_take(r);
 	err = t ? copy_bytes(t, m, &theirs) : -EPIPE;
 	if (!err) {
-		parcels_leave(u->table, m->fds, parcels, m->nfds);
+		if (m->nfds)
+			parcels_leave(u->table, m->fds, parcels, m->nfds);
 		give(t, m, parcels);
 	} else {
 		parcels_drop(parcels, m->nfds);
@@ -163,10 +168,11 @@ err_t reply_prepare(struct file *f, int fd, const struct endpoint_user *u, uaddr
 		spin_unlock_irqrestore(&endpoint_lock, state);
 		return err;
 	}
+	if (t)
+		store_relaxed(&r->caller, NULL); /* ANSWERED: the others leave it alone, and have nothing to do */
 	desc_close_same(u->table, fd, &f->object);
 	if (!t)
 		return err;
-	r->caller = NULL; /* which nobody but this thread looks at while it is ANSWERED */
 	t->result = err;
 	*out = t;
 	return 0;

@@ -88,7 +88,8 @@ err_t fd_object(int fd, enum kobject_type type, uint32_t rights, struct file **o
 
 int fd_limit(void)
 {
-	return (int)MIN(current_limit(RLIMIT_NOFILE), (uint64_t)DESC_LIMIT_MAX);
+	uint64_t limit = current_limit(RLIMIT_NOFILE);
+	return (int)MIN(limit, (uint64_t)DESC_LIMIT_MAX);
 }
 
 int64_t fd_install(struct file *f, bool cloexec)
