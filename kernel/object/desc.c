@@ -100,7 +100,7 @@ static err_t grow_array(struct desc_table *t, unsigned index)
 
 /* See to it that chunk `index` exists. Called locked; returns locked, the lock was perhaps dropped meanwhile.
  */
-static err_t need_chunk(struct desc_table *t, unsigned index)
+static NOINLINE err_t need_chunk(struct desc_table *t, unsigned index)
 {
 	err_t err = grow_array(t, index);
 	if (err || t->chunks[index])
@@ -142,7 +142,8 @@ static unsigned lowest_free(const struct desc_table *t, unsigned min)
 	return min;
 }
 
-static void fill_slot(struct desc_table *t, unsigned fd, struct kobject *o, uint32_t rights, bool cloexec)
+static ALWAYS_INLINE void fill_slot(
+    struct desc_table *t, unsigned fd, struct kobject *o, uint32_t rights, bool cloexec)
 {
 	struct chunk *c = t->chunks[fd / SLOTS];
 	uint64_t bit = BIT(fd % SLOTS);
@@ -192,7 +193,7 @@ static err_t drop(struct desc_table *t, int fd, struct kobject *o)
 
 /* The lowest free descriptor, in a chunk that exists; or -EMFILE, -ENOMEM. Called locked; returns locked, the
  * lock was perhaps dropped meanwhile. */
-static int find_free(struct desc_table *t, int min, int limit)
+static inline int find_free(struct desc_table *t, int min, int limit)
 {
 	for (;;) {
 		unsigned fd = lowest_free(t, (unsigned)min);
@@ -282,18 +283,17 @@ static struct kobject *slot_object(const struct desc_table *t, int fd)
 	return t->chunks[(unsigned)fd / SLOTS]->objects[(unsigned)fd % SLOTS];
 }
 
-err_t desc_lookup(struct desc_table *t, int fd, struct kobject **out, uint32_t *rights)
+struct desc_entry desc_get(struct desc_table *t, int fd)
 {
+	struct desc_entry e = {NULL, 0};
 	spin_lock(&t->lock);
 	struct chunk *c = used_chunk(t, fd);
 	if (c) {
-		*out = c->objects[(unsigned)fd % SLOTS];
-		kobject_get(*out);
-		if (rights)
-			*rights = c->rights[(unsigned)fd % SLOTS];
+		e = (struct desc_entry){c->objects[(unsigned)fd % SLOTS], c->rights[(unsigned)fd % SLOTS]};
+		kobject_get(e.object);
 	}
 	spin_unlock(&t->lock);
-	return c ? 0 : -EBADF;
+	return e;
 }
 
 err_t desc_close(struct desc_table *t, int fd)
