@@ -17,7 +17,7 @@
  * Up to 64 bytes lie in the message itself and are copied through the kernel. More are copied from the one
  * space to the other through vm_fault_pin. A descriptor leaves its sender when the message is received.
  *
- * Whoever sends while a receiver sleeps hands its CPU over to it (waitq_hand_over) instead of waking it
+ * Whoever sends while a receiver sleeps hands its CPU over to it (thread_park) instead of waking it
  * somewhere: the two need one CPU between them. So does who answers and receives in one call.
  *
  * One lock guards all endpoints, because the search for circles (endpoint_circle.c) walks over many, and an
@@ -28,6 +28,7 @@
 #include "arch/usercopy.h"
 #include "fs/anon.h"
 #include "kern/thread.h"
+#include "lib/string.h"
 #include "mm/slab.h"
 #include "vm/copy.h"
 
@@ -44,6 +45,19 @@ void endpoint_init(bool (*is_alone)(const struct thread *t))
 
 enum { HEAD_SIZE = offsetof(struct quire_message, bytes) };
 
+static NOINLINE err_t parcels_make(
+    const struct endpoint_user *u, const struct quire_message *m, struct parcel *parcels)
+{
+	for (unsigned i = 0; i < m->nfds; i++) {
+		err_t err = parcel_make(u->table, m->fds[i], &parcels[i]);
+		if (err) {
+			parcels_drop(parcels, i);
+			return err;
+		}
+	}
+	return 0;
+}
+
 err_t message_fetch(
     const struct endpoint_user *u, uaddr_t at, struct quire_message *m, struct parcel *parcels)
 {
@@ -54,14 +68,7 @@ err_t message_fetch(
 		return -EMSGSIZE;
 	if (m->nfds > QUIRE_MESSAGE_FDS)
 		return -EINVAL;
-	for (unsigned i = 0; i < m->nfds; i++) {
-		err = parcel_make(u->table, m->fds[i], &parcels[i]);
-		if (err) {
-			parcels_drop(parcels, i);
-			return err;
-		}
-	}
-	return 0;
+	return m->nfds ? parcels_make(u, m, parcels) : 0;
 }
 
 err_t message_tell(uaddr_t at, const struct quire_message *m)
@@ -138,7 +145,7 @@ void transfer_finish_locked(struct transfer *t, err_t result)
 	ASSERT_HELD(&endpoint_lock);
 	t->state = TRANSFER_DONE;
 	t->result = result;
-	waitq_wake_all(&t->wait);
+	thread_unpark(t->thread);
 }
 
 /* A queued message is given up, for this reason. */
@@ -156,8 +163,12 @@ static void give_up_locked(struct transfer *t, err_t reason)
 		withdraw_locked(t, reason);
 		tell_locked(t->endpoint);
 		break;
+	case TRANSFER_GIVEN:
+		t->receiver->given = NULL; /* it wakes for nothing, and sleeps again */
+		transfer_finish_locked(t, reason);
+		break;
 	case TRANSFER_WAITING:
-		t->reply->caller = NULL;
+		store_relaxed(&t->reply->caller, NULL);
 		transfer_finish_locked(t, reason);
 		break;
 	default:
@@ -166,61 +177,62 @@ static void give_up_locked(struct transfer *t, err_t reason)
 }
 
 /* Sleep until t is done. to: a receiver that gets the CPU, or NULL. */
-static void wait_until_done_locked(struct transfer *t, struct waitq *to)
+static void wait_until_done_locked(struct transfer *t, struct thread *to)
 {
 	while (t->state != TRANSFER_DONE) {
 		nsec_t deadline = t->cancelled || t->brief ? NSEC_NEVER : t->deadline;
 		unsigned flags = t->cancelled ? 0 : WAIT_INTERRUPTIBLE;
-		err_t err = waitq_switch_irq(&t->wait, &endpoint_lock, deadline, flags, to);
+		err_t err = thread_park(&endpoint_lock, deadline, flags, to);
 		to = NULL;
 		if (err && t->state != TRANSFER_DONE)
 			give_up_locked(t, err);
 	}
 }
 
-/* The receiver that has slept longest is to be woken, for what has just been queued. NULL: none sleeps. */
-static struct waitq *pop_receiver_locked(struct endpoint *e)
+/* The receiver that has slept longest and is to get something now, and to be woken. NULL: none sleeps. */
+static struct receiver *pop_receiver_locked(struct endpoint *e)
 {
 	if (list_is_empty(&e->receivers))
 		return NULL;
 	struct receiver *r = list_first(&e->receivers, struct receiver, link);
 	list_remove(&r->link);
-	r->woken = true;
-	e->woken++;
-	return &r->wait;
+	return r;
 }
 
-static void wake_receiver_locked(struct endpoint *e)
+/* Give t to a receiver that sleeps, if there is one: the thread to wake. NULL: none does. */
+static struct thread *give_locked(struct transfer *t)
 {
-	struct waitq *wait = pop_receiver_locked(e);
-	if (wait)
-		waitq_wake_one(wait);
+	struct receiver *r = pop_receiver_locked(t->endpoint);
+	if (!r)
+		return NULL;
+	t->state = TRANSFER_GIVEN;
+	t->receiver = r;
+	r->given = t;
+	return r->thread;
 }
 
-/* May t be queued? If so it is; *to: the receiver to wake, or NULL. */
-static err_t queue_locked(struct transfer *t, struct waitq **to)
+/* May t be sent? If so it is given or queued; *to: the receiver to wake, or NULL. */
+static err_t queue_locked(struct transfer *t, struct thread **to)
 {
 	struct endpoint *e = t->endpoint;
-	bool waits = !list_is_empty(&e->receivers);
 	if (e->receive_closed)
 		return -EPIPE;
-	if (t->brief && !waits)
+	*to = give_locked(t);
+	if (*to)
+		return 0;
+	if (t->brief)
 		return -ETIMEDOUT;
-	if (!waits && circle_is_closed_locked(t))
+	if (circle_is_closed_locked(t))
 		return -EDEADLK;
-	t->state = TRANSFER_QUEUED;
 	list_push_back(&e->senders, &t->link);
-	*to = pop_receiver_locked(e);
-	if (!waits)
-		tell_locked(e);
+	tell_locked(e);
 	return 0;
 }
 
 /* Send t and see what becomes of it. */
 static err_t send(struct transfer *t)
 {
-	struct waitq *to;
-	waitq_init(&t->wait);
+	struct thread *to;
 	uint64_t state = spin_lock_irqsave(&endpoint_lock);
 	circle_enter_locked(t);
 	err_t err = queue_locked(t, &to);
@@ -230,7 +242,7 @@ static err_t send(struct transfer *t)
 	}
 	circle_leave_locked(t);
 	if (t->reply)
-		t->reply->caller = NULL;
+		store_relaxed(&t->reply->caller, NULL);
 	spin_unlock_irqrestore(&endpoint_lock, state);
 	return err;
 }
@@ -281,6 +293,8 @@ err_t endpoint_send(struct file *to, const struct endpoint_user *u, uaddr_t mess
 static err_t take_answer(struct transfer *t, const struct endpoint_user *u, uaddr_t message)
 {
 	unsigned n = t->m.nfds;
+	if (likely(!n))
+		return message_tell(message, &t->m);
 	err_t err = parcels_install(u, &t->m, t->parcels);
 	if (!err) {
 		err = message_tell(message, &t->m);
@@ -302,7 +316,7 @@ err_t endpoint_call(
 	unsigned nfds = t.m.nfds;
 	err = reply_get(t.endpoint, &t.reply);
 	if (!err) {
-		t.reply->caller = &t;
+		store_relaxed(&t.reply->caller, &t);
 		err = send(&t);
 		*received = t.received;
 		if (err && !t.received)
@@ -319,21 +333,21 @@ err_t endpoint_call(
 
 /* --- receiving --- */
 
-/* The message could not be received: it is the first again, unless its sender has given up meanwhile, or
- * nobody can receive it any more. */
+/* The message could not be received: somebody else gets it, or it is the first again, unless its sender has
+ * given up meanwhile, or nobody can receive it any more. */
 static void put_back_locked(struct transfer *t)
 {
 	struct endpoint *e = t->endpoint;
 	err_t gone = e->receive_closed ? -EPIPE : t->cancelled;
-	if (!gone && t->brief)
-		gone = -ETIMEDOUT;
-	if (gone) {
-		transfer_finish_locked(t, gone);
-		return;
+	struct thread *to = gone ? NULL : give_locked(t);
+	if (to) {
+		thread_unpark(to);
+	} else if (gone || t->brief) {
+		transfer_finish_locked(t, gone ? gone : -ETIMEDOUT);
+	} else {
+		t->state = TRANSFER_QUEUED;
+		list_push_front(&e->senders, &t->link);
 	}
-	t->state = TRANSFER_QUEUED;
-	list_push_front(&e->senders, &t->link);
-	wake_receiver_locked(e);
 }
 
 /* The message is received: from now on the sender's part is over, or it waits for an answer. */
@@ -344,7 +358,7 @@ static void received_locked(struct transfer *t, const struct endpoint_user *u)
 	if (!r) {
 		transfer_finish_locked(t, 0);
 	} else if (r->dropped || t->cancelled) {
-		r->caller = NULL;
+		store_relaxed(&r->caller, NULL);
 		transfer_finish_locked(t, t->cancelled ? t->cancelled : -EPIPE);
 	} else {
 		t->state = TRANSFER_WAITING;
@@ -354,7 +368,7 @@ static void received_locked(struct transfer *t, const struct endpoint_user *u)
 }
 
 /* The bytes that do not fit the message itself. *theirs: the error is the sender's. */
-static err_t copy_bytes(const struct transfer *t, const struct quire_message *room, bool *theirs)
+static err_t copy_bytes(const struct transfer *t, const struct room *room, bool *theirs)
 {
 	size_t done;
 	enum copy_side side;
@@ -368,42 +382,63 @@ static err_t copy_bytes(const struct transfer *t, const struct quire_message *ro
 	return err ? -EFAULT : 0;
 }
 
-/* Give the taken message to the current thread: everything that can fail. `room` is what it asked with. */
-static err_t deliver(struct transfer *t, const struct endpoint_user *u, uaddr_t at,
-    const struct quire_message *room, bool *theirs)
+/* Tell the taken message, with the right to answer if it is a call's. */
+static ALWAYS_INLINE err_t tell_taken(
+    struct transfer *t, const struct endpoint_user *u, uaddr_t at, const struct room *room)
 {
-	struct quire_message out = t->m;
+	struct quire_message *m = &t->m;
+	const struct room senders = {m->data, m->capacity};
 	int reply = QUIRE_NO_REPLY;
-	out.data = room->data;
-	out.capacity = room->capacity;
+	if (t->reply) {
+		reply = desc_install(u->table, &t->reply->file->object, REPLY_RIGHTS, true, 0, u->limit());
+		if (reply < 0)
+			return reply;
+	}
+	m->data = room->data;
+	m->capacity = room->capacity;
+	m->reply = reply;
+	err_t err = message_tell(at, m);
+	m->data = senders.data;
+	m->capacity = senders.capacity;
+	if (err && reply >= 0)
+		desc_close_same(u->table, reply, &t->reply->file->object);
+	return err;
+}
+
+/* The same with descriptors. When it returns, t has the sender's numbers for them. */
+static NOINLINE err_t tell_taken_parcels(
+    struct transfer *t, const struct endpoint_user *u, uaddr_t at, const struct room *room)
+{
+	int32_t senders[QUIRE_MESSAGE_FDS];
+	memcpy(senders, t->m.fds, sizeof(senders));
+	err_t err = parcels_install(u, &t->m, t->parcels);
+	if (!err) {
+		err = tell_taken(t, u, at, room);
+		if (err)
+			parcels_uninstall(u, &t->m, t->parcels);
+	}
+	memcpy(t->m.fds, senders, sizeof(senders));
+	return err;
+}
+
+/* Give the taken message to the current thread: everything that can fail. `room` is what it asked with. */
+static err_t deliver(
+    struct transfer *t, const struct endpoint_user *u, uaddr_t at, const struct room *room, bool *theirs)
+{
 	err_t err = copy_bytes(t, room, theirs);
 	if (err == -EMSGSIZE) { /* tell how much room it takes */
 		uint32_t len = t->m.len;
 		return copy_to_user(at + offsetof(struct quire_message, len), &len, sizeof(len)) ? -EFAULT
 												 : err;
 	}
-	if (!err)
-		err = parcels_install(u, &out, t->parcels);
 	if (err)
 		return err;
-	if (t->reply) {
-		reply = desc_install(u->table, &t->reply->file->object, REPLY_RIGHTS, true, 0, u->limit());
-		err = reply < 0 ? reply : 0;
-	}
-	out.reply = reply;
-	if (!err)
-		err = message_tell(at, &out);
-	if (!err)
-		return 0;
-	if (reply >= 0)
-		desc_close_same(u->table, reply, &t->reply->file->object);
-	parcels_uninstall(u, &out, t->parcels);
-	return err;
+	return t->m.nfds ? tell_taken_parcels(t, u, at, room) : tell_taken(t, u, at, room);
 }
 
 /* Receive the taken message. -EAGAIN: it was the sender's fault that this did not work. */
 static err_t receive_taken(
-    struct transfer *t, const struct endpoint_user *u, uaddr_t at, const struct quire_message *room)
+    struct transfer *t, const struct endpoint_user *u, uaddr_t at, const struct room *room)
 {
 	bool theirs = false;
 	if (t->reply)
@@ -427,8 +462,21 @@ static err_t receive_taken(
 	return theirs ? -EAGAIN : err;
 }
 
+/* A receiver that sleeps gets the bits, or the next one that comes. */
+static void notify_locked(struct endpoint *e, uint64_t bits)
+{
+	e->notified |= bits;
+	struct receiver *r = pop_receiver_locked(e);
+	if (r) {
+		r->bits = e->notified;
+		e->notified = 0;
+		thread_unpark(r->thread);
+	}
+	tell_locked(e);
+}
+
 /* Bits that were notified, as a message. */
-static err_t receive_notified(struct endpoint *e, uint64_t bits, uaddr_t at, const struct quire_message *room)
+static err_t receive_notified(struct endpoint *e, uint64_t bits, uaddr_t at, const struct room *room)
 {
 	struct quire_message m = {
 	    .tag = bits, .reply = QUIRE_NOTIFICATION, .data = room->data, .capacity = room->capacity};
@@ -436,22 +484,9 @@ static err_t receive_notified(struct endpoint *e, uint64_t bits, uaddr_t at, con
 	if (!err)
 		return 0;
 	uint64_t state = spin_lock_irqsave(&endpoint_lock);
-	e->notified |= bits;
-	tell_locked(e);
+	notify_locked(e, bits);
 	spin_unlock_irqrestore(&endpoint_lock, state);
 	return err;
-}
-
-/* Senders that would not wait have nobody left who waits for them. */
-static void refuse_brief_locked(struct endpoint *e)
-{
-	if (!list_is_empty(&e->receivers) || e->woken)
-		return;
-	list_for_each_safe (it, &e->senders) {
-		struct transfer *t = list_entry(it, struct transfer, link);
-		if (t->brief)
-			withdraw_locked(t, -ETIMEDOUT);
-	}
 }
 
 static bool has_news(const struct endpoint *e)
@@ -459,49 +494,43 @@ static bool has_news(const struct endpoint *e)
 	return e->notified || !list_is_empty(&e->senders);
 }
 
-/* Sleep until there is a message. to: somebody who gets the CPU meanwhile, or NULL. -ECANCELED: this end was
- * closed; -EPIPE: the other was. */
-static err_t sleep_for_news_locked(struct endpoint *e, nsec_t deadline, struct waitq *to)
+/* Sleep until there is something for r. to: somebody who gets the CPU meanwhile, or NULL. -ECANCELED: this
+ * end was closed; -EPIPE: the other was. */
+static err_t sleep_for_news_locked(struct receiver *r, struct endpoint *e, nsec_t deadline, struct thread *to)
 {
-	struct receiver r;
 	err_t err = 0;
-	waitq_init(&r.wait);
-	list_init(&r.link);
-	r.woken = false;
-	while (!err && !has_news(e)) {
-		if (list_is_empty(&r.link))
-			list_push_back(&e->receivers, &r.link);
-		e->woken -= r.woken;
-		r.woken = false;
+	r->thread = current_thread();
+	list_init(&r->link);
+	while (!err && !r->given && !r->bits && !has_news(e)) {
+		if (list_is_empty(&r->link))
+			list_push_back(&e->receivers, &r->link);
 		if (e->receive_closed)
 			err = -ECANCELED;
 		else if (e->send_closed)
 			err = -EPIPE;
 		else {
 			tell_locked(e);
-			err = waitq_switch_irq(&r.wait, &endpoint_lock, deadline, WAIT_INTERRUPTIBLE, to);
+			err = thread_park(&endpoint_lock, deadline, WAIT_INTERRUPTIBLE, to);
 			to = NULL;
 		}
 	}
 	if (to)
-		waitq_wake_one(to);
-	list_remove(&r.link);
-	e->woken -= r.woken;
+		thread_unpark(to);
+	list_remove(&r->link);
 	return err;
 }
 
-static err_t wait_for_news_locked(struct endpoint *e, nsec_t deadline, struct waitq *to)
+static err_t wait_for_news_locked(struct receiver *r, struct endpoint *e, nsec_t deadline, struct thread *to)
 {
 	err_t err = deadline == 0 && !e->receive_closed && !e->send_closed ? -ETIMEDOUT : 0;
 	if (has_news(e) || err) {
 		if (to)
-			waitq_wake_one(to);
+			thread_unpark(to);
 		return has_news(e) ? 0 : err;
 	}
-	err = sleep_for_news_locked(e, deadline, to);
-	if (has_news(e))
+	err = sleep_for_news_locked(r, e, deadline, to);
+	if (!err || r->given || r->bits || has_news(e))
 		return 0;
-	refuse_brief_locked(e);
 	tell_locked(e);
 	return err;
 }
@@ -516,40 +545,53 @@ struct reception {
 	uint64_t bits;
 };
 
-/* Take what is first: bits, or a message. */
-static err_t take(struct reception *r)
+/* The current thread has something: who serves the endpoint is known if it is the only one. */
+static void note_server_locked(struct endpoint *e, const struct desc_table *table)
+{
+	uint64_t self = current_thread()->serial;
+	e->many = e->many || (e->server && e->server != self);
+	e->server = self;
+	e->server_table = table;
+}
+
+/* Take what was given, or what is first: bits, or a message. */
+static void take_locked(struct reception *r, const struct receiver *got)
 {
 	struct endpoint *e = r->endpoint;
-	struct waitq *to = NULL;
+	note_server_locked(e, r->user->table);
+	r->bits = 0;
+	r->taken = got->given;
+	if (!r->taken) {
+		r->bits = got->bits | e->notified;
+		e->notified = 0;
+	}
+	if (!r->taken && !r->bits) {
+		r->taken = list_first(&e->senders, struct transfer, link);
+		list_remove(&r->taken->link);
+	}
+	if (r->taken)
+		r->taken->state = TRANSFER_TAKEN;
+	tell_locked(e);
+}
+
+static err_t take(struct reception *r)
+{
+	struct receiver self = {.given = NULL, .bits = 0};
+	struct thread *to = NULL;
 	uint64_t state = spin_lock_irqsave(&endpoint_lock);
 	if (r->answered) {
 		r->answered->state = TRANSFER_DONE;
-		to = &r->answered->wait;
+		to = r->answered->thread;
 		r->answered = NULL;
 	}
-	err_t err = wait_for_news_locked(e, r->deadline, to);
-	r->bits = 0;
-	r->taken = NULL;
-	if (!err) {
-		uint64_t self = current_thread()->serial;
-		e->many = e->many || (e->server && e->server != self);
-		e->server = self;
-		e->server_table = r->user->table;
-		r->bits = e->notified;
-		e->notified = 0;
-	}
-	if (!err && !r->bits) {
-		r->taken = list_first(&e->senders, struct transfer, link);
-		list_remove(&r->taken->link);
-		r->taken->state = TRANSFER_TAKEN;
-	}
+	err_t err = wait_for_news_locked(&self, r->endpoint, r->deadline, to);
 	if (!err)
-		tell_locked(e);
+		take_locked(r, &self);
 	spin_unlock_irqrestore(&endpoint_lock, state);
 	return err;
 }
 
-static err_t receive(struct reception *r, uaddr_t message, const struct quire_message *room)
+static err_t receive(struct reception *r, uaddr_t message, const struct room *room)
 {
 	err_t err;
 	do {
@@ -564,19 +606,19 @@ static err_t receive(struct reception *r, uaddr_t message, const struct quire_me
 err_t endpoint_receive(struct file *from, const struct endpoint_user *u, uaddr_t message, nsec_t deadline)
 {
 	struct reception r = {.endpoint = from->priv, .user = u, .deadline = deadline};
-	struct quire_message room;
-	err_t err = copy_from_user(&room, message, sizeof(room));
-	return err ? err : receive(&r, message, &room);
+	struct quire_message m;
+	err_t err = copy_from_user(&m, message, sizeof(m));
+	return err ? err : receive(&r, message, &(struct room){m.data, m.capacity});
 }
 
 err_t endpoint_reply_receive(struct file *reply, int fd, struct file *from, const struct endpoint_user *u,
     uaddr_t message, nsec_t deadline)
 {
 	struct reception r = {.endpoint = from->priv, .user = u, .deadline = deadline};
-	struct quire_message m;
-	err_t err = reply_prepare(reply, fd, u, message, &m, &r.answered);
+	struct room room;
+	err_t err = reply_prepare(reply, fd, u, message, &room, &r.answered);
 	file_put(reply); /* before sleeping, so that the caller finds it alone */
-	return err && err != -EPIPE ? err : receive(&r, message, &m);
+	return err && err != -EPIPE ? err : receive(&r, message, &room);
 }
 
 err_t endpoint_notify(struct file *to, uint64_t bits)
@@ -584,11 +626,8 @@ err_t endpoint_notify(struct file *to, uint64_t bits)
 	struct endpoint *e = to->priv;
 	uint64_t state = spin_lock_irqsave(&endpoint_lock);
 	err_t err = e->receive_closed ? -EPIPE : 0;
-	if (!err) {
-		e->notified |= bits;
-		wake_receiver_locked(e);
-		tell_locked(e);
-	}
+	if (!err)
+		notify_locked(e, bits);
 	spin_unlock_irqrestore(&endpoint_lock, state);
 	return err;
 }
@@ -613,7 +652,7 @@ static err_t endpoint_flush(struct file *f)
 	list_for_each_safe (it, &e->senders)
 		withdraw_locked(list_entry(it, struct transfer, link), receives ? -EPIPE : -ECANCELED);
 	list_for_each (it, &e->receivers)
-		waitq_wake_all(&list_entry(it, struct receiver, link)->wait);
+		thread_unpark(list_entry(it, struct receiver, link)->thread);
 	tell_locked(e);
 	spin_unlock_irqrestore(&endpoint_lock, state);
 	return 0;

@@ -31,6 +31,9 @@
  * because from then on the kernel half is all that anybody looks at, and every context has the same one. A
  * new thread starts in sched_finish_first_switch instead, which is the part after arch_thread_switch.
  *
+ * A thread that wakes another and sleeps, under one lock, can leave it the CPU (sched_switch_from): the other
+ * is BLOCKED and on no queue, so it takes prev's place under the queue's lock without ever being READY.
+ *
  * Moving. No two queue locks are held at a time. A thread in transit between queues is BLOCKED for that
  * moment: the mover takes it off its queue, unlocks, and makes it ready like any waker would; whoever comes
  * in between (a wake-up, another mover) may make it ready first, which is just as good. So READY means
@@ -116,11 +119,11 @@ static bool is_before(uint64_t a, uint64_t b)
 
 /* ---------------------------------------------------------------- one queue */
 
-uint64_t weight_of(const struct thread *t)
+static uint64_t weight_of(const struct thread_policy *p)
 {
-	if (is_real_time(t))
+	if (p->rt_priority)
 		return weights[0];
-	return t->policy == POLICY_IDLE ? (uint64_t)WEIGHT_IDLE : weights[t->nice - NICE_MIN];
+	return p->policy == POLICY_IDLE ? (uint64_t)WEIGHT_IDLE : weights[p->nice - NICE_MIN];
 }
 
 /* The order in which READY threads run. */
@@ -167,7 +170,7 @@ static void load_add(struct run_queue *q, uint64_t delta)
 	store_relaxed(&q->load, load_relaxed(&q->load) + delta);
 }
 
-static void floor_advance_locked(struct run_queue *q)
+static ALWAYS_INLINE void floor_advance_locked(struct run_queue *q)
 {
 	struct thread *first = queue_first_fair_locked(q);
 	struct thread *least = q->current != q->idle && !is_real_time(q->current) ? q->current : NULL;
@@ -183,15 +186,17 @@ static void floor_advance_locked(struct run_queue *q)
 static uint64_t user_cycles_of(struct thread *t)
 {
 	for (;;) {
-		int64_t count = load_acquire(&t->user_cycles), now = (int64_t)cpu_cycles();
-		if (load_acquire(&t->user_cycles) != count)
-			continue;
-		return (uint64_t)(count >= 0 ? count : MAX(count + now, 0));
+		int64_t count = load_acquire(&t->user_cycles);
+		if (likely(count >= 0))
+			return (uint64_t)count;
+		int64_t now = (int64_t)cpu_cycles();
+		if (load_acquire(&t->user_cycles) == count)
+			return (uint64_t)MAX(count + now, 0);
 	}
 }
 
 /* Part what the current thread ran for by what it was in. */
-static void account_cpu_locked(struct run_queue *q, struct thread *t, nsec_t ran)
+static ALWAYS_INLINE void account_cpu_locked(struct run_queue *q, struct thread *t, nsec_t ran)
 {
 	nsec_t user = clock_cycles_to_ns(user_cycles_of(t));
 	user = MIN(user > t->user_charged ? user - t->user_charged : 0, ran);
@@ -200,7 +205,7 @@ static void account_cpu_locked(struct run_queue *q, struct thread *t, nsec_t ran
 	q->times.system += ran - user;
 }
 
-void account_locked(struct run_queue *q, nsec_t now)
+static ALWAYS_INLINE void charge_current_locked(struct run_queue *q, nsec_t now)
 {
 	struct thread *t = q->current;
 	nsec_t ran = now > t->run_started ? now - t->run_started : 0;
@@ -214,8 +219,13 @@ void account_locked(struct run_queue *q, nsec_t now)
 		rt_charge_locked(q, t, ran, now);
 		return;
 	}
-	t->vruntime += ran * WEIGHT_NORMAL / weight_of(t);
+	t->vruntime += ran * WEIGHT_NORMAL / t->weight;
 	floor_advance_locked(q);
+}
+
+void account_locked(struct run_queue *q, nsec_t now)
+{
+	charge_current_locked(q, now);
 }
 
 struct thread_times thread_times(struct thread *t)
@@ -246,7 +256,7 @@ void enqueue_locked(struct run_queue *q, struct thread *t)
 	t->queued = true;
 	store_relaxed(&t->state, THREAD_READY);
 	store_relaxed(&q->nready, load_relaxed(&q->nready) + 1);
-	load_add(q, weight_of(t));
+	load_add(q, t->weight);
 	if (is_real_time(t))
 		rt_enqueued_locked(q);
 	atomic_fetch_and_explicit(&sched_idle_cpus, ~BIT(q->cpu), memory_order_relaxed);
@@ -259,7 +269,7 @@ void dequeue_locked(struct run_queue *q, struct thread *t)
 	rb_remove(&q->tree, &t->run_node);
 	t->queued = false;
 	store_relaxed(&q->nready, load_relaxed(&q->nready) - 1);
-	load_add(q, 0 - weight_of(t));
+	load_add(q, 0 - t->weight);
 	if (is_real_time(t))
 		rt_dequeued_locked(q);
 }
@@ -414,11 +424,7 @@ static bool is_startable(const struct thread *t, uint32_t flags)
 
 	if (flags == 0)
 		return state == THREAD_BLOCKED || state == THREAD_NEW;
-	if (state != THREAD_BLOCKED)
-		return false;
-	if (t->wait_flags & WAIT_INTERRUPTIBLE)
-		return flags & THREAD_INTERRUPTS;
-	return (t->wait_flags & WAIT_KILLABLE) && (flags & THREAD_KILLED);
+	return state == THREAD_BLOCKED && (flags & thread_flags_of_wait(t->wait_flags));
 }
 
 /*
@@ -463,42 +469,6 @@ bool sched_make_ready(struct thread *t)
 	return make_ready(t, 0, NO_CPU);
 }
 
-/* Others are not so far behind t that it would have to let them go first. (Real-time threads go by rank:
- * sched_rt.c.) */
-static bool is_fair_locked(struct run_queue *q, const struct thread *t)
-{
-	struct thread *first = queue_first_locked(q);
-
-	if (is_real_time(t) || (first && is_real_time(first)))
-		return false;
-	return !first || !is_before(first->vruntime + WAKE_MARGIN, q->floor + t->vruntime);
-}
-
-bool sched_hand_over(struct thread *t)
-{
-	struct run_queue *q = this_queue();
-	bool handed = false;
-
-	ASSERT(!irq_is_enabled());
-	if (load_relaxed(&t->cpu) == q->cpu) {
-		spin_lock(&q->lock);
-		handed = load_relaxed(&t->cpu) == q->cpu && load_relaxed(&t->state) == THREAD_BLOCKED &&
-			 may_run_on(t, q->cpu) && is_fair_locked(q, t);
-		if (handed)
-			store_relaxed(&t->state, THREAD_HANDED);
-		spin_unlock(&q->lock);
-	}
-	if (!handed)
-		make_ready(t, 0, q->cpu);
-	return handed;
-}
-
-void sched_take_back(struct thread *t)
-{
-	store_relaxed(&t->state, THREAD_BLOCKED); /* nobody else has changed it meanwhile */
-	sched_make_ready(t);
-}
-
 bool sched_interrupt(struct thread *t, uint32_t flags)
 {
 	bool woken = make_ready(t, flags, NO_CPU);
@@ -512,13 +482,13 @@ bool sched_interrupt(struct thread *t, uint32_t flags)
 /* ---------------------------------------------------------------- the switch */
 
 /* What becomes of the thread that gives up the CPU. */
-static void put_prev_locked(struct run_queue *q, struct thread *prev, nsec_t now)
+static ALWAYS_INLINE void put_prev_locked(struct run_queue *q, struct thread *prev, nsec_t now)
 {
 	uint32_t state = load_relaxed(&prev->state);
 
 	if (prev == q->idle)
 		return;
-	load_add(q, 0 - weight_of(prev));
+	load_add(q, 0 - prev->weight);
 	if (state == THREAD_RUNNING && may_run_on(prev, q->cpu)) {
 		prev->ready_since = now;
 		enqueue_locked(q, prev);
@@ -546,10 +516,21 @@ static struct thread *pick_next_locked(struct run_queue *q, nsec_t now)
 		return q->idle;
 	}
 	dequeue_locked(q, next);
-	load_add(q, weight_of(next));
+	load_add(q, next->weight);
 	next->ready_time += now - next->ready_since;
 	next->ready_since = 0;
 	return next;
+}
+
+/* What there rarely is to do after a switch. dead: the thread that left, if it is gone for good. */
+static NOINLINE void finish_rest(struct thread *displaced, struct thread *dead)
+{
+	if (displaced)
+		sched_make_ready(displaced);
+	if (load_relaxed(&rt_waiting_threads))
+		rt_spread();
+	if (dead)
+		thread_gone(dead);
 }
 
 /* The second half, on the stack of the new thread: release the queue, then finish what the old one could not.
@@ -561,13 +542,11 @@ static void finish_switch(void)
 	bool is_dead = prev && load_relaxed(&prev->state) == THREAD_DEAD;
 
 	q->displaced = q->prev = NULL;
-	spin_unlock(&q->lock);
-	if (displaced)
-		sched_make_ready(displaced);
-	if (unlikely(load_relaxed(&rt_waiting_threads)))
-		rt_spread();
-	if (is_dead)
-		thread_gone(prev);
+	spin_release(&q->lock);
+	preempt_count_add(
+	    -1); /* interrupts are disabled: what is asked for meanwhile is seen on the way out */
+	if (unlikely(displaced || is_dead || load_relaxed(&rt_waiting_threads)))
+		finish_rest(displaced, is_dead ? prev : NULL);
 }
 
 /* t, which leaves this CPU, has to look at its memory before it goes back there; its slot is for others
@@ -580,34 +559,31 @@ static void break_sequence(struct thread *t)
 	t->slot = 0;
 }
 
-static void switch_to_locked(struct run_queue *q, struct thread *prev, struct thread *next)
+static ALWAYS_INLINE void switch_to_locked(struct run_queue *q, struct thread *prev, struct thread *next)
 {
 	q->prev = prev;
 	store_relaxed(&q->switches, load_relaxed(&q->switches) + 1);
 	if (unlikely(load_relaxed(&prev->flags) & THREAD_RSEQ))
 		break_sequence(prev);
-	cpus[q->cpu].current = next;
+	this_cpu()->current = next;
 	if (next->mmu)
 		mmu_switch(next->mmu);
 	arch_thread_switch(prev, next);
 }
 
-/* next: handed over to this CPU; NULL: whoever is due. */
-static void switch_from_current(struct thread *next)
+/* next: a BLOCKED thread of this CPU, which runs now; NULL: whoever is due. */
+static ALWAYS_INLINE void switch_from_current_locked(struct run_queue *q, struct thread *next)
 {
-	struct run_queue *q = this_queue();
 	struct thread *prev = q->current;
-
-	ASSERT(preempt_count() == 1 && !irq_is_enabled());
-	spin_lock(&q->lock);
 	nsec_t now = clock_now();
-	account_locked(q, now);
+
+	charge_current_locked(q, now);
 	bool keeps_ready = load_relaxed(&prev->state) == THREAD_RUNNING;
-	store_relaxed(&cpus[q->cpu].need_resched, 0);
+	store_relaxed(&this_cpu()->need_resched, 0);
 	put_prev_locked(q, prev, now);
 	if (next) {
 		join_locked(q, next);
-		load_add(q, weight_of(next));
+		load_add(q, next->weight);
 	} else {
 		next = pick_next_locked(q, now);
 	}
@@ -619,7 +595,8 @@ static void switch_from_current(struct thread *next)
 		q->slice_timed = false;
 		timer_set_slice(NSEC_NEVER);
 	}
-	slice_time_locked(q, now);
+	if (load_relaxed(&q->nready) || is_real_time(next))
+		slice_time_locked(q, now);
 	if (next != prev) {
 		_Atomic uint64_t *count = &prev->switches[keeps_ready];
 		store_relaxed(count, load_relaxed(count) + 1);
@@ -631,12 +608,39 @@ static void switch_from_current(struct thread *next)
 
 void sched_switch(void)
 {
-	switch_from_current(NULL);
+	struct run_queue *q = this_queue();
+
+	ASSERT(preempt_count() == 1 && !irq_is_enabled());
+	spin_lock(&q->lock);
+	switch_from_current_locked(q, NULL);
 }
 
-void sched_switch_to(struct thread *t)
+/* May t run next, past the queue? If it sleeps, belongs here, and others are not so far behind it that it
+ * would have to let them go first. Real-time threads go by rank: sched_rt.c. */
+static bool may_follow_locked(struct run_queue *q, const struct thread *t)
 {
-	switch_from_current(t);
+	if (load_relaxed(&t->cpu) != q->cpu || load_relaxed(&t->state) != THREAD_BLOCKED ||
+	    !may_run_on(t, q->cpu) || is_real_time(t))
+		return false;
+	if (!load_relaxed(&q->nready))
+		return true;
+	const struct thread *first = queue_first_locked(q);
+	return !is_real_time(first) && !is_before(first->vruntime + WAKE_MARGIN, q->floor + t->vruntime);
+}
+
+void sched_switch_from(struct spinlock *held, struct thread *to)
+{
+	struct run_queue *q = this_queue();
+
+	spin_lock(&q->lock);
+	if (to && !may_follow_locked(q, to)) {
+		spin_unlock(&q->lock);
+		make_ready(to, 0, q->cpu);
+		to = NULL;
+		spin_lock(&q->lock);
+	}
+	spin_release(held); /* its share of the preemption count stays */
+	switch_from_current_locked(q, to);
 }
 
 void sched_finish_first_switch(void)
@@ -788,6 +792,14 @@ void thread_set_affinity(struct thread *t, uint64_t mask)
 		sched_make_ready(t);
 }
 
+static void set_policy_locked(struct thread *t, const struct thread_policy *to)
+{
+	t->nice = to->nice;
+	t->policy = to->policy;
+	t->rt_priority = to->rt_priority;
+	t->weight = weight_of(to);
+}
+
 /* t, which is READY on q or runs there, gets another weight or rank. One that is lowered goes before its new
  * equals, one that is raised behind them. */
 static void change_locked(struct run_queue *q, struct thread *t, const struct thread_policy *to)
@@ -797,18 +809,16 @@ static void change_locked(struct run_queue *q, struct thread *t, const struct th
 	if (queued)
 		dequeue_locked(q, t);
 	else
-		load_add(q, 0 - weight_of(t));
+		load_add(q, 0 - t->weight);
 	leave_locked(q, t);
-	t->nice = to->nice;
-	t->policy = to->policy;
-	t->rt_priority = to->rt_priority;
+	set_policy_locked(t, to);
 	join_locked(q, t);
 	if (is_real_time(t))
 		rt_take_turn_locked(q, t, lowered);
 	if (queued)
 		enqueue_locked(q, t);
 	else
-		load_add(q, weight_of(t));
+		load_add(q, t->weight);
 }
 
 void thread_set_policy(struct thread *t, const struct thread_policy *to)
@@ -825,9 +835,7 @@ void thread_set_policy(struct thread *t, const struct thread_policy *to)
 		if (ranks)
 			kick_locked(q);
 	} else {
-		t->nice = to->nice;
-		t->policy = to->policy;
-		t->rt_priority = to->rt_priority;
+		set_policy_locked(t, to);
 	}
 	spin_unlock_irqrestore(&q->lock, state);
 }
@@ -904,7 +912,7 @@ uint64_t sched_switches(void)
 
 static void validate_queue_locked(struct run_queue *q)
 {
-	uint64_t load = q->current == q->idle ? 0 : weight_of(q->current);
+	uint64_t load = q->current == q->idle ? 0 : q->current->weight;
 	const struct thread *last = NULL, *first = queue_first_locked(q);
 	uint32_t nreal = 0;
 
@@ -913,7 +921,7 @@ static void validate_queue_locked(struct run_queue *q)
 		ASSERT(t->queued && load_relaxed(&t->state) == THREAD_READY);
 		ASSERT(load_relaxed(&t->cpu) == q->cpu && t != q->current && t != q->idle);
 		ASSERT(!last || !goes_before(t, last));
-		load += weight_of(t);
+		load += t->weight;
 		nreal += is_real_time(t);
 		last = t;
 	}

@@ -16,15 +16,11 @@ void sched_finish_first_switch(void);
 /* Put a thread that is NEW or BLOCKED on a queue and kick the CPU if it should run there now; false and
  * nothing happens if it is neither. The caller makes sure that t does not go away meanwhile. Any context. */
 bool sched_make_ready(struct thread *t);
-/* The same by a thread that is about to sleep, interrupts disabled. True: t is of this CPU and may run at
- * once, and waits for sched_switch_to or sched_take_back, one of which has to come before interrupts are
- * enabled. False: it is READY, on this CPU if possible. */
-bool sched_hand_over(struct thread *t);
-/* Give up the CPU, as sched_switch, to t, which was handed over. */
-void sched_switch_to(struct thread *t);
-/* The current thread does not sleep after all: t is READY. */
-void sched_take_back(struct thread *t);
-/* The same only if t is BLOCKED in a wait that these thread flags interrupt. */
+/* sched_switch by a thread whose one spinlock is `held`, which is released. to: NULL, or a thread that is
+ * BLOCKED unless somebody was faster, and does not go away without that lock: it gets the CPU past the queue
+ * if it is of this CPU and others are not too far behind, else it is made ready. */
+void sched_switch_from(struct spinlock *held, struct thread *to);
+/* sched_make_ready only if t is BLOCKED in a wait that these thread flags interrupt. */
 bool sched_interrupt(struct thread *t, uint32_t flags);
 /* What the timer interrupt calls when the time slice has ended. Interrupts disabled. */
 void sched_tick(nsec_t now);

@@ -24,7 +24,7 @@ static struct thread *take_last_locked(struct run_queue *q, uint32_t cpu, uint64
 
 	for (int i = 0; n && i < DETACH_SCAN; i++, n = rb_prev(n)) {
 		struct thread *t = rb_entry(n, struct thread, run_node);
-		if (!may_run_on(t, cpu) || weight_of(t) > most)
+		if (!may_run_on(t, cpu) || t->weight > most)
 			continue;
 		detach_locked(q, t);
 		return t;

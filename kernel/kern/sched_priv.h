@@ -44,7 +44,9 @@ enum { NO_CPU = MAX_CPUS };
 
 static inline struct run_queue *this_queue(void)
 {
-	return &sched_queues[cpu_id()];
+	struct run_queue *q = &sched_queues[cpu_id()];
+	__asm__("" : "+r"(q)); /* or the compiler computes it anew at each use */
+	return q;
 }
 
 static inline bool may_run_on(const struct thread *t, uint32_t cpu)
@@ -60,9 +62,6 @@ static inline bool is_real_time(const struct thread *t)
 /* sched.c */
 /* Lock the queue of the CPU that t belongs to. */
 struct run_queue *queue_lock_of(struct thread *t, uint64_t *state);
-/* t's share of a CPU, in terms of WEIGHT_NORMAL. */
-enum { WEIGHT_NORMAL = 1024 };
-uint64_t weight_of(const struct thread *t);
 /* Charge the current thread for the time since it got the CPU or was last charged. */
 void account_locked(struct run_queue *q, nsec_t now);
 /* t comes to q or goes, which changes its state to READY, or to nothing. */

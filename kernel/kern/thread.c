@@ -40,6 +40,7 @@ void thread_init(
 	t->fn = fn;
 	t->arg = arg;
 	t->affinity = UINT64_MAX;
+	t->weight = WEIGHT_NORMAL;
 	t->rt_limit = NSEC_NEVER;
 	store_relaxed(&t->state, THREAD_NEW);
 	list_init(&t->wait_link);

@@ -25,7 +25,6 @@ enum thread_state {
 	THREAD_RUNNING,
 	THREAD_BLOCKED,
 	THREAD_DEAD,
-	THREAD_HANDED, /* no longer BLOCKED: the CPU is on its way to it, past the queue */
 };
 
 enum {
@@ -34,6 +33,7 @@ enum {
 	NICE_MAX = 19,
 	THREAD_LOCKS_MAX = 8,
 	RT_PRIORITY_MAX = 99,
+	WEIGHT_NORMAL = 1024, /* of nice level 0 */
 };
 
 /* As the ABI numbers them. */
@@ -67,6 +67,14 @@ enum thread_flags {
 	THREAD_GUARDED = 1 << 10, /* page faults in user mode are looked at: proc/guard.c */
 };
 
+/* The thread flags that end a sleep with these wait flags. */
+static inline uint32_t thread_flags_of_wait(unsigned wait_flags)
+{
+	STATIC_ASSERT(THREAD_KILLED == (int)WAIT_KILLABLE && THREAD_SIGNALLED == (int)WAIT_INTERRUPTIBLE &&
+		      THREAD_SIGNALLED >> 1 == (int)THREAD_KILLED);
+	return wait_flags | wait_flags >> 1; /* who heeds signals heeds kills */
+}
+
 struct thread {
 	struct arch_thread arch; /* saved context; first, so that assembly finds it */
 	_Atomic uint32_t flags;  /* (A) enum thread_flags */
@@ -84,6 +92,7 @@ struct thread {
 	int nice;                 /* (R) -20 ... 19 */
 	enum sched_policy policy; /* (R) */
 	uint32_t rt_priority;     /* (R) of FIFO and RR 1 ... 99, of others 0 */
+	uint64_t weight;          /* (R) its share of a CPU, in terms of WEIGHT_NORMAL: follows from these three */
 	int64_t rt_turn;          /* (R) real-time, on a queue: the least of its priority runs first */
 	nsec_t rr_used;           /* (R) of its quantum */
 	nsec_t rt_time, rt_limit; /* (R) what it ran since it slept last; when that should be noticed */

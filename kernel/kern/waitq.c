@@ -17,6 +17,10 @@
  * it. Taking the lock also keeps the sleeper from returning, and its caller from freeing the queue, before
  * the waker has let go of it.
  *
+ * Where one thread alone waits, under a lock that says who it is, there need be no queue: whoever changes the
+ * predicate makes the thread ready under that lock. It cannot go away meanwhile, because it does not return
+ * from thread_park without the lock.
+ *
  * No interrupt is lost: the sleeper marks itself BLOCKED and then looks at its flags; the interrupter sets
  * the flags and then looks at the state; both in sequentially consistent order.
  */
@@ -61,39 +65,32 @@ static void waitq_dequeue_locked(struct waitq *q, struct thread *t)
 }
 
 /* Is t in the middle of what its wait gives up for? */
-static bool is_interrupted(struct thread *t, unsigned wait_flags)
+static bool is_interrupted(const struct thread *t, unsigned wait_flags)
 {
-	uint32_t flags = load_seq_cst(&t->flags);
-
-	return ((wait_flags & (WAIT_KILLABLE | WAIT_INTERRUPTIBLE)) && (flags & THREAD_KILLED)) ||
-	       ((wait_flags & WAIT_INTERRUPTIBLE) && (flags & THREAD_SIGNALLED));
+	return load_seq_cst(&t->flags) & thread_flags_of_wait(wait_flags);
 }
 
-/* next: a thread that waits for this CPU, or NULL. */
-static bool block_locked(struct waitq *q, struct thread *next)
+/* Mark t, the current thread, BLOCKED; false: it is not to sleep. */
+static ALWAYS_INLINE bool mark_blocked(struct thread *t, unsigned flags)
 {
-	struct thread *t = current_thread();
-
-	ASSERT(preempt_count() == 1); /* q->lock and no other */
 	store_seq_cst(&t->state, THREAD_BLOCKED);
-	if (is_interrupted(t, t->wait_flags)) {
-		store_relaxed(&t->state, THREAD_RUNNING);
-		if (next)
-			sched_take_back(next);
-		return false;
-	}
-	spin_release(&q->lock); /* its share of the preemption count stays: sched_switch wants it */
-	if (next)
-		sched_switch_to(next);
-	else
-		sched_switch();
-	spin_acquire(&q->lock, false);
-	return !t->waiting_on;
+	if (likely(!is_interrupted(t, flags)))
+		return true;
+	store_relaxed(&t->state, THREAD_RUNNING);
+	return false;
 }
 
 bool waitq_block_locked(struct waitq *q)
 {
-	return block_locked(q, NULL);
+	struct thread *t = current_thread();
+
+	ASSERT(preempt_count() == 1); /* q->lock and no other */
+	if (!mark_blocked(t, t->wait_flags))
+		return false;
+	spin_release(&q->lock); /* its share of the preemption count stays: sched_switch wants it */
+	sched_switch();
+	spin_acquire(&q->lock, false);
+	return !t->waiting_on;
 }
 
 struct thread *waitq_first_locked(struct waitq *q)
@@ -131,23 +128,6 @@ unsigned waitq_wake_all(struct waitq *q)
 	return wake(q, UINT32_MAX);
 }
 
-/* Wake the longest sleeper of q. Interrupts are disabled. It is returned if it waits for this CPU; NULL:
- * it is on its way by itself, or there is none. */
-static struct thread *hand_over_to(struct waitq *q)
-{
-	struct thread *t;
-
-	spin_acquire(&q->lock, false);
-	t = waitq_first_locked(q);
-	if (t) {
-		waitq_dequeue_locked(q, t);
-		if (!sched_hand_over(t))
-			t = NULL;
-	}
-	spin_release(&q->lock);
-	return t;
-}
-
 static void deadline_reached(void *thread)
 {
 	sched_make_ready(thread);
@@ -158,18 +138,16 @@ static err_t sleep_verdict(struct thread *t, nsec_t deadline, unsigned flags)
 {
 	if (is_interrupted(t, flags))
 		return -EINTR;
-	return clock_now() >= deadline ? -ETIMEDOUT : 0;
+	return deadline != NSEC_NEVER && clock_now() >= deadline ? -ETIMEDOUT : 0;
 }
 
 /*
  * Interrupts disabled, preemption count 1, which belongs to the spinlock that the caller holds and that is
- * released here. On return it is not held, the count is 1 and interrupts are disabled. to: NULL, or a queue
- * whose first sleeper gets the CPU.
+ * released here. On return it is not held, the count is 1 and interrupts are disabled.
  */
-static err_t sleep_releasing(
-    struct waitq *q, struct spinlock *held, nsec_t deadline, unsigned flags, struct waitq *to)
+static err_t sleep_releasing(struct waitq *q, struct spinlock *held, nsec_t deadline, unsigned flags)
 {
-	struct thread *t = current_thread(), *next = to ? hand_over_to(to) : NULL;
+	struct thread *t = current_thread();
 	struct timer timer;
 
 	spin_acquire(&q->lock, false);
@@ -180,7 +158,7 @@ static err_t sleep_releasing(
 		timer_init(&timer, deadline_reached, t);
 		timer_set(&timer, deadline);
 	}
-	bool woken = block_locked(q, next);
+	bool woken = waitq_block_locked(q);
 	if (!woken)
 		waitq_dequeue_locked(q, t);
 	spin_release(&q->lock);
@@ -189,25 +167,19 @@ static err_t sleep_releasing(
 	return woken ? 0 : sleep_verdict(t, deadline, flags);
 }
 
-err_t waitq_switch_irq(
-    struct waitq *q, struct spinlock *held, nsec_t deadline, unsigned flags, struct waitq *to)
-{
-	ASSERT(preempt_count() == 1 && !irq_is_enabled());
-	err_t err = sleep_releasing(q, held, deadline, flags, to);
-	spin_acquire(held, false);
-	return err;
-}
-
 err_t waitq_sleep_irq(struct waitq *q, struct spinlock *held, nsec_t deadline, unsigned flags)
 {
-	return waitq_switch_irq(q, held, deadline, flags, NULL);
+	ASSERT(preempt_count() == 1 && !irq_is_enabled());
+	err_t err = sleep_releasing(q, held, deadline, flags);
+	spin_acquire(held, false);
+	return err;
 }
 
 err_t waitq_sleep(struct waitq *q, struct spinlock *held, nsec_t deadline, unsigned flags)
 {
 	ASSERT(preempt_count() == 1 && irq_is_enabled());
 	irq_disable();
-	err_t err = sleep_releasing(q, held, deadline, flags, NULL);
+	err_t err = sleep_releasing(q, held, deadline, flags);
 	irq_enable();
 	spin_acquire(held, false);
 	return err;
@@ -223,10 +195,42 @@ err_t thread_sleep_until(nsec_t deadline)
 	irq_disable();
 	preempt_disable();
 	do
-		err = sleep_releasing(&q, NULL, deadline, WAIT_INTERRUPTIBLE, NULL);
+		err = sleep_releasing(&q, NULL, deadline, WAIT_INTERRUPTIBLE);
 	while (!err);
 	preempt_count_add(-1);
 	irq_enable();
 	preempt_check();
 	return err == -ETIMEDOUT ? 0 : err;
+}
+
+/* ---------------------------------------------------------------- without a queue */
+
+err_t thread_park(struct spinlock *held, nsec_t deadline, unsigned flags, struct thread *to)
+{
+	struct thread *t = current_thread();
+	struct timer timer;
+
+	ASSERT(preempt_count() == 1); /* `held` and no other */
+	DEBUG_ASSERT(!irq_is_enabled());
+	if (unlikely(deadline != NSEC_NEVER)) {
+		timer_init(&timer, deadline_reached, t);
+		timer_set(&timer, deadline);
+	}
+	t->wait_flags = flags;
+	if (mark_blocked(t, flags)) {
+		sched_switch_from(held, to);
+	} else {
+		if (to)
+			thread_unpark(to);
+		spin_release(held);
+	}
+	if (unlikely(deadline != NSEC_NEVER))
+		timer_cancel(&timer);
+	spin_acquire(held, false);
+	return sleep_verdict(t, deadline, flags);
+}
+
+void thread_unpark(struct thread *t)
+{
+	sched_make_ready(t);
 }

@@ -7,6 +7,8 @@
 #include "lib/err.h"
 #include "lib/list.h"
 
+struct thread;
+
 struct waitq {
 	struct spinlock lock; /* rank RANK_WAITQ */
 	struct list sleepers; /* guarded by lock; threads by their wait_link, oldest first */
@@ -28,11 +30,17 @@ err_t waitq_sleep_irq(struct waitq *q, struct spinlock *held, nsec_t deadline, u
 /* Wake the longest sleeper / all. From any context, interrupts included. Return the number woken. */
 unsigned waitq_wake_one(struct waitq *q);
 unsigned waitq_wake_all(struct waitq *q);
-/* waitq_wake_one(to) and waitq_sleep_irq in one: the CPU goes straight to the one that is woken, unless
- * others are too far behind in their share. */
-err_t waitq_switch_irq(
-    struct waitq *q, struct spinlock *held, nsec_t deadline, unsigned flags, struct waitq *to);
 bool waitq_is_empty(struct waitq *q);
+
+/*
+ * Sleeping without a queue, for a predicate that one thread alone waits for, and whose lock guards who that
+ * is. thread_park is waitq_sleep_irq otherwise, but may also return 0 for nothing, and an error though it was
+ * woken: look at the predicate first. With `to`, NULL or a parked thread of the same lock, it wakes that one
+ * as well, and the CPU goes straight to it, unless others are too far behind in their share. thread_unpark:
+ * `held` is locked; nothing happens if t does not sleep.
+ */
+err_t thread_park(struct spinlock *held, nsec_t deadline, unsigned flags, struct thread *to);
+void thread_unpark(struct thread *t);
 
 /*
  * The two halves of sleeping, for the locks of kern/ whose predicate is guarded by q->lock itself: with

@@ -100,7 +100,7 @@ static err_t grow_array(struct desc_table *t, unsigned index)
 
 /* See to it that chunk `index` exists. Called locked; returns locked, the lock was perhaps dropped meanwhile.
  */
-static err_t need_chunk(struct desc_table *t, unsigned index)
+static NOINLINE err_t need_chunk(struct desc_table *t, unsigned index)
 {
 	err_t err = grow_array(t, index);
 	if (err || t->chunks[index])
@@ -142,7 +142,8 @@ static unsigned lowest_free(const struct desc_table *t, unsigned min)
 	return min;
 }
 
-static void fill_slot(struct desc_table *t, unsigned fd, struct kobject *o, uint32_t rights, bool cloexec)
+static ALWAYS_INLINE void fill_slot(
+    struct desc_table *t, unsigned fd, struct kobject *o, uint32_t rights, bool cloexec)
 {
 	struct chunk *c = t->chunks[fd / SLOTS];
 	uint64_t bit = BIT(fd % SLOTS);
@@ -152,21 +153,31 @@ static void fill_slot(struct desc_table *t, unsigned fd, struct kobject *o, uint
 	c->objects[fd % SLOTS] = o;
 	c->rights[fd % SLOTS] = rights;
 	t->count++;
-	advance_hint(t);
+	if (taken(c) == ~0ULL)
+		advance_hint(t);
 }
 
-/* Empty a slot; its descriptor reference goes to the caller. NULL: it was empty. */
-static struct kobject *empty_slot(struct desc_table *t, unsigned fd)
+/* The chunk of a used slot, or NULL. Locked. */
+static inline struct chunk *used_chunk(struct desc_table *t, int fd)
 {
-	struct chunk *c = fd / SLOTS < t->nchunks ? t->chunks[fd / SLOTS] : NULL;
-	uint64_t bit = BIT(fd % SLOTS);
-	if (!c || !(c->used & bit))
+	unsigned i = (unsigned)fd / SLOTS;
+	struct chunk *c = fd >= 0 && i < t->nchunks ? t->chunks[i] : NULL;
+	return c && (c->used & BIT((unsigned)fd % SLOTS)) ? c : NULL;
+}
+
+/* Empty a slot; its descriptor reference goes to the caller. NULL: it was empty. only: nor if it names
+ * anything else; NULL: any object. */
+static inline struct kobject *empty_slot(struct desc_table *t, int fd, const struct kobject *only)
+{
+	struct chunk *c = used_chunk(t, fd);
+	struct kobject *o = c ? c->objects[(unsigned)fd % SLOTS] : NULL;
+	if (!o || (only && o != only))
 		return NULL;
-	c->used &= ~bit;
-	c->cloexec &= ~bit;
+	c->used &= ~BIT((unsigned)fd % SLOTS);
+	c->cloexec &= ~BIT((unsigned)fd % SLOTS);
 	t->count--;
-	t->hint = MIN(t->hint, fd / SLOTS);
-	return c->objects[fd % SLOTS];
+	t->hint = MIN(t->hint, (unsigned)fd / SLOTS);
+	return o;
 }
 
 /* An object was taken out of slot fd. Not locked. */
@@ -180,18 +191,17 @@ static err_t drop(struct desc_table *t, int fd, struct kobject *o)
 
 /* --- operations --- */
 
-/* The lowest free descriptor, in a chunk that exists. Called locked; returns locked, the lock was perhaps
- * dropped meanwhile. */
-static err_t find_free(struct desc_table *t, int min, int limit, unsigned *fd)
+/* The lowest free descriptor, in a chunk that exists; or -EMFILE, -ENOMEM. Called locked; returns locked, the
+ * lock was perhaps dropped meanwhile. */
+static inline int find_free(struct desc_table *t, int min, int limit)
 {
-	ASSERT(min >= 0 && limit <= DESC_LIMIT_MAX);
 	for (;;) {
-		*fd = lowest_free(t, (unsigned)min);
-		if ((int)*fd >= limit)
+		unsigned fd = lowest_free(t, (unsigned)min);
+		if ((int)fd >= limit)
 			return -EMFILE;
-		if (*fd / SLOTS < t->nchunks && t->chunks[*fd / SLOTS])
-			return 0;
-		err_t err = need_chunk(t, *fd / SLOTS);
+		if (likely(fd / SLOTS < t->nchunks && t->chunks[fd / SLOTS]))
+			return (int)fd;
+		err_t err = need_chunk(t, fd / SLOTS);
 		if (err)
 			return err;
 	}
@@ -199,15 +209,15 @@ static err_t find_free(struct desc_table *t, int min, int limit, unsigned *fd)
 
 int desc_reserve(struct desc_table *t, int limit)
 {
-	unsigned fd;
+	ASSERT(limit <= DESC_LIMIT_MAX);
 	spin_lock(&t->lock);
-	err_t err = find_free(t, 0, limit, &fd);
-	if (!err) {
+	int fd = find_free(t, 0, limit);
+	if (fd >= 0) {
 		t->chunks[fd / SLOTS]->reserved |= BIT(fd % SLOTS);
 		advance_hint(t);
 	}
 	spin_unlock(&t->lock);
-	return err ? err : (int)fd;
+	return fd;
 }
 
 static void end_reservation(struct desc_table *t, unsigned fd)
@@ -235,15 +245,15 @@ void desc_fill(struct desc_table *t, int fd, struct kobject *o, uint32_t rights,
 
 int desc_install(struct desc_table *t, struct kobject *o, uint32_t rights, bool cloexec, int min, int limit)
 {
-	unsigned fd;
+	ASSERT(min >= 0 && limit <= DESC_LIMIT_MAX);
 	spin_lock(&t->lock);
-	err_t err = find_free(t, min, limit, &fd);
-	if (!err) {
+	int fd = find_free(t, min, limit);
+	if (fd >= 0) {
 		kobject_desc_get(o);
-		fill_slot(t, fd, o, rights, cloexec);
+		fill_slot(t, (unsigned)fd, o, rights, cloexec);
 	}
 	spin_unlock(&t->lock);
-	return err ? err : (int)fd;
+	return fd;
 }
 
 err_t desc_install_at(
@@ -257,7 +267,7 @@ err_t desc_install_at(
 	if (!err && (t->chunks[fd / SLOTS]->reserved & BIT((unsigned)fd % SLOTS)))
 		err = -EBUSY;
 	if (!err) {
-		old = empty_slot(t, (unsigned)fd);
+		old = empty_slot(t, fd, NULL);
 		kobject_desc_get(o);
 		fill_slot(t, (unsigned)fd, o, rights, cloexec);
 	}
@@ -267,38 +277,29 @@ err_t desc_install_at(
 	return err;
 }
 
-/* The chunk of a used slot, or NULL. Locked. */
-static struct chunk *used_chunk(struct desc_table *t, int fd)
-{
-	unsigned i = (unsigned)fd / SLOTS;
-	struct chunk *c = fd >= 0 && i < t->nchunks ? t->chunks[i] : NULL;
-	return c && (c->used & BIT((unsigned)fd % SLOTS)) ? c : NULL;
-}
-
 /* fd is used. Locked. */
 static struct kobject *slot_object(const struct desc_table *t, int fd)
 {
 	return t->chunks[(unsigned)fd / SLOTS]->objects[(unsigned)fd % SLOTS];
 }
 
-err_t desc_lookup(struct desc_table *t, int fd, struct kobject **out, uint32_t *rights)
+struct desc_entry desc_get(struct desc_table *t, int fd)
 {
+	struct desc_entry e = {NULL, 0};
 	spin_lock(&t->lock);
 	struct chunk *c = used_chunk(t, fd);
 	if (c) {
-		*out = c->objects[(unsigned)fd % SLOTS];
-		kobject_get(*out);
-		if (rights)
-			*rights = c->rights[(unsigned)fd % SLOTS];
+		e = (struct desc_entry){c->objects[(unsigned)fd % SLOTS], c->rights[(unsigned)fd % SLOTS]};
+		kobject_get(e.object);
 	}
 	spin_unlock(&t->lock);
-	return c ? 0 : -EBADF;
+	return e;
 }
 
 err_t desc_close(struct desc_table *t, int fd)
 {
 	spin_lock(&t->lock);
-	struct kobject *o = fd >= 0 ? empty_slot(t, (unsigned)fd) : NULL;
+	struct kobject *o = empty_slot(t, fd, NULL);
 	spin_unlock(&t->lock);
 	if (!o)
 		return -EBADF;
@@ -308,8 +309,7 @@ err_t desc_close(struct desc_table *t, int fd)
 void desc_close_same(struct desc_table *t, int fd, const struct kobject *o)
 {
 	spin_lock(&t->lock);
-	struct kobject *found =
-	    used_chunk(t, fd) && slot_object(t, fd) == o ? empty_slot(t, (unsigned)fd) : NULL;
+	struct kobject *found = empty_slot(t, fd, o);
 	spin_unlock(&t->lock);
 	if (found)
 		(void)drop(t, fd, found);
@@ -392,7 +392,7 @@ static struct kobject *take_next(struct desc_table *t, unsigned *first, unsigned
 			set &= t->chunks[i]->cloexec;
 		if (set) {
 			*first = i * SLOTS + bit_lowest(set);
-			o = empty_slot(t, *first);
+			o = empty_slot(t, (int)*first, NULL);
 		}
 	}
 	spin_unlock(&t->lock);

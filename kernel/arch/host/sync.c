@@ -218,12 +218,9 @@ void waitq_init(struct waitq *q)
 	list_init(&q->sleepers);
 }
 
-static bool is_interrupted(struct thread *t, unsigned flags)
+static bool is_interrupted(const struct thread *t, unsigned flags)
 {
-	uint32_t f = load_relaxed(&t->flags);
-
-	return ((flags & (WAIT_KILLABLE | WAIT_INTERRUPTIBLE)) && (f & THREAD_KILLED)) ||
-	       ((flags & WAIT_INTERRUPTIBLE) && (f & THREAD_SIGNALLED));
+	return load_relaxed(&t->flags) & thread_flags_of_wait(flags);
 }
 
 static void enqueue(struct waitq *q, struct thread *t)
