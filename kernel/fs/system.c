@@ -18,6 +18,7 @@
 #include "arch/usercopy.h"
 #include "dev/claim.h"
 #include "fs/anon.h"
+#include "fs/log_news.h"
 #include "kern/log.h"
 #include "kern/thread.h"
 #include "lib/string.h"
@@ -27,7 +28,7 @@
 struct system {
 	struct quire_scope scope; /* (C) */
 	struct mutex lock;        /* RANK_CHANNEL: one reader of the log at a time */
-	uint64_t next;            /* (M) number of the record to be read next */
+	struct log_reader reader; /* (M) */
 };
 
 static const struct quire_scope everything = {
@@ -140,27 +141,35 @@ err_t system_log_read(struct file *system, uaddr_t to)
 	struct quire_log_record told;
 	uint64_t lost;
 	mutex_lock(&s->lock);
-	uint64_t seq = s->next;
+	uint64_t seq = s->reader.next;
 	err_t err = log_read(&seq, &r, &lost);
 	if (!err) {
 		record_tell(&r, lost, &told);
 		err = copy_to_user(to, &told, sizeof(told)) ? -EFAULT : 0;
 	}
 	if (!err)
-		s->next = seq;
+		log_reader_move(&s->reader, seq);
 	mutex_unlock(&s->lock);
 	return err;
 }
 
 /* --- objects --- */
 
+static void system_refresh(struct file *f)
+{
+	struct system *s = f->priv;
+	log_reader_look(&s->reader);
+}
+
 static void system_release(struct file *f)
 {
-	kfree(f->priv);
+	struct system *s = f->priv;
+	log_reader_fini(&s->reader);
+	kfree(s);
 }
 
 static const struct file_ops system_ops = {
-    .type = KO_SYSTEM, .seek = file_seek_nowhere, .release = system_release};
+    .type = KO_SYSTEM, .seek = file_seek_nowhere, .refresh = system_refresh, .release = system_release};
 
 static err_t create(const struct quire_scope *scope, struct file **out)
 {
@@ -175,7 +184,7 @@ static err_t create(const struct quire_scope *scope, struct file **out)
 		return err;
 	}
 	(*out)->priv = s;
-	kobject_signal(&(*out)->object, 0, SIGNAL_READABLE | SIGNAL_WRITABLE);
+	log_reader_init(&s->reader, &(*out)->object);
 	return 0;
 }
 

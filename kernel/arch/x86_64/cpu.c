@@ -135,8 +135,8 @@ static void fill_tables(struct cpu *c, const vaddr_t ist_top[IST_COUNT])
 	gdt[3] = 0;
 	gdt[SEL_USER_DATA / 8] = DESC_USER_DATA;
 	gdt[SEL_USER_CODE / 8] = DESC_USER_CODE;
-	gdt[SEL_TSS / 8] =
-	    DESC_TSS_TYPE | (sizeof(struct task_state) - 1) | (tss & 0xffffff) << 16 | (tss >> 24 & 0xff) << 56;
+	gdt[SEL_TSS / 8] = DESC_TSS_TYPE | (sizeof(struct task_state) - 1) | (tss & 0xffffff) << 16 |
+			   (tss >> 24 & 0xff) << 56;
 	gdt[SEL_TSS / 8 + 1] = tss >> 32;
 }
 
