@@ -172,7 +172,7 @@ def c_param(a):
 
 def stubs(tables):
     print("#pragma once\n/*\n * calls.h - Quire's own system calls, made by tools/gen_abi.py of abi/native.tbl. Each returns -1 and sets errno if it fails;")
-    print(" * man/ has a page for each.\n */\n#include <quire/object.h>\n#include <stdint.h>\n#include <unistd.h>\n")
+    print(" * man/ has a page for each.\n */\n#include <quire/object.h>\n#include <quire/system.h>\n#include <stdint.h>\n#include <unistd.h>\n")
     for c in offered(tables["native"]):
         print(f"#define SYS_quire_{c.name} {c.nr:#x}")
     for c in offered(tables["native"]):

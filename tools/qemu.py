@@ -30,6 +30,7 @@ CLEAN, FAILED, PANIC = 33, 35, 95
 ENDS = {CLEAN: "cleanly", FAILED: "with failed tests", PANIC: "with a panic"}
 OVMF = "/usr/share/OVMF"
 TAIL = 60  # lines of the log shown after a failure
+SECOND_PORT = ["-chardev", "null,id=com2", "-device", "isa-serial,index=1,chardev=com2"]  # for who drives it in user mode: usystem
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -126,7 +127,7 @@ class Guest:
     def __init__(self, opts, append, scratch, log_path):
         self.opts = opts
         self.qmp_path = os.path.join(scratch, "qmp")
-        args = command_line(opts, append, scratch) + ["-serial", "stdio", "-qmp", f"unix:{self.qmp_path},server=on,wait=off"]
+        args = command_line(opts, append, scratch) + ["-serial", "stdio", "-qmp", f"unix:{self.qmp_path},server=on,wait=off", *SECOND_PORT]
         if opts.disk:
             args += scratch_disk.attach(opts.machine, opts.disk.split(","), scratch)
         self.log_path = log_path

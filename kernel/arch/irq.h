@@ -10,6 +10,7 @@
 typedef void irq_handler(void *arg);
 
 enum irq_trigger { IRQ_EDGE, IRQ_LEVEL };
+enum { IRQ_ISA_LINES = 16 };
 
 /* Route GSI `gsi` to a CPU and call handler(arg) on each interrupt; masked until irq_unmask. -EBUSY if taken,
  * -EINVAL if no IOAPIC has it, -ENOSPC without free vectors. */

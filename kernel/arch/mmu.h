@@ -87,6 +87,8 @@ void mmu_enter_around(
  * is no such table. Restores write access as mmu_enter does. */
 unsigned mmu_enter_run(
     struct mmu_context *ctx, vaddr_t va, struct page *const *pages, unsigned n, unsigned flags);
+/* The first physical address that no processor of this kind can name. */
+paddr_t mmu_phys_end(void);
 /* Enter a physically contiguous range into the kernel half (device maps, buffers), all or nothing; large
  * pages where aligned. */
 MUST_CHECK err_t mmu_enter_range(

@@ -7,6 +7,7 @@
 #include "dev/pci.h"
 #include "arch/cpu.h"
 #include "dev/acpi.h"
+#include "dev/claim.h"
 #include "kern/log.h"
 #include "kern/spinlock.h"
 #include "lib/assert.h"
@@ -45,6 +46,7 @@ void pci_init(void)
 			continue;
 		uint64_t len = MIB(1) * (w.last_bus - w.first_bus + 1u);
 		window.base = kva_map_phys(w.base + MIB(1) * w.first_bus, len, MMU_UC, true);
+		claim_memory(w.base + MIB(1) * w.first_bus, len);
 		window.first_bus = w.first_bus;
 		window.last_bus = w.last_bus;
 		break;

@@ -8,6 +8,7 @@
  */
 #include "arch/bootinfo.h"
 #include "dev/acpi.h"
+#include "dev/claim.h"
 #include "dev/pci.h"
 #include "lib/assert.h"
 #include "mm/kva.h"
@@ -96,6 +97,7 @@ err_t pci_map_bar(struct pci_address at, unsigned i, volatile char **out, uint64
 	*len = bar.len;
 	if (!*out)
 		return -ENOMEM;
+	claim_memory(bar.base, bar.len);
 	pci_write(at, PCI_COMMAND, 2, pci_read(at, PCI_COMMAND, 2) | PCI_COMMAND_MEMORY);
 	return 0;
 }

@@ -7,6 +7,7 @@
  */
 #include "arch/bootinfo.h"
 #include "dev/acpi.h"
+#include "dev/claim.h"
 #include "dev/virtio.h"
 #include "kern/log.h"
 #include "lib/printf.h"
@@ -207,8 +208,10 @@ static void mmio_look(paddr_t base, unsigned gsi, unsigned other_gsi)
 	d->mmio.gsi = gsi;
 	d->mmio.other_gsi = other_gsi;
 	d->mmio.base = kva_map_phys(base, SLOT_SIZE, MMU_UC, true);
-	if (d->mmio.base && mmio_try(d, base))
+	if (d->mmio.base && mmio_try(d, base)) {
+		claim_memory(base, SLOT_SIZE);
 		return;
+	}
 	if (d->mmio.base)
 		mmio_release(d);
 	kfree(d);

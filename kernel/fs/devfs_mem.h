@@ -2,6 +2,5 @@
 /* devfs_mem.h - the devices that need no hardware; for devfs.c. */
 #include "lib/err.h"
 
+enum { DEVFS_MEM_MAJOR = 1 };
 MUST_CHECK err_t devfs_mem_init(void);
-/* May the current thread read kmsg? Set once at boot; NULL: everybody may. */
-extern bool (*devfs_may_read_log)(void);

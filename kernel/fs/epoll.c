@@ -223,8 +223,8 @@ static struct epoll_item *find_item(
 
 static void item_watch(struct epoll_item *it)
 {
-	(void)item_look(it); /* files that keep their signals true only while somebody looks begin to */
 	kobject_observe(&it->file->object, &it->observer, poll_signals_of(item_events(it)));
+	(void)item_look(it); /* files that keep their signals true only while somebody looks begin to */
 }
 
 /* (M) held, and (E) if it watches an epoll. */

@@ -67,6 +67,8 @@ static void poll_observe(struct bell *bell, struct poll_item *items, unsigned n)
 		it->bell = bell;
 		it->observer = (struct observer){.notify = poll_notify};
 		kobject_observe(&it->file->object, &it->observer, poll_signals_of(it->events));
+		if (it->file->ops->refresh) /* kept true from now on, for as long as it is observed */
+			it->file->ops->refresh(it->file);
 	}
 }
 

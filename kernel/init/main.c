@@ -21,6 +21,7 @@
 #include "dev/pci.h"
 #include "dev/rtc.h"
 #include "dev/virtio.h"
+#include "fs/system.h"
 #include "init/root.h"
 #include "kern/log.h"
 #include "kern/random.h"
@@ -30,6 +31,7 @@
 #include "mm/frame.h"
 #include "mm/kva.h"
 #include "mm/slab.h"
+#include "object/desc.h"
 #include "proc/exec.h"
 #include "proc/load.h"
 #include "proc/oom.h"
@@ -89,10 +91,30 @@ static err_t add_arguments(struct exec_args *args)
 	return 0;
 }
 
+/* What the first program is given: the console as its standard streams, and the system object, which its
+ * auxiliary vector names. */
+enum { SYSTEM_FD = 3 };
+
+static err_t give_objects(struct process *p, void *arg)
+{
+	enum { RIGHTS = RIGHTS_ALL & ~RIGHT_EXEC };
+	struct file *system;
+	err_t err = root_open_console(p, arg);
+	if (!err)
+		err = system_create(&system);
+	if (err)
+		return err;
+	int fd = desc_install(p->descs, &system->object, RIGHTS, true, SYSTEM_FD, SYSTEM_FD + 1);
+	file_put(system);
+	return fd < 0 ? fd : 0;
+}
+
 static err_t start_init(const char *path, struct process **out)
 {
 	struct exec_args args;
 	exec_args_init(&args, 0); /* a few words */
+	args.aux_type = QUIRE_AT_SYSTEM;
+	args.aux_value = SYSTEM_FD;
 	err_t err = exec_args_set_path(&args, path);
 	if (!err)
 		err = exec_args_add_arg(&args, path);
@@ -103,7 +125,7 @@ static err_t start_init(const char *path, struct process **out)
 	if (!err)
 		err = exec_args_add_env(&args, "HOME=/");
 	if (!err)
-		err = process_spawn(NULL, &args, root_open_console, NULL, out);
+		err = process_spawn(NULL, &args, give_objects, NULL, out);
 	exec_args_fini(&args);
 	return err;
 }

@@ -12,7 +12,8 @@
 #include "fs/cpio.h"
 #include "fs/bdev.h"
 #include "fs/devfs.h"
-#include "fs/devfs_mem.h"
+#include "fs/kmsg.h"
+#include "fs/log_news.h"
 #include "fs/ext2/ext2.h"
 #include "fs/mount.h"
 #include "fs/notify.h"
@@ -208,13 +209,14 @@ void root_init(void)
 	inotify_init();
 	vdso_init();
 	must(devfs_init(), "devices");
+	log_news_init();
+	must(kmsg_init(current_may_read_log), "kmsg");
 	must(tty_init_devices(), "terminals");
 	must(pty_init(), "ptys");
 	must(console_tty_init(), "the console");
 	virtport_init();
 	must(bdev_init(), "disks");
 	fs_current_user = current_user_is;
-	devfs_may_read_log = current_may_read_log;
 	fs_register(&ext2_fs_ops);
 	writeback_init();
 	must(mount_root("rootfs", &tmpfs_ops, 0, "mode=755"), "the root");

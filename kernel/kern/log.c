@@ -29,6 +29,7 @@
  * each CPU (readers would have to merge by time stamps of unsynchronised clocks).
  */
 #include "arch/clock.h"
+#include "arch/cpu.h"
 #include "kern/log.h"
 #include "kern/spinlock.h"
 #include "lib/string.h"
@@ -59,6 +60,8 @@ static struct {
 	_Atomic uint32_t owner; /* who drains, by echo_owner_new(); 0: nobody */
 	_Atomic uint32_t attempts;
 } echo = {.max_level = LOG_INFO};
+
+static void (*_Atomic listener)(void);
 
 static uint64_t state_writing(uint64_t seq)
 {
@@ -103,46 +106,70 @@ static void ring_put(struct log_record *r)
 
 enum slot_answer { SLOT_READ, SLOT_NOT_YET, SLOT_LOST };
 
-static enum slot_answer slot_get(uint64_t seq, struct log_record *out)
+static enum slot_answer slot_look(uint64_t seq)
 {
 	struct slot *s = slot_of(seq);
-	uint64_t words[RECORD_WORDS];
 	uint64_t state = load_acquire(&s->state);
 
 	if (state < state_complete(seq))
 		return load_acquire(&s->skipped) > seq ? SLOT_LOST : SLOT_NOT_YET;
-	if (state > state_complete(seq))
-		return SLOT_LOST;
+	return state > state_complete(seq) ? SLOT_LOST : SLOT_READ;
+}
+
+static enum slot_answer slot_get(uint64_t seq, struct log_record *out)
+{
+	struct slot *s = slot_of(seq);
+	uint64_t words[RECORD_WORDS];
+	enum slot_answer answer = slot_look(seq);
+
+	if (answer != SLOT_READ)
+		return answer;
 	for (unsigned i = 0; i < RECORD_WORDS; i++)
 		words[i] = load_acquire(&s->words[i]);
-	if (load_relaxed(&s->state) != state)
+	if (load_relaxed(&s->state) != state_complete(seq))
 		return SLOT_LOST;
 	memcpy(out, words, sizeof(*out));
 	return SLOT_READ;
 }
 
-err_t log_read(uint64_t *seq, struct log_record *out, uint64_t *lost)
+/* Go on to the first record that can be read, counting those that are lost. False: there is none yet. */
+static bool find_record(uint64_t *seq, uint64_t *lost)
 {
-	*lost = 0;
 	for (;;) {
 		uint64_t next = load_acquire(&ring.next);
 		if (*seq >= next)
-			return -EAGAIN;
+			return false;
 		if (next - *seq > SLOTS) {
 			*lost += next - SLOTS - *seq;
 			*seq = next - SLOTS;
 		}
-		switch (slot_get(*seq, out)) {
-		case SLOT_READ:
-			(*seq)++;
-			return 0;
-		case SLOT_NOT_YET:
-			return -EAGAIN;
-		case SLOT_LOST:
-			(*seq)++;
-			(*lost)++;
-		}
+		enum slot_answer answer = slot_look(*seq);
+		if (answer != SLOT_LOST)
+			return answer == SLOT_READ;
+		(*seq)++;
+		(*lost)++;
 	}
+}
+
+err_t log_read(uint64_t *seq, struct log_record *out, uint64_t *lost)
+{
+	*lost = 0;
+	while (find_record(seq, lost)) {
+		enum slot_answer answer = slot_get(*seq, out);
+		(*seq)++;
+		if (answer == SLOT_READ)
+			return 0;
+		(*lost)++;
+	}
+	return -EAGAIN;
+}
+
+bool log_has(uint64_t seq, bool *lost)
+{
+	uint64_t n = 0;
+	bool found = find_record(&seq, &n);
+	*lost = n;
+	return found;
 }
 
 static void echo_record(void (*write)(const char *, size_t), const struct log_record *r)
@@ -270,6 +297,14 @@ void log_vprint(enum log_level level, const char *subsystem, const char *fmt, va
 	r.seq = fetch_add_acq_rel(&ring.next, 1);
 	ring_put(&r);
 	echo_run(level == LOG_EMERG);
+	void (*tell)(void) = load_acquire(&listener);
+	if (tell && preempt_count() == 0 && irq_is_enabled())
+		tell();
+}
+
+void log_set_listener(void (*tell)(void))
+{
+	store_release(&listener, tell);
 }
 
 void log_print(enum log_level level, const char *subsystem, const char *fmt, ...)

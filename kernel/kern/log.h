@@ -42,5 +42,10 @@ size_t log_capacity(void);
 /* Read the first record with sequence number >= *seq; advances *seq past it; *lost gets how many were
  * overwritten in between. -EAGAIN: there is none yet. */
 MUST_CHECK err_t log_read(uint64_t *seq, struct log_record *out, uint64_t *lost);
+/* Would log_read give a record? *lost: some before it were overwritten. */
+bool log_has(uint64_t seq, bool *lost);
+/* Have tell called after a record was written, if the writer holds no spinlock and interrupts are enabled.
+ * Nobody tells of what is written elsewhere: who waits for records looks again now and then. Once at boot. */
+void log_set_listener(void (*tell)(void));
 /* Write the last `max` records to the console again (panic). */
 void log_replay(unsigned max);

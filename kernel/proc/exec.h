@@ -39,8 +39,9 @@ struct exec_args {
 	bool
 	    unreachable; /* the path leads through a descriptor that closes on exec: no script can be run by it */
 	struct exec_strings args, env;
-	uint64_t limit;    /* bytes that path, strings and pointers may take together */
-	uint64_t pointers; /* bytes of the pointers */
+	uint64_t aux_type, aux_value; /* one more entry of the auxiliary vector; type 0: none */
+	uint64_t limit;               /* bytes that path, strings and pointers may take together */
+	uint64_t pointers;            /* bytes of the pointers */
 };
 
 /* stack_limit: RLIMIT_STACK. */

@@ -69,7 +69,7 @@ err_t exec_put(struct vm_space *space, uaddr_t dst, const void *src, size_t n)
 
 /* --- the auxiliary vector, kept with the space for /proc --- */
 
-static void aux_add(struct space_layout *layout, enum aux_type type, uint64_t value)
+static void aux_add(struct space_layout *layout, uint64_t type, uint64_t value)
 {
 	ASSERT(layout->aux_count + 2 <= AUX_WORDS);
 	layout->aux[layout->aux_count++] = type;
@@ -108,6 +108,8 @@ static void aux_build(struct space_layout *layout, const struct exec_load *l, co
 	aux_add(layout, AT_PLATFORM, plan->platform);
 	aux_add(layout, AT_RSEQ_FEATURE_SIZE, RSEQ_FEATURE_SIZE);
 	aux_add(layout, AT_RSEQ_ALIGN, RSEQ_ALIGN);
+	if (l->args->aux_type)
+		aux_add(layout, l->args->aux_type, l->args->aux_value);
 	aux_add(layout, AT_NULL, 0);
 }
 

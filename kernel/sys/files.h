@@ -37,6 +37,9 @@ MUST_CHECK err_t fd_file_any_for(int fd, uint32_t rights, struct file **out);
 /* For the native calls: an object of this type (KO_TYPES: of any), with these rights. -EBADF, -EINVAL (type),
  * -EACCES, looked at in this order. */
 MUST_CHECK err_t fd_object(int fd, enum kobject_type type, uint32_t rights, struct file **out);
+/* The rights of fd, which names o (or whatever it likes: NULL), unless another thread has put something else
+ * there: -EBADF. */
+MUST_CHECK err_t fd_rights(int fd, const struct kobject *o, uint32_t *rights);
 /* Put f into the lowest free descriptor of the current process, or drop it; takes over the reference. Returns
  * the descriptor, -EMFILE, -ENOMEM. */
 MUST_CHECK int64_t fd_install(struct file *f, bool cloexec);

@@ -1,13 +1,11 @@
 /* native.c - Quire's own calls. */
-#include "kern/log.h"
+#include "sys/native.h"
 #include "proc/process.h"
 #include "proc/trace.h"
 #include "sys/sys.h"
 #include "vm/space.h"
 
-/* What is longer than a log line is cut; control characters become dots, so that a program cannot forge
- * lines. */
-int64_t sys_diag(uaddr_t text)
+int64_t native_log(enum log_level level, uaddr_t text)
 {
 	char line[200];
 	int64_t len = copy_string_from_user(line, text, sizeof(line));
@@ -20,8 +18,13 @@ int64_t sys_diag(uaddr_t text)
 	for (int64_t i = 0; i < len; i++)
 		if ((uint8_t)line[i] < ' ' || line[i] == 0x7f)
 			line[i] = '.';
-	log_info("diag", "%s[%u]: %s", current_process()->name, current_process()->pid, line);
+	log_print(level, "diag", "%s[%u]: %s", current_process()->name, current_process()->pid, line);
 	return 0;
+}
+
+int64_t sys_diag(uaddr_t text)
+{
+	return native_log(LOG_INFO, text);
 }
 
 int64_t sys_harden(uint32_t guards)

@@ -19,8 +19,7 @@ SAME(SIGNALS_USER, QUIRE_SIGNALS_USER);
 
 /* --- rights --- */
 
-/* The rights of fd, which names o unless another thread has put something else there: -EBADF. */
-static err_t rights_of(int32_t fd, const struct kobject *o, uint32_t *rights)
+err_t fd_rights(int fd, const struct kobject *o, uint32_t *rights)
 {
 	struct kobject *found;
 	err_t err = desc_lookup(current_descs(), fd, &found, rights);
@@ -33,7 +32,7 @@ static err_t rights_of(int32_t fd, const struct kobject *o, uint32_t *rights)
 int64_t sys_rights_get(int32_t fd)
 {
 	uint32_t rights;
-	err_t err = rights_of(fd, NULL, &rights);
+	err_t err = fd_rights(fd, NULL, &rights);
 	return err ? err : (int64_t)rights;
 }
 
@@ -54,7 +53,7 @@ int64_t sys_object_info(struct file *f, int32_t fd, uaddr_t to, uint64_t size)
 	    .type = f->ops->type,
 	    .descriptors = load_relaxed(&o->descs),
 	    .references = ref_count(&o->refs) - 1 /* this call's */};
-	err_t err = rights_of(fd, o, &info.rights);
+	err_t err = fd_rights(fd, o, &info.rights);
 	if (!err && size < INFO_FIRST_SIZE)
 		err = -EINVAL;
 	size = MIN(size, sizeof(info));

@@ -4,7 +4,7 @@
 #include "lib/err.h"
 
 /* Entries of the MADT, or what stands in for it: topology.c. Constant after irq_init. */
-enum { MAX_IOAPICS = 8, ISA_LINES = 16 };
+enum { MAX_IOAPICS = 8, ISA_LINES = IRQ_ISA_LINES };
 
 struct ioapic_info {
 	paddr_t base;

@@ -13,6 +13,7 @@
 #include "machine/cpu.h"
 #include "machine/desc.h"
 #include "machine/fpu.h"
+#include "machine/ports.h"
 #include "mm/kva.h"
 
 /* Segment descriptors, AMD64 manual volume 2, 4.8: present, type, DPL, long mode. Accessed beforehand, so
@@ -25,6 +26,7 @@
 
 struct cpu_features cpu_features;
 static uint32_t max_leaf;
+static struct task_state boot_task;
 
 struct table_pointer {
 	uint16_t limit;
@@ -118,22 +120,23 @@ void cpu_detect(void)
 static void fill_tables(struct cpu *c, const vaddr_t ist_top[IST_COUNT])
 {
 	uint64_t *gdt = c->arch.gdt;
-	uint64_t tss = (uint64_t)&c->arch.tss;
+	struct task_state *task = c->arch.task;
+	uint64_t tss = (uint64_t)task;
 
-	memset(&c->arch.tss, 0, sizeof(c->arch.tss));
+	memset(&task->tss, 0, sizeof(task->tss));
 	for (unsigned i = 0; i < IST_COUNT; i++) {
-		c->arch.tss.ist[i] = ist_top[i] - 16;
+		task->tss.ist[i] = ist_top[i] - 16;
 		*(struct cpu **)(ist_top[i] - 8) = c; /* see entry.S */
 	}
-	c->arch.tss.iomap_base = sizeof(c->arch.tss);
+	ports_init(c);
 	gdt[0] = 0;
 	gdt[SEL_KERNEL_CODE / 8] = DESC_KERNEL_CODE;
 	gdt[SEL_KERNEL_DATA / 8] = DESC_KERNEL_DATA;
 	gdt[3] = 0;
 	gdt[SEL_USER_DATA / 8] = DESC_USER_DATA;
 	gdt[SEL_USER_CODE / 8] = DESC_USER_CODE;
-	gdt[SEL_TSS / 8] =
-	    DESC_TSS_TYPE | (sizeof(struct tss) - 1) | (tss & 0xffffff) << 16 | (tss >> 24 & 0xff) << 56;
+	gdt[SEL_TSS / 8] = DESC_TSS_TYPE | (sizeof(struct task_state) - 1) | (tss & 0xffffff) << 16 |
+			   (tss >> 24 & 0xff) << 56;
 	gdt[SEL_TSS / 8 + 1] = tss >> 32;
 }
 
@@ -144,15 +147,19 @@ void cpu_prepare_boot(struct cpu *c)
 	for (unsigned i = 0; i < IST_COUNT; i++)
 		top[i] = (vaddr_t)boot_ist_stacks + i * (IST_STACK_SIZE + PAGE_SIZE) + IST_STACK_SIZE;
 	c->self = c;
+	c->arch.task = &boot_task;
 	fill_tables(c, top);
 	c->arch.kernel_rsp = (uint64_t)boot_stack_end;
-	c->arch.tss.rsp[0] = c->arch.kernel_rsp;
+	c->arch.task->tss.rsp[0] = c->arch.kernel_rsp;
 }
 
 err_t cpu_prepare(struct cpu *c)
 {
 	vaddr_t stack[IST_COUNT] = {0}, top[IST_COUNT];
 
+	c->arch.task = kva_alloc_buffer(sizeof(*c->arch.task));
+	if (!c->arch.task)
+		return -ENOMEM;
 	for (unsigned i = 0; i < IST_COUNT; i++) {
 		stack[i] = kva_alloc_stack();
 		if (!stack[i])
@@ -165,6 +172,7 @@ err_t cpu_prepare(struct cpu *c)
 free_stacks:
 	for (unsigned i = 0; i < IST_COUNT && stack[i]; i++)
 		kva_free_stack(stack[i]);
+	kva_free_buffer(c->arch.task);
 	return -ENOMEM;
 }
 

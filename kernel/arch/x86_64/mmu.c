@@ -11,6 +11,7 @@
 #include "lib/assert.h"
 #include "machine/boot.h"
 #include "machine/cpu.h"
+#include "machine/ports.h"
 #include "machine/smp.h"
 
 struct mmu_context kernel_mmu = {.lock = SPINLOCK_INIT("kernel_mmu", RANK_MMU)};
@@ -46,6 +47,7 @@ err_t mmu_init(struct mmu_context *ctx)
 {
 	spin_init(&ctx->lock, "mmu", RANK_MMU);
 	store_relaxed(&ctx->cpus, 0);
+	store_relaxed(&ctx->ports, NULL);
 	err_t err = tables_init(&ctx->tables, kernel_mmu.tables.root);
 	if (!err)
 		ctx->root = virt_to_phys((const void *)ctx->tables.root);
@@ -58,6 +60,12 @@ void mmu_destroy(struct mmu_context *ctx)
 	DEBUG_ASSERT(current_thread()->mmu != ctx);
 	tlb_leave_everywhere(ctx);
 	tables_fini(&ctx->tables);
+	ports_destroy(ctx);
+}
+
+paddr_t mmu_phys_end(void)
+{
+	return 1ULL << cpu_features.physical_bits;
 }
 
 err_t mmu_enter(struct mmu_context *ctx, vaddr_t va, paddr_t paddr, unsigned flags)

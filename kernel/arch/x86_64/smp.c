@@ -117,7 +117,7 @@ static unsigned prepare_cpus(unsigned wanted)
 			break;
 		}
 		stack_ends[nstacks] = stack + KSTACK_PAGES * PAGE_SIZE;
-		c->arch.kernel_rsp = c->arch.tss.rsp[0] = stack_ends[nstacks];
+		c->arch.kernel_rsp = c->arch.task->tss.rsp[0] = stack_ends[nstacks];
 	}
 	if (nstacks < wanted)
 		log_warn("smp", "memory for %u of %u more CPUs", nstacks, wanted);

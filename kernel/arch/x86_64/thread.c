@@ -62,7 +62,7 @@ void arch_thread_switch(struct thread *prev, struct thread *next)
 		save_bases(&prev->arch);
 	}
 	c->arch.kernel_rsp = next->stack_end;
-	c->arch.tss.rsp[0] = next->stack_end;
+	c->arch.task->tss.rsp[0] = next->stack_end;
 	if (next->arch.fpu) {
 		load_bases(&next->arch);
 		fpu_load(next->arch.fpu);

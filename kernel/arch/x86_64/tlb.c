@@ -48,6 +48,7 @@
 #include "kern/spinlock.h"
 #include "lib/assert.h"
 #include "lib/bits.h"
+#include "machine/ports.h"
 #include "machine/smp.h"
 
 enum {
@@ -97,6 +98,7 @@ static ALWAYS_INLINE void load_context(struct tlb_cpu *t, struct mmu_context *ne
 		atomic_fetch_or_explicit(&next->cpus, self, memory_order_seq_cst);
 	store_relaxed(&t->loaded, next);
 	write_cr3(next ? next->root : kernel_mmu.root);
+	ports_switch(next);
 	if (old)
 		fetch_and_acq_rel(&old->cpus, ~self);
 }

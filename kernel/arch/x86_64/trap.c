@@ -22,6 +22,7 @@
 #include "machine/cpu.h"
 #include "machine/desc.h"
 #include "machine/dump.h"
+#include "machine/ports.h"
 #include "machine/trap.h"
 #include "mm/kva.h"
 
@@ -134,6 +135,8 @@ static void exception_user(struct trap_frame *f)
 
 	if (vector == VECTOR_DEBUG)
 		error = debug_status_take();
+	if (vector == VECTOR_GP && ports_catch_up())
+		return;
 	irq_enable();
 	upcall_user_trap(vector, error, f->rip, 0);
 }

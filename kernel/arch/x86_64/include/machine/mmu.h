@@ -35,6 +35,8 @@ struct mmu_context {
 	struct page_tables tables; /* (L) */
 	paddr_t root;              /* (C) physical address of the root table, for CR3 */
 	_Atomic uint64_t cpus;     /* (A) CPUs that have the root loaded, or are about to: see tlb.c */
+	struct port_map
+	    *_Atomic ports; /* (L) to change, (A) to read: I/O ports of its programs; NULL: none */
 };
 
 /* Address of a physical byte in the direct map, and back. RAM only; pa and v are not checked. */
