@@ -95,16 +95,16 @@ static err_t add_arguments(struct exec_args *args)
  * auxiliary vector names. */
 enum { SYSTEM_FD = 3 };
 
-static err_t give_objects(struct process *p, void *arg)
+static err_t give_objects(struct user_thread *ut, void *arg)
 {
 	enum { RIGHTS = RIGHTS_ALL & ~RIGHT_EXEC };
 	struct file *system;
-	err_t err = root_open_console(p, arg);
+	err_t err = root_open_console(ut, arg);
 	if (!err)
 		err = system_create(&system);
 	if (err)
 		return err;
-	int fd = desc_install(p->descs, &system->object, RIGHTS, true, SYSTEM_FD, SYSTEM_FD + 1);
+	int fd = desc_install(ut->descs, &system->object, RIGHTS, true, SYSTEM_FD, SYSTEM_FD + 1);
 	file_put(system);
 	return fd < 0 ? fd : 0;
 }

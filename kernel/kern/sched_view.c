@@ -18,6 +18,6 @@ void sched_view_take(struct thread *t, struct sched_view *out)
 	    .turns = t->turns,
 	    .switches = {load_relaxed(&t->switches[0]), load_relaxed(&t->switches[1])},
 	    .vruntime = t->vruntime,
-	    .weight = weight_of(t)};
+	    .weight = t->weight};
 	spin_unlock_irqrestore(&q->lock, state);
 }

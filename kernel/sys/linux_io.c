@@ -264,7 +264,7 @@ static int64_t exchange_generation(struct file *f, bool set, uaddr_t arg)
 		err = set ? copy_from_user(&generation, arg, sizeof(generation))
 			  : copy_to_user(arg, &generation, sizeof(generation));
 	if (!err && set) {
-		fs_view_get(current_process(), &view);
+		fs_view_get(current_user_thread(), &view);
 		err = vfs_set_generation(&view.context, &p, generation);
 		fs_view_put(&view);
 	}

@@ -15,7 +15,7 @@ static int64_t install(err_t err, struct file *f, uint32_t rights)
 {
 	if (err)
 		return err;
-	int fd = desc_install(current_process()->descs, &f->object, rights, true, 0, fd_limit());
+	int fd = desc_install(current_descs(), &f->object, rights, true, 0, fd_limit());
 	file_put(f);
 	return fd;
 }
