@@ -165,19 +165,14 @@ static inline struct chunk *used_chunk(struct desc_table *t, int fd)
 	return c && (c->used & BIT((unsigned)fd % SLOTS)) ? c : NULL;
 }
 
-/* Empty a slot; its descriptor reference goes to the caller. NULL: it was empty. only: nor if it names
- * anything else; NULL: any object. */
-static inline struct kobject *empty_slot(struct desc_table *t, int fd, const struct kobject *only)
+/* Empty a used slot, of chunk c; its descriptor reference goes to the caller. */
+static inline struct kobject *empty_slot(struct desc_table *t, struct chunk *c, int fd)
 {
-	struct chunk *c = used_chunk(t, fd);
-	struct kobject *o = c ? c->objects[(unsigned)fd % SLOTS] : NULL;
-	if (!o || (only && o != only))
-		return NULL;
 	c->used &= ~BIT((unsigned)fd % SLOTS);
 	c->cloexec &= ~BIT((unsigned)fd % SLOTS);
 	t->count--;
 	t->hint = MIN(t->hint, (unsigned)fd / SLOTS);
-	return o;
+	return c->objects[(unsigned)fd % SLOTS];
 }
 
 /* An object was taken out of slot fd. Not locked. */
@@ -267,7 +262,8 @@ err_t desc_install_at(
 	if (!err && (t->chunks[fd / SLOTS]->reserved & BIT((unsigned)fd % SLOTS)))
 		err = -EBUSY;
 	if (!err) {
-		old = empty_slot(t, fd, NULL);
+		struct chunk *c = used_chunk(t, fd);
+		old = c ? empty_slot(t, c, fd) : NULL;
 		kobject_desc_get(o);
 		fill_slot(t, (unsigned)fd, o, rights, cloexec);
 	}
@@ -299,7 +295,8 @@ struct desc_entry desc_get(struct desc_table *t, int fd)
 err_t desc_close(struct desc_table *t, int fd)
 {
 	spin_lock(&t->lock);
-	struct kobject *o = empty_slot(t, fd, NULL);
+	struct chunk *c = used_chunk(t, fd);
+	struct kobject *o = c ? empty_slot(t, c, fd) : NULL;
 	spin_unlock(&t->lock);
 	if (!o)
 		return -EBADF;
@@ -309,7 +306,8 @@ err_t desc_close(struct desc_table *t, int fd)
 void desc_close_same(struct desc_table *t, int fd, const struct kobject *o)
 {
 	spin_lock(&t->lock);
-	struct kobject *found = empty_slot(t, fd, o);
+	struct chunk *c = used_chunk(t, fd);
+	struct kobject *found = c && c->objects[(unsigned)fd % SLOTS] == o ? empty_slot(t, c, fd) : NULL;
 	spin_unlock(&t->lock);
 	if (found)
 		(void)drop(t, fd, found);
@@ -392,7 +390,7 @@ static struct kobject *take_next(struct desc_table *t, unsigned *first, unsigned
 			set &= t->chunks[i]->cloexec;
 		if (set) {
 			*first = i * SLOTS + bit_lowest(set);
-			o = empty_slot(t, (int)*first, NULL);
+			o = empty_slot(t, t->chunks[i], (int)*first);
 		}
 	}
 	spin_unlock(&t->lock);
