@@ -32,7 +32,8 @@ MUST_CHECK err_t system_log_read(struct file *system, uaddr_t to);
  * -EBUSY: somebody has it; -ENOSPC: no free vector; -ENOMEM. */
 MUST_CHECK err_t irq_line_create(struct file *system, unsigned line, unsigned flags, struct file **out);
 /* From now on an interrupt notifies `to`, the sending end of an endpoint, of the bits `tag`, at once if it
- * has come already. -EBUSY: it notifies one; -EPIPE: nobody can receive; -EBADF: it has been closed meanwhile. */
+ * has come already. -EBUSY: it notifies one; -EPIPE: nobody can receive; -EBADF: it has been closed
+ * meanwhile. */
 MUST_CHECK err_t irq_line_bind(struct file *irq, struct file *to, uint64_t tag);
 /* It notifies nobody any more. */
 void irq_line_unbind(struct file *irq);
