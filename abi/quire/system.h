@@ -1,12 +1,12 @@
 #pragma once
 /*
- * system.h - the system object: the right to the log, to devices, and to turn the machine off. docs/objects.md
- * says what it means.
+ * system.h - the system object: the right to the log, to devices, and to turn the machine off.
+ * docs/objects.md says what it means.
  */
 #include <stdint.h>
 
-/* Types of entries of the auxiliary vector: this + the type of an object (enum quire_object_type). The value is
- * a descriptor of one, which the program is given. The first program finds QUIRE_AT_SYSTEM. */
+/* Types of entries of the auxiliary vector: this + the type of an object (enum quire_object_type). The value
+ * is a descriptor of one, which the program is given. The first program finds QUIRE_AT_SYSTEM. */
 #define QUIRE_AT_OBJECT 0x51750000
 #define QUIRE_AT_SYSTEM (QUIRE_AT_OBJECT + 7) /* QUIRE_SYSTEM */
 

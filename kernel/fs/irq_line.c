@@ -12,8 +12,8 @@
  * were masked, so the first is remembered; then the line is masked, as more than one more is not told anyway.
  * So a device that never stops, or a program that never answers, costs at most two interrupts.
  *
- * Interrupt handlers get here with interrupts disabled. They allocate nothing: all that is done is to set bits
- * and to wake.
+ * Interrupt handlers get here with interrupts disabled. They allocate nothing: all that is done is to set
+ * bits and to wake.
  */
 #include "arch/irq.h"
 #include "fs/anon.h"

@@ -17,8 +17,8 @@ void log_reader_init(struct log_reader *r, struct kobject *object);
 void log_reader_fini(struct log_reader *r);
 /* It reads on from `next`: bring the signals up to date. Owner's lock held. */
 void log_reader_move(struct log_reader *r, uint64_t next);
-/* Somebody looks at the signals: bring them up to date, and keep them so as long as somebody observes them. No
- * lock is needed. */
+/* Somebody looks at the signals: bring them up to date, and keep them so as long as somebody observes them.
+ * No lock is needed. */
 void log_reader_look(struct log_reader *r);
 /* Sleep until there is a record. -EINTR. No lock is held. */
 MUST_CHECK err_t log_reader_wait(struct log_reader *r);

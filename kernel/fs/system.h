@@ -22,8 +22,8 @@ MUST_CHECK err_t system_memory(
 /* Open ports to the current process. -EINVAL: no such ports; -EACCES: outside the scope; -EBUSY: the kernel
  * uses one; -ENOMEM. */
 MUST_CHECK err_t system_ports(struct file *system, unsigned first, unsigned count);
-/* The next record of the log, to `to` in the current thread's memory. -EAGAIN: there is none yet; -EFAULT, and
- * it is still the next. */
+/* The next record of the log, to `to` in the current thread's memory. -EAGAIN: there is none yet; -EFAULT,
+ * and it is still the next. */
 MUST_CHECK err_t system_log_read(struct file *system, uaddr_t to);
 
 /* --- irq_line.c --- */
@@ -31,8 +31,9 @@ MUST_CHECK err_t system_log_read(struct file *system, uaddr_t to);
 /* Take a line: nothing comes before it is acknowledged. -EINVAL: there is none; -EACCES: outside the scope;
  * -EBUSY: somebody has it; -ENOSPC: no free vector; -ENOMEM. */
 MUST_CHECK err_t irq_line_create(struct file *system, unsigned line, unsigned flags, struct file **out);
-/* From now on an interrupt notifies `to`, the sending end of an endpoint, of the bits `tag`, at once if it has
- * come already. -EBUSY: it notifies one; -EPIPE: nobody can receive; -EBADF: it has been closed meanwhile. */
+/* From now on an interrupt notifies `to`, the sending end of an endpoint, of the bits `tag`, at once if it
+ * has come already. -EBUSY: it notifies one; -EPIPE: nobody can receive; -EBADF: it has been closed
+ * meanwhile. */
 MUST_CHECK err_t irq_line_bind(struct file *irq, struct file *to, uint64_t tag);
 /* It notifies nobody any more. */
 void irq_line_unbind(struct file *irq);

@@ -47,7 +47,7 @@ static int64_t io_run(struct file *f, const struct io_call *io, struct uio *u)
 	if (err)
 		return err;
 	if (!io->write)
-		return io_finish(u, io->positioned ? file_pread(f, u, io->pos) : file_read(f, u));
+		return restartable(io->positioned ? file_pread(f, u, io->pos) : file_read(f, u));
 	return io_finish(u, io->positioned ? file_pwrite(f, u, io->pos) : file_write(f, u));
 }
 

@@ -510,8 +510,8 @@ static bool test_level(void)
 	return true;
 }
 
-/* An edge while the one before is not acknowledged is told afterwards; any number of them are one, and cost no
- * interrupts. */
+/* An edge while the one before is not acknowledged is told afterwards; any number of them are one, and cost
+ * no interrupts. */
 static bool test_edge_remembered(void)
 {
 	if (!uart_begin())
