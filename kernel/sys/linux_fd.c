@@ -72,7 +72,9 @@ err_t fd_object(int fd, enum kobject_type type, uint32_t rights, struct file **o
 {
 	struct file *f;
 	uint32_t has;
-	err_t err = fd_file_rights(fd, &f, &has);
+	err_t err = find_file(fd, &f, &has);
+	if (!err)
+		err = give_file(f, 0, false, &f);
 	if (err)
 		return err;
 	if (type != KO_TYPES && type != f->ops->type)
