@@ -72,11 +72,11 @@ struct exec_image {
 	uint32_t personality;
 	const char *name; /* last part of the path, in args */
 };
-/* Build the memory of args' program for ut, the current thread or one that does not run yet, whose ids and
- * process's limits and personality count; names of interpreters are
- * walked as c says. Takes args->file. Errors are Linux's where Linux tells them, and -ENOEXEC (-ELIBBAD for
- * the ELF interpreter) where it would kill the caller: -ENOENT, -EACCES, ... (an interpreter), -ENOEXEC,
- * -ELIBBAD, -ELOOP (scripts), -EIO, -E2BIG, -ENOMEM. */
+/* Build the memory of args' program for ut, the current thread or one that does not run yet: its ids and
+ * place, and its process's limits and personality count; names of interpreters are walked as c says. Takes
+ * args->file. Errors are Linux's where Linux tells them, and -ENOEXEC (-ELIBBAD for the ELF interpreter)
+ * where it would kill the caller: -ENOENT, -EACCES, ... (an interpreter), -ENOEXEC, -ELIBBAD, -ELOOP
+ * (scripts), -EIO, -E2BIG, -ENOMEM. The image is either run or dropped: its place is frozen until then. */
 MUST_CHECK err_t exec_load(
     struct user_thread *ut, const struct fs_context *c, struct exec_args *args, struct exec_image *out);
 void exec_image_drop(struct exec_image *image);
