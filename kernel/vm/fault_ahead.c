@@ -59,5 +59,6 @@ unsigned ahead_put(struct region *r, struct page_slot slot, pgidx_t idx, struct 
 	n = mmu_enter_run(&r->space->mmu, region_addr(r, idx), pages, n, region_mmu_flags(r) | MMU_WRITE);
 	for (unsigned i = 0; i < n; i++)
 		page_slot_fill((struct page_slot){slot.leaf, slot.i + i}, pages[i]);
+	resident_fault(r->space, r->object, n);
 	return n;
 }

@@ -2,11 +2,10 @@
  * space_usage.c - whose are the pages of a window? What Linux's smaps tells: Pss, and which pages are
  * private.
  *
- * A page is shared in two ways: trees name it that were cloned from one another, and windows show it that
- * look at one object. A window's part of a page is the tree's part (page_tree_usage) divided by the number of
- * windows that show it: for a page of a file those that have a translation to it, as on Linux; for other
- * memory those that could have one, as such pages are there whether somebody has touched them or not. So the
- * parts of all windows add up to the pages. Where Linux divides by the number of all who share, trees that
+ * A page is shared in two ways: trees name it that were cloned from one another, and windows translate it that
+ * look at one object, as on Linux. Private memory has one window for each page. Of a file or of shared memory a
+ * window's part of a page is the tree's part (page_tree_usage) divided by the number of windows that have a
+ * translation to it. So the parts of all windows add up to the pages that somebody has. Where Linux divides by the number of all who share, trees that
  * took different ways from one another have unequal parts: after two forks and a write between them, for
  * example, the first child has one half of what is still shared, and the other two a quarter each. Equal ones
  * would need a way from a page to all trees that have it, which nothing else wants (docs/vm.md).
@@ -41,45 +40,20 @@ static void add(
 	u->parts_dirty += dirty ? parts : 0;
 }
 
-/* --- memory of no file --- */
-
-/* Windows of the locked object that show idx; *end is lowered to where that may change. */
-static unsigned windows_at(const struct vm_object *o, pgidx_t idx, pgidx_t *end)
-{
-	unsigned n = 0;
-	list_for_each (it, &o->viewers) {
-		const struct region *r = list_entry(it, struct region, view_link);
-		pgidx_t stop = r->offset + region_npages(r);
-		n += shows(r, idx);
-		if (idx < r->offset)
-			*end = MIN(*end, r->offset);
-		else if (idx < stop)
-			*end = MIN(*end, stop);
-	}
-	return n;
-}
-
-/* The pages of r's own object: what was written is there, and nothing else. */
-static void use_anonymous(const struct region *r, struct region_usage *u)
+/* The pages of r's private object: what was written is there, and nothing else. */
+static void use_private(const struct region *r, struct region_usage *u)
 {
 	struct vm_object *o = r->object;
-	enum usage_class c = region_is_private(r) ? USAGE_ANON : USAGE_SHMEM;
-	pgidx_t end = r->offset + region_npages(r);
-	for (pgidx_t at = r->offset, stop; at < end; at = stop) {
-		struct pt_usage t;
-		stop = end;
-		spin_lock(&o->lock);
-		unsigned n = MAX(windows_at(o, at, &stop), 1U);
-		page_tree_usage(&o->tree, at, stop, &t);
-		spin_unlock(&o->lock);
-		uint64_t shared = n > 1 ? t.pages : t.shared;
-		u->anonymous += c == USAGE_ANON ? t.pages : 0;
-		add(u, c, shared, 0, true, true);
-		add(u, c, t.pages - shared, t.parts / n, false, true);
-	}
+	struct pt_usage t;
+	spin_lock(&o->lock);
+	page_tree_usage(&o->tree, r->offset, r->offset + region_npages(r), &t);
+	spin_unlock(&o->lock);
+	u->anonymous += t.pages;
+	add(u, USAGE_ANON, t.shared, 0, true, true);
+	add(u, USAGE_ANON, t.pages - t.shared, t.parts, false, true);
 }
 
-/* --- pages of files --- */
+/* --- pages of files, shared memory --- */
 
 /* Does r translate idx to this page (and not to a copy of its own)? */
 static bool translates(const struct region *r, pgidx_t idx, const struct page *p)
@@ -89,7 +63,7 @@ static bool translates(const struct region *r, pgidx_t idx, const struct page *p
 	       t.paddr >> PAGE_SHIFT == page_to_pfn(p);
 }
 
-/* Windows that translate the page of the locked file. */
+/* Windows that translate the page of the locked object. */
 static unsigned translations_of(
     const struct vm_object *file, pgidx_t idx, const struct page *p, unsigned *looks)
 {
@@ -119,16 +93,16 @@ static bool is_alone(const struct region *r, const struct vm_object *file)
 static void use_file_page(const struct vm_object *file, pgidx_t idx, const struct page *p, bool alone,
     struct region_usage *u, unsigned *looks)
 {
-	bool resident = file->flags & VM_RESIDENT;
+	bool in_memory = file->kind != VM_FILE;
 	struct pt_usage t = {.pages = 1, .parts = PT_WHOLE};
-	if (resident)
+	if (in_memory)
 		page_tree_usage(&file->tree, idx, idx + 1, &t);
 	unsigned n = alone ? 1 : MAX(translations_of(file, idx, p, looks), 1U);
-	add(u, resident ? USAGE_SHMEM : USAGE_FILE, 1, t.parts / n, n > 1 || t.shared,
-	    resident || page_tree_test_mark(&file->tree, idx, PT_DIRTY));
+	add(u, in_memory ? USAGE_SHMEM : USAGE_FILE, 1, t.parts / n, n > 1 || t.shared,
+	    in_memory || page_tree_test_mark(&file->tree, idx, PT_DIRTY));
 }
 
-/* The pages of the file that r translates, itself or from behind. */
+/* The pages of the file or of shared memory that r translates, itself or from behind. */
 static void use_file(const struct region *r, struct vm_object *file, struct region_usage *u)
 {
 	pgidx_t at = r->offset, end = r->offset + region_npages(r), idx;
@@ -152,10 +126,10 @@ bool space_usage(struct vm_space *s, uaddr_t addr, struct region_usage *out)
 	rwlock_read(&s->lock);
 	struct region *r = region_find(&s->regions, addr);
 	if (r && r->start == addr) {
-		struct vm_object *o = r->object, *file = object_is_file(o) ? o : o->backing;
+		struct vm_object *o = r->object, *file = region_is_private(r) ? o->backing : o;
 		out->pages = region_npages(r);
-		if (o->kind == VM_ANON && !object_is_file(o))
-			use_anonymous(r, out);
+		if (region_is_private(r))
+			use_private(r, out);
 		if (file)
 			use_file(r, file, out);
 		spin_lock(&o->lock);
