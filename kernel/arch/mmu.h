@@ -127,6 +127,8 @@ struct mmu_marked {
 	uint64_t file, shmem;
 };
 struct mmu_marked mmu_marked(const struct mmu_context *ctx);
+/* Which of the n <= 64 pages from va on have a mark? Bit i: va + i * PAGE_SIZE. */
+uint64_t mmu_marked_among(struct mmu_context *ctx, vaddr_t va, unsigned n);
 /* Number of table frames that ctx owns, the root included. */
 uint64_t mmu_table_count(const struct mmu_context *ctx);
 /* Check: counts of entries and of marks, no writable-and-executable kernel mapping, no table owned twice. Panics on a

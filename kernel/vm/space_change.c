@@ -322,43 +322,6 @@ static void describe(const struct region *r, struct region_info *out)
 	};
 }
 
-enum { COUNT_CHUNK = 1024 }; /* pages looked at under the locks of the objects */
-
-/* Of the next pages of r's file, or of the shared memory that it shows, from *from on, how many has the space
- * translated? A page that a private window has a copy of is not the file's. *from moves on, to `end` at last.
- * Called with both objects locked, and the space. */
-static uint64_t count_translated(const struct region *r, pgidx_t *from, pgidx_t end)
-{
-	const struct vm_object *o = r->object, *file = o->backing ? o->backing : o;
-	struct mmu_translation t;
-	uint64_t count = 0;
-	pgidx_t idx;
-	for (unsigned i = 0; i < COUNT_CHUNK; i++) {
-		if (!page_tree_next(&file->tree, *from, end, &idx)) {
-			*from = end;
-			break;
-		}
-		bool copied = file != o && page_tree_lookup(&o->tree, idx);
-		count += !copied && mmu_query(&r->space->mmu, region_addr(r, idx), &t);
-		*from = idx + 1;
-	}
-	return count;
-}
-
-/* The same for all of r. Called with the space locked. */
-static uint64_t count_all_translated(const struct region *r)
-{
-	struct vm_object *o = r->object;
-	pgidx_t from = r->offset, end = r->offset + region_npages(r);
-	uint64_t count = 0;
-	while (from < end && (!region_is_private(r) || o->backing)) {
-		object_lock_both(o);
-		count += count_translated(r, &from, end);
-		object_unlock_both(o);
-	}
-	return count;
-}
-
 /* What takes the time of a walk. */
 static void describe_pages(const struct region *r, struct region_info *out)
 {
@@ -367,7 +330,7 @@ static void describe_pages(const struct region *r, struct region_info *out)
 	out->vol_state = o->vol_state;
 	out->resident = page_tree_count(&o->tree, r->offset, r->offset + region_npages(r), &out->shared);
 	spin_unlock(&o->lock);
-	out->translated = count_all_translated(r);
+	out->translated = region_translated(r);
 }
 
 bool space_look(struct vm_space *s, uaddr_t addr, struct region_info *out)

@@ -64,6 +64,9 @@ static inline unsigned object_mark(const struct vm_object *o)
 	return o->kind == VM_ANON && !(o->flags & VM_PRIVATE) ? MMU_OF_SHMEM : 0;
 }
 
+/* space_usage.c: pages of a file or of shared memory that the space, which is locked, translates in r. */
+uint64_t region_translated(const struct region *r);
+
 /* fault_ahead.c: called with the object locked. */
 /* How many pages does a write fault at idx of o, which is private, want, where none is? 1: just its own. */
 unsigned ahead_want(const struct vm_object *o, const struct region *r, pgidx_t idx);

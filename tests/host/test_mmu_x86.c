@@ -155,6 +155,13 @@ static void check_all(void)
 		CHECK(t.flags == m->flags);
 		CHECK(t.size == pt_span(m->level));
 	}
+	for (unsigned i = 0; i < NPAGES; i++) {
+		uint64_t set = tables_marked_among(&pt, model[i].va, 64);
+		for (unsigned k = i; k < NPAGES && model[k].va - model[i].va < 64 * PAGE_SIZE; k++) {
+			bool marked = model[k].present && (model[k].flags & MMU_MARKS);
+			CHECK((set >> (model[k].va - model[i].va) / PAGE_SIZE & 1) == marked);
+		}
+	}
 	CHECK(pt.count == expected_tables());
 	CHECK(pt.file == count_with(MMU_OF_FILE) && pt.shmem == count_with(MMU_OF_SHMEM));
 	tables_validate(&pt, 0, PT_ENTRIES / 2);

@@ -661,6 +661,20 @@ struct mmu_marked mmu_marked(const struct mmu_context *ctx)
 	return (struct mmu_marked){load_relaxed(&ctx->file), load_relaxed(&ctx->shmem)};
 }
 
+uint64_t mmu_marked_among(struct mmu_context *ctx, vaddr_t va, unsigned n)
+{
+	uint64_t set = 0;
+	entry_t *leaf;
+
+	ASSERT(n <= 64);
+	spin_lock(&ctx->lock);
+	for (unsigned i = 0; i < n; i++)
+		if (mmu_walk(ctx, va + i * PAGE_SIZE, &leaf) & (E_FILE | E_SHMEM))
+			set |= 1ULL << i;
+	spin_unlock(&ctx->lock);
+	return set;
+}
+
 uint64_t mmu_table_count(const struct mmu_context *ctx)
 {
 	return ctx->tables;

@@ -179,6 +179,15 @@ struct mmu_marked mmu_marked(const struct mmu_context *ctx)
 	return (struct mmu_marked){load_relaxed(&ctx->tables.file), load_relaxed(&ctx->tables.shmem)};
 }
 
+uint64_t mmu_marked_among(struct mmu_context *ctx, vaddr_t va, unsigned n)
+{
+	ASSERT(n <= 64);
+	spin_lock(&ctx->lock);
+	uint64_t set = tables_marked_among(&ctx->tables, va, n);
+	spin_unlock(&ctx->lock);
+	return set;
+}
+
 uint64_t mmu_table_count(const struct mmu_context *ctx)
 {
 	return load_relaxed(&ctx->tables.count);

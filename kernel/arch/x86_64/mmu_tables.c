@@ -861,6 +861,26 @@ bool tables_harvest(struct page_tables *pt, vaddr_t va)
 	return true;
 }
 
+/* Which of n entries of a table have a mark? */
+static uint64_t marked_from(const pte_t *slot, unsigned n)
+{
+	uint64_t set = 0;
+	for (unsigned i = 0; i < n; i++)
+		set |= (uint64_t) !!(load_relaxed(&slot[i]) & (PTE_FILE | PTE_SHMEM)) << i;
+	return set;
+}
+
+uint64_t tables_marked_among(const struct page_tables *pt, vaddr_t va, unsigned n)
+{
+	uint64_t set = 0, path;
+	for (unsigned i = 0, run; i < n; i += run) {
+		const pte_t *slot = walk_to_page(pt, va + i * PAGE_SIZE, &path);
+		run = MIN(n - i, PT_ENTRIES - pt_index(va + i * PAGE_SIZE, 0));
+		set |= slot ? marked_from(slot, run) << i : 0;
+	}
+	return set;
+}
+
 static bool any_present(const pte_t *table, unsigned level, vaddr_t start, vaddr_t end)
 {
 	for (unsigned i = pt_index(start, level); i <= last_index(end, level); i++) {

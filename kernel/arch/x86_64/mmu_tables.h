@@ -92,6 +92,7 @@ void tables_write_protect(struct page_tables *pt, vaddr_t start, vaddr_t end, st
 void tables_write_protect_wide(struct page_tables *pt, vaddr_t start, vaddr_t end, struct mmu_gather *g);
 bool tables_query(const struct page_tables *pt, vaddr_t va, struct mmu_translation *out);
 bool tables_harvest(struct page_tables *pt, vaddr_t va);
+uint64_t tables_marked_among(const struct page_tables *pt, vaddr_t va, unsigned n);
 /* One leaf of the largest size that va, pa and len allow and where no table is in the way; *size gets its
  * bytes. -EEXIST, -ENOMEM. */
 MUST_CHECK err_t tables_enter_block(
