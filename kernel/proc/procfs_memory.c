@@ -78,8 +78,8 @@ static void show_head(struct text *t, const struct region_view *r, const char *l
 
 /* --- counting pages --- */
 
-/* Pages of a window that are in memory, as Linux counts them: its own, and those of its file or of shared memory
- * that are translated. */
+/* Pages of a window that are in memory, as Linux counts them: its own, and those of its file or of shared
+ * memory that are translated. */
 static uint64_t pages_resident(const struct region_info *i)
 {
 	return (i->flags & REGION_SHARED ? 0 : i->resident) + i->translated;

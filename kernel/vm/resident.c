@@ -1,8 +1,8 @@
 /*
  * resident.c - how many pages of a space are in memory, and the most that ever were.
  *
- * Linux's VmRSS is a sum of three counts, kept as pages come and go; VmHWM and ru_maxrss are the most that the
- * sum ever was. So are these:
+ * Linux's VmRSS is a sum of three counts, kept as pages come and go; VmHWM and ru_maxrss are the most that
+ * the sum ever was. So are these:
  *
  *	anon	 pages of the private objects that the space shows: each object counts its own (npresent), the
  *		 space has the sum (anon). A page counts from the moment it is in the tree, translated or not: a
@@ -10,14 +10,15 @@
  *	file	 translations of pages of files, itself or from behind a private object
  *	shmem	 the same for shared memory and for files that lie in memory
  *
- * The last two are counted by the MMU context, under its own lock, from a mark in each entry: when a range is
- * unmapped nobody else looks at what was there, and a table that goes as a whole has its sums in its record.
+ * The last two are counted by the MMU context, under its own lock, from a mark in each entry: when a range
+ * is unmapped nobody else looks at what was there, and a table that goes as a whole has its sums in its
+ * record.
  *
- * The peak costs nothing while pages come. It is looked at before the sum becomes less (resident_note_peak: by
- * whoever unmaps or removes, not by a copy that takes the place of a file's page, which leaves the sum as it
- * is) and when somebody asks; in between it could only have grown. Three counts are read one after the other
- * without a lock, so while threads of the space take pages at the same time the peak may be off by as many as
- * there are threads, as on Linux, where it is by some dozens for each.
+ * The peak costs nothing while pages come. It is looked at before the sum becomes less (resident_note_peak:
+ * by whoever unmaps or removes, not by a copy that takes the place of a file's page, which leaves the sum
+ * as it is) and when somebody asks; in between it could only have grown. Three counts are read one after
+ * the other without a lock, so while threads of the space take pages at the same time the peak may be off
+ * by as many as there are threads, as on Linux, where it is by some dozens for each.
  *
  * Locking: npresent under the object's lock. An object belongs to the space of its viewers, so the sum changes
  * under that lock as well, but other objects of the space have other locks: it is atomic. It lies beside the

@@ -183,8 +183,8 @@ bool space_view(struct vm_space *s, uaddr_t addr, struct region_view *out);
 void region_view_end(struct region_view *v);
 
 /* --- resident.c --- */
-/* Pages in memory, by what they are: of private objects; of files, and shared, that s translates. No lock: what
- * comes or goes meanwhile is counted or not. */
+/* Pages in memory, by what they are: of private objects; of files, and shared, that s translates. No lock:
+ * what comes or goes meanwhile is counted or not. */
 struct vm_resident {
 	uint64_t anon, file, shmem;
 };

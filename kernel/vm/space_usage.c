@@ -2,17 +2,18 @@
  * space_usage.c - whose are the pages of a window? What Linux's smaps tells: Pss, and which pages are
  * private.
  *
- * A page is shared in two ways: trees name it that were cloned from one another, and windows translate it that
- * look at one object, as on Linux. Private memory has one window for each page. Of a file or of shared memory a
- * window's part of a page is the tree's part (page_tree_usage) divided by the number of windows that have a
- * translation to it. So the parts of all windows add up to the pages that somebody has. Where Linux divides by the number of all who share, trees that
- * took different ways from one another have unequal parts: after two forks and a write between them, for
- * example, the first child has one half of what is still shared, and the other two a quarter each. Equal ones
- * would need a way from a page to all trees that have it, which nothing else wants (docs/vm.md).
+ * A page is shared in two ways: trees name it that were cloned from one another, and windows translate it
+ * that look at one object, as on Linux. Private memory has one window for each page. Of a file or of shared
+ * memory a window's part of a page is the tree's part (page_tree_usage) divided by the number of windows
+ * that have a translation to it. So the parts of all windows add up to the pages that somebody has. Where
+ * Linux divides by the number of all who share, trees that took different ways from one another have
+ * unequal parts: after two forks and a write between them, for example, the first child has one half of
+ * what is still shared, and the other two a quarter each. Equal ones would need a way from a page to all
+ * trees that have it, which nothing else wants (docs/vm.md).
  *
- * Nothing of this is counted when pages come and go. Whoever asks looks at the other windows on a file: at the
- * page tables of all spaces that show it, where each translation says by its mark that it is not of a private
- * page, at a cost of one look for each window and group of 64 pages. Locks are given up in between.
+ * Nothing of this is counted when pages come and go. Whoever asks looks at the other windows on a file: at
+ * the page tables of all spaces that show it, where each translation says by its mark that it is not of a
+ * private page, at a cost of one look for each window and group of 64 pages. Locks are given up in between.
  */
 #include "vm/vm_priv.h"
 
