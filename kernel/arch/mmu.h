@@ -31,6 +31,10 @@ enum mmu_flags {
 	MMU_EXEC = 1 << 2,
 	MMU_USER = 1 << 3,
 	MMU_GLOBAL = 1 << 4,
+	/* Marks, in the user half: whose page the frame is. Nothing but a count of them depends on it. */
+	MMU_OF_FILE = 1 << 5,
+	MMU_OF_SHMEM = 1 << 6, /* memory that several processes may see */
+	MMU_MARKS = MMU_OF_FILE | MMU_OF_SHMEM,
 	MMU_CACHE_SHIFT = 8, /* bits 8-10: enum mmu_cache */
 };
 
@@ -68,10 +72,10 @@ void mmu_destroy(struct mmu_context *ctx);
 void mmu_switch(struct mmu_context *ctx);
 
 /* Enter one translation va -> paddr (page aligned) with MMU_* flags. An existing translation of the same
- * frame is widened, never narrowed (no flush: see the ordering rule). Restores write access that
- * mmu_write_protect took away higher up, without giving it to anything else. -EEXIST: another frame is
- * translated there, or a large translation that does not grant as much (nothing changed: unmap and flush
- * first); -ENOMEM: a table could not be had (nothing changed). */
+ * frame is widened (its mark is the same), never narrowed (no flush: see the ordering rule). Restores write
+ * access that mmu_write_protect took away higher up, without giving it to anything else. -EEXIST: another
+ * frame is translated there, or a large translation that does not grant as much (nothing changed: unmap and
+ * flush first); -ENOMEM: a table could not be had (nothing changed). */
 MUST_CHECK err_t mmu_enter(struct mmu_context *ctx, vaddr_t va, paddr_t paddr, unsigned flags);
 /* The same for one large translation in the user half: va and paddr are aligned to MMU_LARGE_SIZE. -EEXIST: a
  * table or something else is there (nothing changed: unmap and flush first). */
@@ -119,10 +123,18 @@ struct mmu_large_stats {
 	uint64_t now, made, cut;
 };
 void mmu_large_stats(struct mmu_large_stats *out);
+/* Translations of ctx now that have each mark. Two loads and no lock: a change that runs meanwhile is in one
+ * of them, or in none. */
+struct mmu_marked {
+	uint64_t file, shmem;
+};
+struct mmu_marked mmu_marked(const struct mmu_context *ctx);
+/* Which of the n <= 64 pages from va on have a mark? Bit i: va + i * PAGE_SIZE. */
+uint64_t mmu_marked_among(struct mmu_context *ctx, vaddr_t va, unsigned n);
 /* Number of table frames that ctx owns, the root included. */
 uint64_t mmu_table_count(const struct mmu_context *ctx);
-/* Check: counts of entries, no writable-and-executable kernel mapping, no table owned twice. Panics on a
- * violation. */
+/* Check: counts of entries and of marks, no writable-and-executable kernel mapping, no table owned twice.
+ * Panics on a violation. */
 void mmu_validate(struct mmu_context *ctx);
 /* Print the tables of ctx to the log: ranges of equal rights. */
 void mmu_dump(struct mmu_context *ctx);

@@ -85,6 +85,8 @@ static int64_t text_read(struct file *f, struct uio *u, uint64_t *pos)
 {
 	struct text_file *tf = f->priv;
 	size_t done = 0;
+	if (!tf->ops->show)
+		return -EINVAL;
 	mutex_lock(&tf->lock);
 	err_t err = *pos == 0 || !tf->made ? text_make(tf, f->vnode) : 0;
 	if (!err && *pos < tf->text.used) {

@@ -21,7 +21,7 @@ void text_add_escaped(struct text *t, const char *s, const char *special);
 void text_fini(struct text *t);
 
 struct text_ops {
-	/* Make the contents. May sleep. */
+	/* Make the contents. May sleep. NULL: not readable (-EINVAL). */
 	void (*show)(struct text *t, struct vnode *v);
 	/* What one write call says: n bytes, terminated. Bytes taken or an error. NULL: not writable (-EIO).
 	 */

@@ -62,9 +62,9 @@ struct page {
 		struct { /* FREE blocks in a zone list, lists of the owner: frame numbers, 0 = end */
 			uint32_t link_next, link_prev; /* (Z) */
 		};
-		struct {                     /* TABLE */
-			uint32_t table_next; /* chain in a gather */
-			uint32_t table_used; /* entries present */
+		struct {                       /* TABLE */
+			uint32_t table_next;   /* chain in a gather */
+			uint32_t table_counts; /* entries present; how: the port's mmu */
 		};
 		uint32_t ahead; /* (O) ANON: see vm/fault_ahead.c */
 	};

@@ -207,6 +207,7 @@ static void process_die(struct process *p)
 	process_leave_tty(p);
 	spin_lock(&process_tree_lock);
 	struct vm_space *space = p->space;
+	usage_note_memory(&p->usage, space);
 	p->space = NULL; /* from here on nobody finds it */
 	spin_unlock(&process_tree_lock);
 	space_put(space);

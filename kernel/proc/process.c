@@ -443,6 +443,7 @@ void process_replace_space(struct process *p, struct vm_space *space, const char
 	spin_lock(&process_tree_lock);
 	ASSERT(p == t->process && p->nthreads == 1);
 	struct vm_space *old = p->space;
+	usage_note_memory(&p->usage, old);
 	p->space = space;
 	str_copy(p->name, name, sizeof(p->name));
 	str_copy(t->name, name, sizeof(t->name));

@@ -75,6 +75,8 @@ struct usage {
 	uint64_t minor, major;           /* page faults without and with reading a file */
 	uint64_t voluntary, involuntary; /* switches to other threads: to wait, and because others waited */
 	uint64_t io[IO_KINDS];           /* by enum thread_io */
+	uint64_t
+	    resident_peak; /* pages: the most in memory at a time, of the one that had most; of threads 0 */
 };
 
 struct process {
@@ -318,8 +320,12 @@ void rt_time_check(void);
 /* usage.c: up to now. */
 struct usage thread_usage(struct thread *t);
 /* Of all threads that p has or had. */
+/* This includes the peak of the memory that p has now. */
 struct usage process_usage_locked(struct process *p);
 struct usage process_usage(struct process *p);
+/* u, of a process, has used s, which may be NULL: the peak of its memory. */
+void usage_note_memory(struct usage *u, const struct vm_space *s);
+/* Peaks are not added: the larger one remains. */
 void usage_add(struct usage *to, const struct usage *more);
 
 enum personality_bits { /* the ABI's; others are kept and told, and mean nothing here */

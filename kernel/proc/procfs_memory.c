@@ -78,17 +78,17 @@ static void show_head(struct text *t, const struct region_view *r, const char *l
 
 /* --- counting pages --- */
 
-/* Pages of a window that are in memory, as Linux counts them: its own, and those of its file that are mapped.
- */
+/* Pages of a window that are in memory, as Linux counts them: its own, and those of its file or of shared
+ * memory that are translated. */
 static uint64_t pages_resident(const struct region_info *i)
 {
-	return (i->kind == VM_ANON ? i->resident : 0) + i->file_mapped;
+	return (i->flags & REGION_SHARED ? 0 : i->resident) + i->translated;
 }
 
-/* Of these, the ones that others may see as well: shared with a clone, or the file's. */
+/* Of these, the ones that others may see as well: shared with a clone, the file's, or shared memory. */
 static uint64_t pages_shared(const struct region_info *i)
 {
-	return (i->kind == VM_ANON ? i->shared : 0) + i->file_mapped;
+	return (i->flags & REGION_SHARED ? 0 : i->shared) + i->translated;
 }
 
 /* --- walking --- */
@@ -313,9 +313,6 @@ static void classify(struct memory_summary *m, const struct region_info *i, cons
 	bool stack = i->start <= s->layout.stack_start && s->layout.stack_start < i->end;
 	m->size += pages;
 	m->regions++;
-	m->resident += pages_resident(i);
-	m->file += i->file_mapped;
-	m->shmem += i->kind == VM_ANON && (i->flags & REGION_SHARED) ? i->resident : 0;
 	if (stack)
 		m->stack += pages;
 	else if (i->start < s->layout.code_end && i->end > s->layout.code_start)
@@ -332,9 +329,28 @@ void memory_summary_take(struct memory_summary *m, struct process *p)
 	if (!s)
 		return;
 	m->brk_start = s->brk_start;
-	for (uaddr_t at = 0; space_query(s, at, &i); at = i.end)
+	m->resident = space_resident_now(s);
+	m->resident_peak = space_resident_peak(s);
+	m->size_peak = space_size_peak(s);
+	for (uaddr_t at = 0; space_look(s, at, &i); at = i.end)
 		classify(m, &i, s);
 	space_put(s);
+}
+
+/* Linux's numbers. The others clear marks that pages were used or written, which no file here tells of. */
+enum { CLEAR_REFS_PEAK = 5 };
+
+int64_t memory_store_clear_refs(struct vnode *v, char *text, size_t n)
+{
+	int64_t what;
+	if (proc_parse_number(text, &what) || what != CLEAR_REFS_PEAK)
+		return -EINVAL;
+	struct vm_space *s = process_space(proc_node_of(v)->process);
+	if (!s)
+		return (int64_t)n;
+	space_reset_resident_peak(s);
+	space_put(s);
+	return (int64_t)n;
 }
 
 void memory_show_statm(struct text *t, struct vnode *v)
@@ -342,7 +358,7 @@ void memory_show_statm(struct text *t, struct vnode *v)
 	struct memory_summary m;
 	memory_summary_take(&m, proc_node_of(v)->process);
 	text_printf(t, "%llu %llu %llu %llu 0 %llu 0\n", (unsigned long long)m.size,
-	    (unsigned long long)m.resident, (unsigned long long)(m.file + m.shmem),
+	    (unsigned long long)memory_resident(&m), (unsigned long long)(m.resident.file + m.resident.shmem),
 	    (unsigned long long)m.text, (unsigned long long)(m.data + m.stack));
 }
 
@@ -360,10 +376,10 @@ void memory_show_status(struct text *t, struct process *p)
 	const struct {
 		const char *name;
 		uint64_t pages;
-	} rows[] = {{"VmPeak:", m.size}, {"VmSize:", m.size}, {"VmLck:", locked}, {"VmPin:", 0},
-	    {"VmHWM:", m.resident}, {"VmRSS:", m.resident}, {"RssAnon:", m.resident - m.file - m.shmem},
-	    {"RssFile:", m.file}, {"RssShmem:", m.shmem}, {"VmData:", m.data}, {"VmStk:", m.stack},
-	    {"VmExe:", m.text}, {"VmLib:", 0}, {"VmPTE:", 0}, {"VmSwap:", 0}};
+	} rows[] = {{"VmPeak:", m.size_peak}, {"VmSize:", m.size}, {"VmLck:", locked}, {"VmPin:", 0},
+	    {"VmHWM:", m.resident_peak}, {"VmRSS:", memory_resident(&m)}, {"RssAnon:", m.resident.anon},
+	    {"RssFile:", m.resident.file}, {"RssShmem:", m.resident.shmem}, {"VmData:", m.data},
+	    {"VmStk:", m.stack}, {"VmExe:", m.text}, {"VmLib:", 0}, {"VmPTE:", 0}, {"VmSwap:", 0}};
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
 		text_printf(
 		    t, "%s\t%8llu kB\n", rows[i].name, (unsigned long long)(rows[i].pages * KIB_PER_PAGE));

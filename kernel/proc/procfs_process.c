@@ -142,7 +142,7 @@ static void show_stat(struct text *t, struct vnode *v)
 	text_printf(t, " %d %d %u 0 %llu", priority, s.policy.nice, s.nthreads,
 	    (unsigned long long)(s.start_time / NSEC_PER_TICK));
 	text_printf(t, " %llu %llu %llu", (unsigned long long)m.size * PAGE_SIZE,
-	    (unsigned long long)m.resident, (unsigned long long)RLIMIT_INFINITY);
+	    (unsigned long long)memory_resident(&m), (unsigned long long)RLIMIT_INFINITY);
 	text_printf(t, " 0 0 0 0 0 %llu %llu %llu %llu 0 0 0", (unsigned long long)(s.pending & 0x7fffffff),
 	    (unsigned long long)(s.blocked & 0x7fffffff), (unsigned long long)(s.ignored & 0x7fffffff),
 	    (unsigned long long)(s.caught & 0x7fffffff));
@@ -630,6 +630,7 @@ static int64_t store_nothing(UNUSED struct vnode *v, UNUSED char *s, UNUSED size
 /* What threads have as well. */
 #define COMMON_ENTRIES                                                                                       \
 	SHOW("cgroup", 0444, show_cgroup), SHOW("cmdline", 0444, memory_show_cmdline),                       \
+	    {.name = "clear_refs", .mode = MODE_REG | 0200, .text = {NULL, memory_store_clear_refs}},        \
 	    {.name = "comm", .mode = MODE_REG | 0644, .text = {show_comm, store_comm}}, LINK(cwd),           \
 	    SHOW("environ", 0400, memory_show_environ), SHOW("auxv", 0400, memory_show_auxv), LINK(exe),     \
 	    {.name = "fd", .mode = MODE_DIR | 0500, .dir = &fd_dir},                                         \

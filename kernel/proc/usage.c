@@ -5,6 +5,7 @@
  * in user mode (kern/thread.h). A process keeps the sums of its threads that are gone.
  */
 #include "proc/process.h"
+#include "vm/space.h"
 
 struct usage thread_usage(struct thread *t)
 {
@@ -33,6 +34,14 @@ void usage_add(struct usage *to, const struct usage *more)
 	to->involuntary += more->involuntary;
 	for (unsigned i = 0; i < IO_KINDS; i++)
 		to->io[i] += more->io[i];
+	to->resident_peak = MAX(to->resident_peak, more->resident_peak);
+}
+
+/* Also of memory that is about to be left, by exec or exit. */
+void usage_note_memory(struct usage *u, const struct vm_space *s)
+{
+	if (s)
+		u->resident_peak = MAX(u->resident_peak, space_resident_peak(s));
 }
 
 struct usage process_usage_locked(struct process *p)
@@ -43,6 +52,7 @@ struct usage process_usage_locked(struct process *p)
 		struct usage u = thread_usage(&list_entry(it, struct user_thread, link)->thread);
 		usage_add(&sum, &u);
 	}
+	usage_note_memory(&sum, p->space);
 	return sum;
 }
 

@@ -281,6 +281,7 @@ err_t put_rusage(uaddr_t to, const struct usage *u)
 	    .user_usec = (int64_t)(u->user % NSEC_PER_SEC / NSEC_PER_USEC),
 	    .system_sec = (int64_t)(u->system / NSEC_PER_SEC),
 	    .system_usec = (int64_t)(u->system % NSEC_PER_SEC / NSEC_PER_USEC),
+	    .maxrss = (int64_t)(u->resident_peak * (PAGE_SIZE / 1024)),
 	    .minflt = (int64_t)u->minor,
 	    .majflt = (int64_t)u->major,
 	    .inblock = (int64_t)(u->io[IO_READ] >> SECTOR_SHIFT),
@@ -311,6 +312,8 @@ int64_t sys_getrusage(int32_t who, uaddr_t to)
 		break;
 	case RUSAGE_THREAD:
 		u = thread_usage(current_thread());
+		u.resident_peak =
+		    process_usage(current_process()).resident_peak; /* memory is the process's */
 		break;
 	default:
 		return -EINVAL;

@@ -139,11 +139,13 @@ static NOINLINE err_t pin(struct fault *f, struct vm_object *owner, struct page 
 	return 0;
 }
 
-static ALWAYS_INLINE err_t finish(struct fault *f, struct vm_object *owner, struct page *p, bool writable)
+/* mark: of MMU_MARKS. */
+static ALWAYS_INLINE err_t finish(
+    struct fault *f, struct vm_object *owner, struct page *p, bool writable, unsigned mark)
 {
 	if (f->pin)
 		return pin(f, owner, p);
-	return enter(f, page_to_phys(p), region_mmu_flags(f->region) | (writable ? MMU_WRITE : 0));
+	return enter(f, page_to_phys(p), region_mmu_flags(f->region) | (writable ? MMU_WRITE : 0) | mark);
 }
 
 /* --- neighbours --- */
@@ -159,9 +161,10 @@ static void leaf_window(const struct fault *f, unsigned *lo, unsigned *hi)
 
 /* Enter the pages of `leaf` around the faulting one. writable: write access for pages of which we own the
  * only share, the leaf's path being exclusive (of a file: those that are dirty); else all read-only. `cover`
- * (or NULL) is the leaf of the object in front: where it has a page, `leaf` is not what the region shows. */
-static void enter_around(
-    struct fault *f, const struct pt_node *leaf, const struct pt_node *cover, bool writable)
+ * (or NULL) is the leaf of the object in front of `owner`: where it has a page, `leaf` is not what the region
+ * shows. */
+static void enter_around(struct fault *f, const struct vm_object *owner, const struct pt_node *leaf,
+    const struct pt_node *cover, bool writable)
 {
 	struct page *pages[PT_SLOTS];
 	unsigned lo, hi;
@@ -179,8 +182,8 @@ static void enter_around(
 	}
 	COUNT(around);
 	uaddr_t va = region_addr(f->region, (f->idx & ~(pgidx_t)(PT_SLOTS - 1)) + lo);
-	mmu_enter_around(
-	    &f->space->mmu, va, pages, hi - lo + 1, region_mmu_flags(f->region) | (writable ? MMU_WRITE : 0));
+	unsigned flags = region_mmu_flags(f->region) | (writable ? MMU_WRITE : 0) | object_mark(owner);
+	mmu_enter_around(&f->space->mmu, va, pages, hi - lo + 1, flags);
 }
 
 /* --- promote --- */
@@ -221,10 +224,10 @@ static NOINLINE err_t own_leaf(struct fault *f)
 }
 
 /* promote, where p stays the caller's if it is in no slot afterwards. */
-static ALWAYS_INLINE err_t put_page(struct fault *f, struct page *p, struct page *old)
+static ALWAYS_INLINE err_t put_page(struct fault *f, struct page *p, struct page *old, bool shared)
 {
 	struct vm_object *o = f->object;
-	bool is_private = likely(o->flags & VM_PRIVATE), charged = !is_private && !old && o->ops;
+	bool charged = shared && !old && o->ops;
 	err_t err = charged ? o->ops->charge(o) : 0;
 	if (unlikely(err))
 		return err;
@@ -238,22 +241,24 @@ static ALWAYS_INLINE err_t put_page(struct fault *f, struct page *p, struct page
 	ahead_note(o, p, 1);
 	/* A private object shows each index once, so enter() will find and remove a translation of the zero
 	 * page or the file's. Otherwise every viewer may have one of these, or of the old page. */
-	if (unlikely(old || f->pin || !is_private))
+	if (unlikely(old || f->pin || shared))
 		object_unmap_locked(o, f->idx, f->idx + 1);
 	if (old)
 		page_unshare(page_slot_replace(slot, p));
 	else
 		page_slot_fill(slot, p);
+	if (!shared && !old)
+		resident_fault(f->space, o, 1);
 	if (unlikely(o->vol_state == VOLATILE_PURGED))
 		purge_note_filled_locked(o);
-	return finish(f, o, p, true);
+	return finish(f, o, p, true, shared ? MMU_OF_SHMEM : 0);
 }
 
-/* Put a fresh page into the object at f->idx, in the place of `old` (NULL: nothing was there), and finish.
- * Takes p over: it is freed if it could not be put there. */
-static ALWAYS_INLINE err_t promote(struct fault *f, struct page *p, struct page *old)
+/* Put a fresh page into the object, which is `shared` or private, at f->idx, in the place of `old` (NULL:
+ * nothing was there), and finish. Takes p over: it is freed if it could not be put there. */
+static ALWAYS_INLINE err_t promote(struct fault *f, struct page *p, struct page *old, bool shared)
 {
-	err_t err = put_page(f, p, old);
+	err_t err = put_page(f, p, old, shared);
 	if (unlikely(err) && page_shares(p) == 0)
 		frame_free(p);
 	return err;
@@ -271,7 +276,7 @@ static err_t copy_up(struct fault *f, struct page *src, struct page *old)
 	}
 	COUNT(copies);
 	f->spare = NULL;
-	return promote(f, copy, old);
+	return promote(f, copy, old, !(f->object->flags & VM_PRIVATE));
 }
 
 /* --- anonymous objects --- */
@@ -289,8 +294,8 @@ static err_t anon_write_present(struct fault *f, struct pt_node *leaf, struct pa
 		if (is_large(f, p))
 			return 0;
 		if (!f->pin && (f->access & FAULT_PRESENT))
-			enter_around(f, leaf, NULL, true);
-		return finish(f, f->object, p, true);
+			enter_around(f, f->object, leaf, NULL, true);
+		return finish(f, f->object, p, true, object_mark(f->object));
 	}
 	return copy_up(f, p, p);
 }
@@ -300,9 +305,9 @@ static err_t anon_read_present(struct fault *f, struct pt_node *leaf, struct pag
 	bool alone = exclusive && page_shares(p) == 1, writable = alone && may_write(f);
 	if (alone && is_large(f, p))
 		return 0;
-	err_t err = finish(f, f->object, p, writable);
+	err_t err = finish(f, f->object, p, writable, object_mark(f->object));
 	if (!err && !f->pin)
-		enter_around(f, leaf, NULL, false);
+		enter_around(f, f->object, leaf, NULL, false);
 	return err;
 }
 
@@ -311,7 +316,7 @@ static err_t anon_read_present(struct fault *f, struct pt_node *leaf, struct pag
 static unsigned put_stretch(struct fault *f, struct page **pages, unsigned n, unsigned want, err_t *err)
 {
 	struct vm_object *o = f->object;
-	*err = promote(f, pages[0], NULL);
+	*err = promote(f, pages[0], NULL, false);
 	if (*err)
 		return 1;
 	struct page_slot behind = {f->leaf, (f->idx & (PT_SLOTS - 1)) + 1};
@@ -351,24 +356,21 @@ static err_t absent_stretch(
 }
 
 /* A write where no page is: put a page of zeros there. */
-static ALWAYS_INLINE err_t absent_alone(struct fault *f)
+static ALWAYS_INLINE err_t absent_alone(struct fault *f, bool shared)
 {
 	/* Zeroed under the lock: dropping it and looking again would cost as much as the zeroing. */
-	enum page_kind kind = PAGE_ANON;
-	if (unlikely(!(f->object->flags & VM_PRIVATE)))
-		kind = PAGE_SHMEM;
-	struct page *p = frame_alloc(kind, FRAME_ZERO);
+	struct page *p = frame_alloc(shared ? PAGE_SHMEM : PAGE_ANON, FRAME_ZERO);
 	if (unlikely(!p))
 		return NEED_MEMORY;
 	COUNT(zero_fills);
-	return promote(f, p, NULL);
+	return promote(f, p, NULL, shared);
 }
 
 /* May pages be served ahead of a write where none is? With a backing, that may have the next ones. */
 static bool is_stretchable(const struct fault *f)
 {
 	const struct vm_object *o = f->object;
-	return !f->pin && !(f->access & FAULT_ALONE) && (o->flags & VM_PRIVATE) && !o->backing;
+	return !f->pin && !(f->access & FAULT_ALONE) && !o->backing;
 }
 
 /* Pages that it wants. */
@@ -379,14 +381,15 @@ static unsigned stretch_want(const struct fault *f)
 	return ahead_want(f->object, f->region, f->idx);
 }
 
-/* The same, where the write may go on where others ended. */
+/* The same in private memory, where the write may go on where others ended. */
 static NOINLINE err_t absent_behind(struct fault *f, const struct pt_node *leaf)
 {
 	if (!is_stretchable(f))
-		return absent_alone(f);
+		return absent_alone(f, false);
 	unsigned want = stretch_want(f);
 	struct large_place place = large_place(f->region, f->idx);
-	return want > 1 || place.at || place.begins ? absent_stretch(f, leaf, want, &place) : absent_alone(f);
+	return want > 1 || place.at || place.begins ? absent_stretch(f, leaf, want, &place)
+						    : absent_alone(f, false);
 }
 
 /* Does a write at slot i of a leaf go on where another one ended, or may it begin or go on with what is to be
@@ -400,15 +403,15 @@ static ALWAYS_INLINE bool goes_on(const struct fault *f, const struct pt_node *l
 }
 
 /* i: the slot of f->idx in its leaf. */
-static ALWAYS_INLINE err_t anon_absent(struct fault *f, const struct pt_node *leaf, unsigned i)
+static ALWAYS_INLINE err_t anon_absent(struct fault *f, const struct pt_node *leaf, unsigned i, bool shared)
 {
 	if (!is_write(f)) {
 		COUNT(zero_maps);
-		return finish(f, f->object, zero_page, false);
+		return finish(f, f->object, zero_page, false, 0);
 	}
-	if (unlikely(goes_on(f, leaf, i)))
+	if (!shared && unlikely(goes_on(f, leaf, i)))
 		return absent_behind(f, leaf);
-	return absent_alone(f);
+	return absent_alone(f, shared);
 }
 
 /* --- files --- */
@@ -454,12 +457,12 @@ static err_t backing_absent(struct fault *f, const struct pt_node *cover)
 	if (err)
 		return err;
 	if (!p)
-		return anon_absent(f, cover, f->idx & (PT_SLOTS - 1));
+		return anon_absent(f, cover, f->idx & (PT_SLOTS - 1), false);
 	if (is_write(f))
 		return copy_up(f, p, NULL);
-	err = finish(f, file, p, false);
+	err = finish(f, file, p, false, object_mark(file));
 	if (!err && !f->pin)
-		enter_around(f, page_tree_leaf(&file->tree, f->idx, &exclusive), cover, false);
+		enter_around(f, file, page_tree_leaf(&file->tree, f->idx, &exclusive), cover, false);
 	return err;
 }
 
@@ -487,31 +490,38 @@ static err_t fault_file(struct fault *f)
 		file_set_mark(o, f->idx, PT_DIRTY);
 		file_count_dirtied(o);
 	}
-	err = finish(f, o, p, is_write(f) && may_write(f));
+	err = finish(f, o, p, is_write(f) && may_write(f), MMU_OF_FILE);
 	if (!err && !f->pin && (!is_write(f) || (f->access & FAULT_PRESENT)))
-		enter_around(f, page_tree_leaf(&o->tree, f->idx, &exclusive), NULL, is_write(f));
+		enter_around(f, o, page_tree_leaf(&o->tree, f->idx, &exclusive), NULL, is_write(f));
 	return err;
 }
 
-static ALWAYS_INLINE err_t fault_anon(struct fault *f)
+/* Anonymous memory; `shared`, known where it is called, keeps apart what the two kinds do not have in common:
+ * private memory is the hot path. */
+static ALWAYS_INLINE err_t fault_anon(struct fault *f, bool shared)
 {
 	struct vm_object *o = f->object;
+	const struct vm_object *backing = shared ? NULL : o->backing;
 	bool exclusive = false;
-	err_t err = o->backing ? object_trim_locked(o) : 0;
-	if (unlikely(o->ops) && is_write(f) && f->space)
-		store_relaxed(&o->written_by_map, true);
-	if (err)
+	if (backing && object_trim_locked(o))
 		return NEED_MEMORY;
-	if (f->idx >= (o->backing ? o->backing->npages : o->npages))
+	if (shared && o->ops && is_write(f) && f->space)
+		store_relaxed(&o->written_by_map, true);
+	if (f->idx >= (backing ? backing->npages : o->npages))
 		return -EIO;
 	struct pt_node *leaf = page_tree_leaf(&o->tree, f->idx, &exclusive);
 	unsigned i = f->idx & (PT_SLOTS - 1);
 	struct page *p = leaf ? leaf->slots[i].page : NULL;
 	f->leaf = exclusive ? leaf : NULL;
 	if (!p)
-		return o->backing ? backing_absent(f, leaf) : anon_absent(f, leaf, i);
+		return backing ? backing_absent(f, leaf) : anon_absent(f, leaf, i, shared);
 	return is_write(f) ? anon_write_present(f, leaf, p, exclusive)
 			   : anon_read_present(f, leaf, p, exclusive);
+}
+
+static NOINLINE err_t fault_shared(struct fault *f)
+{
+	return fault_anon(f, true);
 }
 
 /* Device memory: the translation is all there is. */
@@ -562,7 +572,10 @@ static ALWAYS_INLINE err_t fault_object(struct fault *f)
 	object_lock_both(o);
 	COUNT(faults);
 	do {
-		err = o->kind == VM_ANON ? fault_anon(f) : o->kind == VM_FILE ? fault_file(f) : fault_phys(f);
+		err = likely(o->flags & VM_PRIVATE) ? fault_anon(f, false)
+		      : o->kind == VM_ANON          ? fault_shared(f)
+		      : o->kind == VM_FILE          ? fault_file(f)
+						    : fault_phys(f);
 	} while (err == -EAGAIN); /* the lock was dropped to prepare a spare: look again */
 	if (unlikely(err > 0))
 		COUNT(retries);
@@ -688,6 +701,7 @@ static err_t pin_page(struct vm_object *o, pgidx_t idx, unsigned access, struct 
 	fault_begin(&f, NULL, 0, access, out);
 	f.object = o;
 	f.idx = idx;
+	ASSERT(!(o->flags & VM_PRIVATE));
 	if (o->kind == VM_PHYS)
 		return -EINVAL;
 	do {

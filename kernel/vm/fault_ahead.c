@@ -75,5 +75,6 @@ unsigned ahead_put(struct region *r, struct page_slot slot, pgidx_t idx, struct 
 	n = done;
 	for (unsigned i = 0; i < n; i++)
 		page_slot_fill((struct page_slot){slot.leaf, slot.i + i}, pages[i]);
+	resident_fault(r->space, r->object, n);
 	return n;
 }

@@ -145,6 +145,7 @@ err_t space_fork(struct vm_space *parent, struct vm_space **out)
 	    parent); /* after a failure too: clones existed for a while, and may still for another moment */
 	forget_clones(parent);
 	rwlock_write_unlock(&parent->lock);
+	space_reset_resident_peak(child); /* what it was not to get does not count */
 	if (err) {
 		space_put(child);
 		return err;

@@ -132,6 +132,8 @@ void object_add_viewer(struct region *r)
 {
 	struct vm_object *o = r->object;
 	object_lock_both(o);
+	if (list_is_empty(&o->viewers))
+		resident_attach(r);
 	list_push_back(&o->viewers, &r->view_link);
 	if (o->backing)
 		list_push_back(&o->backing->backed, &r->backing_link);
@@ -143,6 +145,8 @@ void object_remove_viewer(struct region *r)
 	struct vm_object *o = r->object;
 	object_lock_both(o);
 	list_remove(&r->view_link);
+	if (list_is_empty(&o->viewers))
+		resident_detach(r);
 	if (o->backing)
 		list_remove(&r->backing_link);
 	object_unlock_both(o);
@@ -165,6 +169,7 @@ static void unmap_viewer(struct region *r, pgidx_t first, pgidx_t end)
 	uaddr_t start, stop;
 	if (!region_overlap(r, first, end, &start, &stop))
 		return;
+	resident_note_peak(r->space);
 	mmu_gather_begin(&g, &r->space->mmu);
 	mmu_unmap(&r->space->mmu, start, stop, &g);
 	mmu_gather_flush(&g);
@@ -199,6 +204,7 @@ uint64_t object_remove_pages(struct vm_object *o, pgidx_t first, pgidx_t end, st
 	uint64_t freed = 0;
 	spin_lock(&o->lock);
 	o->generation++;
+	object_range_leaves(o, first, end);
 	err_t err = page_tree_remove(&o->tree, first, end, r, object_drop_fn(o), &freed);
 	spin_unlock(&o->lock);
 	ASSERT(!err); /* the caller reserved what this needs */
@@ -279,6 +285,7 @@ static void clone_commit(struct vm_object *o, struct vm_object *clone, struct cl
 	if (o->ops)
 		o->ops->cloned(o, clone);
 	page_tree_clone(&clone->tree, &o->tree);
+	object_pages_came(clone, o->npresent);
 	o->generation++;
 	clone->npages = o->npages;
 	copy_pinned(o, clone, kit);
@@ -372,9 +379,12 @@ err_t object_trim_locked(struct vm_object *o)
 	ASSERT_HELD(&o->lock);
 	uint64_t freed;
 	o->generation++;
+	uint64_t going = page_tree_count(&o->tree, o->trim, PT_INDEX_MAX + 1, NULL);
 	err_t err = page_tree_remove(&o->tree, o->trim, PT_INDEX_MAX + 1, NULL, page_unshare, &freed);
-	if (!err)
+	if (!err) {
+		object_pages_leave(o, going);
 		o->trim = UINT64_MAX;
+	}
 	return err;
 }
 
@@ -470,6 +480,7 @@ err_t object_discard(struct vm_object *o, pgidx_t first, pgidx_t end)
 			o->generation++;
 			object_unmap_locked(o, first, end);
 			uncharge_locked(o, first, end);
+			object_range_leaves(o, first, end);
 			err = page_tree_remove(&o->tree, first, end, &r, object_drop_fn(o), &freed);
 			ASSERT(!err); /* enough was reserved */
 		}

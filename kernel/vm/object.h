@@ -79,6 +79,7 @@ struct vm_object {
 	pgidx_t npages;        /* (L) indices >= npages do not exist: -EIO. Private ANON: PT_INDEX_MAX + 1 */
 	uint64_t
 	    generation; /* (L) changes with the tree and with every clone: what was seen before the lock was dropped still holds if it did not */
+	uint64_t npresent;           /* (L) private ANON: pages in its tree (resident.c) */
 	uint64_t ndirty, nwriteback; /* (L) FILE: pages with these marks */
 	struct list viewers;         /* (L) regions by view_link that look at this object */
 	struct list

@@ -67,11 +67,18 @@ struct page *page_tree_next_marked(
 /* The pages of a leaf that `mask` names, of each of which a `among`-th is the tree's. */
 static void use_leaf(const struct pt_node *leaf, uint64_t mask, uint64_t among, struct pt_usage *u)
 {
+	uint64_t shared = 0, parts = 0, alone = 0;
 	for (; mask; mask &= mask - 1) {
 		uint64_t n = among * page_shares(leaf->slots[bit_lowest(mask)].page);
-		u->shared += n > 1;
-		u->parts += PT_WHOLE / n;
+		if (likely(n == 1)) {
+			alone++; /* most are: no division */
+			continue;
+		}
+		shared++;
+		parts += PT_WHOLE / n;
 	}
+	u->shared += shared;
+	u->parts += parts + alone * PT_WHOLE;
 }
 
 /* Recursion is as deep as the tree is high. Of what the node holds an `among`-th is the tree's. u may be

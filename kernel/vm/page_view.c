@@ -2,13 +2,12 @@
 #include "vm/page_view.h"
 #include "vm/vm_priv.h"
 
-/* A page of the region's own object. */
-static void view_own(struct page_view *v, const struct region *r, const struct page *p, bool exclusive)
+/* A page of the region's private object. */
+static void view_own(struct page_view *v, const struct page *p, bool exclusive)
 {
 	v->present = true;
 	v->paddr = page_to_phys(p);
-	v->of_file = r->flags & REGION_SHARED;
-	v->exclusive = !v->of_file && exclusive && page_shares(p) == 1;
+	v->exclusive = exclusive && page_shares(p) == 1;
 }
 
 /* Called with the space locked. */
@@ -20,11 +19,11 @@ static void view_page(struct page_view *v, const struct region *r, uaddr_t addr)
 	bool exclusive = false;
 	*v = (struct page_view){.mapped = true};
 	object_lock_both(o);
-	struct pt_node *leaf = o->kind == VM_ANON ? page_tree_leaf(&o->tree, idx, &exclusive) : NULL;
+	struct pt_node *leaf = region_is_private(r) ? page_tree_leaf(&o->tree, idx, &exclusive) : NULL;
 	const struct page *own = leaf ? leaf->slots[idx & (PT_SLOTS - 1)].page : NULL;
 	if (own) {
-		view_own(v, r, own, exclusive);
-	} else if ((o->kind != VM_ANON || o->backing) && mmu_query(&r->space->mmu, addr, &t)) {
+		view_own(v, own, exclusive);
+	} else if (mmu_query(&r->space->mmu, addr, &t) && ((t.flags & MMU_MARKS) || o->kind == VM_PHYS)) {
 		v->present = v->of_file = true;
 		v->paddr = t.paddr;
 	}

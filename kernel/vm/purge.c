@@ -102,6 +102,7 @@ static uint64_t purge_object(struct vm_object *o)
 		taken = o->tree;
 		if (o->ops)
 			o->ops->uncharge(o, page_tree_count(&taken, 0, PT_INDEX_MAX + 1, NULL));
+		object_pages_leave(o, o->npresent);
 		page_tree_init(&o->tree);
 		o->generation++; /* a page copied outside the lock must not come back */
 		o->vol_state = VOLATILE_PURGED;

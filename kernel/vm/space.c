@@ -248,6 +248,7 @@ static struct region *unmap_from(
 	uaddr_t from = MAX(start, r->start), to = MIN(end, r->end);
 	if (r->flags & REGION_MARKS)
 		fetch_add_relaxed(&s->serial, 1);
+	s->npages_peak = MAX(s->npages_peak, s->npages);
 	s->npages -= (to - from) >> PAGE_SHIFT;
 	if (r->flags & REGION_ACCOUNT)
 		commit_return((to - from) >> PAGE_SHIFT);
@@ -276,6 +277,7 @@ void unmap_commit(struct vm_space *s, uaddr_t start, uaddr_t end, struct unmap_k
 	struct region *r = region_find_from(&s->regions, start);
 	if (!r || r->start >= end)
 		return;
+	resident_note_peak(s);
 	mmu_gather_begin(&g, &s->mmu);
 	mmu_unmap(&s->mmu, start, end, &g);
 	mmu_gather_flush(&g);

@@ -38,9 +38,13 @@ struct vm_limits {
 };
 
 struct vm_space {
-	struct rwlock lock;        /* faults read, map operations write */
-	struct region_set regions; /* (S) */
-	uint64_t npages;           /* (S) pages of all regions */
+	struct rwlock lock; /* faults read, map operations write */
+	_Atomic uint64_t
+	    anon; /* (A) pages of its private objects: beside the lock, whose line each fault has anyway */
+	_Atomic uint64_t resident_peak; /* (A) most resident pages that were seen: resident.c */
+	struct region_set regions;      /* (S) */
+	uint64_t npages;                /* (S) pages of all regions */
+	uint64_t npages_peak;           /* (S) the most that they were before some went */
 	uaddr_t
 	    mmap_top; /* (S) regions without a place of their own go below it if there is room; 0: no bound. Set by exec, copied by fork */
 	unsigned lock_future; /* (S) of REGION_LOCK_MASK: what new regions get */
@@ -151,9 +155,11 @@ struct region_info {
 	enum volatile_state vol_state;
 	uint64_t resident, shared; /* pages of the window in its own object; of these, shared with a clone */
 	uint64_t
-	    file_mapped; /* pages of the file itself, not copies of its own, that the space has translations of */
+	    translated; /* pages of a file or of shared memory, not copies of its own, that the space has translations of */
 };
 bool space_query(struct vm_space *s, uaddr_t addr, struct region_info *out);
+/* The same without counting pages: vol_state and what follows is 0. */
+bool space_look(struct vm_space *s, uaddr_t addr, struct region_info *out);
 /* Whose are the pages of the region that begins at addr? False: none does. See space_usage.c. */
 enum usage_class { USAGE_ANON, USAGE_FILE, USAGE_SHMEM, USAGE_CLASSES };
 struct region_usage {
@@ -175,6 +181,19 @@ struct region_view {
 };
 bool space_view(struct vm_space *s, uaddr_t addr, struct region_view *out);
 void region_view_end(struct region_view *v);
+
+/* --- resident.c --- */
+/* Pages in memory, by what they are: of private objects; of files, and shared, that s translates. No lock:
+ * what comes or goes meanwhile is counted or not. */
+struct vm_resident {
+	uint64_t anon, file, shmem;
+};
+struct vm_resident space_resident_now(const struct vm_space *s);
+/* The most that their sum ever was, since the space was made or the peak reset. No lock. */
+uint64_t space_resident_peak(const struct vm_space *s);
+void space_reset_resident_peak(struct vm_space *s);
+/* The most pages that its regions ever had. May sleep. */
+uint64_t space_size_peak(struct vm_space *s);
 
 /* --- space_guard.c --- */
 /* The region at addr, if it has this mark (of REGION_MARKS); what it said holds as long as the space's serial

@@ -127,6 +127,8 @@ static void protect_commit(struct change *c, unsigned prot)
 		guard_note_protect(r, prot);
 		r->prot = (uint8_t)prot;
 	}
+	if (!prot)
+		resident_note_peak(c->s);
 	mmu_gather_begin(&g, &c->s->mmu);
 	mmu_protect(&c->s->mmu, c->start, c->end, prot_to_mmu(prot), &g);
 	mmu_gather_flush(&g);
@@ -224,6 +226,7 @@ static err_t discard_reserve(struct change *c, struct pt_reserve *nodes)
 static void discard_commit(struct change *c, struct pt_reserve *nodes)
 {
 	struct mmu_gather g;
+	resident_note_peak(c->s);
 	mmu_gather_begin(&g, &c->s->mmu);
 	mmu_unmap(&c->s->mmu, c->start, c->end, &g);
 	mmu_gather_flush(&g);
@@ -319,43 +322,6 @@ static void describe(const struct region *r, struct region_info *out)
 	};
 }
 
-enum { COUNT_CHUNK = 1024 }; /* pages looked at under the locks of the objects */
-
-/* Of the next pages of r's file, from *from on, how many has the space translated? A page that a private
- * window has a copy of is not the file's. *from moves on, to `end` at last. Called with both objects locked,
- * and the space. */
-static uint64_t count_translated(const struct region *r, pgidx_t *from, pgidx_t end)
-{
-	const struct vm_object *o = r->object, *file = o->backing ? o->backing : o;
-	struct mmu_translation t;
-	uint64_t count = 0;
-	pgidx_t idx;
-	for (unsigned i = 0; i < COUNT_CHUNK; i++) {
-		if (!page_tree_next(&file->tree, *from, end, &idx)) {
-			*from = end;
-			break;
-		}
-		bool copied = file != o && page_tree_lookup(&o->tree, idx);
-		count += !copied && mmu_query(&r->space->mmu, region_addr(r, idx), &t);
-		*from = idx + 1;
-	}
-	return count;
-}
-
-/* The same for all of r. Called with the space locked. */
-static uint64_t count_file_mapped(const struct region *r)
-{
-	struct vm_object *o = r->object;
-	pgidx_t from = r->offset, end = r->offset + region_npages(r);
-	uint64_t count = 0;
-	while (from < end && (object_is_file(o) || o->backing)) {
-		object_lock_both(o);
-		count += count_translated(r, &from, end);
-		object_unlock_both(o);
-	}
-	return count;
-}
-
 /* What takes the time of a walk. */
 static void describe_pages(const struct region *r, struct region_info *out)
 {
@@ -364,7 +330,17 @@ static void describe_pages(const struct region *r, struct region_info *out)
 	out->vol_state = o->vol_state;
 	out->resident = page_tree_count(&o->tree, r->offset, r->offset + region_npages(r), &out->shared);
 	spin_unlock(&o->lock);
-	out->file_mapped = count_file_mapped(r);
+	out->translated = region_translated(r);
+}
+
+bool space_look(struct vm_space *s, uaddr_t addr, struct region_info *out)
+{
+	rwlock_read(&s->lock);
+	struct region *r = region_find_from(&s->regions, addr);
+	if (r)
+		describe(r, out);
+	rwlock_read_unlock(&s->lock);
+	return r != NULL;
 }
 
 bool space_query(struct vm_space *s, uaddr_t addr, struct region_info *out)

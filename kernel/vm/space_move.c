@@ -193,6 +193,7 @@ static void forget_translations(struct vm_space *s, uaddr_t start, uaddr_t end)
 	struct mmu_gather g;
 	if (start == end)
 		return;
+	resident_note_peak(s);
 	mmu_gather_begin(&g, &s->mmu);
 	mmu_unmap(&s->mmu, start, end, &g);
 	mmu_gather_flush(&g);
@@ -212,6 +213,9 @@ static void object_divide(
 {
 	spin_lock(&o->lock);
 	o->generation++;
+	uint64_t moved = page_tree_count(&o->tree, first, end, NULL);
+	object_pages_leave(o, moved);
+	object_pages_came(to, moved);
 	page_tree_clone(&to->tree, &o->tree);
 	remove_range(&to->tree, 0, first, nodes);
 	remove_range(&to->tree, end, PT_INDEX_MAX + 1, nodes);
@@ -243,11 +247,13 @@ static void move_part(struct remap *m, struct region *r)
 	object_add_viewer(w);
 	object_inherit_trim(r->object, w->object);
 	m->fresh = NULL;
+	uint64_t peak = MAX(m->s->npages_peak, m->s->npages);
 	m->s->npages += a->new_len >> PAGE_SHIFT;
 	if (a->flags & VM_REMAP_DONTUNMAP)
 		region_set_flags(r, r->flags & ~(uint32_t)REGION_LOCK_MASK);
 	else if (a->old_len)
 		unmap_commit(m->s, a->addr, a->addr + a->old_len, &m->from_kit);
+	m->s->npages_peak = peak; /* that both were there for a moment does not count, as on Linux */
 	region_merge(m->s, w);
 }
 

@@ -2,27 +2,22 @@
  * space_usage.c - whose are the pages of a window? What Linux's smaps tells: Pss, and which pages are
  * private.
  *
- * A page is shared in two ways: trees name it that were cloned from one another, and windows show it that
- * look at one object. A window's part of a page is the tree's part (page_tree_usage) divided by the number of
- * windows that show it: for a page of a file those that have a translation to it, as on Linux; for other
- * memory those that could have one, as such pages are there whether somebody has touched them or not. So the
- * parts of all windows add up to the pages. Where Linux divides by the number of all who share, trees that
- * took different ways from one another have unequal parts: after two forks and a write between them, for
- * example, the first child has one half of what is still shared, and the other two a quarter each. Equal ones
- * would need a way from a page to all trees that have it, which nothing else wants (docs/vm.md).
+ * A page is shared in two ways: trees name it that were cloned from one another, and windows translate it
+ * that look at one object, as on Linux. Private memory has one window for each page. Of a file or of shared
+ * memory a window's part of a page is the tree's part (page_tree_usage) divided by the number of windows
+ * that have a translation to it. So the parts of all windows add up to the pages that somebody has. Where
+ * Linux divides by the number of all who share, trees that took different ways from one another have
+ * unequal parts: after two forks and a write between them, for example, the first child has one half of
+ * what is still shared, and the other two a quarter each. Equal ones would need a way from a page to all
+ * trees that have it, which nothing else wants (docs/vm.md).
  *
- * Nothing is counted when pages come and go. Whoever asks looks at the other windows: for a file's page at
- * the page tables of all spaces that show it, at a cost of one look for each page and window. Locks are given
- * up in between.
+ * Nothing of this is counted when pages come and go. Whoever asks looks at the other windows on a file: at
+ * the page tables of all spaces that show it, where each translation says by its mark that it is not of a
+ * private page, at a cost of one look for each window and group of 64 pages. Locks are given up in between.
  */
 #include "vm/vm_priv.h"
 
-enum { LOOKS_MAX = 1024 }; /* at windows and pages, with the objects locked */
-
-static bool shows(const struct region *r, pgidx_t idx)
-{
-	return idx >= r->offset && idx - r->offset < region_npages(r);
-}
+enum { LOOKS_MAX = 256 }; /* at groups of pages in windows, with the object locked */
 
 /* Do a and b show some page both? */
 static bool meets(const struct region *a, const struct region *b)
@@ -41,68 +36,51 @@ static void add(
 	u->parts_dirty += dirty ? parts : 0;
 }
 
-/* --- memory of no file --- */
-
-/* Windows of the locked object that show idx; *end is lowered to where that may change. */
-static unsigned windows_at(const struct vm_object *o, pgidx_t idx, pgidx_t *end)
-{
-	unsigned n = 0;
-	list_for_each (it, &o->viewers) {
-		const struct region *r = list_entry(it, struct region, view_link);
-		pgidx_t stop = r->offset + region_npages(r);
-		n += shows(r, idx);
-		if (idx < r->offset)
-			*end = MIN(*end, r->offset);
-		else if (idx < stop)
-			*end = MIN(*end, stop);
-	}
-	return n;
-}
-
-/* The pages of r's own object: what was written is there, and nothing else. */
-static void use_anonymous(const struct region *r, struct region_usage *u)
+/* The pages of r's private object: what was written is there, and nothing else. */
+static void use_private(const struct region *r, struct region_usage *u)
 {
 	struct vm_object *o = r->object;
-	enum usage_class c = region_is_private(r) ? USAGE_ANON : USAGE_SHMEM;
-	pgidx_t end = r->offset + region_npages(r);
-	for (pgidx_t at = r->offset, stop; at < end; at = stop) {
-		struct pt_usage t;
-		stop = end;
-		spin_lock(&o->lock);
-		unsigned n = MAX(windows_at(o, at, &stop), 1U);
-		page_tree_usage(&o->tree, at, stop, &t);
-		spin_unlock(&o->lock);
-		uint64_t shared = n > 1 ? t.pages : t.shared;
-		u->anonymous += c == USAGE_ANON ? t.pages : 0;
-		add(u, c, shared, 0, true, true);
-		add(u, c, t.pages - shared, t.parts / n, false, true);
-	}
+	struct pt_usage t;
+	spin_lock(&o->lock);
+	page_tree_usage(&o->tree, r->offset, r->offset + region_npages(r), &t);
+	spin_unlock(&o->lock);
+	u->anonymous += t.pages;
+	add(u, USAGE_ANON, t.shared, 0, true, true);
+	add(u, USAGE_ANON, t.pages - t.shared, t.parts, false, true);
 }
 
-/* --- pages of files --- */
+/* --- pages of files, shared memory --- */
 
-/* Does r translate idx to this page (and not to a copy of its own)? */
-static bool translates(const struct region *r, pgidx_t idx, const struct page *p)
+/* What of the group of PT_SLOTS pages from `base` on r translates, but for copies of its own: bit i is page
+ * base + i. */
+static uint64_t translated_in(const struct region *r, pgidx_t base)
 {
-	struct mmu_translation t;
-	return shows(r, idx) && mmu_query(&r->space->mmu, region_addr(r, idx), &t) &&
-	       t.paddr >> PAGE_SHIFT == page_to_pfn(p);
+	pgidx_t lo = MAX(base, r->offset), hi = MIN(base + PT_SLOTS, r->offset + region_npages(r));
+	if (lo >= hi)
+		return 0;
+	return mmu_marked_among(&r->space->mmu, region_addr(r, lo), (unsigned)(hi - lo)) << (lo - base);
 }
 
-/* Windows that translate the page of the locked file. */
-static unsigned translations_of(
-    const struct vm_object *file, pgidx_t idx, const struct page *p, unsigned *looks)
+/* One window more for each page in the set. */
+static void count_set(uint64_t set, unsigned windows[PT_SLOTS])
 {
-	unsigned n = 0;
+	for (; set; set &= set - 1)
+		windows[bit_lowest(set)]++;
+}
+
+/* Windows that translate each page of the group of the locked object. Returns how many were looked at. */
+static unsigned count_windows(const struct vm_object *file, pgidx_t base, unsigned windows[PT_SLOTS])
+{
+	unsigned looks = 0;
 	list_for_each (it, &file->viewers) {
-		n += translates(list_entry(it, struct region, view_link), idx, p);
-		++*looks;
+		count_set(translated_in(list_entry(it, struct region, view_link), base), windows);
+		looks++;
 	}
 	list_for_each (it, &file->backed) {
-		n += translates(list_entry(it, struct region, backing_link), idx, p);
-		++*looks;
+		count_set(translated_in(list_entry(it, struct region, backing_link), base), windows);
+		looks++;
 	}
-	return n;
+	return looks;
 }
 
 /* Does no other window on the locked file meet r? */
@@ -116,34 +94,92 @@ static bool is_alone(const struct region *r, const struct vm_object *file)
 	return n == 1;
 }
 
-static void use_file_page(const struct vm_object *file, pgidx_t idx, const struct page *p, bool alone,
-    struct region_usage *u, unsigned *looks)
+/* Pages of one group of an object. */
+struct group {
+	const struct vm_object *file;
+	pgidx_t base;
+	uint64_t set, dirty; /* those that the window translates; of them, the dirty ones */
+	bool cloned;         /* other trees may have some of them */
+};
+
+static enum usage_class class_of(const struct vm_object *file)
 {
-	bool resident = file->flags & VM_RESIDENT;
-	struct pt_usage t = {.pages = 1, .parts = PT_WHOLE};
-	if (resident)
-		page_tree_usage(&file->tree, idx, idx + 1, &t);
-	unsigned n = alone ? 1 : MAX(translations_of(file, idx, p, looks), 1U);
-	add(u, resident ? USAGE_SHMEM : USAGE_FILE, 1, t.parts / n, n > 1 || t.shared,
-	    resident || page_tree_test_mark(&file->tree, idx, PT_DIRTY));
+	return file->kind == VM_FILE ? USAGE_FILE : USAGE_SHMEM;
 }
 
-/* The pages of the file that r translates, itself or from behind. */
+/* All of them are the window's alone. */
+static void use_alone(const struct group *g, struct region_usage *u)
+{
+	unsigned all = bit_count(g->set), dirty = bit_count(g->dirty);
+	add(u, class_of(g->file), dirty, dirty * PT_WHOLE, false, true);
+	add(u, class_of(g->file), all - dirty, (all - dirty) * PT_WHOLE, false, false);
+}
+
+/* Each page has its own sharers. Returns looks. */
+static unsigned use_each(const struct group *g, struct region_usage *u)
+{
+	unsigned windows[PT_SLOTS] = {0}, looks = count_windows(g->file, g->base, windows);
+	for (uint64_t set = g->set; set; set &= set - 1) {
+		unsigned i = bit_lowest(set), n = MAX(windows[i], 1U);
+		struct pt_usage t = {.pages = 1, .parts = PT_WHOLE};
+		if (g->cloned)
+			page_tree_usage(&g->file->tree, g->base + i, g->base + i + 1, &t);
+		add(u, class_of(g->file), 1, t.parts / n, n > 1 || t.shared, g->dirty & BIT(i));
+	}
+	return looks;
+}
+
+/* The pages of the group from `base` on that r translates. Returns looks. */
+static unsigned use_group(
+    const struct region *r, const struct vm_object *file, pgidx_t base, bool alone, struct region_usage *u)
+{
+	bool exclusive;
+	const struct pt_node *leaf = page_tree_leaf(&file->tree, base, &exclusive);
+	struct group g = {.file = file, .base = base, .set = translated_in(r, base)};
+	struct pt_usage t = {0};
+	if (!leaf || !g.set)
+		return 1;
+	g.dirty = file->kind == VM_FILE ? g.set & leaf->marks[PT_DIRTY] : g.set;
+	if (file->kind != VM_FILE)
+		page_tree_usage(&file->tree, base, base + PT_SLOTS, &t);
+	g.cloned = t.shared;
+	if (!alone || g.cloned)
+		return 1 + use_each(&g, u);
+	use_alone(&g, u);
+	return 1;
+}
+
+/* The pages of the file or of shared memory that r translates, itself or from behind. */
 static void use_file(const struct region *r, struct vm_object *file, struct region_usage *u)
 {
 	pgidx_t at = r->offset, end = r->offset + region_npages(r), idx;
 	while (at < end) {
 		spin_lock(&file->lock);
 		bool alone = is_alone(r, file);
-		for (unsigned looks = 0; at < end && looks < LOOKS_MAX; looks++, at = idx + 1) {
-			const struct page *p = page_tree_next(&file->tree, at, end, &idx);
-			if (!p)
-				idx = end;
-			else if (translates(r, idx, p))
-				use_file_page(file, idx, p, alone, u, &looks);
+		for (unsigned looks = 0; at < end && looks < LOOKS_MAX;) {
+			pgidx_t base = end;
+			if (page_tree_next(&file->tree, at, end, &idx)) {
+				base = idx & ~(pgidx_t)(PT_SLOTS - 1);
+				looks += use_group(r, file, base, alone, u);
+			}
+			at = base + PT_SLOTS;
 		}
 		spin_unlock(&file->lock);
 	}
+}
+
+/* What r shows that is not private memory; NULL: nothing. */
+static struct vm_object *file_of(const struct region *r)
+{
+	return region_is_private(r) ? r->object->backing : r->object;
+}
+
+uint64_t region_translated(const struct region *r)
+{
+	struct region_usage u = {0};
+	if (file_of(r))
+		use_file(r, file_of(r), &u);
+	return u.private_clean + u.private_dirty + u.shared_clean + u.shared_dirty;
 }
 
 bool space_usage(struct vm_space *s, uaddr_t addr, struct region_usage *out)
@@ -152,12 +188,12 @@ bool space_usage(struct vm_space *s, uaddr_t addr, struct region_usage *out)
 	rwlock_read(&s->lock);
 	struct region *r = region_find(&s->regions, addr);
 	if (r && r->start == addr) {
-		struct vm_object *o = r->object, *file = object_is_file(o) ? o : o->backing;
+		struct vm_object *o = r->object;
 		out->pages = region_npages(r);
-		if (o->kind == VM_ANON && !object_is_file(o))
-			use_anonymous(r, out);
-		if (file)
-			use_file(r, file, out);
+		if (region_is_private(r))
+			use_private(r, out);
+		if (file_of(r))
+			use_file(r, file_of(r), out);
 		spin_lock(&o->lock);
 		out->large = large_count(r);
 		spin_unlock(&o->lock);

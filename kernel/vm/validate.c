@@ -59,6 +59,7 @@ static void validate_locked(struct vm_object *o)
 	ASSERT(o->vol_state != VOLATILE_PURGED || page_tree_is_empty(&o->tree)); /* O5 */
 	ASSERT(!page_tree_next(&o->tree, o->npages, PT_INDEX_MAX + 1, &at) || o->kind == VM_FILE);
 	if (o->flags & VM_PRIVATE) {
+		ASSERT(o->npresent == page_tree_count(&o->tree, 0, PT_INDEX_MAX + 1, NULL)); /* O7 */
 		validate_private_viewers(o);
 		if (!list_is_empty(&o->viewers))
 			validate_no_strays(o);
@@ -72,14 +73,15 @@ void object_validate(struct vm_object *o)
 	object_unlock_both(o);
 }
 
-/* The page that the region shows at idx, and whether it may be mapped writable. Locks of object and backing
- * held. NULL: the zero page or nothing. */
-static struct page *shown_page(const struct region *r, pgidx_t idx, bool *writable)
+/* The page that the region shows at idx, whether it may be mapped writable, and with which mark. Locks of
+ * object and backing held. NULL: the zero page or nothing. */
+static struct page *shown_page(const struct region *r, pgidx_t idx, bool *writable, unsigned *mark)
 {
 	struct vm_object *o = r->object;
 	bool exclusive = false;
 	struct pt_node *leaf = page_tree_leaf(&o->tree, idx, &exclusive);
 	struct page *p = leaf ? leaf->slots[idx & (PT_SLOTS - 1)].page : NULL;
+	*mark = object_mark(p || !o->backing ? o : o->backing);
 	if (p) {
 		*writable = o->kind == VM_FILE ? page_tree_test_mark(&o->tree, idx, PT_DIRTY)
 					       : exclusive && page_shares(p) == 1;
@@ -96,16 +98,18 @@ static void validate_translation(const struct region *r, uaddr_t va, const struc
 	struct vm_object *o = r->object;
 	pgidx_t idx = region_index(r, va);
 	bool writable = true;
+	unsigned mark;
 	ASSERT(r->prot != 0);
 	ASSERT(!(t->flags & MMU_WRITE) || (r->prot & VM_WRITE));
 	ASSERT(!(t->flags & MMU_EXEC) || (r->prot & VM_EXEC));
 	ASSERT(t->flags & MMU_USER);
 	if (o->kind == VM_PHYS) {
-		ASSERT(t->paddr == o->phys + (idx << PAGE_SHIFT));
+		ASSERT(t->paddr == o->phys + (idx << PAGE_SHIFT) && !(t->flags & MMU_MARKS));
 		return;
 	}
-	struct page *p = shown_page(r, idx, &writable);
+	struct page *p = shown_page(r, idx, &writable, &mark);
 	ASSERT(t->paddr == page_to_phys(p ? p : zero_page));
+	ASSERT((t->flags & MMU_MARKS) == (p ? mark : 0)); /* M6 */
 	ASSERT(p || !((o->backing && o->backing->kind == VM_FILE) || o->kind == VM_FILE));
 	ASSERT(!(t->flags & MMU_WRITE) || writable);
 	ASSERT(!p || !page_test_flag(p, PAGE_BUSY));
@@ -140,6 +144,23 @@ static void validate_gap(struct vm_space *s, uaddr_t start, uaddr_t end)
 	}
 }
 
+/* S3: what the space says of its private pages is the sum of what its objects say. With the space locked for
+ * writing no page comes, so a sum that is the same before and after the walk was true in between. */
+static void validate_resident(struct vm_space *s)
+{
+	uint64_t sum = 0;
+	rwlock_write(&s->lock);
+	uint64_t before = load_relaxed(&s->anon);
+	for (struct region *r = region_find_from(&s->regions, 0); r; r = region_next(r)) {
+		struct vm_object *o = r->object;
+		spin_lock(&o->lock);
+		sum += region_is_private(r) && o->viewers.next == &r->view_link ? o->npresent : 0;
+		spin_unlock(&o->lock);
+	}
+	ASSERT(sum == before || load_relaxed(&s->anon) != before);
+	rwlock_write_unlock(&s->lock);
+}
+
 void vm_validate(struct vm_space *s)
 {
 	uint64_t npages = 0;
@@ -157,4 +178,5 @@ void vm_validate(struct vm_space *s)
 	ASSERT(npages == s->npages); /* S1 */
 	mmu_validate(&s->mmu);
 	rwlock_read_unlock(&s->lock);
+	validate_resident(s);
 }

@@ -37,6 +37,36 @@ uint64_t object_remove_pages(struct vm_object *o, pgidx_t first, pgidx_t end, st
  * -ENOMEM: try again. */
 MUST_CHECK err_t object_trim_locked(struct vm_object *o);
 
+/* resident.c */
+/* n pages came into the tree of the locked object, or are about to leave it. Of other than private objects
+ * nobody counts them. */
+void object_pages_came(struct vm_object *o, uint64_t n);
+void object_pages_leave(struct vm_object *o, uint64_t n);
+/* The same for those of [first, end). */
+void object_range_leaves(struct vm_object *o, pgidx_t first, pgidx_t end);
+/* r became the first viewer of its locked private object, or was the last. */
+void resident_attach(struct region *r);
+void resident_detach(struct region *r);
+/* Resident pages of s are about to become fewer: is now the most that there were? */
+void resident_note_peak(struct vm_space *s);
+/* Count a page that a fault in s puts into its private object o, which is locked: object_pages_came for the
+ * hot path. */
+static ALWAYS_INLINE void resident_fault(struct vm_space *s, struct vm_object *o, uint64_t n)
+{
+	o->npresent += n;
+	fetch_add_relaxed(&s->anon, n);
+}
+/* The mark of translations of o's pages. */
+static inline unsigned object_mark(const struct vm_object *o)
+{
+	if (o->kind == VM_FILE)
+		return MMU_OF_FILE;
+	return o->kind == VM_ANON && !(o->flags & VM_PRIVATE) ? MMU_OF_SHMEM : 0;
+}
+
+/* space_usage.c: pages of a file or of shared memory that the space, which is locked, translates in r. */
+uint64_t region_translated(const struct region *r);
+
 /* fault_ahead.c: called with the object locked. */
 /* How many pages does a write fault at idx of o, which is private, want, where none is? 1: just its own. */
 unsigned ahead_want(const struct vm_object *o, const struct region *r, pgidx_t idx);

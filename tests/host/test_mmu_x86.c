@@ -134,6 +134,14 @@ static uint64_t expected_tables(void)
 	return n;
 }
 
+static uint64_t count_with(unsigned mark)
+{
+	uint64_t n = 0;
+	for (unsigned i = 0; i < NPAGES; i++)
+		n += model[i].present && (model[i].flags & mark);
+	return n;
+}
+
 static void check_all(void)
 {
 	for (unsigned i = 0; i < NPAGES; i++) {
@@ -147,7 +155,15 @@ static void check_all(void)
 		CHECK(t.flags == m->flags);
 		CHECK(t.size == pt_span(m->level));
 	}
+	for (unsigned i = 0; i < NPAGES; i++) {
+		uint64_t set = tables_marked_among(&pt, model[i].va, 64);
+		for (unsigned k = i; k < NPAGES && model[k].va - model[i].va < 64 * PAGE_SIZE; k++) {
+			bool marked = model[k].present && (model[k].flags & MMU_MARKS);
+			CHECK((set >> (model[k].va - model[i].va) / PAGE_SIZE & 1) == marked);
+		}
+	}
 	CHECK(pt.count == expected_tables());
+	CHECK(pt.file == count_with(MMU_OF_FILE) && pt.shmem == count_with(MMU_OF_SHMEM));
 	tables_validate(&pt, 0, PT_ENTRIES / 2);
 }
 
@@ -165,10 +181,17 @@ static void check_noted(const struct mpage *before, const struct mmu_gather *g)
 
 /* -- random operations ----------------------------------------------------------------------------------- */
 
-static unsigned random_flags(void)
+/* Of a large leaf. */
+static unsigned random_rights(void)
 {
 	unsigned f = MMU_READ | MMU_USER | (unsigned)(rnd() % 5) << MMU_CACHE_SHIFT;
 	return f | (rnd() & 1 ? MMU_WRITE : 0) | (rnd() & 1 ? MMU_EXEC : 0);
+}
+
+static unsigned random_flags(void)
+{
+	static const unsigned marks[] = {0, MMU_OF_FILE, MMU_OF_SHMEM};
+	return random_rights() | marks[rnd() % ARRAY_SIZE(marks)];
 }
 
 /* Physical addresses are only numbers here; frames repeat, so that the same frame is entered again often. */
@@ -235,7 +258,7 @@ static void op_enter_failing(void)
 static void op_enter_block(void)
 {
 	struct mpage *m = random_page();
-	unsigned level = 1 + (unsigned)(rnd() % pt_max_leaf_level), flags = random_flags();
+	unsigned level = 1 + (unsigned)(rnd() % pt_max_leaf_level), flags = random_rights();
 	vaddr_t va = ALIGN_DOWN(m->va, pt_span(level));
 	paddr_t pa = (4 + rnd() % 3) << 30;
 	uint64_t size;
@@ -262,7 +285,7 @@ static void op_enter_large(void)
 	struct mpage *m = random_page();
 	vaddr_t va = ALIGN_DOWN(m->va, MIB(2));
 	paddr_t pa = m->present && m->level == 1 && rnd() % 4 ? m->pa & ~(MIB(2) - 1) : (4 + rnd() % 3) << 30;
-	unsigned flags = random_flags();
+	unsigned flags = random_rights();
 	bool fits = !m->present || (m->level == 1 && m->pa == pa + (m->va - va));
 	bool there = m->present;
 	if (model_has_table(va) || (m->present && m->level != 1))

@@ -98,8 +98,26 @@ static void check_region(struct vm_model *m, const struct model_space *s, unsign
 		    (unsigned long long)shared);
 }
 
-static void check_layout(struct vm_model *m, const struct model_space *s)
+/* What the space counts as pages come and go is what a walk of its regions finds; the peak is never less. */
+static void check_resident(struct vm_model *m, struct model_space *s, const struct vm_resident *found)
 {
+	struct vm_resident now = space_resident_now(s->real);
+	uint64_t sum = now.anon + now.file + now.shmem;
+
+	if (now.anon != found->anon || now.file + now.shmem != found->file)
+		model_fail(m, "space %d: %llu, %llu, %llu pages are counted, %llu, %llu found",
+		    (int)(s - m->spaces), (unsigned long long)now.anon, (unsigned long long)now.file,
+		    (unsigned long long)now.shmem, (unsigned long long)found->anon,
+		    (unsigned long long)found->file);
+	s->resident_peak = MAX(s->resident_peak, sum);
+	if (space_resident_peak(s->real) < s->resident_peak)
+		model_fail(m, "space %d: a peak of %llu pages, there were %llu", (int)(s - m->spaces),
+		    (unsigned long long)space_resident_peak(s->real), (unsigned long long)s->resident_peak);
+}
+
+static void check_layout(struct vm_model *m, struct model_space *s)
+{
+	struct vm_resident found = {0};
 	struct region_info info;
 	uaddr_t at = 0;
 
@@ -114,12 +132,15 @@ static void check_layout(struct vm_model *m, const struct model_space *s)
 		if (!space_query(s->real, at, &info))
 			model_fail(m, "space %d: no region at page %u", (int)(s - m->spaces), i);
 		check_region(m, s, i, end, &info);
+		found.anon += info.flags & REGION_SHARED ? 0 : info.resident;
+		found.file += info.translated;
 		at = info.end;
 		i = end;
 	}
 	if (space_query(s->real, at, &info))
 		model_fail(m, "space %d: a region too many at %#llx", (int)(s - m->spaces),
 		    (unsigned long long)info.start);
+	check_resident(m, s, &found);
 }
 
 /* ---------------------------------------------------------------- frames */

@@ -495,6 +495,7 @@ static void op_exit(struct vm_model *m)
 	model_unmap(m, s, 0, m->opt.npages);
 	space_put(s->real);
 	s->real = NULL;
+	s->resident_peak = 0;
 }
 
 /* Fork into a free slot; NULL: there is none, or a failure was injected. */

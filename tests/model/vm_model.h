@@ -78,6 +78,7 @@ struct model_page {
 struct model_space {
 	struct vm_space *real; /* NULL: free slot */
 	struct model_page *pages;
+	uint64_t resident_peak; /* most pages in memory that were seen */
 };
 
 struct vm_model {

@@ -27,6 +27,8 @@ enum entry_bits {
 	E_DIRTY = 1 << 6,
 	E_LARGE = 1 << 7, /* level 1: no table, but MMU_LARGE_SIZE bytes */
 	E_GLOBAL = 1 << 8,
+	E_FILE = 1 << 9, /* marks */
+	E_SHMEM = 1 << 10,
 };
 #define E_CACHE_SHIFT 56
 #define E_ADDR        0x000ffffffffff000ULL

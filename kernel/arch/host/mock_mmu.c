@@ -61,7 +61,7 @@ static struct page *table_alloc(struct mmu_context *ctx)
 
 	if (t) {
 		t->table_next = 0;
-		t->table_used = 0;
+		t->table_counts = 0;
 		t->owner = ctx;
 	}
 	return t;
@@ -69,13 +69,13 @@ static struct page *table_alloc(struct mmu_context *ctx)
 
 static void entry_set(struct page *table, unsigned i, uint64_t e)
 {
-	table->table_used++;
+	table->table_counts++;
 	store_release(&entries_of(table)[i], e);
 }
 
 static void entry_clear(struct page *table, unsigned i)
 {
-	table->table_used--;
+	table->table_counts--;
 	store_release(&entries_of(table)[i], 0);
 }
 
@@ -91,10 +91,20 @@ static void count_large(struct mmu_context *ctx, int n)
 	fetch_add_relaxed(n > 0 ? &large_made : &large_gone, 1);
 }
 
+/* n (1 or -1) more translations like e. Called with ctx locked. */
+static void count_marked(struct mmu_context *ctx, uint64_t e, int n)
+{
+	if (e & E_FILE)
+		store_relaxed(&ctx->file, load_relaxed(&ctx->file) + (uint64_t)n);
+	if (e & E_SHMEM)
+		store_relaxed(&ctx->shmem, load_relaxed(&ctx->shmem) + (uint64_t)n);
+}
+
 static uint64_t leaf_bits(unsigned flags)
 {
 	return E_PRESENT | (flags & MMU_WRITE ? E_WRITE : 0) | (flags & MMU_EXEC ? E_EXEC : 0) |
-	       (flags & MMU_USER ? E_USER : 0) | (flags & MMU_GLOBAL ? E_GLOBAL : 0);
+	       (flags & MMU_USER ? E_USER : 0) | (flags & MMU_GLOBAL ? E_GLOBAL : 0) |
+	       (flags & MMU_OF_FILE ? E_FILE : 0) | (flags & MMU_OF_SHMEM ? E_SHMEM : 0);
 }
 
 static uint64_t leaf_of(paddr_t pa, unsigned flags)
@@ -164,11 +174,11 @@ err_t mmu_init(struct mmu_context *ctx)
 
 static void table_destroy(struct mmu_context *ctx, struct page *table, unsigned level)
 {
-	for (unsigned i = 0; level > 0 && table->table_used > 0 && i < ENTRIES; i++) {
+	for (unsigned i = 0; level > 0 && table->table_counts > 0 && i < ENTRIES; i++) {
 		uint64_t e = load_relaxed(&entries_of(table)[i]);
 		if (!(e & E_PRESENT))
 			continue;
-		table->table_used--;
+		table->table_counts--;
 		if (is_leaf(e, level))
 			count_large(ctx, -1);
 		else
@@ -284,11 +294,13 @@ static void enter_leaf(struct mmu_context *ctx, struct page *table, vaddr_t va, 
 	if (flags & MMU_WRITE)
 		push_down(ctx, va, 0);
 	if (load_relaxed(slot) & E_PRESENT) {
+		ASSERT(!(leaf_bits(flags) & ~load_relaxed(slot) & (E_FILE | E_SHMEM)));
 		fetch_or_acq_rel(slot, leaf_bits(flags));
 		return;
 	}
 	tlb_check_enter(ctx, va, pa >> PAGE_SHIFT);
 	entry_set(table, slot_of(va, 0), leaf_of(pa, flags));
+	count_marked(ctx, leaf_bits(flags), 1);
 }
 
 /* -EEXIST was found: fine if a large translation says the same. */
@@ -424,6 +436,7 @@ struct change {
 static void drop_leaf(struct change *c, struct page *table, unsigned i, unsigned level, vaddr_t va)
 {
 	note(c->g, va, va + span_of(level));
+	count_marked(c->ctx, load_relaxed(&entries_of(table)[i]), -1);
 	entry_clear(table, i);
 	if (level > 0)
 		count_large(c->ctx, -1);
@@ -469,7 +482,7 @@ static void drop_if_empty(struct change *c, struct page *table, unsigned i, unsi
 {
 	struct page *child = child_of(load_relaxed(&entries_of(table)[i]));
 
-	if (child->table_used > 0)
+	if (child->table_counts > 0)
 		return;
 	note(c->g, MAX(c->start, va), MIN(c->last, va + span_of(level) - 1) + 1);
 	entry_clear(table, i);
@@ -594,7 +607,7 @@ void mmu_gather_flush(struct mmu_gather *g)
 	mmu_gather_begin(g, ctx);
 	while (table) {
 		struct page *next = table->table_next ? pfn_to_page(table->table_next) : NULL;
-		ASSERT(table->table_used == 0 && page_kind(table) == PAGE_TABLE);
+		ASSERT(table->table_counts == 0 && page_kind(table) == PAGE_TABLE);
 		frame_free(table);
 		table = next;
 	}
@@ -615,6 +628,7 @@ bool mmu_query(struct mmu_context *ctx, vaddr_t va, struct mmu_translation *out)
 	    .paddr = (e & E_ADDR) | (va & ~PAGE_MASK),
 	    .flags = MMU_READ | (e & E_WRITE ? MMU_WRITE : 0) | (e & E_EXEC ? MMU_EXEC : 0) |
 		     (e & E_USER ? MMU_USER : 0) | (e & E_GLOBAL ? MMU_GLOBAL : 0) |
+		     (e & E_FILE ? MMU_OF_FILE : 0) | (e & E_SHMEM ? MMU_OF_SHMEM : 0) |
 		     (unsigned)(e >> E_CACHE_SHIFT & 7) << MMU_CACHE_SHIFT,
 	    .size = e & E_LARGE ? MMU_LARGE_SIZE : PAGE_SIZE,
 	    .accessed = e & E_ACCESSED,
@@ -642,12 +656,36 @@ void mmu_large_stats(struct mmu_large_stats *out)
 	*out = (struct mmu_large_stats){.now = made - gone, .made = made, .cut = load_relaxed(&large_cut)};
 }
 
+struct mmu_marked mmu_marked(const struct mmu_context *ctx)
+{
+	return (struct mmu_marked){load_relaxed(&ctx->file), load_relaxed(&ctx->shmem)};
+}
+
+uint64_t mmu_marked_among(struct mmu_context *ctx, vaddr_t va, unsigned n)
+{
+	uint64_t set = 0;
+	entry_t *leaf;
+
+	ASSERT(n <= 64);
+	spin_lock(&ctx->lock);
+	for (unsigned i = 0; i < n; i++)
+		if (mmu_walk(ctx, va + i * PAGE_SIZE, &leaf) & (E_FILE | E_SHMEM))
+			set |= 1ULL << i;
+	spin_unlock(&ctx->lock);
+	return set;
+}
+
 uint64_t mmu_table_count(const struct mmu_context *ctx)
 {
 	return ctx->tables;
 }
 
-static uint64_t validate_table(struct mmu_context *ctx, struct page *table, unsigned level, uint64_t *large)
+/* What a walk found. */
+struct found {
+	uint64_t large, file, shmem;
+};
+
+static uint64_t validate_table(struct mmu_context *ctx, struct page *table, unsigned level, struct found *f)
 {
 	uint64_t tables = 1;
 	unsigned used = 0;
@@ -659,21 +697,25 @@ static uint64_t validate_table(struct mmu_context *ctx, struct page *table, unsi
 		ASSERT((e & E_PRESENT) || e == 0);
 		if (!(e & E_PRESENT))
 			continue;
-		*large += level > 0 && is_leaf(e, level);
+		f->large += level > 0 && is_leaf(e, level);
+		f->file += is_leaf(e, level) && (e & E_FILE);
+		f->shmem += is_leaf(e, level) && (e & E_SHMEM);
 		if (!is_leaf(e, level))
-			tables += validate_table(ctx, child_of(e), level - 1, large);
+			tables += validate_table(ctx, child_of(e), level - 1, f);
 		else
 			ASSERT(ctx != &kernel_mmu || (e & (E_WRITE | E_EXEC)) != (E_WRITE | E_EXEC));
 	}
-	ASSERT(used == table->table_used && (used > 0 || level == TOP));
+	ASSERT(used == table->table_counts && (used > 0 || level == TOP));
 	return tables;
 }
 
 void mmu_validate(struct mmu_context *ctx)
 {
 	spin_lock(&ctx->lock);
-	uint64_t large = 0, tables = validate_table(ctx, ctx->root, TOP, &large);
-	ASSERT(tables == ctx->tables && large == ctx->large);
+	struct found f = {0};
+	uint64_t tables = validate_table(ctx, ctx->root, TOP, &f);
+	ASSERT(tables == ctx->tables && f.large == ctx->large);
+	ASSERT(f.file == load_relaxed(&ctx->file) && f.shmem == load_relaxed(&ctx->shmem));
 	spin_unlock(&ctx->lock);
 }
 

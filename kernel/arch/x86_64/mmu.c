@@ -39,8 +39,9 @@ static inline bool flags_are_valid(const struct mmu_context *ctx, unsigned flags
 	if (!(flags & MMU_READ))
 		return false;
 	if (ctx == &kernel_mmu)
-		return !(flags & MMU_USER) && (flags & (MMU_WRITE | MMU_EXEC)) != (MMU_WRITE | MMU_EXEC);
-	return !(flags & MMU_GLOBAL);
+		return !(flags & (MMU_USER | MMU_MARKS)) &&
+		       (flags & (MMU_WRITE | MMU_EXEC)) != (MMU_WRITE | MMU_EXEC);
+	return !(flags & MMU_GLOBAL) && (flags & MMU_MARKS) != MMU_MARKS;
 }
 
 err_t mmu_init(struct mmu_context *ctx)
@@ -179,6 +180,20 @@ bool mmu_harvest_accessed(struct mmu_context *ctx, vaddr_t va)
 void mmu_large_stats(struct mmu_large_stats *out)
 {
 	tables_large_stats(out);
+}
+
+struct mmu_marked mmu_marked(const struct mmu_context *ctx)
+{
+	return (struct mmu_marked){load_relaxed(&ctx->tables.file), load_relaxed(&ctx->tables.shmem)};
+}
+
+uint64_t mmu_marked_among(struct mmu_context *ctx, vaddr_t va, unsigned n)
+{
+	ASSERT(n <= 64);
+	spin_lock(&ctx->lock);
+	uint64_t set = tables_marked_among(&ctx->tables, va, n);
+	spin_unlock(&ctx->lock);
+	return set;
 }
 
 uint64_t mmu_table_count(const struct mmu_context *ctx)

@@ -10,7 +10,7 @@
 /* Position and path rights of a walk over everything. */
 struct visit {
 	const struct page_tables *pt;
-	uint64_t ntables, nlarge;
+	uint64_t ntables, nlarge, nfile, nshmem;
 	bool kernel; /* the half that is walked */
 };
 
@@ -40,6 +40,9 @@ static void check_leaf(struct visit *v, uint64_t e, uint64_t path, vaddr_t va, u
 	if (!v->kernel && (e & PTE_G))
 		panic("mmu: user page %#llx is global", (unsigned long long)va);
 	v->nlarge += level > 0 && !v->kernel;
+	ASSERT(!(e & (PTE_FILE | PTE_SHMEM)) || (level == 0 && !v->kernel));
+	v->nfile += e & PTE_FILE ? 1 : 0;
+	v->nshmem += e & PTE_SHMEM ? 1 : 0;
 	if (level > 0 && (e & PTE_ADDR & (pt_span(level) - 1) & ~PTE_PATL))
 		panic("mmu: large page at %#llx is not aligned: %#llx", (unsigned long long)va,
 		    (unsigned long long)e);
@@ -64,6 +67,7 @@ static void check_owner(struct visit *v, const pte_t *table, vaddr_t base, unsig
 static void check_table(struct visit *v, const pte_t *table, vaddr_t base, unsigned level, uint64_t path)
 {
 	unsigned present = 0;
+	uint64_t file = v->nfile, shmem = v->nshmem;
 	check_owner(v, table, base, level);
 	for (unsigned i = 0; i < PT_ENTRIES; i++) {
 		uint64_t e = load_relaxed(&table[i]);
@@ -77,9 +81,12 @@ static void check_table(struct visit *v, const pte_t *table, vaddr_t base, unsig
 			check_table(v, pte_table(e), va, level - 1, path & e);
 	}
 	const struct page *p = virt_to_page((const void *)table);
-	if (table_is_counted(table) && (p->table_used != present || present == 0))
+	if (table_is_counted(table) && (table_present(p->table_counts) != present || present == 0))
 		panic("mmu: table at %#llx level %u has %u entries, its record says %u",
-		    (unsigned long long)base, level, present, p->table_used);
+		    (unsigned long long)base, level, present, table_present(p->table_counts));
+	if (level == 0 && table_is_counted(table))
+		ASSERT(table_file(p->table_counts) == v->nfile - file &&
+		       table_shmem(p->table_counts) == v->nshmem - shmem);
 }
 
 void tables_validate(const struct page_tables *pt, unsigned first_slot, unsigned end_slot)
@@ -96,9 +103,10 @@ void tables_validate(const struct page_tables *pt, unsigned first_slot, unsigned
 	}
 	if (table_is_counted(pt->root)) {
 		v.ntables++;
-		ASSERT(virt_to_page((const void *)pt->root)->table_used == present);
+		ASSERT(table_present(virt_to_page((const void *)pt->root)->table_counts) == present);
 	}
-	ASSERT(v.nlarge == pt->large);
+	ASSERT(v.nlarge == pt->large && v.nfile == load_relaxed(&pt->file) &&
+	       v.nshmem == load_relaxed(&pt->shmem));
 	if (v.ntables != load_relaxed(&pt->count))
 		panic("mmu: %llu tables found, %llu counted", (unsigned long long)v.ntables,
 		    (unsigned long long)load_relaxed(&pt->count));

@@ -22,8 +22,9 @@
  * Large leaves of users (level 1) are entered where nothing is, and never made smaller: one that is changed
  * in part is dropped, and faults bring 4 KiB leaves in its place. So no table has to be kept for that moment.
  *
- * Counts. The record of a table's frame holds the number of its present entries (page->table_used), its
- * context (owner) and which addresses it serves (index: first address | level). A table whose count reaches 0
+ * Counts. The record of a table's frame holds the number of its present entries and of those with each mark
+ * (page->table_counts: 10 bits each), its context (owner) and which addresses it serves (index: first address
+ * | level). A table whose count reaches 0
  * is unlinked and goes to the gather: other CPUs may still walk it until the flush, so its frame is freed
  * after that. A table that lies wholly in an unmapped range is unlinked without a look at its entries. Tables
  * that the boot code made have no count (their frames are RESERVED) and stay for ever.
@@ -80,20 +81,24 @@ static inline bool is_user(vaddr_t va)
 	return !(va >> 63);
 }
 
-/* The bits of a 4 KiB leaf by its rights, flags & 0x1f. */
+/* The bits of a 4 KiB leaf by its rights and mark, flags & 0x7f. */
 #define LEAF_W(f)  ((f)&MMU_WRITE ? PTE_W : 0)
 #define LEAF_U(f)  ((f)&MMU_USER ? PTE_U : 0)
 #define LEAF_G(f)  ((f)&MMU_GLOBAL ? PTE_G : 0)
 #define LEAF_NX(f) ((f)&MMU_EXEC ? 0 : PTE_NX)
-#define LEAF(f)    (PTE_P | LEAF_W(f) | LEAF_U(f) | LEAF_G(f) | LEAF_NX(f))
+#define LEAF_F(f)  ((f)&MMU_OF_FILE ? PTE_FILE : 0)
+#define LEAF_S(f)  ((f)&MMU_OF_SHMEM ? PTE_SHMEM : 0)
+#define LEAF(f)    (PTE_P | LEAF_W(f) | LEAF_U(f) | LEAF_G(f) | LEAF_NX(f) | LEAF_F(f) | LEAF_S(f))
 #define LEAVES(f)  LEAF(f), LEAF((f) + 1), LEAF((f) + 2), LEAF((f) + 3)
-static const uint64_t rights_bits[32] = {
-    LEAVES(0), LEAVES(4), LEAVES(8), LEAVES(12), LEAVES(16), LEAVES(20), LEAVES(24), LEAVES(28)};
+#define RIGHTS(f)                                                                                            \
+	LEAVES(f), LEAVES((f) + 4), LEAVES((f) + 8), LEAVES((f) + 12), LEAVES((f) + 16), LEAVES((f) + 20),   \
+	    LEAVES((f) + 24), LEAVES((f) + 28)
+static const uint64_t rights_bits[128] = {RIGHTS(0), RIGHTS(32), RIGHTS(64), RIGHTS(96)};
 
 /* The bits of a 4 KiB leaf with these flags, without its address. */
 static inline uint64_t leaf_bits(unsigned flags)
 {
-	return (rights_bits[flags & 31] & (pt_nx | ~PTE_NX)) | cache_bits[flags >> MMU_CACHE_SHIFT & 7];
+	return (rights_bits[flags & 127] & (pt_nx | ~PTE_NX)) | cache_bits[flags >> MMU_CACHE_SHIFT & 7];
 }
 
 /* The same for a leaf of `level`: large ones have their PAT bit elsewhere. */
@@ -119,29 +124,69 @@ unsigned pte_flags(uint64_t e, unsigned level)
 	f |= e & PTE_U ? MMU_USER : 0;
 	f |= e & PTE_G ? MMU_GLOBAL : 0;
 	f |= e & PTE_NX ? 0 : MMU_EXEC;
+	f |= e & PTE_FILE ? MMU_OF_FILE : 0;
+	f |= e & PTE_SHMEM ? MMU_OF_SHMEM : 0;
 	return f;
 }
 
 /* -- counting -------------------------------------------------------------------------------------------- */
 
+/* n more of the context's pages are of each kind. */
+static void count_marked(struct page_tables *pt, uint64_t file, uint64_t shmem)
+{
+	store_relaxed(&pt->file, load_relaxed(&pt->file) + file);
+	store_relaxed(&pt->shmem, load_relaxed(&pt->shmem) + shmem);
+}
+
 /* Entries of the boot code's own tables are not in their counts, only what came later. */
 static inline void entries_added(pte_t *table, unsigned n)
 {
-	virt_to_page((void *)table)->table_used += n;
+	virt_to_page((void *)table)->table_counts += n;
+}
+
+/* n leaves with these bits came. */
+static inline void leaves_added(struct page_tables *pt, pte_t *table, unsigned n, uint64_t bits)
+{
+	uint64_t file = bits & PTE_FILE ? n : 0, shmem = bits & PTE_SHMEM ? n : 0;
+	entries_added(table, n);
+	if (unlikely(bits & (PTE_FILE | PTE_SHMEM))) {
+		entries_added(table, (unsigned)(file * TABLE_FILE + shmem * TABLE_SHMEM));
+		count_marked(pt, file, shmem);
+	}
 }
 
 static inline void entry_removed(pte_t *table)
 {
 	struct page *p = virt_to_page((void *)table);
-	ASSERT(p->table_used > 0);
-	p->table_used--;
+	ASSERT(table_present(p->table_counts) > 0);
+	p->table_counts--;
+}
+
+static inline void leaf_removed(struct page_tables *pt, pte_t *table, uint64_t old)
+{
+	struct page *p = virt_to_page((void *)table);
+	unsigned file = old & PTE_FILE ? 1 : 0, shmem = old & PTE_SHMEM ? 1 : 0;
+	entry_removed(table);
+	if (file | shmem) {
+		p->table_counts -= file * TABLE_FILE + shmem * TABLE_SHMEM;
+		count_marked(pt, -(uint64_t)file, -(uint64_t)shmem);
+	}
 }
 
 /* Number of entries that a scan of the table may stop after. */
 static inline unsigned entries_used(const pte_t *table)
 {
 	const struct page *p = virt_to_page((const void *)table);
-	return page_kind(p) == PAGE_TABLE ? p->table_used : PT_ENTRIES;
+	return page_kind(p) == PAGE_TABLE ? table_present(p->table_counts) : PT_ENTRIES;
+}
+
+/* All leaves of the table go with it. */
+static inline void leaves_gone(struct page_tables *pt, const pte_t *table)
+{
+	const struct page *p = virt_to_page((const void *)table);
+	if (p->table_counts >= TABLE_FILE)
+		count_marked(
+		    pt, -(uint64_t)table_file(p->table_counts), -(uint64_t)table_shmem(p->table_counts));
 }
 
 /* Large leaves of users: each comes or goes under its context's lock. */
@@ -168,7 +213,7 @@ static struct page *table_alloc(struct page_tables *pt, vaddr_t va, unsigned lev
 	if (!p)
 		return NULL;
 	p->table_next = 0;
-	p->table_used = 0;
+	p->table_counts = 0;
 	p->owner = pt;
 	p->index = ALIGN_DOWN(va, pt_span(level) * PT_ENTRIES) | level;
 	return p;
@@ -246,6 +291,7 @@ static void free_subtree(struct page_tables *pt, pte_t *table, unsigned level, u
 		else
 			free_subtree(pt, pte_table(e), level - 1, PT_ENTRIES);
 	}
+	leaves_gone(pt, table);
 	fetch_sub_relaxed(&pt->count, 1);
 	frame_free(virt_to_page((void *)table));
 }
@@ -255,6 +301,7 @@ void tables_fini(struct page_tables *pt)
 	ASSERT(load_acquire(&pt->unflushed) == 0);
 	free_subtree(pt, pt->root, PT_LEVELS - 1, PT_ENTRIES / 2);
 	ASSERT(load_relaxed(&pt->count) == 0 && pt->large == 0);
+	ASSERT(load_relaxed(&pt->file) == 0 && load_relaxed(&pt->shmem) == 0);
 	pt->root = NULL;
 }
 
@@ -323,7 +370,7 @@ static err_t grow(struct page_tables *pt, pte_t *slot, vaddr_t va, unsigned at, 
 	for (unsigned i = 1; i < n; i++) {
 		pte_t *table = page_to_virt(fresh[i]);
 		store_relaxed(&table[pt_index(va, bottom + i)], page_to_phys(fresh[i - 1]) | rights);
-		fresh[i]->table_used = 1;
+		fresh[i]->table_counts = 1;
 	}
 	store_release(slot, page_to_phys(fresh[n - 1]) | rights);
 	entries_added(table_of(slot), 1);
@@ -418,7 +465,7 @@ static NOINLINE err_t enter_slow(struct page_tables *pt, vaddr_t va, paddr_t pa,
 		if ((flags & MMU_WRITE) && !(path & PTE_W))
 			push_down(pt, va, slot);
 		store_release(slot, pa | leaf_bits(flags));
-		entries_added(table_of(slot), 1);
+		leaves_added(pt, table_of(slot), 1, leaf_bits(flags));
 		return 0;
 	}
 	if (err != -EEXIST)
@@ -448,7 +495,7 @@ err_t tables_enter(struct page_tables *pt, vaddr_t va, paddr_t pa, unsigned flag
 		return 0;
 	}
 	store_release(slot, pa | bits);
-	entries_added(table_of(slot), 1);
+	leaves_added(pt, table_of(slot), 1, bits);
 	return 0;
 }
 
@@ -509,7 +556,7 @@ void tables_enter_around(
 		if ((flags & MMU_WRITE) && !(path & PTE_W))
 			push_down(pt, va, slot);
 		unsigned added = fill_run(slot, pages, run, bits);
-		entries_added(table_of(slot), added);
+		leaves_added(pt, table_of(slot), added, bits);
 		va += (uint64_t)run * PAGE_SIZE;
 		pages += run;
 		n -= run;
@@ -529,7 +576,7 @@ unsigned tables_enter_run(
 		push_down(pt, va, slot);
 	for (; i < n && !(load_relaxed(&slot[i]) & PTE_P); i++)
 		store_release(&slot[i], page_to_phys(pages[i]) | bits);
-	entries_added(table_of(slot), i);
+	leaves_added(pt, table_of(slot), i, bits);
 	return i;
 }
 
@@ -602,7 +649,7 @@ static void drop_leaf(struct change *c, pte_t *slot, vaddr_t va, unsigned level)
 {
 	vaddr_t base = ALIGN_DOWN(va, pt_span(level));
 	uint64_t old = exchange_acq_rel(slot, 0);
-	entry_removed(table_of(slot));
+	leaf_removed(c->pt, table_of(slot), old);
 	if (level > 0)
 		count_large(c->pt, old, -1);
 	tables_note(c->pt, c->g, base, base + pt_span(level));
@@ -631,6 +678,7 @@ static void gather_subtree(struct change *c, pte_t *table, unsigned level)
 		else
 			gather_subtree(c, pte_table(e), level - 1);
 	}
+	leaves_gone(c->pt, table);
 	gather_table(c->pt, c->g, table);
 }
 
@@ -811,6 +859,26 @@ bool tables_harvest(struct page_tables *pt, vaddr_t va)
 		return false;
 	fetch_and_acq_rel(slot, ~PTE_A);
 	return true;
+}
+
+/* Which of n entries of a table have a mark? */
+static uint64_t marked_from(const pte_t *slot, unsigned n)
+{
+	uint64_t set = 0;
+	for (unsigned i = 0; i < n; i++)
+		set |= (uint64_t) !!(load_relaxed(&slot[i]) & (PTE_FILE | PTE_SHMEM)) << i;
+	return set;
+}
+
+uint64_t tables_marked_among(const struct page_tables *pt, vaddr_t va, unsigned n)
+{
+	uint64_t set = 0, path;
+	for (unsigned i = 0, run; i < n; i += run) {
+		const pte_t *slot = walk_to_page(pt, va + i * PAGE_SIZE, &path);
+		run = MIN(n - i, PT_ENTRIES - pt_index(va + i * PAGE_SIZE, 0));
+		set |= slot ? marked_from(slot, run) << i : 0;
+	}
+	return set;
 }
 
 static bool any_present(const pte_t *table, unsigned level, vaddr_t start, vaddr_t end)

@@ -15,19 +15,21 @@ struct page;
 typedef _Atomic uint64_t pte_t; /* hardware sets accessed and dirty in it at any time */
 
 /* Bits of an entry: Intel SDM volume 3, 4.5.4. */
-#define PTE_P    (1ULL << 0)
-#define PTE_W    (1ULL << 1)
-#define PTE_U    (1ULL << 2)
-#define PTE_PWT  (1ULL << 3)
-#define PTE_PCD  (1ULL << 4)
-#define PTE_A    (1ULL << 5)
-#define PTE_D    (1ULL << 6)
-#define PTE_PS   (1ULL << 7) /* levels 1 and 2: a large page */
-#define PTE_PAT  (1ULL << 7) /* level 0 */
-#define PTE_G    (1ULL << 8)
-#define PTE_PATL (1ULL << 12) /* the PAT bit of a large page */
-#define PTE_NX   (1ULL << 63)
-#define PTE_ADDR 0x000ffffffffff000ULL
+#define PTE_P     (1ULL << 0)
+#define PTE_W     (1ULL << 1)
+#define PTE_U     (1ULL << 2)
+#define PTE_PWT   (1ULL << 3)
+#define PTE_PCD   (1ULL << 4)
+#define PTE_A     (1ULL << 5)
+#define PTE_D     (1ULL << 6)
+#define PTE_PS    (1ULL << 7) /* levels 1 and 2: a large page */
+#define PTE_PAT   (1ULL << 7) /* level 0 */
+#define PTE_G     (1ULL << 8)
+#define PTE_FILE  (1ULL << 9)  /* bits 9 to 11 are software's: MMU_OF_FILE */
+#define PTE_SHMEM (1ULL << 10) /* MMU_OF_SHMEM */
+#define PTE_PATL  (1ULL << 12) /* the PAT bit of a large page */
+#define PTE_NX    (1ULL << 63)
+#define PTE_ADDR  0x000ffffffffff000ULL
 
 enum {
 	PT_LEVELS = 4, /* 0: entries of 4 KiB pages ... 3: the root */
@@ -60,9 +62,10 @@ static inline paddr_t pte_paddr(uint64_t e, unsigned level)
 /* All fields: guarded by the context's lock, but for the atomic ones. */
 struct page_tables {
 	pte_t *root;
-	_Atomic uint64_t count;     /* table frames that belong to it; written under the lock */
-	uint64_t large;             /* large leaves of users */
-	_Atomic uint32_t unflushed; /* gathers that noted something and have not been flushed; raised under
+	_Atomic uint64_t count;       /* table frames that belong to it; written under the lock */
+	uint64_t large;               /* large leaves of users */
+	_Atomic uint64_t file, shmem; /* leaves with these marks; written under the lock */
+	_Atomic uint32_t unflushed;   /* gathers that noted something and have not been flushed; raised under
 				       the lock, lowered without */
 };
 
@@ -89,6 +92,7 @@ void tables_write_protect(struct page_tables *pt, vaddr_t start, vaddr_t end, st
 void tables_write_protect_wide(struct page_tables *pt, vaddr_t start, vaddr_t end, struct mmu_gather *g);
 bool tables_query(const struct page_tables *pt, vaddr_t va, struct mmu_translation *out);
 bool tables_harvest(struct page_tables *pt, vaddr_t va);
+uint64_t tables_marked_among(const struct page_tables *pt, vaddr_t va, unsigned n);
 /* One leaf of the largest size that va, pa and len allow and where no table is in the way; *size gets its
  * bytes. -EEXIST, -ENOMEM. */
 MUST_CHECK err_t tables_enter_block(
@@ -107,6 +111,21 @@ void tables_flushed(struct page_tables *pt, struct mmu_gather *g);
 unsigned pte_flags(uint64_t e, unsigned level);
 /* Child table of a present entry that is not a leaf. */
 pte_t *pte_table(uint64_t e);
+/* What page->table_counts of a table says: present entries, and of these the leaves with each mark, ten bits
+ * each. Large leaves have none. */
+enum { TABLE_FILE = 1 << 10, TABLE_SHMEM = 1 << 20 };
+static inline unsigned table_present(uint32_t counts)
+{
+	return counts % TABLE_FILE;
+}
+static inline unsigned table_file(uint32_t counts)
+{
+	return counts / TABLE_FILE % TABLE_FILE;
+}
+static inline unsigned table_shmem(uint32_t counts)
+{
+	return counts / TABLE_SHMEM;
+}
 /* Does the record of this table count its entries? Tables made by the boot code are neither counted nor ever
  * freed. */
 bool table_is_counted(const pte_t *table);

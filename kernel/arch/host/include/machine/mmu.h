@@ -13,9 +13,10 @@ struct page;
 /* (M) lock; (C) constant after mmu_init; (A) atomic */
 struct mmu_context {
 	struct spinlock lock;
-	struct page *root;        /* (C) table of the highest level */
-	uint64_t tables;          /* (M) table frames, the root included */
-	uint64_t large;           /* (M) large translations */
+	struct page *root;            /* (C) table of the highest level */
+	uint64_t tables;              /* (M) table frames, the root included */
+	uint64_t large;               /* (M) large translations */
+	_Atomic uint64_t file, shmem; /* (A) translations with these marks; written with (M) */
 	uint64_t asid;            /* (C) tag of this context's translations in every TLB; never used twice */
 	_Atomic uint64_t cpus;    /* (A) CPUs that may hold translations */
 	_Atomic uint64_t pending; /* (A) gathers that changed something and were not flushed yet */
