@@ -28,6 +28,7 @@
 #include "arch/usercopy.h"
 #include "fs/anon.h"
 #include "kern/thread.h"
+#include "lib/string.h"
 #include "mm/slab.h"
 #include "vm/copy.h"
 
@@ -367,7 +368,7 @@ static void received_locked(struct transfer *t, const struct endpoint_user *u)
 }
 
 /* The bytes that do not fit the message itself. *theirs: the error is the sender's. */
-static err_t copy_bytes(const struct transfer *t, const struct quire_message *room, bool *theirs)
+static err_t copy_bytes(const struct transfer *t, const struct room *room, bool *theirs)
 {
 	size_t done;
 	enum copy_side side;
@@ -381,42 +382,63 @@ static err_t copy_bytes(const struct transfer *t, const struct quire_message *ro
 	return err ? -EFAULT : 0;
 }
 
-/* Give the taken message to the current thread: everything that can fail. `room` is what it asked with. */
-static err_t deliver(struct transfer *t, const struct endpoint_user *u, uaddr_t at,
-    const struct quire_message *room, bool *theirs)
+/* Tell the taken message, with the right to answer if it is a call's. */
+static ALWAYS_INLINE err_t tell_taken(
+    struct transfer *t, const struct endpoint_user *u, uaddr_t at, const struct room *room)
 {
-	struct quire_message out = t->m;
+	struct quire_message *m = &t->m;
+	const struct room senders = {m->data, m->capacity};
 	int reply = QUIRE_NO_REPLY;
-	out.data = room->data;
-	out.capacity = room->capacity;
+	if (t->reply) {
+		reply = desc_install(u->table, &t->reply->file->object, REPLY_RIGHTS, true, 0, u->limit());
+		if (reply < 0)
+			return reply;
+	}
+	m->data = room->data;
+	m->capacity = room->capacity;
+	m->reply = reply;
+	err_t err = message_tell(at, m);
+	m->data = senders.data;
+	m->capacity = senders.capacity;
+	if (err && reply >= 0)
+		desc_close_same(u->table, reply, &t->reply->file->object);
+	return err;
+}
+
+/* The same with descriptors. When it returns, t has the sender's numbers for them. */
+static NOINLINE err_t tell_taken_parcels(
+    struct transfer *t, const struct endpoint_user *u, uaddr_t at, const struct room *room)
+{
+	int32_t senders[QUIRE_MESSAGE_FDS];
+	memcpy(senders, t->m.fds, sizeof(senders));
+	err_t err = parcels_install(u, &t->m, t->parcels);
+	if (!err) {
+		err = tell_taken(t, u, at, room);
+		if (err)
+			parcels_uninstall(u, &t->m, t->parcels);
+	}
+	memcpy(t->m.fds, senders, sizeof(senders));
+	return err;
+}
+
+/* Give the taken message to the current thread: everything that can fail. `room` is what it asked with. */
+static err_t deliver(
+    struct transfer *t, const struct endpoint_user *u, uaddr_t at, const struct room *room, bool *theirs)
+{
 	err_t err = copy_bytes(t, room, theirs);
 	if (err == -EMSGSIZE) { /* tell how much room it takes */
 		uint32_t len = t->m.len;
 		return copy_to_user(at + offsetof(struct quire_message, len), &len, sizeof(len)) ? -EFAULT
 												 : err;
 	}
-	if (!err && out.nfds)
-		err = parcels_install(u, &out, t->parcels);
 	if (err)
 		return err;
-	if (t->reply) {
-		reply = desc_install(u->table, &t->reply->file->object, REPLY_RIGHTS, true, 0, u->limit());
-		err = reply < 0 ? reply : 0;
-	}
-	out.reply = reply;
-	if (!err)
-		err = message_tell(at, &out);
-	if (!err)
-		return 0;
-	if (reply >= 0)
-		desc_close_same(u->table, reply, &t->reply->file->object);
-	parcels_uninstall(u, &out, t->parcels);
-	return err;
+	return t->m.nfds ? tell_taken_parcels(t, u, at, room) : tell_taken(t, u, at, room);
 }
 
 /* Receive the taken message. -EAGAIN: it was the sender's fault that this did not work. */
 static err_t receive_taken(
-    struct transfer *t, const struct endpoint_user *u, uaddr_t at, const struct quire_message *room)
+    struct transfer *t, const struct endpoint_user *u, uaddr_t at, const struct room *room)
 {
 	bool theirs = false;
 	if (t->reply)
@@ -454,7 +476,7 @@ static void notify_locked(struct endpoint *e, uint64_t bits)
 }
 
 /* Bits that were notified, as a message. */
-static err_t receive_notified(struct endpoint *e, uint64_t bits, uaddr_t at, const struct quire_message *room)
+static err_t receive_notified(struct endpoint *e, uint64_t bits, uaddr_t at, const struct room *room)
 {
 	struct quire_message m = {
 	    .tag = bits, .reply = QUIRE_NOTIFICATION, .data = room->data, .capacity = room->capacity};
@@ -474,8 +496,7 @@ static bool has_news(const struct endpoint *e)
 
 /* Sleep until there is something for r. to: somebody who gets the CPU meanwhile, or NULL. -ECANCELED: this
  * end was closed; -EPIPE: the other was. */
-static err_t sleep_for_news_locked(
-    struct receiver *r, struct endpoint *e, nsec_t deadline, struct thread *to)
+static err_t sleep_for_news_locked(struct receiver *r, struct endpoint *e, nsec_t deadline, struct thread *to)
 {
 	err_t err = 0;
 	r->thread = current_thread();
@@ -499,8 +520,7 @@ static err_t sleep_for_news_locked(
 	return err;
 }
 
-static err_t wait_for_news_locked(
-    struct receiver *r, struct endpoint *e, nsec_t deadline, struct thread *to)
+static err_t wait_for_news_locked(struct receiver *r, struct endpoint *e, nsec_t deadline, struct thread *to)
 {
 	err_t err = deadline == 0 && !e->receive_closed && !e->send_closed ? -ETIMEDOUT : 0;
 	if (has_news(e) || err) {
@@ -571,7 +591,7 @@ static err_t take(struct reception *r)
 	return err;
 }
 
-static err_t receive(struct reception *r, uaddr_t message, const struct quire_message *room)
+static err_t receive(struct reception *r, uaddr_t message, const struct room *room)
 {
 	err_t err;
 	do {
@@ -586,19 +606,19 @@ static err_t receive(struct reception *r, uaddr_t message, const struct quire_me
 err_t endpoint_receive(struct file *from, const struct endpoint_user *u, uaddr_t message, nsec_t deadline)
 {
 	struct reception r = {.endpoint = from->priv, .user = u, .deadline = deadline};
-	struct quire_message room;
-	err_t err = copy_from_user(&room, message, sizeof(room));
-	return err ? err : receive(&r, message, &room);
+	struct quire_message m;
+	err_t err = copy_from_user(&m, message, sizeof(m));
+	return err ? err : receive(&r, message, &(struct room){m.data, m.capacity});
 }
 
 err_t endpoint_reply_receive(struct file *reply, int fd, struct file *from, const struct endpoint_user *u,
     uaddr_t message, nsec_t deadline)
 {
 	struct reception r = {.endpoint = from->priv, .user = u, .deadline = deadline};
-	struct quire_message m;
-	err_t err = reply_prepare(reply, fd, u, message, &m, &r.answered);
+	struct room room;
+	err_t err = reply_prepare(reply, fd, u, message, &room, &r.answered);
 	file_put(reply); /* before sleeping, so that the caller finds it alone */
-	return err && err != -EPIPE ? err : receive(&r, message, &m);
+	return err && err != -EPIPE ? err : receive(&r, message, &room);
 }
 
 err_t endpoint_notify(struct file *to, uint64_t bits)

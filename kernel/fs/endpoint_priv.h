@@ -11,11 +11,19 @@
  *	   └───────│─┘          ▲           │
  *	GIVEN ─────┘            └───────────┘
  *
- * GIVEN: to a receiver that slept and has been woken, but does not run yet. In TAKEN and ANSWERED somebody copies, without the lock; he alone ends that state, and the sender
- * sleeps through signals and its deadline until he has. Letters: (E) endpoint_lock; (A) atomic; (C)
+ * GIVEN: to a receiver that slept and has been woken, but does not run yet. In TAKEN and ANSWERED somebody
+ * copies, without the lock; he alone ends that state, and the sender sleeps through signals and its deadline
+ * until he has. Letters: (E) endpoint_lock; (A) atomic; (C)
  * constant; (S) the sender, or who has TAKEN or ANSWERED it.
  */
-enum transfer_state { TRANSFER_QUEUED, TRANSFER_GIVEN, TRANSFER_TAKEN, TRANSFER_WAITING, TRANSFER_ANSWERED, TRANSFER_DONE };
+enum transfer_state {
+	TRANSFER_QUEUED,
+	TRANSFER_GIVEN,
+	TRANSFER_TAKEN,
+	TRANSFER_WAITING,
+	TRANSFER_ANSWERED,
+	TRANSFER_DONE
+};
 
 struct transfer {
 	enum transfer_state state; /* (E) */
@@ -37,17 +45,23 @@ struct transfer {
 };
 
 struct endpoint {
-	struct refcount refs;             /* of its two files */
-	struct list senders;              /* (E) QUEUED transfers, oldest first */
-	struct list receivers;            /* (E) struct receiver that sleep, oldest first: there are no news */
-	uint64_t notified;                /* (E) */
-	struct file *receive, *send;      /* (E) the ends; NULL: gone */
-	bool watched;                     /* (E) the signals of the ends are kept true; never cleared */
-	struct reply *_Atomic spare;      /* (A) for the next call; NULL: none */
+	struct refcount refs;        /* of its two files */
+	struct list senders;         /* (E) QUEUED transfers, oldest first */
+	struct list receivers;       /* (E) struct receiver that sleep, oldest first: there are no news */
+	uint64_t notified;           /* (E) */
+	struct file *receive, *send; /* (E) the ends; NULL: gone */
+	bool watched;                /* (E) the signals of the ends are kept true; never cleared */
+	struct reply *_Atomic spare; /* (A) for the next call; NULL: none */
 	bool receive_closed, send_closed; /* (E) no descriptor is left of that end */
 	uint64_t server; /* (E) serial of the only thread that has received from it; 0: none, or several */
 	bool many;       /* (E) several */
 	const struct desc_table *server_table; /* (E) its descriptors; only compared */
+};
+
+/* What a receiver has for bytes that do not fit the message. */
+struct room {
+	uaddr_t data;
+	uint32_t capacity;
 };
 
 struct receiver {
@@ -58,10 +72,10 @@ struct receiver {
 };
 
 struct reply {
-	struct file *file;       /* (C) */
-	struct transfer *_Atomic caller; /* (A) changed under (E), but by who has it ANSWERED; NULL, which it stays:
-					    nobody waits for it */
-	bool dropped;            /* (E) no descriptor is left of it */
+	struct file *file; /* (C) */
+	/* (A) changed under (E), but by who has it ANSWERED; NULL: nobody waits for it, nor ever will */
+	struct transfer *_Atomic caller;
+	bool dropped;    /* (E) no descriptor is left of it */
 	uint64_t holder; /* (E) serial of the thread that received it and has it still; 0: not known */
 	const struct desc_table *holder_table; /* (E) its descriptors; only compared */
 };
@@ -88,16 +102,32 @@ MUST_CHECK err_t message_tell(uaddr_t at, const struct quire_message *m);
 void transfer_finish_locked(struct transfer *t, err_t result);
 
 /* endpoint_reply.c */
+MUST_CHECK err_t reply_create(struct reply **out);
 /* The reply of a call to e: the one of an earlier call, if nobody has it any more, or a new one. -ENOMEM. */
-MUST_CHECK err_t reply_get(struct endpoint *e, struct reply **out);
+static inline MUST_CHECK err_t reply_get(struct endpoint *e, struct reply **out)
+{
+	struct reply *r = exchange_acq_rel(&e->spare, NULL);
+	if (unlikely(!r))
+		return reply_create(out);
+	kobject_renew(&r->file->object, SIGNAL_WRITABLE);
+	r->dropped = false;
+	r->holder = 0;
+	*out = r;
+	return 0;
+}
 /* The call is over. May sleep. */
-void reply_put(struct endpoint *e, struct reply *r);
+static inline void reply_put(struct endpoint *e, struct reply *r)
+{
+	struct reply *none = NULL;
+	if (unlikely(!kobject_is_alone(&r->file->object) || !cas_acq_rel(&e->spare, &none, r)))
+		file_put(r->file);
+}
 /* e ends. */
 void reply_forget(struct endpoint *e);
-/* Answer, but for waking the caller: *out, ANSWERED, with its result. *m: the message, whose bytes are
- * with the caller. Errors as endpoint_reply. */
+/* Answer, but for waking the caller: *out, ANSWERED, with its result. *room: what the message says of it, for
+ * the next one. Errors as endpoint_reply; *room is set with -EPIPE too. */
 MUST_CHECK err_t reply_prepare(struct file *f, int fd, const struct endpoint_user *u, uaddr_t message,
-    struct quire_message *m, struct transfer **out);
+    struct room *room, struct transfer **out);
 
 /* endpoint_circle.c */
 void circle_init(bool (*is_alone)(const struct thread *t));

@@ -49,7 +49,7 @@ static const struct file_ops reply_ops = {
     .release = reply_release,
 };
 
-static err_t reply_create(struct reply **out)
+err_t reply_create(struct reply **out)
 {
 	struct reply *r = kzalloc(sizeof(*r));
 	if (!r)
@@ -63,25 +63,6 @@ static err_t reply_create(struct reply **out)
 	kobject_signal(&r->file->object, 0, SIGNAL_READABLE);
 	*out = r;
 	return 0;
-}
-
-err_t reply_get(struct endpoint *e, struct reply **out)
-{
-	struct reply *r = exchange_acq_rel(&e->spare, NULL);
-	if (!r)
-		return reply_create(out);
-	kobject_renew(&r->file->object, SIGNAL_WRITABLE);
-	r->dropped = false;
-	r->holder = 0;
-	*out = r;
-	return 0;
-}
-
-void reply_put(struct endpoint *e, struct reply *r)
-{
-	struct reply *none = NULL;
-	if (!kobject_is_alone(&r->file->object) || !cas_acq_rel(&e->spare, &none, r))
-		file_put(r->file);
 }
 
 void reply_forget(struct endpoint *e)
@@ -105,31 +86,53 @@ static struct transfer *caller_take(struct reply *r)
 }
 
 /* The bytes that do not fit the message itself. *theirs: the error is the caller's. */
-static err_t copy_bytes(const struct transfer *t, const struct quire_message *m, bool *theirs)
+static err_t copy_bytes(const struct transfer *t, uaddr_t from, bool *theirs)
 {
 	size_t done;
 	enum copy_side side;
-	if (m->len <= QUIRE_INLINE)
+	if (t->m.len <= QUIRE_INLINE)
 		return 0;
-	if (m->len > t->m.capacity)
+	if (t->m.len > t->m.capacity)
 		return -EMSGSIZE;
 	err_t err =
-	    space_copy(t->thread->space, t->m.data, current_thread()->space, m->data, m->len, &done, &side);
+	    space_copy(t->thread->space, t->m.data, current_thread()->space, from, t->m.len, &done, &side);
 	*theirs = err && side == COPY_DST_FAULT;
 	return err ? -EFAULT : 0;
 }
 
-/* The answer is the caller's now, with its descriptors. */
-static void give(struct transfer *t, struct quire_message *m, const struct parcel *parcels)
+/* Read the answer to where the caller takes it from, who keeps the room that it has. */
+static err_t fetch_answer(
+    struct transfer *t, const struct endpoint_user *u, uaddr_t message, struct room *room, bool *theirs)
 {
-	uint64_t data = t->m.data;
-	uint32_t capacity = t->m.capacity;
-	t->m = *m;
-	t->m.data = data;
-	t->m.capacity = capacity;
+	const struct room callers = {t->m.data, t->m.capacity};
+	err_t err = message_fetch(u, message, &t->m, t->parcels);
+	*room = (struct room){t->m.data, t->m.capacity};
+	t->m.data = callers.data;
+	t->m.capacity = callers.capacity;
 	t->m.reply = QUIRE_NO_REPLY;
-	for (unsigned i = 0; i < m->nfds; i++)
-		t->parcels[i] = parcels[i];
+	if (err)
+		return err;
+	err = copy_bytes(t, room->data, theirs);
+	if (likely(!t->m.nfds))
+		return err;
+	if (err)
+		parcels_drop(t->parcels, t->m.nfds);
+	else
+		parcels_leave(u->table, t->m.fds, t->parcels, t->m.nfds);
+	return err;
+}
+
+/* Nobody waits for the answer: -EPIPE, unless it is bad. */
+static NOINLINE err_t refuse_answer(const struct endpoint_user *u, uaddr_t message, struct room *room)
+{
+	struct quire_message m;
+	struct parcel parcels[QUIRE_MESSAGE_FDS];
+	err_t err = message_fetch(u, message, &m, parcels);
+	if (err)
+		return err;
+	parcels_drop(parcels, m.nfds);
+	*room = (struct room){m.data, m.capacity};
+	return -EPIPE;
 }
 
 /* The answer could not be made: the caller waits on, unless it has given up or nobody can answer. */
@@ -144,45 +147,37 @@ static void wait_on_locked(struct reply *r, struct transfer *t)
 	t->state = TRANSFER_WAITING;
 }
 
-err_t reply_prepare(struct file *f, int fd, const struct endpoint_user *u, uaddr_t message,
-    struct quire_message *m, struct transfer **out)
+err_t reply_prepare(struct file *f, int fd, const struct endpoint_user *u, uaddr_t message, struct room *room,
+    struct transfer **out)
 {
 	struct reply *r = f->priv;
-	struct parcel parcels[QUIRE_MESSAGE_FDS];
 	bool theirs = false;
-	err_t err = message_fetch(u, message, m, parcels);
-	if (err)
-		return err;
 	struct transfer *t = caller_take(r);
-	err = t ? copy_bytes(t, m, &theirs) : -EPIPE;
-	if (!err) {
-		if (m->nfds)
-			parcels_leave(u->table, m->fds, parcels, m->nfds);
-		give(t, m, parcels);
-	} else {
-		parcels_drop(parcels, m->nfds);
+	err_t err = t ? fetch_answer(t, u, message, room, &theirs) : refuse_answer(u, message, room);
+	*out = t;
+	if (!t) {
+		if (err == -EPIPE)
+			desc_close_same(u->table, fd, &f->object);
+		return err;
 	}
-	if (t && err && !theirs) {
+	if (err && !theirs) {
 		uint64_t state = spin_lock_irqsave(&endpoint_lock);
 		wait_on_locked(r, t);
 		spin_unlock_irqrestore(&endpoint_lock, state);
+		*out = NULL;
 		return err;
 	}
-	if (t)
-		store_relaxed(&r->caller, NULL); /* ANSWERED: the others leave it alone, and have nothing to do */
+	store_relaxed(&r->caller, NULL); /* ANSWERED: the others leave it alone, and have nothing to do */
 	desc_close_same(u->table, fd, &f->object);
-	if (!t)
-		return err;
 	t->result = err;
-	*out = t;
 	return 0;
 }
 
 err_t endpoint_reply(struct file *f, int fd, const struct endpoint_user *u, uaddr_t message)
 {
-	struct quire_message m;
+	struct room room;
 	struct transfer *t;
-	err_t err = reply_prepare(f, fd, u, message, &m, &t);
+	err_t err = reply_prepare(f, fd, u, message, &room, &t);
 	if (err)
 		return err;
 	uint64_t state = spin_lock_irqsave(&endpoint_lock);

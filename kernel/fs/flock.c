@@ -324,12 +324,10 @@ bool lock_find_conflict(struct file *f, const struct lock_range *want, struct lo
 	return other != NULL;
 }
 
-void lock_close_owner(struct file *f, const struct desc_table *owner)
+void lock_drop_owner(struct file *f, const struct desc_table *owner)
 {
 	struct list spares = LIST_INIT(spares);
 	struct lock_list *l = list_of(f);
-	if (!l)
-		return;
 	spin_lock(&locks_lock);
 	apply_range(&l->ranges, &(struct lock_range){.last = INT64_MAX, .owner = owner}, &spares);
 	if (!list_is_empty(&spares))

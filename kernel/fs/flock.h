@@ -27,7 +27,12 @@ bool lock_find_conflict(struct file *f, const struct lock_range *want, struct lo
  * one is waited for. */
 MUST_CHECK err_t lock_whole(struct file *f, enum lock_type type, uint32_t pid, bool wait);
 /* A descriptor of f was closed in this table: the table's locks on the file are gone. */
-void lock_close_owner(struct file *f, const struct desc_table *owner);
+void lock_drop_owner(struct file *f, const struct desc_table *owner);
+static inline void lock_close_owner(struct file *f, const struct desc_table *owner)
+{
+	if (unlikely(load_acquire(&f->vnode->locks)))
+		lock_drop_owner(f, owner);
+}
 /* f's last reference is gone: its own locks are. */
 void lock_release_file(struct file *f);
 /* The vnode or anonymous file that `place` is part of goes: nobody has locks on it any more. */

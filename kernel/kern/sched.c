@@ -31,6 +31,9 @@
  * because from then on the kernel half is all that anybody looks at, and every context has the same one. A
  * new thread starts in sched_finish_first_switch instead, which is the part after arch_thread_switch.
  *
+ * A thread that wakes another and sleeps, under one lock, can leave it the CPU (sched_switch_from): the other
+ * is BLOCKED and on no queue, so it takes prev's place under the queue's lock without ever being READY.
+ *
  * Moving. No two queue locks are held at a time. A thread in transit between queues is BLOCKED for that
  * moment: the mover takes it off its queue, unlocks, and makes it ready like any waker would; whoever comes
  * in between (a wake-up, another mover) may make it ready first, which is just as good. So READY means
@@ -167,7 +170,7 @@ static void load_add(struct run_queue *q, uint64_t delta)
 	store_relaxed(&q->load, load_relaxed(&q->load) + delta);
 }
 
-static void floor_advance_locked(struct run_queue *q)
+static ALWAYS_INLINE void floor_advance_locked(struct run_queue *q)
 {
 	struct thread *first = queue_first_fair_locked(q);
 	struct thread *least = q->current != q->idle && !is_real_time(q->current) ? q->current : NULL;
@@ -193,7 +196,7 @@ static uint64_t user_cycles_of(struct thread *t)
 }
 
 /* Part what the current thread ran for by what it was in. */
-static void account_cpu_locked(struct run_queue *q, struct thread *t, nsec_t ran)
+static ALWAYS_INLINE void account_cpu_locked(struct run_queue *q, struct thread *t, nsec_t ran)
 {
 	nsec_t user = clock_cycles_to_ns(user_cycles_of(t));
 	user = MIN(user > t->user_charged ? user - t->user_charged : 0, ran);
@@ -202,7 +205,7 @@ static void account_cpu_locked(struct run_queue *q, struct thread *t, nsec_t ran
 	q->times.system += ran - user;
 }
 
-void account_locked(struct run_queue *q, nsec_t now)
+static ALWAYS_INLINE void charge_current_locked(struct run_queue *q, nsec_t now)
 {
 	struct thread *t = q->current;
 	nsec_t ran = now > t->run_started ? now - t->run_started : 0;
@@ -218,6 +221,11 @@ void account_locked(struct run_queue *q, nsec_t now)
 	}
 	t->vruntime += ran * WEIGHT_NORMAL / t->weight;
 	floor_advance_locked(q);
+}
+
+void account_locked(struct run_queue *q, nsec_t now)
+{
+	charge_current_locked(q, now);
 }
 
 struct thread_times thread_times(struct thread *t)
@@ -472,7 +480,7 @@ bool sched_interrupt(struct thread *t, uint32_t flags)
 /* ---------------------------------------------------------------- the switch */
 
 /* What becomes of the thread that gives up the CPU. */
-static void put_prev_locked(struct run_queue *q, struct thread *prev)
+static ALWAYS_INLINE void put_prev_locked(struct run_queue *q, struct thread *prev)
 {
 	uint32_t state = load_relaxed(&prev->state);
 
@@ -530,7 +538,8 @@ static void finish_switch(void)
 
 	q->displaced = q->prev = NULL;
 	spin_release(&q->lock);
-	preempt_count_add(-1); /* interrupts are disabled: what is asked for meanwhile is seen on the way out */
+	preempt_count_add(
+	    -1); /* interrupts are disabled: what is asked for meanwhile is seen on the way out */
 	if (unlikely(displaced || is_dead || load_relaxed(&rt_waiting_threads)))
 		finish_rest(displaced, is_dead ? prev : NULL);
 }
@@ -545,7 +554,7 @@ static void break_sequence(struct thread *t)
 	t->slot = 0;
 }
 
-static void switch_to_locked(struct run_queue *q, struct thread *prev, struct thread *next)
+static ALWAYS_INLINE void switch_to_locked(struct run_queue *q, struct thread *prev, struct thread *next)
 {
 	q->prev = prev;
 	store_relaxed(&q->switches, load_relaxed(&q->switches) + 1);
@@ -563,7 +572,7 @@ static ALWAYS_INLINE void switch_from_current_locked(struct run_queue *q, struct
 	struct thread *prev = q->current;
 	nsec_t now = clock_now();
 
-	account_locked(q, now);
+	charge_current_locked(q, now);
 	bool keeps_ready = load_relaxed(&prev->state) == THREAD_RUNNING;
 	store_relaxed(&this_cpu()->need_resched, 0);
 	put_prev_locked(q, prev);
@@ -604,13 +613,13 @@ void sched_switch(void)
  * would have to let them go first. Real-time threads go by rank: sched_rt.c. */
 static bool may_follow_locked(struct run_queue *q, const struct thread *t)
 {
-	struct thread *first = queue_first_locked(q);
-
 	if (load_relaxed(&t->cpu) != q->cpu || load_relaxed(&t->state) != THREAD_BLOCKED ||
 	    !may_run_on(t, q->cpu) || is_real_time(t))
 		return false;
-	return !first || (!is_real_time(first) &&
-			     !is_before(first->vruntime + WAKE_MARGIN, q->floor + t->vruntime));
+	if (!load_relaxed(&q->nready))
+		return true;
+	const struct thread *first = queue_first_locked(q);
+	return !is_real_time(first) && !is_before(first->vruntime + WAKE_MARGIN, q->floor + t->vruntime);
 }
 
 void sched_switch_from(struct spinlock *held, struct thread *to)

@@ -44,7 +44,9 @@ enum { NO_CPU = MAX_CPUS };
 
 static inline struct run_queue *this_queue(void)
 {
-	return &sched_queues[cpu_id()];
+	struct run_queue *q = &sched_queues[cpu_id()];
+	__asm__("" : "+r"(q)); /* or the compiler computes it anew at each use */
+	return q;
 }
 
 static inline bool may_run_on(const struct thread *t, uint32_t cpu)

@@ -71,7 +71,7 @@ static bool is_interrupted(const struct thread *t, unsigned wait_flags)
 }
 
 /* Mark t, the current thread, BLOCKED; false: it is not to sleep. */
-static bool mark_blocked(struct thread *t, unsigned flags)
+static ALWAYS_INLINE bool mark_blocked(struct thread *t, unsigned flags)
 {
 	store_seq_cst(&t->state, THREAD_BLOCKED);
 	if (likely(!is_interrupted(t, flags)))
@@ -210,7 +210,8 @@ err_t thread_park(struct spinlock *held, nsec_t deadline, unsigned flags, struct
 	struct thread *t = current_thread();
 	struct timer timer;
 
-	ASSERT(preempt_count() == 1 && !irq_is_enabled());
+	ASSERT(preempt_count() == 1); /* `held` and no other */
+	DEBUG_ASSERT(!irq_is_enabled());
 	if (unlikely(deadline != NSEC_NEVER)) {
 		timer_init(&timer, deadline_reached, t);
 		timer_set(&timer, deadline);

@@ -100,7 +100,7 @@ static err_t grow_array(struct desc_table *t, unsigned index)
 
 /* See to it that chunk `index` exists. Called locked; returns locked, the lock was perhaps dropped meanwhile.
  */
-static err_t need_chunk(struct desc_table *t, unsigned index)
+static NOINLINE err_t need_chunk(struct desc_table *t, unsigned index)
 {
 	err_t err = grow_array(t, index);
 	if (err || t->chunks[index])
@@ -142,7 +142,8 @@ static unsigned lowest_free(const struct desc_table *t, unsigned min)
 	return min;
 }
 
-static void fill_slot(struct desc_table *t, unsigned fd, struct kobject *o, uint32_t rights, bool cloexec)
+static ALWAYS_INLINE void fill_slot(
+    struct desc_table *t, unsigned fd, struct kobject *o, uint32_t rights, bool cloexec)
 {
 	struct chunk *c = t->chunks[fd / SLOTS];
 	uint64_t bit = BIT(fd % SLOTS);
@@ -164,19 +165,14 @@ static inline struct chunk *used_chunk(struct desc_table *t, int fd)
 	return c && (c->used & BIT((unsigned)fd % SLOTS)) ? c : NULL;
 }
 
-/* Empty a slot; its descriptor reference goes to the caller. NULL: it was empty. only: nor if it names
- * anything else; NULL: any object. */
-static inline struct kobject *empty_slot(struct desc_table *t, int fd, const struct kobject *only)
+/* Empty a used slot, of chunk c; its descriptor reference goes to the caller. */
+static inline struct kobject *empty_slot(struct desc_table *t, struct chunk *c, int fd)
 {
-	struct chunk *c = used_chunk(t, fd);
-	struct kobject *o = c ? c->objects[(unsigned)fd % SLOTS] : NULL;
-	if (!o || (only && o != only))
-		return NULL;
 	c->used &= ~BIT((unsigned)fd % SLOTS);
 	c->cloexec &= ~BIT((unsigned)fd % SLOTS);
 	t->count--;
 	t->hint = MIN(t->hint, (unsigned)fd / SLOTS);
-	return o;
+	return c->objects[(unsigned)fd % SLOTS];
 }
 
 /* An object was taken out of slot fd. Not locked. */
@@ -192,7 +188,7 @@ static err_t drop(struct desc_table *t, int fd, struct kobject *o)
 
 /* The lowest free descriptor, in a chunk that exists; or -EMFILE, -ENOMEM. Called locked; returns locked, the
  * lock was perhaps dropped meanwhile. */
-static int find_free(struct desc_table *t, int min, int limit)
+static inline int find_free(struct desc_table *t, int min, int limit)
 {
 	for (;;) {
 		unsigned fd = lowest_free(t, (unsigned)min);
@@ -266,7 +262,8 @@ err_t desc_install_at(
 	if (!err && (t->chunks[fd / SLOTS]->reserved & BIT((unsigned)fd % SLOTS)))
 		err = -EBUSY;
 	if (!err) {
-		old = empty_slot(t, fd, NULL);
+		struct chunk *c = used_chunk(t, fd);
+		old = c ? empty_slot(t, c, fd) : NULL;
 		kobject_desc_get(o);
 		fill_slot(t, (unsigned)fd, o, rights, cloexec);
 	}
@@ -282,24 +279,24 @@ static struct kobject *slot_object(const struct desc_table *t, int fd)
 	return t->chunks[(unsigned)fd / SLOTS]->objects[(unsigned)fd % SLOTS];
 }
 
-err_t desc_lookup(struct desc_table *t, int fd, struct kobject **out, uint32_t *rights)
+struct desc_entry desc_get(struct desc_table *t, int fd)
 {
+	struct desc_entry e = {NULL, 0};
 	spin_lock(&t->lock);
 	struct chunk *c = used_chunk(t, fd);
 	if (c) {
-		*out = c->objects[(unsigned)fd % SLOTS];
-		kobject_get(*out);
-		if (rights)
-			*rights = c->rights[(unsigned)fd % SLOTS];
+		e = (struct desc_entry){c->objects[(unsigned)fd % SLOTS], c->rights[(unsigned)fd % SLOTS]};
+		kobject_get(e.object);
 	}
 	spin_unlock(&t->lock);
-	return c ? 0 : -EBADF;
+	return e;
 }
 
 err_t desc_close(struct desc_table *t, int fd)
 {
 	spin_lock(&t->lock);
-	struct kobject *o = empty_slot(t, fd, NULL);
+	struct chunk *c = used_chunk(t, fd);
+	struct kobject *o = c ? empty_slot(t, c, fd) : NULL;
 	spin_unlock(&t->lock);
 	if (!o)
 		return -EBADF;
@@ -309,7 +306,8 @@ err_t desc_close(struct desc_table *t, int fd)
 void desc_close_same(struct desc_table *t, int fd, const struct kobject *o)
 {
 	spin_lock(&t->lock);
-	struct kobject *found = empty_slot(t, fd, o);
+	struct chunk *c = used_chunk(t, fd);
+	struct kobject *found = c && c->objects[(unsigned)fd % SLOTS] == o ? empty_slot(t, c, fd) : NULL;
 	spin_unlock(&t->lock);
 	if (found)
 		(void)drop(t, fd, found);
@@ -392,7 +390,7 @@ static struct kobject *take_next(struct desc_table *t, unsigned *first, unsigned
 			set &= t->chunks[i]->cloexec;
 		if (set) {
 			*first = i * SLOTS + bit_lowest(set);
-			o = empty_slot(t, (int)*first, NULL);
+			o = empty_slot(t, t->chunks[i], (int)*first);
 		}
 	}
 	spin_unlock(&t->lock);

@@ -35,8 +35,24 @@ MUST_CHECK err_t desc_install_at(
 MUST_CHECK int desc_reserve(struct desc_table *t, int limit);
 void desc_unreserve(struct desc_table *t, int fd);
 void desc_fill(struct desc_table *t, int fd, struct kobject *o, uint32_t rights, bool cloexec);
-/* The object at fd, with a reference; *rights may be NULL. -EBADF. */
-MUST_CHECK err_t desc_lookup(struct desc_table *t, int fd, struct kobject **out, uint32_t *rights);
+struct desc_entry {
+	struct kobject *object;
+	uint32_t rights;
+};
+/* What fd names, with a reference; object NULL: nothing. */
+MUST_CHECK struct desc_entry desc_get(struct desc_table *t, int fd);
+/* The same; *rights may be NULL. -EBADF. */
+static inline MUST_CHECK err_t desc_lookup(
+    struct desc_table *t, int fd, struct kobject **out, uint32_t *rights)
+{
+	struct desc_entry e = desc_get(t, fd);
+	if (unlikely(!e.object))
+		return -EBADF;
+	*out = e.object;
+	if (rights)
+		*rights = e.rights;
+	return 0;
+}
 /* The descriptor keeps `rights` and no others. -EBADF; -EACCES: it has not got them all. */
 MUST_CHECK err_t desc_limit(struct desc_table *t, int fd, uint32_t rights);
 /* Does fd still name o? It may not a moment later. */

@@ -27,11 +27,6 @@ void kobject_init(struct kobject *o, const struct kobject_ops *ops, uint64_t sig
 	list_init(&o->observers);
 }
 
-bool kobject_is_alone(struct kobject *o)
-{
-	return ref_count(&o->refs) == 1 && load_acquire(&o->descs) == 0 && list_is_empty(&o->observers);
-}
-
 void kobject_renew(struct kobject *o, uint64_t signals)
 {
 	o->koid = fetch_add_relaxed(&last_koid, 1) + 1;
@@ -68,12 +63,6 @@ void kobject_end(struct kobject *o)
 	o->ops->destroy(o);
 }
 
-void kobject_desc_get(struct kobject *o)
-{
-	kobject_get(o);
-	fetch_add_relaxed(&o->descs, 1);
-}
-
 err_t kobject_desc_put(struct kobject *o)
 {
 	err_t err = 0;
@@ -104,13 +93,8 @@ void kobject_signal(struct kobject *o, uint64_t set, uint64_t clear)
 	spin_unlock_irqrestore(&o->lock, state);
 }
 
-/* Who observes while a descriptor is being closed adds itself before it looks at the slot; here the slot is
- * empty before observers are looked at. */
-void kobject_desc_closed(struct kobject *o, const struct desc_table *t, int fd)
+void kobject_tell_closed(struct kobject *o, const struct desc_table *t, int fd)
 {
-	atomic_thread_fence(memory_order_seq_cst);
-	if (list_is_empty(&o->observers))
-		return;
 	uint64_t state = spin_lock_irqsave(&o->lock);
 	list_for_each_safe (it, &o->observers) {
 		struct observer *ob = list_entry(it, struct observer, link);

@@ -115,14 +115,29 @@ static inline void kobject_put(struct kobject *o)
 		kobject_end(o);
 }
 /* One more / one fewer descriptor names it. The put returns what on_no_descriptors did, or 0. */
-void kobject_desc_get(struct kobject *o);
+static inline void kobject_desc_get(struct kobject *o)
+{
+	kobject_get(o);
+	fetch_add_relaxed(&o->descs, 1);
+}
 err_t kobject_desc_put(struct kobject *o);
 /* A descriptor of o was closed: tell the observers that care. */
-void kobject_desc_closed(struct kobject *o, const struct desc_table *t, int fd);
+void kobject_tell_closed(struct kobject *o, const struct desc_table *t, int fd);
+/* Who observes while a descriptor is being closed adds itself before it looks at the slot; here the slot is
+ * empty before observers are looked at. */
+static inline void kobject_desc_closed(struct kobject *o, const struct desc_table *t, int fd)
+{
+	fence_seq_cst();
+	if (unlikely(!list_is_empty(&o->observers)))
+		kobject_tell_closed(o, t, fd);
+}
 /* Change signals: clear, then set. Any context that may take RANK_KOBJECT. */
 void kobject_signal(struct kobject *o, uint64_t set, uint64_t clear);
 /* Has nobody but the caller a way to o? */
-bool kobject_is_alone(struct kobject *o);
+static inline bool kobject_is_alone(const struct kobject *o)
+{
+	return ref_count(&o->refs) == 1 && load_acquire(&o->descs) == 0 && list_is_empty(&o->observers);
+}
 /* o, which nobody else has, is another object from now on. */
 void kobject_renew(struct kobject *o, uint64_t signals);
 static inline uint64_t kobject_signals(const struct kobject *o)

@@ -119,11 +119,7 @@ void process_release_files(struct process *p)
 
 uint64_t current_limit(enum rlimit_resource r)
 {
-	struct process *p = current_process();
-	spin_lock(&p->lock);
-	uint64_t limit = p->limits[r].soft;
-	spin_unlock(&p->lock);
-	return limit;
+	return __atomic_load_n(&current_process()->limits[r].soft, __ATOMIC_RELAXED);
 }
 
 err_t process_limit(
@@ -135,8 +131,10 @@ err_t process_limit(
 	*old = p->limits[r];
 	if (new &&new->hard > old->hard && !may_raise)
 		err = -EPERM;
-	else if (new)
-		p->limits[r] = *new;
+	else if (new) {
+		__atomic_store_n(&p->limits[r].soft, new->soft, __ATOMIC_RELAXED);
+		p->limits[r].hard = new->hard;
+	}
 	spin_unlock(&p->lock);
 	if (new && !err && r == RLIMIT_CPU)
 		process_timers_limit(p);

@@ -126,7 +126,7 @@ struct process {
 	    oom_adjust_min; /* (A) oom_score_adj, and the least that somebody privileged has set */
 	_Atomic uint32_t login_uid,
 	    login_session; /* (A) set by its own threads, inherited: who logged in, which time; LOGIN_UNSET: nobody */
-	struct rlimit64 limits[RLIMIT_COUNT]; /* (L) by enum rlimit_resource */
+	struct rlimit64 limits[RLIMIT_COUNT]; /* (L) by enum rlimit_resource; .soft read alone: (A) */
 	uint8_t
 	    exit_signal; /* (T) what its parent gets when it is dead; others than SIGNAL_CHLD hide it from plain waits */
 	struct user_thread

@@ -72,18 +72,21 @@ err_t fd_object(int fd, enum kobject_type type, uint32_t rights, struct file **o
 {
 	struct file *f;
 	uint32_t has;
-	err_t err = fd_file_rights(fd, &f, &has);
+	err_t err = find_file(fd, &f, &has);
 	if (err)
 		return err;
-	if (type != KO_TYPES && type != f->ops->type)
+	if (load_relaxed(&f->flags) & FILE_PATH)
+		err = -EBADF;
+	else if (type != f->ops->type && type != KO_TYPES)
 		err = -EINVAL;
 	else if (rights & ~has)
 		err = -EACCES;
-	if (err)
+	if (unlikely(err)) {
 		file_put(f);
-	else
-		*out = f;
-	return err;
+		return err;
+	}
+	*out = f;
+	return 0;
 }
 
 int fd_limit(void)

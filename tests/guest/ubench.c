@@ -148,12 +148,20 @@ static int bench_fork(const char *name, unsigned pages)
 	return 0;
 }
 
+/* System calls without the library, as compare.c makes them. */
+static inline long call(long nr, long a, long b, long c, long d)
+{
+	register long r10 __asm__("r10") = d;
+	__asm__ volatile("syscall" : "+a"(nr) : "D"(a), "S"(b), "d"(c), "r"(r10) : "rcx", "r11", "memory");
+	return nr;
+}
+
 /* A child answers calls until nobody can ask any more. */
 static int serve(int from)
 {
 	struct quire_message m;
 	int reply = QUIRE_NO_REPLY;
-	while (!quire_endpoint_reply_receive(reply, from, &m, QUIRE_NEVER))
+	while (!call(SYS_quire_endpoint_reply_receive, reply, from, (long)&m, (long)QUIRE_NEVER))
 		reply = m.reply;
 	return 0;
 }
@@ -175,7 +183,7 @@ static int bench_call(const char *name)
 	for (int round = 0; round < ROUNDS; round++) {
 		uint64_t start = ticks();
 		for (unsigned i = 0; i < CALLS; i++)
-			failed |= quire_endpoint_call(ends[1], &m, QUIRE_NEVER) != 0;
+			failed |= call(SYS_quire_endpoint_call, ends[1], (long)&m, (long)QUIRE_NEVER, 0) != 0;
 		best = least(best, ticks() - start);
 	}
 	close(ends[1]);

@@ -33,7 +33,7 @@ struct fpu_area {
 	uint64_t xstate_bv, xcomp_bv, reserved1[6];
 };
 
-static uint64_t xcr0; /* components that are on; 0: FXSAVE only */
+uint64_t fpu_xcr0;
 static size_t area_size;
 static uint32_t mxcsr_mask; /* bits of MXCSR that exist */
 static const union {
@@ -58,10 +58,10 @@ static void detect(void)
 		return;
 	cpuid(0xd, 0, r);
 	uint64_t have = (uint64_t)r[3] << 32 | r[0];
-	xcr0 = have & (XCR0_X87 | XCR0_SSE | XCR0_AVX);
-	if ((xcr0 & XCR0_AVX) && (have & XCR0_AVX512) == XCR0_AVX512)
-		xcr0 |= XCR0_AVX512;
-	set_xcr0(xcr0);
+	fpu_xcr0 = have & (XCR0_X87 | XCR0_SSE | XCR0_AVX);
+	if ((fpu_xcr0 & XCR0_AVX) && (have & XCR0_AVX512) == XCR0_AVX512)
+		fpu_xcr0 |= XCR0_AVX512;
+	set_xcr0(fpu_xcr0);
 	cpuid(0xd, 0, r); /* EBX: the size for what XCR0 has on */
 	area_size = r[1];
 	ASSERT(area_size <= FPU_SIZE_MAX);
@@ -72,8 +72,8 @@ void fpu_enter(void)
 	__asm__ volatile("fninit");
 	if (!area_size)
 		detect();
-	else if (xcr0)
-		set_xcr0(xcr0);
+	else if (fpu_xcr0)
+		set_xcr0(fpu_xcr0);
 }
 
 size_t fpu_size(void)
@@ -108,29 +108,6 @@ void fpu_destroy(struct fpu_area *a)
 	kfree(a);
 }
 
-void fpu_save(struct fpu_area *a)
-{
-	uint32_t lo = (uint32_t)xcr0, hi = (uint32_t)(xcr0 >> 32);
-
-	if (!xcr0)
-		__asm__ volatile("fxsave64 %0" : "+m"(*a) : : "memory");
-	else if (cpu_features.xsaveopt)
-		__asm__ volatile("xsaveopt64 %0" : "+m"(*a) : "a"(lo), "d"(hi) : "memory");
-	else
-		__asm__ volatile("xsave64 %0" : "+m"(*a) : "a"(lo), "d"(hi) : "memory");
-}
-
-void fpu_load(const struct fpu_area *a)
-{
-	if (!xcr0)
-		__asm__ volatile("fxrstor64 %0" : : "m"(*a) : "memory");
-	else
-		__asm__ volatile("xrstor64 %0"
-				 :
-				 : "m"(*a), "a"((uint32_t)xcr0), "d"((uint32_t)(xcr0 >> 32))
-				 : "memory");
-}
-
 void fpu_load_initial(void)
 {
 	fpu_load(&initial.area);
@@ -138,27 +115,27 @@ void fpu_load_initial(void)
 
 void fpu_save_all(struct fpu_area *a)
 {
-	if (!xcr0)
+	if (!fpu_xcr0)
 		__asm__ volatile("fxsave64 %0" : "+m"(*a) : : "memory");
 	else
 		__asm__ volatile("xsave64 %0"
 				 : "+m"(*a)
-				 : "a"((uint32_t)xcr0), "d"((uint32_t)(xcr0 >> 32))
+				 : "a"((uint32_t)fpu_xcr0), "d"((uint32_t)(fpu_xcr0 >> 32))
 				 : "memory");
 }
 
 uint64_t fpu_components(void)
 {
-	return xcr0;
+	return fpu_xcr0;
 }
 
 bool fpu_is_valid(const struct fpu_area *a)
 {
 	if (a->mxcsr & ~mxcsr_mask)
 		return false;
-	if (!xcr0)
+	if (!fpu_xcr0)
 		return true;
-	if ((a->xstate_bv & ~xcr0) || a->xcomp_bv)
+	if ((a->xstate_bv & ~fpu_xcr0) || a->xcomp_bv)
 		return false;
 	for (unsigned i = 0; i < ARRAY_SIZE(a->reserved1); i++)
 		if (a->reserved1[i])
@@ -168,7 +145,7 @@ bool fpu_is_valid(const struct fpu_area *a)
 
 void fpu_select(struct fpu_area *a, uint64_t keep, uint64_t also)
 {
-	if (xcr0)
+	if (fpu_xcr0)
 		a->xstate_bv = (a->xstate_bv & keep) | also;
 }
 

@@ -26,7 +26,7 @@ void user_frame_refuse(struct trap_frame *f);
 
 static void save_bases(struct arch_thread *a)
 {
-	if (cpu_features.fsgsbase)
+	if (likely(cpu_features.fsgsbase))
 		__asm__ volatile("rdfsbase %0" : "=r"(a->fs_base));
 	else
 		a->fs_base = rdmsr(MSR_FS_BASE);
@@ -35,7 +35,7 @@ static void save_bases(struct arch_thread *a)
 
 static void load_bases(const struct arch_thread *a)
 {
-	if (cpu_features.fsgsbase)
+	if (likely(cpu_features.fsgsbase))
 		__asm__ volatile("wrfsbase %0" : : "r"(a->fs_base));
 	else
 		wrmsr(MSR_FS_BASE, a->fs_base);

@@ -89,7 +89,7 @@ void tlb_get_stats(uint32_t cpu, struct tlb_stats *out)
 /* -- loading --------------------------------------------------------------------------------------------- */
 
 /* Load `next` (NULL: the kernel's root) instead of whatever is loaded. Interrupts disabled. */
-static void load_context(struct tlb_cpu *t, struct mmu_context *next)
+static ALWAYS_INLINE void load_context(struct tlb_cpu *t, struct mmu_context *next)
 {
 	struct mmu_context *old = load_relaxed(&t->loaded);
 	uint64_t self = BIT(cpu_id());

@@ -19,6 +19,8 @@ size_t copy_from_user_partial(void *dst, uaddr_t src, size_t n)
 {
 	size_t allowed = confine(src, n);
 
+	if (likely(allowed == n))
+		return usercopy_bytes(dst, (const void *)src, n);
 	return n - allowed + usercopy_bytes(dst, (const void *)src, allowed);
 }
 
@@ -26,6 +28,8 @@ size_t copy_to_user_partial(uaddr_t dst, const void *src, size_t n)
 {
 	size_t allowed = confine(dst, n);
 
+	if (likely(allowed == n))
+		return usercopy_bytes((void *)dst, src, n);
 	return n - allowed + usercopy_bytes((void *)dst, src, allowed);
 }
 

@@ -4,6 +4,7 @@
  * touched by thread switches, fork, exec and signals only.
  */
 #include "lib/err.h"
+#include "machine/cpu.h"
 
 struct fpu_area;
 
@@ -15,9 +16,28 @@ size_t fpu_size(void);
 struct fpu_area *fpu_create(void);
 void fpu_destroy(struct fpu_area *a); /* NULL allowed */
 void fpu_reset(struct fpu_area *a);
-/* Registers to area and back. */
-void fpu_save(struct fpu_area *a);
-void fpu_load(const struct fpu_area *a);
+extern uint64_t fpu_xcr0; /* components that are on; 0: FXSAVE only. Constant after fpu_enter */
+/* Registers to area and back. Inline, because each switch of threads does both. */
+static inline void fpu_save(struct fpu_area *a)
+{
+	uint32_t lo = (uint32_t)fpu_xcr0, hi = (uint32_t)(fpu_xcr0 >> 32);
+
+	if (unlikely(!fpu_xcr0))
+		__asm__ volatile("fxsave64 (%0)" : : "r"(a) : "memory");
+	else if (likely(cpu_features.xsaveopt))
+		__asm__ volatile("xsaveopt64 (%0)" : : "r"(a), "a"(lo), "d"(hi) : "memory");
+	else
+		__asm__ volatile("xsave64 (%0)" : : "r"(a), "a"(lo), "d"(hi) : "memory");
+}
+static inline void fpu_load(const struct fpu_area *a)
+{
+	uint32_t lo = (uint32_t)fpu_xcr0, hi = (uint32_t)(fpu_xcr0 >> 32);
+
+	if (unlikely(!fpu_xcr0))
+		__asm__ volatile("fxrstor64 (%0)" : : "r"(a) : "memory");
+	else
+		__asm__ volatile("xrstor64 (%0)" : : "r"(a), "a"(lo), "d"(hi) : "memory");
+}
 /* A fresh program's state into the registers. */
 void fpu_load_initial(void);
 /* The most that fpu_size can be: room for a state on the stack. */
