@@ -92,9 +92,9 @@ struct thread {
 	int nice;                 /* (R) -20 ... 19 */
 	enum sched_policy policy; /* (R) */
 	uint32_t rt_priority;     /* (R) of FIFO and RR 1 ... 99, of others 0 */
-	uint64_t weight;          /* (R) its share of a CPU, in terms of WEIGHT_NORMAL: follows from these three */
-	int64_t rt_turn;          /* (R) real-time, on a queue: the least of its priority runs first */
-	nsec_t rr_used;           /* (R) of its quantum */
+	uint64_t weight; /* (R) its share of a CPU, in terms of WEIGHT_NORMAL: follows from these three */
+	int64_t rt_turn; /* (R) real-time, on a queue: the least of its priority runs first */
+	nsec_t rr_used;  /* (R) of its quantum */
 	nsec_t rt_time, rt_limit; /* (R) what it ran since it slept last; when that should be noticed */
 	uint64_t
 	    vruntime; /* (R) weighted virtual run time, ns; while it is on no CPU: relative to its queue's least */
