@@ -52,11 +52,13 @@ int64_t sys_system_ports(struct file *system, uint32_t first, uint32_t count)
 	return system_ports(system, first, count);
 }
 
-int64_t sys_system_power(UNUSED struct file *system, uint32_t how)
+/* Nobody comes back to let go of the object. */
+int64_t sys_system_power(struct file *system, uint32_t how)
 {
 	static const enum power_action actions[] = {[QUIRE_POWER_HALT] = POWER_HALT,
 	    [QUIRE_POWER_OFF] = POWER_OFF,
 	    [QUIRE_POWER_RESTART] = POWER_RESTART};
+	file_put(system);
 	if (how >= ARRAY_SIZE(actions))
 		return -EINVAL;
 	power_request(actions[how]);
