@@ -14,15 +14,16 @@
  * is unmapped nobody else looks at what was there, and a table that goes as a whole has its sums in its
  * record.
  *
- * The peak costs nothing while pages come. It is looked at before the sum becomes less (resident_note_peak:
- * by whoever unmaps or removes, not by a copy that takes the place of a file's page, which leaves the sum
- * as it is) and when somebody asks; in between it could only have grown. Three counts are read one after
- * the other without a lock, so while threads of the space take pages at the same time the peak may be off
- * by as many as there are threads, as on Linux, where it is by some dozens for each.
+ * The peak costs nothing while pages come. It is looked at before the sum becomes less
+ * (resident_note_peak: by whoever unmaps or removes, not by a copy that takes the place of a file's
+ * page, which leaves the sum as it is) and when somebody asks; in between it could only have grown.
+ * Three counts are read one after the other without a lock, so while threads of the space take pages at
+ * the same time the peak may be off by as many as there are threads, as on Linux, where it is by some
+ * dozens for each.
  *
- * Locking: npresent under the object's lock. An object belongs to the space of its viewers, so the sum changes
- * under that lock as well, but other objects of the space have other locks: it is atomic. It lies beside the
- * space's lock, whose cache line each fault writes to in any case.
+ * Locking: npresent under the object's lock. An object belongs to the space of its viewers, so the sum
+ * changes under that lock as well, but other objects of the space have other locks: it is atomic. It
+ * lies beside the space's lock, whose cache line each fault writes to in any case.
  *
  * Rejected: a sum on demand over objects, sampled before each decrease (a munmap would cost by the number of
  * regions); counts for each thread or CPU (exact only by a walk over all of them, at each munmap); counting
