@@ -46,6 +46,8 @@ static void commit(struct process *p, const struct fs_context *c, struct exec_im
 	uint32_t dumpable = choose_dumpable(c, image);
 	user_thread_release_memory();
 	desc_close_on_exec(p->descs);
+	if (image->secure || dumpable != DUMP_USER)
+		fetch_add_relaxed(&p->gains, 1); /* the tree's lock, where space is set, orders it */
 	process_replace_space(p, image->space, image->name);
 	process_set_program(image->program);
 	store_relaxed(&p->core.dumpable, dumpable);

@@ -125,7 +125,7 @@ static err_t give_pidfd(const struct clone_request *c, struct process *child, in
 	err_t err = pidfd_create(child, 0, &f);
 	if (err)
 		return err;
-	*fd = desc_install(t, &f->object, file_rights(load_relaxed(&f->flags)), true, 0,
+	*fd = desc_install(t, &f->object, pidfd_rights(f), true, 0,
 	    (int)MIN(current_limit(RLIMIT_NOFILE), (uint64_t)DESC_LIMIT_MAX));
 	file_put(f); /* the table has its own reference */
 	if (*fd < 0)

@@ -134,6 +134,8 @@ struct process {
 	struct list sem_undos; /* ipc_lock: what is undone when it ends: ipc_sem.c */
 	bool child_subreaper;  /* (T) takes over the children of its dying descendants */
 	struct core_state core;
+	_Atomic uint32_t gains; /* (A) programs that it ran with rights that who could reach into it had not:
+				   counted before their memory is its */
 	_Atomic uint32_t
 	    guards; /* (A) enum space_guard of the memory of programs that it runs; only ever more */
 };
@@ -260,7 +262,8 @@ extern struct spinlock process_tree_lock; /* (T) */
 
 /* memory.c */
 struct vm_limits;
-/* Limits of the current process's memory; of locked pages there is none with CAP_IPC_LOCK. */
+/* Limits of p's, and of the current process's, memory; of locked pages there is none with CAP_IPC_LOCK. */
+void process_vm_limits(struct process *p, struct vm_limits *out);
 void current_vm_limits(struct vm_limits *out);
 /* p's memory, with a reference; NULL once it is dead. */
 struct vm_space *process_space(struct process *p);

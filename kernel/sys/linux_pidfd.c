@@ -27,7 +27,7 @@ int64_t sys_pidfd_open(int32_t pid, uint32_t flags)
 		return err;
 	err = p->pid == (uint32_t)pid ? pidfd_create(p, flags, &f) : -EINVAL; /* a thread is no process */
 	process_put(p);
-	return err ? err : fd_install(f, true);
+	return err ? err : fd_install_rights(f, pidfd_rights(f), true);
 }
 
 /* What the sender says of the signal, or what kill(2) would. */
