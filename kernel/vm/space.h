@@ -114,8 +114,9 @@ static inline MUST_CHECK bool space_recall(struct vm_space *s)
 }
 
 /* Map. *out gets the address. -EINVAL (length 0, unaligned, flags that contradict), -ENOMEM (no memory, no
- * room), -EEXIST (NOREPLACE; what is beside a GUARDED one that is FIXED), -EPERM (an immutable region is in the way), -EACCES (prot beyond max_prot),
- * -EOVERFLOW (offset + len), -EAGAIN (limit of locked pages; other limits and that of regions: -ENOMEM).
+ * room), -EEXIST (NOREPLACE; what is beside a GUARDED one that is FIXED), -EPERM (an immutable region is in
+ * the way), -EACCES (prot beyond max_prot), -EOVERFLOW (offset + len), -EAGAIN (limit of locked pages; other
+ * limits and that of regions: -ENOMEM).
  * Anonymous private memory next to a like region extends it. */
 MUST_CHECK err_t space_map(struct vm_space *s, const struct vm_map_args *args, uaddr_t *out);
 /* Unmap [addr, addr + len): holes are fine, as on Linux. -EINVAL (unaligned, 0, out of range), -EPERM,
