@@ -33,8 +33,7 @@ static err_t unshare_descs(struct process *p)
 	return err;
 }
 
-/* May others look into what the program does? Not if they may not even read it. */
-static uint32_t choose_dumpable(const struct fs_context *c, const struct exec_image *image)
+uint32_t exec_dumpable(const struct fs_context *c, const struct exec_image *image)
 {
 	bool readable = image->program && !vnode_permission(&c->cred, image->program->vnode, MAY_READ);
 	return readable ? DUMP_USER : core_suid_dumpable();
@@ -43,7 +42,7 @@ static uint32_t choose_dumpable(const struct fs_context *c, const struct exec_im
 /* Nothing fails from here on. */
 static void commit(struct process *p, const struct fs_context *c, struct exec_image *image)
 {
-	uint32_t dumpable = choose_dumpable(c, image);
+	uint32_t dumpable = exec_dumpable(c, image);
 	user_thread_release_memory();
 	desc_close_on_exec(p->descs);
 	if (image->secure || dumpable != DUMP_USER)
@@ -82,71 +81,4 @@ err_t process_exec(struct exec_args *args, const struct fs_context *c, struct tr
 	commit(p, c, &image);
 	user_frame_start(frame, image.entry, image.sp);
 	return 0;
-}
-
-/* --- the first process --- */
-
-/* p, new and without threads, gets what the image has. */
-static void give_image(struct process *p, const struct exec_image *image)
-{
-	spin_lock(&process_tree_lock);
-	p->space = image->space;
-	spin_unlock(&process_tree_lock);
-	spin_lock(&p->lock);
-	struct cred *old = p->cred;
-	p->program = image->program;
-	p->cred = image->cred;
-	spin_unlock(&p->lock);
-	cred_put(old);
-}
-
-static err_t start_first_thread(struct process *p, const struct exec_image *image)
-{
-	struct user_thread *ut;
-	err_t err = user_thread_create(p, image->name, 0, &ut);
-	if (err)
-		return err;
-	user_frame_start(&ut->start, image->entry, image->sp);
-	err = user_state_create(&ut->thread);
-	if (!err)
-		err = user_thread_launch(ut);
-	if (err)
-		user_thread_free(ut);
-	return err;
-}
-
-/* Build the memory of args' program as p sees its path. */
-static err_t load_for(struct process *p, struct exec_args *args, struct exec_image *image)
-{
-	struct fs_view view;
-	fs_view_get(p, &view);
-	err_t err = exec_args_open(args, &view.context, NULL, args->path, 0);
-	if (!err)
-		err = exec_load(p, &view.context, args, image);
-	fs_view_put(&view);
-	return err;
-}
-
-err_t process_spawn(struct process *parent, struct exec_args *args,
-    err_t (*prepare)(struct process *p, void *arg), void *arg, struct process **out)
-{
-	struct exec_image image;
-	struct process *p;
-	const struct process_wish wish = {.exit_signal = SIGNAL_CHLD};
-	const char *slash = strrchr(args->path, '/');
-	err_t err = process_create(parent, NULL, slash ? slash + 1 : args->path, &wish, &p);
-	if (err)
-		return err;
-	err = load_for(p, args, &image);
-	if (!err) {
-		give_image(p, &image);
-		err = prepare ? prepare(p, arg) : 0;
-	}
-	if (!err)
-		err = start_first_thread(p, &image);
-	if (err)
-		process_discard(p);
-	else
-		*out = p;
-	return err;
 }

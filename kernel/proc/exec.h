@@ -74,4 +74,6 @@ struct exec_image {
  * -ELIBBAD, -ELOOP (scripts), -EIO, -E2BIG, -ENOMEM. */
 MUST_CHECK err_t exec_load(
     struct process *p, const struct fs_context *c, struct exec_args *args, struct exec_image *out);
+/* May others look into what the program does (enum dumpable)? Not if they may not even read it. */
+uint32_t exec_dumpable(const struct fs_context *c, const struct exec_image *image);
 void exec_image_drop(struct exec_image *image);

@@ -17,9 +17,12 @@
 
 enum { SET_UID = 04000, SET_GID = 02000, GROUP_EXECUTES = 0010 };
 
+/* Of its own threads, or of the one that makes it: a new process is in nobody else's hands yet. */
 static bool has_promised(const struct exec_load *l)
 {
-	return current_process() == l->process && current_user_thread()->no_new_privs;
+	const struct process *self = current_process();
+	return self && (self == l->process || self == l->process->parent) &&
+	       current_user_thread()->no_new_privs;
 }
 
 static bool mount_gives_rights(const struct exec_load *l)

@@ -60,7 +60,7 @@ static err_t inherit_program(struct process *p, struct process *parent)
 	return err;
 }
 
-err_t process_init_files(struct process *p, struct process *parent, unsigned share)
+err_t process_init_files(struct process *p, struct process *parent, const struct process_wish *w)
 {
 	if (!parent)
 		return init_first(p);
@@ -74,10 +74,10 @@ err_t process_init_files(struct process *p, struct process *parent, unsigned sha
 	store_relaxed(&p->oom_adjust, load_relaxed(&parent->oom_adjust));
 	store_relaxed(&p->oom_adjust_min, load_relaxed(&parent->oom_adjust_min));
 	p->cred = process_cred(parent);
-	err_t err = inherit_program(p, parent);
+	err_t err = w->descs ? 0 : inherit_program(p, parent);
 	if (err)
 		return err;
-	if (share & SHARE_PLACE) {
+	if (w->share & SHARE_PLACE) {
 		place_get(parent->place);
 		p->place = parent->place;
 	} else {
@@ -85,10 +85,11 @@ err_t process_init_files(struct process *p, struct process *parent, unsigned sha
 	}
 	if (err)
 		return err;
-	if (!(share & SHARE_DESCS))
+	struct desc_table *descs = w->share & SHARE_DESCS ? parent->descs : w->descs;
+	if (!descs)
 		return desc_table_clone(parent->descs, &p->descs);
-	desc_table_get(parent->descs);
-	p->descs = parent->descs;
+	desc_table_get(descs);
+	p->descs = descs;
 	return 0;
 }
 

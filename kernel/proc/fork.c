@@ -59,6 +59,15 @@ static void inherit_policy(struct user_thread *child, const struct user_thread *
 	child->io_priority = self->io_priority;
 }
 
+void user_thread_inherit(struct user_thread *ut)
+{
+	const struct user_thread *self = current_user_thread();
+	ut->thread.affinity = self->thread.affinity;
+	inherit_policy(ut, self);
+	ut->no_new_privs = self->no_new_privs;
+	ut->timer_slack = ut->timer_slack_default = self->timer_slack;
+}
+
 /* One more thread of p, which is current or new. */
 static err_t start_thread(
     struct process *p, const struct clone_request *c, const struct trap_frame *frame, uint32_t *id)
@@ -76,10 +85,7 @@ static err_t start_thread(
 	if (c->sp)
 		user_frame_set_sp(&ut->start, c->sp);
 	ut->clear_tid = c->clear_tid;
-	ut->thread.affinity = self->affinity;
-	inherit_policy(ut, current_user_thread());
-	ut->no_new_privs = current_user_thread()->no_new_privs;
-	ut->timer_slack = ut->timer_slack_default = current_user_thread()->timer_slack;
+	user_thread_inherit(ut);
 	if (p == current_process())
 		signal_clone(ut);
 	else
@@ -133,6 +139,13 @@ static err_t give_pidfd(const struct clone_request *c, struct process *child, in
 	return copy_to_user(c->pidfd, fd, sizeof(*fd));
 }
 
+void process_inherit_rules(struct process *child)
+{
+	const struct process *self = current_process();
+	store_relaxed(&child->guards, load_relaxed(&self->guards));
+	store_relaxed(&child->core.filter, load_relaxed(&self->core.filter));
+}
+
 static err_t clone_process(const struct clone_request *c, const struct trap_frame *frame, uint32_t *id)
 {
 	struct process *parent = current_process(), *child;
@@ -140,15 +153,15 @@ static err_t clone_process(const struct clone_request *c, const struct trap_fram
 	err_t err = make_space(c, &space);
 	if (err)
 		return err;
-	const struct process_wish wish = {c->share, c->number, c->exit_signal};
+	const struct process_wish wish = {
+	    .share = c->share, .number = c->number, .exit_signal = c->exit_signal};
 	err = process_create(parent, space, parent->name, &wish, &child);
 	if (err) {
 		space_put(space);
 		return err;
 	}
 	store_relaxed(&child->core.dumpable, load_relaxed(&parent->core.dumpable));
-	store_relaxed(&child->guards, load_relaxed(&parent->guards));
-	store_relaxed(&child->core.filter, load_relaxed(&parent->core.filter));
+	process_inherit_rules(child);
 	child->has_memory_of_parent = c->wait_for_exec; /* no thread yet that could change it */
 	int fd = -1;
 	err = c->give_pidfd ? give_pidfd(c, child, &fd) : 0;

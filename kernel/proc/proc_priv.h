@@ -4,7 +4,7 @@
 
 /* Give a new process descriptors, place, credentials, program and limits: copies of its parent's, or shared.
  * What it got stays on failure, for process_release_files. */
-MUST_CHECK err_t process_init_files(struct process *p, struct process *parent, unsigned share);
+MUST_CHECK err_t process_init_files(struct process *p, struct process *parent, const struct process_wish *w);
 /* Take p out of the tree: it is forgiven. The tree's reference passes to the caller, who drops it without the
  * lock. */
 void process_leave_tree_locked(struct process *p);

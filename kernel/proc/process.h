@@ -181,6 +181,8 @@ struct process_wish {
 	unsigned share;      /* enum process_share */
 	uint32_t number;     /* 0: any */
 	uint8_t exit_signal; /* unless SHARE_PARENT: then as its sibling's */
+	struct desc_table *
+	    descs; /* it runs no copy of its parent's program, and has these descriptors: a reference is taken */
 };
 /* A new process without threads, in the tree under `parent` (NULL: the first process, which stands at the
  * root, with no descriptors), with one reference for the caller. Takes over the reference to `space` on
@@ -307,12 +309,33 @@ enum personality_bits { /* the ABI's; others are kept and told, and mean nothing
 	PERSONALITY_CLEARED_ON_SETID = 0x0740000, /* what a program with further rights does not inherit */
 };
 
-/* exec.c */
-/* Start the program at args' path in a new process; without a parent, as the first one or another that nobody
+/* spawn.c */
+/* Start the program at args' path in a new process without a parent, as the first one or another that nobody
  * waits for. `prepare` (or NULL) gives the process what it should have before it runs. *out gets a reference.
  */
-MUST_CHECK err_t process_spawn(struct process *parent, struct exec_args *args,
-    err_t (*prepare)(struct process *p, void *arg), void *arg, struct process **out);
+MUST_CHECK err_t process_spawn(
+    struct exec_args *args, err_t (*prepare)(struct process *p, void *arg), void *arg, struct process **out);
+/* What a process that is no copy begins with. */
+struct embryo {
+	struct vm_space *space;   /* counted */
+	struct desc_table *descs; /* counted */
+	char name[THREAD_NAME_MAX];
+};
+/* An empty one, under the rules of the current process. -ENOMEM. */
+MUST_CHECK err_t embryo_create(const char *name, struct embryo **out);
+void embryo_destroy(struct embryo *e);
+/* Make a child of the current process of it, which goes from `entry` on with this stack pointer and these
+ * arguments in the memory of e; or runs the program of args, which is open. e stays the caller's, with its
+ * memory and descriptors, which are the child's as well on success. *out gets a reference. -ENOMEM, -EAGAIN
+ * (too many), -EINTR (somebody ended it, or the caller, meanwhile), what exec_load says. May sleep. */
+struct embryo_start {
+	uaddr_t entry, sp;
+	uint64_t arguments[2];
+};
+MUST_CHECK err_t embryo_start(const struct embryo *e, const struct embryo_start *s, struct process **out);
+MUST_CHECK err_t embryo_exec(const struct embryo *e, struct exec_args *args, struct process **out);
+
+/* exec.c */
 /* Replace the current process's program; all or nothing. args->file is open, names of interpreters are walked
  * as c says. On success *frame is the new program's start. */
 MUST_CHECK err_t process_exec(struct exec_args *args, const struct fs_context *c, struct trap_frame *frame);
@@ -344,6 +367,9 @@ struct clone_request {
  * -ENOMEM, -EAGAIN, -EPERM (tls), -EINTR (the process is exiting), -EEXIST (number), -EMFILE and -EFAULT
  * (pidfd). */
 MUST_CHECK err_t process_clone(const struct clone_request *c, const struct trap_frame *frame, uint32_t *id);
+/* What a child of the current process has of it whatever it runs: of a process, and of its first thread. */
+void process_inherit_rules(struct process *child);
+void user_thread_inherit(struct user_thread *ut);
 /* p needs its parent's memory no more. */
 void process_leave_parents_memory_locked(struct process *p);
 

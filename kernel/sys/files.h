@@ -102,6 +102,11 @@ MUST_CHECK err_t fd_begin_for(struct fd_call *f, int fd, uint32_t rights);
 MUST_CHECK err_t fd_begin_any(struct fd_call *f, int fd, uint32_t rights);
 void fd_end(struct fd_call *f);
 
+struct exec_args;
+/* Fill args, initialised: the file that descriptor fd names, opened to be run, and the strings. Errors are
+ * those of execveat. */
+MUST_CHECK err_t exec_args_from_fd(struct exec_args *args, int fd, uaddr_t argv, uaddr_t envp);
+
 /* --- bytes --- */
 
 /* Does [at, at + len) lie in user space? Calls ask before they begin, so that a length which is far too large

@@ -75,7 +75,11 @@ static err_t target_get(struct target *t, const struct file *process)
 		current_vm_limits(&t->limits);
 		return 0;
 	}
-	process_vm_limits(pidfd_process(process), &t->limits);
+	struct process *p = pidfd_process(process);
+	if (p)
+		process_vm_limits(p, &t->limits);
+	else
+		current_vm_limits(&t->limits); /* what it will have if the caller starts it */
 	return pidfd_space(process, &t->space);
 }
 

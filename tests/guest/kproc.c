@@ -230,7 +230,7 @@ static err_t spawn_file(struct process **out)
 	if (!err)
 		err = exec_args_add_arg(&args, "count"); /* with too few arguments: it exits with 1 */
 	if (!err)
-		err = process_spawn(NULL, &args, NULL, NULL, out);
+		err = process_spawn(&args, NULL, NULL, out);
 	exec_args_fini(&args);
 	return err;
 }
