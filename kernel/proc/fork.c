@@ -142,6 +142,7 @@ static err_t give_pidfd(const struct clone_request *c, struct process *child, in
 void process_inherit_rules(struct process *child)
 {
 	const struct process *self = current_process();
+	store_relaxed(&child->core.dumpable, load_relaxed(&self->core.dumpable));
 	store_relaxed(&child->guards, load_relaxed(&self->guards));
 	store_relaxed(&child->core.filter, load_relaxed(&self->core.filter));
 }
@@ -160,7 +161,6 @@ static err_t clone_process(const struct clone_request *c, const struct trap_fram
 		space_put(space);
 		return err;
 	}
-	store_relaxed(&child->core.dumpable, load_relaxed(&parent->core.dumpable));
 	process_inherit_rules(child);
 	child->has_memory_of_parent = c->wait_for_exec; /* no thread yet that could change it */
 	int fd = -1;
