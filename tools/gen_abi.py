@@ -162,6 +162,7 @@ def trace(tables):
 C_TYPES = {
     "int": "int", "uint": "unsigned", "long": "int64_t", "size": "uint64_t", "fd": "int", "pid": "int", "addr": "void *",
     "str": "const char *", "in": "const {} *", "out": "{} *", "inout": "{} *", "hex": "uint64_t", "outints": "int *",
+    "argv": "char *const *", "envp": "char *const *",
 }
 
 

@@ -65,6 +65,28 @@ struct quire_wait {
 
 enum { QUIRE_WAIT_MAX = 64 };
 
+enum quire_vmo_kind {
+	QUIRE_VMO_OPEN,    /* its size may be changed: what memfd_create makes */
+	QUIRE_VMO_FIXED,   /* it may not */
+	QUIRE_VMO_GUARDED, /* vma_map leaves a page free before and behind each mapping */
+	QUIRE_VMO_RING, /* fixed; vma_map shows it twice in a row, so that what goes over its end is whole */
+	QUIRE_VMO_CONTIGUOUS, /* fixed; all its pages lie one behind the other in memory */
+};
+enum quire_vmo_flags {
+	QUIRE_VMO_WRITE_COMBINING = 1, /* CONTIGUOUS only: stores are gathered, nothing is cached */
+};
+#define QUIRE_CONTIGUOUS_MAX 0x400000 /* bytes */
+
+enum quire_map { /* how vma_map maps */
+	QUIRE_MAP_READ = 1,
+	QUIRE_MAP_WRITE = 2,
+	QUIRE_MAP_EXEC = 4,
+	QUIRE_MAP_FIXED = 0x10,     /* at just this address, in the place of what is there */
+	QUIRE_MAP_NOREPLACE = 0x20, /* with FIXED: EEXIST if anything is there */
+	QUIRE_MAP_PRIVATE = 0x40,   /* what is written stays with the process: copy on write */
+	QUIRE_MAP_ALL = 0x77,
+};
+
 enum quire_message_limits {
 	QUIRE_INLINE = 64,         /* bytes of a message that lie in struct quire_message */
 	QUIRE_MESSAGE_MAX = 65536, /* bytes of one that do not */

@@ -113,6 +113,9 @@ void mmu_write_protect(struct mmu_context *ctx, vaddr_t start, vaddr_t end, stru
  * store for 512 GiB, whatever is there. What was not meant gets its own back by faults, one for each table
  * and leaf. */
 void mmu_write_protect_wide(struct mmu_context *ctx, vaddr_t start, vaddr_t end, struct mmu_gather *g);
+/* Write the bytes of [at, at + len), direct-mapped memory, back and forget them in every cache: before it is
+ * translated with another enum mmu_cache. */
+void mmu_clean_cache(const void *at, size_t len);
 /* Tell what is translated at va. False: nothing present. */
 bool mmu_query(struct mmu_context *ctx, vaddr_t va, struct mmu_translation *out);
 /* Test and clear the accessed bit of the translation at va (no flush: an approximation is enough). */

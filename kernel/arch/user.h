@@ -18,6 +18,8 @@ struct thread;
 void user_frame_start(struct trap_frame *f, uaddr_t entry, uaddr_t sp);
 /* Set the stack pointer that f goes back with. */
 void user_frame_set_sp(struct trap_frame *f, uaddr_t sp);
+/* Set what a function that f goes to finds as its first two arguments. */
+void user_frame_set_arguments(struct trap_frame *f, uint64_t first, uint64_t second);
 /* Set what a system call returns to the code that f goes back to. */
 void user_frame_set_result(struct trap_frame *f, int64_t value);
 /* Go back to another place, and not to the call that f may have come from. */

@@ -60,13 +60,15 @@ static err_t open_unnamed(struct vnode *v, const char *label, size_t len, struct
 	return 0;
 }
 
-static err_t create(const char *label, size_t len, const struct attr *init, unsigned flags, struct file **out)
+/* kind: flags of its VM object. */
+static err_t create(
+    const char *label, size_t len, const struct attr *init, bool sealable, unsigned kind, struct file **out)
 {
 	struct vnode *v;
-	err_t err = tmpfs_make_unnamed(memfd_mount->fs, init, flags & MEMFD_PURGEABLE ? VM_PURGEABLE : 0, &v);
+	err_t err = tmpfs_make_unnamed(memfd_mount->fs, init, kind, &v);
 	if (err)
 		return err;
-	store_relaxed(&v->seals, flags & MEMFD_SEALABLE ? 0 : SEAL_SEAL);
+	store_relaxed(&v->seals, sealable ? 0 : SEAL_SEAL);
 	return open_unnamed(v, label, len, out);
 }
 
@@ -84,9 +86,44 @@ err_t memfd_create_file(const char *name, unsigned flags, uint32_t uid, uint32_t
 	if ((size_t)len >= sizeof(label))
 		return -EINVAL;
 	fs_now(&a.mtime);
-	err_t err = create(label, (size_t)len, &a, flags, out);
+	unsigned kind = flags & MEMFD_PURGEABLE ? VM_PURGEABLE : 0;
+	err_t err = create(label, (size_t)len, &a, flags & MEMFD_SEALABLE, kind, out);
 	if (!err && is_purgeable(*out))
 		object_hold((*out)->vnode->pages, &(*out)->holder, &ignored);
+	return err;
+}
+
+bool memfd_is(const struct file *f)
+{
+	return f->mount == memfd_mount;
+}
+
+/* Nobody else has the file yet: no lock is needed. */
+static err_t give_size(struct vnode *v, uint64_t size, bool fixed)
+{
+	err_t err = object_resize(v->pages, DIV_ROUND_UP(size, (uint64_t)PAGE_SIZE));
+	if (!err && (v->pages->flags & VM_CONTIGUOUS))
+		err = object_fill_contiguous(v->pages);
+	v->size = size;
+	if (fixed)
+		store_relaxed(&v->seals, SEAL_GROW | SEAL_SHRINK | SEAL_SEAL);
+	return err;
+}
+
+err_t memfd_create_vmo(
+    unsigned kind, bool fixed, uint64_t size, uint32_t uid, uint32_t gid, struct file **out)
+{
+	struct attr a = {.mode = MODE_REG | 0777, .uid = uid, .gid = gid};
+	ASSERT(!(kind & ~(unsigned)VM_KINDS));
+	if (size > memfd_mount->fs->max_size)
+		return -EFBIG;
+	fs_now(&a.mtime);
+	err_t err = create(LABEL "vmo", sizeof(LABEL "vmo") - 1, &a, true, kind, out);
+	if (err)
+		return err;
+	err = give_size((*out)->vnode, size, fixed);
+	if (err)
+		file_put(*out);
 	return err;
 }
 
@@ -108,13 +145,13 @@ err_t memfd_snapshot(struct file *f, uint32_t uid, uint32_t gid, struct file **o
 {
 	struct vnode *v = f->vnode;
 	struct attr a = {.mode = MODE_REG | 0777, .uid = uid, .gid = gid};
-	if (!v || !v->pages || !(v->pages->flags & VM_RESIDENT))
+	if (!v || !v->pages || !(v->pages->flags & VM_RESIDENT) || (v->pages->flags & VM_CONTIGUOUS))
 		return -EINVAL;
 	if (!file_may_read(f))
 		return -EBADF;
 	fs_now(&a.mtime);
-	unsigned flags = MEMFD_SEALABLE | (is_purgeable(f) ? MEMFD_PURGEABLE : 0);
-	err_t err = create(LABEL "snapshot", sizeof(LABEL "snapshot") - 1, &a, flags, out);
+	unsigned kind = v->pages->flags & (VM_PURGEABLE | VM_KINDS);
+	err_t err = create(LABEL "snapshot", sizeof(LABEL "snapshot") - 1, &a, true, kind, out);
 	if (err)
 		return err;
 	rwlock_read(&v->lock);

@@ -23,6 +23,13 @@ enum memfd_flags {
  * "/memfd:NAME (deleted)". It belongs to uid and gid. -EINVAL: a name longer than 249. */
 MUST_CHECK err_t memfd_create_file(
     const char *name, unsigned flags, uint32_t uid, uint32_t gid, struct file **out);
+/* The same, as native programs make it: of `size` bytes, which nobody changes if it is fixed; kind: of
+ * VM_KINDS; with VM_CONTIGUOUS it is fixed, and all pages are made. Shown as "/memfd:vmo (deleted)". -EFBIG,
+ * -ENOMEM, -ENOSPC. */
+MUST_CHECK err_t memfd_create_vmo(
+    unsigned kind, bool fixed, uint64_t size, uint32_t uid, uint32_t gid, struct file **out);
+/* Is f open on a file of these? */
+bool memfd_is(const struct file *f);
 /* A memory file that has what f, a file in memory, has now, without copying a page: sealable, purgeable if f
  * is. -EINVAL: f is not in memory; -EBADF: it is not open for reading; -ENOMEM. */
 MUST_CHECK err_t memfd_snapshot(struct file *f, uint32_t uid, uint32_t gid, struct file **out);

@@ -279,7 +279,7 @@ struct recipe {
 	const struct attr *init;
 	uint64_t rdev;      /* of a device */
 	const char *target; /* of a symbolic link; NULL: none */
-	unsigned flags;     /* of the VM object of a file's memory: VM_PURGEABLE or 0 */
+	unsigned flags;     /* of the VM object of a file's memory: VM_PURGEABLE, of VM_KINDS */
 };
 
 /* A file in nobody's directory yet, one reference. */
@@ -501,7 +501,9 @@ static err_t punch(struct vnode *v, uint64_t pos, uint64_t end)
 {
 	uint64_t first = ALIGN_UP(pos, (uint64_t)PAGE_SIZE), last = ALIGN_DOWN(end, (uint64_t)PAGE_SIZE);
 	err_t err = 0;
-	if (first > last) /* inside one page */
+	if (v->pages->flags & VM_CONTIGUOUS)
+		return -EPERM; /* its pages stay */
+	if (first > last)      /* inside one page */
 		return vnode_zero_part(v, pos, end);
 	if (pos < first)
 		err = vnode_zero_part(v, pos, first);

@@ -16,6 +16,6 @@ void tmpfs_drain(struct fs *fs);
 uint32_t tmpfs_own_refs(struct vnode *v);
 MUST_CHECK err_t tmpfs_statfs(struct fs *fs, struct fs_stats *out);
 
-/* A file in no directory, one reference. flags: VM_PURGEABLE or 0. -ENOMEM, -ENOSPC. */
+/* A file in no directory, one reference. flags: VM_PURGEABLE, of VM_KINDS. -ENOMEM, -ENOSPC. */
 MUST_CHECK err_t tmpfs_make_unnamed(
     struct fs *fs, const struct attr *init, unsigned flags, struct vnode **out);

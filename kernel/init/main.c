@@ -125,7 +125,7 @@ static err_t start_init(const char *path, struct process **out)
 	if (!err)
 		err = exec_args_add_env(&args, "HOME=/");
 	if (!err)
-		err = process_spawn(NULL, &args, give_objects, NULL, out);
+		err = process_spawn(&args, give_objects, NULL, out);
 	exec_args_fini(&args);
 	return err;
 }

@@ -60,7 +60,7 @@ static err_t start(const struct core_file *c, struct file *reader, struct proces
 	exec_args_init(&args, 0);
 	err_t err = core_words(c->process, c->info->signo, c->limit, add_word, &args);
 	if (!err)
-		err = process_spawn(NULL, &args, prepare, reader, out);
+		err = process_spawn(&args, prepare, reader, out);
 	exec_args_fini(&args);
 	return err;
 }

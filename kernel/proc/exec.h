@@ -79,4 +79,6 @@ struct exec_image {
  * (scripts), -EIO, -E2BIG, -ENOMEM. The image is either run or dropped: its place is frozen until then. */
 MUST_CHECK err_t exec_load(
     struct user_thread *ut, const struct fs_context *c, struct exec_args *args, struct exec_image *out);
+/* May others look into what the program does (enum dumpable)? Not if they may not even read it. */
+uint32_t exec_dumpable(const struct fs_context *c, const struct exec_image *image);
 void exec_image_drop(struct exec_image *image);

@@ -56,7 +56,7 @@ static err_t inherit_program(struct process *p, struct process *parent)
 	return err;
 }
 
-err_t process_inherit(struct process *p, struct process *parent)
+err_t process_inherit(struct process *p, struct process *parent, const struct process_wish *w)
 {
 	if (!parent)
 		return init_first(p);
@@ -70,7 +70,7 @@ err_t process_inherit(struct process *p, struct process *parent)
 	store_relaxed(&p->oom_adjust, load_relaxed(&parent->oom_adjust));
 	store_relaxed(&p->oom_adjust_min, load_relaxed(&parent->oom_adjust_min));
 	p->cred = task_cred(parent, current_thread()->tid);
-	return inherit_program(p, parent);
+	return w->fresh ? 0 : inherit_program(p, parent);
 }
 
 err_t user_thread_copy_files(struct user_thread *ut, unsigned share)
@@ -89,6 +89,16 @@ err_t user_thread_copy_files(struct user_thread *ut, unsigned share)
 		return desc_table_clone(from->descs, &ut->descs);
 	desc_table_get(from->descs);
 	ut->descs = from->descs;
+	return 0;
+}
+
+err_t user_thread_take_files(struct user_thread *ut, struct desc_table *descs)
+{
+	err_t err = place_clone(current_user_thread()->place, &ut->place);
+	if (err)
+		return err;
+	desc_table_get(descs);
+	ut->descs = descs;
 	return 0;
 }
 

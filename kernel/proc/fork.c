@@ -59,14 +59,14 @@ static void inherit_policy(struct user_thread *child, const struct user_thread *
 	child->io_priority = self->io_priority;
 }
 
-/* What of the current thread's its child has too. */
-static void inherit(struct user_thread *child, struct user_thread *self)
+void user_thread_inherit(struct user_thread *ut)
 {
-	child->thread.affinity = self->thread.affinity;
-	inherit_policy(child, self);
-	child->no_new_privs = self->no_new_privs;
-	child->too_many = self->too_many;
-	child->timer_slack = child->timer_slack_default = self->timer_slack;
+	const struct user_thread *self = current_user_thread();
+	ut->thread.affinity = self->thread.affinity;
+	inherit_policy(ut, self);
+	ut->no_new_privs = self->no_new_privs;
+	ut->too_many = self->too_many;
+	ut->timer_slack = ut->timer_slack_default = self->timer_slack;
 }
 
 static void inherit_signals(struct user_thread *ut, const struct clone_request *c)
@@ -96,7 +96,7 @@ static err_t make_thread(struct process *p, const struct clone_request *c, const
 	if (c->sp)
 		user_frame_set_sp(&ut->start, c->sp);
 	ut->clear_tid = c->clear_tid;
-	inherit(ut, current_user_thread());
+	user_thread_inherit(ut);
 	inherit_signals(ut, c);
 	err = user_thread_copy_files(ut, c->share);
 	if (!err)
@@ -147,12 +147,20 @@ static err_t give_pidfd(const struct clone_request *c, struct process *child, in
 	err_t err = pidfd_create(child, 0, &f);
 	if (err)
 		return err;
-	*fd = desc_install(current_descs(), &f->object, file_rights(load_relaxed(&f->flags)), true, 0,
+	*fd = desc_install(current_descs(), &f->object, pidfd_rights(f), true, 0,
 	    (int)MIN(current_limit(RLIMIT_NOFILE), (uint64_t)DESC_LIMIT_MAX));
 	file_put(f); /* the table has its own reference */
 	if (*fd < 0)
 		return *fd;
 	return copy_to_user(c->pidfd, fd, sizeof(*fd));
+}
+
+void process_inherit_rules(struct process *child)
+{
+	const struct process *self = current_process();
+	store_relaxed(&child->core.dumpable, load_relaxed(&self->core.dumpable));
+	store_relaxed(&child->guards, load_relaxed(&self->guards));
+	store_relaxed(&child->core.filter, load_relaxed(&self->core.filter));
 }
 
 /* The first thread of a new process, and what its maker gets of it. */
@@ -181,15 +189,14 @@ static err_t clone_process(const struct clone_request *c, const struct trap_fram
 	err_t err = make_space(c, &space);
 	if (err)
 		return err;
-	const struct process_wish wish = {c->share, c->number, c->exit_signal};
+	const struct process_wish wish = {
+	    .share = c->share, .number = c->number, .exit_signal = c->exit_signal};
 	err = process_create(parent, space, parent->name, &wish, &child);
 	if (err) {
 		space_put(space);
 		return err;
 	}
-	store_relaxed(&child->core.dumpable, load_relaxed(&parent->core.dumpable));
-	store_relaxed(&child->guards, load_relaxed(&parent->guards));
-	store_relaxed(&child->core.filter, load_relaxed(&parent->core.filter));
+	process_inherit_rules(child);
 	child->has_memory_of_parent = c->wait_for_exec; /* no thread yet that could change it */
 	err = start_child(child, c, frame, id);
 	if (err) {

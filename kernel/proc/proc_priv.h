@@ -4,7 +4,7 @@
 
 /* Give a new process credentials (those of the current thread if that is its parent's), program and limits.
  * What it got stays on failure, for process_release_program. */
-MUST_CHECK err_t process_inherit(struct process *p, struct process *parent);
+MUST_CHECK err_t process_inherit(struct process *p, struct process *parent, const struct process_wish *w);
 void process_release_program(struct process *p);
 /* Take p out of the tree: it is forgiven. The tree's reference passes to the caller, who drops it without the
  * lock. */

@@ -265,7 +265,7 @@ err_t process_create(struct process *parent, struct vm_space *space, const char 
 	spin_init(&p->lock, "process", RANK_PROCESS);
 	err_t err = process_signals_init(&p->signals, w->share & SHARE_HANDLERS ? parent : NULL);
 	if (!err)
-		err = process_inherit(p, parent);
+		err = process_inherit(p, parent, w);
 	if (!err)
 		err = join_tree(p, parent, w);
 	if (err) {

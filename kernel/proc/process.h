@@ -131,6 +131,8 @@ struct process {
 	struct list sem_undos; /* ipc_lock: what is undone when it ends: ipc_sem.c */
 	bool child_subreaper;  /* (T) takes over the children of its dying descendants */
 	struct core_state core;
+	_Atomic uint32_t gains; /* (A) programs that it ran with rights that who could reach into it had not:
+				   counted before their memory is its */
 	_Atomic uint32_t
 	    guards; /* (A) enum space_guard of the memory of programs that it runs; only ever more */
 };
@@ -187,6 +189,7 @@ struct process_wish {
 	unsigned share;      /* enum process_share */
 	uint32_t number;     /* 0: any */
 	uint8_t exit_signal; /* unless SHARE_PARENT: then as its sibling's */
+	bool fresh;          /* it runs no copy of its parent's program */
 };
 /* A new process without threads, in the tree under `parent` (NULL: it is nobody's child, and the
  * superuser's), with one reference for the caller. Takes over the reference to `space` on
@@ -221,6 +224,8 @@ struct user_thread *user_thread_find_locked(uint32_t tid);
 MUST_CHECK err_t user_thread_copy_files(struct user_thread *ut, unsigned share);
 /* ... or none, at the root. -ENOMEM. */
 MUST_CHECK err_t user_thread_first_files(struct user_thread *ut);
+/* The place of the current thread, copied, and these descriptors, of which a reference is taken. -ENOMEM. */
+MUST_CHECK err_t user_thread_take_files(struct user_thread *ut, struct desc_table *descs);
 /* Free a thread that was never started, or that has exited and been joined. May sleep. */
 void user_thread_free(struct user_thread *ut);
 /* Add ut to its process and start it. -EINTR: the process is exiting, -EAGAIN: RLIMIT_NPROC; ut is as it was.
@@ -284,7 +289,8 @@ extern struct spinlock process_tree_lock; /* (T) */
 
 /* memory.c */
 struct vm_limits;
-/* Limits of the current process's memory; of locked pages there is none with CAP_IPC_LOCK. */
+/* Limits of p's, and of the current process's, memory; of locked pages there is none with CAP_IPC_LOCK. */
+void process_vm_limits(struct process *p, struct vm_limits *out);
 void current_vm_limits(struct vm_limits *out);
 /* p's memory, with a reference; NULL once it is dead. */
 struct vm_space *process_space(struct process *p);
@@ -333,12 +339,33 @@ enum personality_bits { /* the ABI's; others are kept and told, and mean nothing
 	PERSONALITY_CLEARED_ON_SETID = 0x0740000, /* what a program with further rights does not inherit */
 };
 
-/* exec.c */
-/* Start the program at args' path in a new process; without a parent, as the first one or another that nobody
+/* spawn.c */
+/* Start the program at args' path in a new process without a parent, as the first one or another that nobody
  * waits for. `prepare` (or NULL) gives its thread what it should have before it runs. *out gets a reference.
  */
-MUST_CHECK err_t process_spawn(struct process *parent, struct exec_args *args,
-    err_t (*prepare)(struct user_thread *ut, void *arg), void *arg, struct process **out);
+MUST_CHECK err_t process_spawn(struct exec_args *args, err_t (*prepare)(struct user_thread *ut, void *arg),
+    void *arg, struct process **out);
+/* What a process that is no copy begins with. */
+struct embryo {
+	struct vm_space *space;   /* counted */
+	struct desc_table *descs; /* counted */
+	char name[THREAD_NAME_MAX];
+};
+/* An empty one, under the rules of the current process. -ENOMEM. */
+MUST_CHECK err_t embryo_create(const char *name, struct embryo **out);
+void embryo_destroy(struct embryo *e);
+/* Make a child of the current process of it, which goes from `entry` on with this stack pointer and these
+ * arguments in the memory of e; or runs the program of args, which is open. e stays the caller's, with its
+ * memory and descriptors, which are the child's as well on success. *out gets a reference. -ENOMEM, -EAGAIN
+ * (too many), -EINTR (somebody ended it, or the caller, meanwhile), what exec_load says. May sleep. */
+struct embryo_start {
+	uaddr_t entry, sp;
+	uint64_t arguments[2];
+};
+MUST_CHECK err_t embryo_start(const struct embryo *e, const struct embryo_start *s, struct process **out);
+MUST_CHECK err_t embryo_exec(const struct embryo *e, struct exec_args *args, struct process **out);
+
+/* exec.c */
 /* Replace the current process's program; all or nothing. args->file is open, names of interpreters are walked
  * as c says. On success *frame is the new program's start. */
 MUST_CHECK err_t process_exec(struct exec_args *args, const struct fs_context *c, struct trap_frame *frame);
@@ -371,6 +398,9 @@ struct clone_request {
  * -ENOMEM, -EAGAIN, -EPERM (tls), -EINTR (the process is exiting), -EEXIST (number), -EMFILE and -EFAULT
  * (pidfd). */
 MUST_CHECK err_t process_clone(const struct clone_request *c, const struct trap_frame *frame, uint32_t *id);
+/* What a child of the current process has of it whatever it runs: of a process, and of its first thread. */
+void process_inherit_rules(struct process *child);
+void user_thread_inherit(struct user_thread *ut);
 /* p needs its parent's memory no more. */
 void process_leave_parents_memory_locked(struct process *p);
 

@@ -43,6 +43,12 @@ MUST_CHECK err_t fd_rights(int fd, const struct kobject *o, uint32_t *rights);
 /* Put f into the lowest free descriptor of the current process, or drop it; takes over the reference. Returns
  * the descriptor, -EMFILE, -ENOMEM. */
 MUST_CHECK int64_t fd_install(struct file *f, bool cloexec);
+/* The same with these rights, not with those that the way it was opened gives. */
+MUST_CHECK int64_t fd_install_rights(struct file *f, uint32_t rights, bool cloexec);
+/* What native calls know f as. */
+enum kobject_type fd_object_type(const struct file *f);
+/* The rights of fd, which named f a moment ago. -EBADF: another thread has put something else there. */
+MUST_CHECK err_t fd_rights_of(int fd, const struct file *f, uint32_t *rights);
 /* O_ASYNC on or off, of a file whose type has it; who is told, if nobody was named, is what is usual for it.
  */
 void fd_set_async(int fd, struct file *f, bool on);
@@ -98,6 +104,11 @@ MUST_CHECK err_t fd_begin_for(struct fd_call *f, int fd, uint32_t rights);
 /* The same, O_PATH included: fchdir, fstatfs. */
 MUST_CHECK err_t fd_begin_any(struct fd_call *f, int fd, uint32_t rights);
 void fd_end(struct fd_call *f);
+
+struct exec_args;
+/* Fill args, initialised: the file that descriptor fd names, opened to be run, and the strings. Errors are
+ * those of execveat. */
+MUST_CHECK err_t exec_args_from_fd(struct exec_args *args, int fd, uaddr_t argv, uaddr_t envp);
 
 /* --- bytes --- */
 

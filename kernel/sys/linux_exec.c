@@ -64,6 +64,29 @@ static err_t do_exec(int dirfd, char *name, uaddr_t argv, uaddr_t envp, int flag
 	return err;
 }
 
+err_t exec_args_from_fd(struct exec_args *args, int fd, uaddr_t argv, uaddr_t envp)
+{
+	struct at_call a;
+	struct path path;
+	err_t err = set_path(args, fd, "");
+	args->unreachable = true; /* the new process has not got this descriptor */
+	if (!err)
+		err = exec_args_fetch(args, argv, envp);
+	char *name = err ? NULL : kzalloc(1);
+	if (!name)
+		return err ? err : -ENOMEM;
+	err = at_begin_name(&a, fd, name, AT_EMPTY_PATH);
+	if (err)
+		return err;
+	err = at_lookup(&a, AT_EMPTY_PATH, &path);
+	if (!err) {
+		err = vfs_open_exec(a.c, &path, &args->file);
+		path_put(&path);
+	}
+	at_end(&a);
+	return err;
+}
+
 int64_t sys_execveat(int32_t dirfd, uaddr_t path, uaddr_t argv, uaddr_t envp, int32_t flags)
 {
 	char *name;

@@ -1,6 +1,7 @@
 /* linux_fd.c - descriptors and names of the current process: what files.h offers to all calls. */
 #include "arch/mmu.h"
 #include "arch/usercopy.h"
+#include "fs/memfd.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "proc/cred.h"
@@ -68,6 +69,21 @@ err_t fd_file(int fd, struct file **out)
 	return fd_file_for(fd, 0, out);
 }
 
+enum kobject_type fd_object_type(const struct file *f)
+{
+	return f->ops->type == KO_FILE && memfd_is(f) ? KO_VMO : f->ops->type;
+}
+
+err_t fd_rights_of(int fd, const struct file *f, uint32_t *rights)
+{
+	struct kobject *found;
+	err_t err = desc_lookup(current_descs(), fd, &found, rights);
+	if (err)
+		return err;
+	kobject_put(found);
+	return found == &f->object ? 0 : -EBADF;
+}
+
 err_t fd_object(int fd, enum kobject_type type, uint32_t rights, struct file **out)
 {
 	struct file *f;
@@ -77,7 +93,7 @@ err_t fd_object(int fd, enum kobject_type type, uint32_t rights, struct file **o
 		return err;
 	if (load_relaxed(&f->flags) & FILE_PATH)
 		err = -EBADF;
-	else if (type != f->ops->type && type != KO_TYPES)
+	else if (type != f->ops->type && type != KO_TYPES && type != fd_object_type(f))
 		err = -EINVAL;
 	else if (rights & ~has)
 		err = -EACCES;
@@ -95,12 +111,16 @@ int fd_limit(void)
 	return (int)MIN(limit, (uint64_t)DESC_LIMIT_MAX);
 }
 
-int64_t fd_install(struct file *f, bool cloexec)
+int64_t fd_install_rights(struct file *f, uint32_t rights, bool cloexec)
 {
-	int fd = desc_install(
-	    current_descs(), &f->object, file_rights(load_relaxed(&f->flags)), cloexec, 0, fd_limit());
+	int fd = desc_install(current_descs(), &f->object, rights, cloexec, 0, fd_limit());
 	file_put(f);
 	return fd;
+}
+
+int64_t fd_install(struct file *f, bool cloexec)
+{
+	return fd_install_rights(f, file_rights(load_relaxed(&f->flags)), cloexec);
 }
 
 /* --- names --- */

@@ -274,12 +274,11 @@ static err_t find_advised(int32_t fd, int32_t advice, struct vm_space **out)
 	err_t err = fd_file_for(fd, RIGHT_MANAGE, &f);
 	if (err)
 		return err;
-	struct process *p = pidfd_process(f);
-	if (!p)
-		err = -EBADF;
-	else if (!is_known_for_others(advice))
+	struct process *p;
+	err = pidfd_find(f, &p);
+	if (!err && !is_known_for_others(advice))
 		err = -EINVAL;
-	else if (!current_may_look(p, 0) || !current_can(CAP_SYS_NICE))
+	if (!err && (!current_may_look(p, 0) || !current_can(CAP_SYS_NICE)))
 		err = -EPERM;
 	*out = err ? NULL : process_space(p);
 	if (!err && !*out)

@@ -110,18 +110,31 @@ static bool on_noexec_mount(const struct file *f)
 }
 
 /* A shared window: what was written through it would be in the file. */
-static err_t check_shared(struct mmap_call *m)
+static err_t check_shared(const struct file *f, uint32_t rights, unsigned prot, unsigned *max_prot)
 {
-	const struct vnode *v = m->file->vnode;
-	if ((m->flags & MAP_TYPE) == MAP_SHARED_VALIDATE && (m->flags & ~(uint32_t)MAP_KNOWN))
-		return -ENOTSUP;
-	bool may_write = m->rights & RIGHT_WRITE;
-	if ((m->prot & VM_WRITE) && !may_write)
+	const struct vnode *v = f->vnode;
+	bool may_write = rights & RIGHT_WRITE;
+	if ((prot & VM_WRITE) && !may_write)
 		return -EACCES;
 	bool sealed = v && (load_relaxed(&v->seals) & (SEAL_WRITE | SEAL_FUTURE_WRITE));
-	if (!may_write || (sealed && !(m->prot & VM_WRITE)))
-		m->max_prot &= ~(unsigned)VM_WRITE;
+	if (!may_write || (sealed && !(prot & VM_WRITE)))
+		*max_prot &= ~(unsigned)VM_WRITE;
 	return 0;
+}
+
+err_t map_check_rights(const struct file *f, uint32_t rights, bool shared, unsigned prot, unsigned *max_prot)
+{
+	err_t err = shared ? check_shared(f, rights, prot, max_prot) : 0;
+	if (err)
+		return err;
+	if ((~rights & (RIGHT_READ | RIGHT_MAP)) || ((prot & VM_EXEC) && !(rights & RIGHT_EXEC)))
+		return -EACCES;
+	if (!(rights & RIGHT_EXEC))
+		*max_prot &= ~(unsigned)VM_EXEC;
+	if (!on_noexec_mount(f))
+		return 0;
+	*max_prot &= ~(unsigned)VM_EXEC;
+	return prot & VM_EXEC ? -EPERM : 0;
 }
 
 /* Rights to the file, and the object to map. */
@@ -132,18 +145,11 @@ static err_t check_file(struct mmap_call *m)
 		return -EOVERFLOW;
 	if (type != MAP_SHARED && type != MAP_SHARED_VALIDATE && type != MAP_PRIVATE)
 		return -EINVAL;
-	err_t err = type == MAP_PRIVATE ? 0 : check_shared(m);
+	if (type == MAP_SHARED_VALIDATE && (m->flags & ~(uint32_t)MAP_KNOWN))
+		return -ENOTSUP;
+	err_t err = map_check_rights(m->file, m->rights, type != MAP_PRIVATE, m->prot, &m->max_prot);
 	if (err)
 		return err;
-	if ((~m->rights & (RIGHT_READ | RIGHT_MAP)) || ((m->prot & VM_EXEC) && !(m->rights & RIGHT_EXEC)))
-		return -EACCES;
-	if (!(m->rights & RIGHT_EXEC))
-		m->max_prot &= ~(unsigned)VM_EXEC;
-	if (on_noexec_mount(m->file)) {
-		if (m->prot & VM_EXEC)
-			return -EPERM;
-		m->max_prot &= ~(unsigned)VM_EXEC;
-	}
 	if (!m->file->ops->mmap)
 		return -ENODEV;
 	if (m->flags & (MAP_GROWSDOWN | MAP_PURGEABLE))

@@ -3,17 +3,17 @@
 #include "proc/pidfd.h"
 #include "sys/files.h"
 
-/* The file of a descriptor that stands for a process, and the process, which the file keeps. -EBADF. */
+/* The file of a descriptor that stands for a process, and the process, which the file keeps. -EBADF, -ESRCH.
+ */
 static err_t pidfd_get(int32_t fd, uint32_t rights, struct file **f, struct process **p)
 {
 	err_t err = fd_file_for(fd, rights, f);
 	if (err)
 		return err;
-	*p = pidfd_process(*f);
-	if (*p)
-		return 0;
-	file_put(*f);
-	return -EBADF;
+	err = pidfd_find(*f, p);
+	if (err)
+		file_put(*f);
+	return err;
 }
 
 int64_t sys_pidfd_open(int32_t pid, uint32_t flags)
@@ -27,7 +27,7 @@ int64_t sys_pidfd_open(int32_t pid, uint32_t flags)
 		return err;
 	err = p->pid == (uint32_t)pid ? pidfd_create(p, flags, &f) : -EINVAL; /* a thread is no process */
 	process_put(p);
-	return err ? err : fd_install(f, true);
+	return err ? err : fd_install_rights(f, pidfd_rights(f), true);
 }
 
 /* What the sender says of the signal, or what kill(2) would. */

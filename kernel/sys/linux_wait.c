@@ -20,12 +20,13 @@ static err_t child_of_descriptor(int32_t fd, uint32_t *pid, bool *nonblock)
 	err_t err = fd_file_for(fd, RIGHT_WAIT, &f);
 	if (err)
 		return err;
-	struct process *p = pidfd_process(f);
-	if (p)
+	struct process *p;
+	err = pidfd_find(f, &p);
+	if (!err)
 		*pid = p->pid;
 	*nonblock = load_relaxed(&f->flags) & FILE_NONBLOCK;
 	file_put(f);
-	return p ? 0 : -EBADF;
+	return err == -ESRCH ? -ECHILD : err; /* nobody's child yet */
 }
 
 static err_t choose_children(struct wait_request *r, int32_t which, int32_t id, bool *nonblock)

@@ -14,6 +14,10 @@ static inline struct vm_space *current_space(void)
 }
 /* PROT_* of a call as enum vm_prot. */
 unsigned vm_prot_of(int32_t prot);
+/* May a descriptor of f with these rights give a window of this protection? *max_prot loses what it may never
+ * have. -EACCES; -EPERM: the mount's files are not executed. */
+MUST_CHECK err_t map_check_rights(
+    const struct file *f, uint32_t rights, bool shared, unsigned prot, unsigned *max_prot);
 /* Is anything mapped in [addr, addr + len)? */
 bool range_is_used(uaddr_t addr, uint64_t len);
 /* May the current process lock memory at all? */

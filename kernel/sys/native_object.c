@@ -19,21 +19,15 @@ SAME(SIGNALS_USER, QUIRE_SIGNALS_USER);
 
 /* --- rights --- */
 
-err_t fd_rights(int fd, const struct kobject *o, uint32_t *rights)
-{
-	struct kobject *found;
-	err_t err = desc_lookup(current_descs(), fd, &found, rights);
-	if (err)
-		return err;
-	kobject_put(found);
-	return found == o || !o ? 0 : -EBADF;
-}
-
 int64_t sys_rights_get(int32_t fd)
 {
+	struct kobject *o;
 	uint32_t rights;
-	err_t err = fd_rights(fd, NULL, &rights);
-	return err ? err : (int64_t)rights;
+	err_t err = desc_lookup(current_descs(), fd, &o, &rights);
+	if (err)
+		return err;
+	kobject_put(o);
+	return rights;
 }
 
 int64_t sys_rights_limit(int32_t fd, uint32_t rights)
@@ -50,10 +44,10 @@ int64_t sys_object_info(struct file *f, int32_t fd, uaddr_t to, uint64_t size)
 	struct kobject *o = &f->object;
 	struct quire_object_info info = {.koid = o->koid,
 	    .signals = file_signals(f),
-	    .type = f->ops->type,
+	    .type = fd_object_type(f),
 	    .descriptors = load_relaxed(&o->descs),
 	    .references = ref_count(&o->refs) - 1 /* this call's */};
-	err_t err = fd_rights(fd, o, &info.rights);
+	err_t err = fd_rights_of(fd, f, &info.rights);
 	if (!err && size < INFO_FIRST_SIZE)
 		err = -EINVAL;
 	size = MIN(size, sizeof(info));

@@ -27,7 +27,7 @@ int64_t sys_system_carve(struct file *system, int32_t fd, uaddr_t from)
 	uint32_t rights;
 	if (copy_from_user(&scope, from, sizeof(scope)))
 		return -EFAULT;
-	err_t err = fd_rights(fd, &system->object, &rights);
+	err_t err = fd_rights_of(fd, system, &rights);
 	if (!err)
 		err = system_carve(system, &scope, &made);
 	return install(err, made, rights);

@@ -126,6 +126,8 @@ static inline err_t enter(struct fault *f, paddr_t paddr, unsigned flags)
  * page. */
 static NOINLINE err_t pin(struct fault *f, struct vm_object *owner, struct page *p)
 {
+	if (owner->flags & VM_WRITE_COMBINING)
+		return -EFAULT; /* like device memory: it is not to be in the cache */
 	*f->pin = (struct vm_pin){.page = p, .index = f->idx, .write = is_write(f)};
 	list_init(&f->pin->link);
 	if (p == zero_page)
@@ -702,7 +704,7 @@ static err_t pin_page(struct vm_object *o, pgidx_t idx, unsigned access, struct 
 	f.object = o;
 	f.idx = idx;
 	ASSERT(!(o->flags & VM_PRIVATE));
-	if (o->kind == VM_PHYS)
+	if (o->kind == VM_PHYS || (o->flags & VM_WRITE_COMBINING))
 		return -EINVAL;
 	do {
 		err = fault_object(&f);

@@ -84,7 +84,7 @@ err_t object_create_file(const struct vm_file_ops *ops, void *priv, pgidx_t npag
 err_t object_create_resident(
     const struct vm_file_ops *ops, void *priv, unsigned flags, pgidx_t npages, struct vm_object **out)
 {
-	ASSERT(ops->charge && ops->uncharge && ops->cloned && !(flags & ~(unsigned)VM_PURGEABLE));
+	ASSERT(ops->charge && ops->uncharge && ops->cloned && !(flags & ~(VM_PURGEABLE | VM_KINDS)));
 	err_t err = object_create_anon(flags | VM_RESIDENT, npages, NULL, out);
 	if (err)
 		return err;

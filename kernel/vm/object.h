@@ -17,6 +17,7 @@
 #include "kern/waitq.h"
 #include "lib/list.h"
 #include "lib/refcount.h"
+#include "mm/frame.h"
 #include "vm/page_tree.h"
 
 struct vm_object;
@@ -30,6 +31,14 @@ enum vm_object_flags {
 	VM_NORESERVE = 1 << 3, /* (C) shared ANON: its pages are not promised (commit.c) */
 	VM_RESIDENT =
 	    1 << 2, /* (C) ANON, shared: its pages are all there is of a file; has ops, may be a backing */
+	/* (C) Of VM_RESIDENT, what native programs ask for: */
+	VM_GUARDED = 1 << 4,    /* vma_map leaves a page free on either side */
+	VM_RING = 1 << 5,       /* vma_map shows it twice in a row */
+	VM_CONTIGUOUS = 1 << 6, /* its pages are all there, one behind the other, and stay */
+	VM_WRITE_COMBINING =
+	    1 << 7, /* with CONTIGUOUS: programs' stores are gathered, not cached; the kernel does
+					not touch it */
+	VM_KINDS = VM_GUARDED | VM_RING | VM_CONTIGUOUS | VM_WRITE_COMBINING,
 };
 
 enum volatile_state {
@@ -122,10 +131,16 @@ MUST_CHECK err_t object_create_anon(
     unsigned flags, pgidx_t npages, struct vm_object *backing, struct vm_object **out);
 MUST_CHECK err_t object_create_file(
     const struct vm_file_ops *ops, void *priv, pgidx_t npages, struct vm_object **out);
-/* The memory of a file that lies nowhere else: an ANON object with VM_RESIDENT and `flags` (VM_PURGEABLE or
- * 0). -ENOMEM. */
+/* The memory of a file that lies nowhere else: an ANON object with VM_RESIDENT and `flags` (VM_PURGEABLE, of
+ * VM_KINDS). -ENOMEM. */
 MUST_CHECK err_t object_create_resident(
     const struct vm_file_ops *ops, void *priv, unsigned flags, pgidx_t npages, struct vm_object **out);
+/* o, VM_CONTIGUOUS and seen by nobody else, gets all its pages: zeros. -ENOMEM: so many in a row are not free
+ * (never more than CONTIGUOUS_MAX); -ENOSPC. What it has then, object_put gives back. May sleep. */
+enum { CONTIGUOUS_MAX = 1 << FRAME_MAX_ORDER }; /* pages */
+MUST_CHECK err_t object_fill_contiguous(struct vm_object *o);
+/* Where it lies. */
+paddr_t object_contiguous_at(struct vm_object *o);
 /* [paddr, paddr + npages * PAGE_SIZE), page aligned. */
 MUST_CHECK err_t object_create_phys(
     paddr_t paddr, pgidx_t npages, enum mmu_cache cache, struct vm_object **out);
@@ -188,8 +203,8 @@ MUST_CHECK err_t object_sync(struct vm_object *o, pgidx_t first, pgidx_t end);
 
 /* The page at idx, brought in if need be and pinned for the kernel to read or write through the direct map:
  * what read(2) and write(2) are made of. Writing marks FILE pages dirty. vm_unpin (vm/fault.h) ends it. -EIO
- * (beyond the end, I/O error), -EACCES (a FILE that cannot be written), -ENOMEM, -EINTR; PHYS: -EINVAL. May
- * sleep. */
+ * (beyond the end, I/O error), -EACCES (a FILE that cannot be written), -ENOMEM, -EINTR; PHYS,
+ * VM_WRITE_COMBINING: -EINVAL. May sleep. */
 MUST_CHECK err_t object_pin(struct vm_object *o, pgidx_t idx, bool write, struct vm_pin *pin);
 /* The same for who goes on in the page that he used last: it counts as one use, however small the pieces are.
  */

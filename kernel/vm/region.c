@@ -83,12 +83,18 @@ struct region *region_prev(const struct region *r)
 	return from_node(rb_prev(&r->node));
 }
 
+/* Bytes between prev (NULL: none) and r that neither of them guards. */
+static uint64_t gap_between(const struct region_set *s, const struct region *prev, const struct region *r)
+{
+	uaddr_t from = region_free_from(prev, s->low);
+	return r->start > from + region_guard_below(r) ? r->start - region_guard_below(r) - from : 0;
+}
+
 /* Recompute the gap before r and carry it to the root. */
 static void refresh_gap(struct region_set *s, struct region *r)
 {
 	struct region *prev = region_prev(r);
-	uint64_t distance = r->start - (prev ? prev->end : s->low), guard = region_guard(r);
-	r->gap = distance > guard ? distance - guard : 0;
+	r->gap = gap_between(s, prev, r);
 	rb_augment(&s->tree, &r->node);
 }
 
@@ -149,7 +155,7 @@ static uaddr_t search_gaps(const struct gap_request *q, const struct rb_node *n)
 		return 0;
 	const struct region *r = from_node(n);
 	uaddr_t at = r->end < q->limit ? search_gaps(q, n->right) : 0;
-	uaddr_t gap_end = r->start - region_guard(r);
+	uaddr_t gap_end = r->start - region_guard_below(r);
 	if (!at && r->gap)
 		at = fit(q, gap_end - r->gap, gap_end);
 	if (!at && r->start > q->floor)
@@ -163,22 +169,21 @@ uaddr_t region_find_gap(
 	struct gap_request q = {len, align, MAX(floor, s->low), MIN(limit, s->high)};
 	struct region *last = from_node(rb_last(&s->tree));
 	ASSERT(len > 0 && is_power_of_two(align));
-	uaddr_t at = fit(&q, last ? last->end : s->low, s->high);
+	uaddr_t at = fit(&q, region_free_from(last, s->low), s->high);
 	return at ? at : search_gaps(&q, s->tree.root);
 }
 
 void region_set_validate(const struct region_set *s)
 {
-	uaddr_t at = s->low;
+	const struct region *prev = NULL;
 	uint64_t n = 0;
 	ASSERT(rb_validate(&s->tree) == s->count);
-	for (struct region *r = from_node(rb_first(&s->tree)); r; r = region_next(r), n++) {
-		ASSERT(r->start >= at && r->start < r->end && r->end <= s->high);         /* R1 */
+	for (struct region *r = from_node(rb_first(&s->tree)); r; prev = r, r = region_next(r), n++) {
+		ASSERT(r->start >= (prev ? prev->end : s->low) && r->start < r->end &&
+		       r->end <= s->high);                                                /* R1 */
 		ASSERT(IS_ALIGNED(r->start, PAGE_SIZE) && IS_ALIGNED(r->end, PAGE_SIZE)); /* R1 */
-		uint64_t distance = r->start - at, guard = region_guard(r);
-		ASSERT(r->gap == (distance > guard ? distance - guard : 0)); /* R2 */
+		ASSERT(r->gap == gap_between(s, prev, r));                                /* R2 */
 		ASSERT(r->max_gap == MAX(r->gap, MAX(subtree_gap(r->node.left), subtree_gap(r->node.right))));
-		at = r->end;
 	}
 	ASSERT(n == s->count);
 }

@@ -31,6 +31,10 @@ enum region_flags {
 	REGION_RANDOM = 1 << 12,   /* used in no order: nothing is served ahead of write faults */
 	REGION_LARGE = 1 << 13,    /* large translations are advised, */
 	REGION_NO_LARGE = 1 << 14, /* or not wanted: vm/large.c */
+	REGION_GUARDED =
+	    1 << 15, /* the page below it and that above it are given to nobody who does not ask for
+				      just them */
+	REGION_WRITE_COMBINING = 1 << 16, /* its object's memory is not cached: VM_WRITE_COMBINING */
 	REGION_LOCK_MASK = REGION_LOCKED | REGION_LOCK_ONFAULT,
 	REGION_MARKS = REGION_STACK | REGION_CALLS, /* what threads remember: space.serial */
 };
@@ -80,11 +84,10 @@ static inline void vm_name_unmap(const struct vm_name *n)
 
 struct region {
 	struct rb_node node; /* (S) by start */
-	uint64_t
-	    gap; /* (S) free bytes between the region before and this one, less the guard of one that grows down */
-	uint64_t max_gap;         /* (S) largest gap in the subtree */
-	uaddr_t start, end;       /* (SO) */
-	pgidx_t offset;           /* (SO) object index of `start` */
+	uint64_t gap;        /* (S) free bytes between the region before and this one, less what both guard */
+	uint64_t max_gap;    /* (S) largest gap in the subtree */
+	uaddr_t start, end;  /* (SO) */
+	pgidx_t offset;      /* (SO) object index of `start` */
 	struct vm_space *space;   /* (C) */
 	struct vm_object *object; /* (C) counted */
 	struct vm_name name;      /* (C) counted */
@@ -107,10 +110,21 @@ static inline uint64_t region_npages(const struct region *r)
 {
 	return (r->end - r->start) >> PAGE_SHIFT;
 }
-/* Bytes below it that are not given to others. */
-static inline uint64_t region_guard(const struct region *r)
+/* Bytes below it, and above it, that are not given to others. */
+static inline uint64_t region_guard_below(const struct region *r)
 {
-	return r->flags & REGION_GROWSDOWN ? REGION_GUARD : 0;
+	if (r->flags & REGION_GROWSDOWN)
+		return REGION_GUARD;
+	return r->flags & REGION_GUARDED ? PAGE_SIZE : 0;
+}
+static inline uint64_t region_guard_above(const struct region *r)
+{
+	return r->flags & REGION_GUARDED ? PAGE_SIZE : 0;
+}
+/* Where the addresses begin that may be given to others, behind r; `low` if there is no r. */
+static inline uaddr_t region_free_from(const struct region *r, uaddr_t low)
+{
+	return r ? r->end + region_guard_above(r) : low;
 }
 static inline bool region_is_private(const struct region *r)
 {
@@ -141,8 +155,8 @@ void region_insert(struct region_set *s, struct region *r);
 void region_remove(struct region_set *s, struct region *r);
 /* r's bounds changed within its free neighbourhood: repair the gaps. */
 void region_update(struct region_set *s, struct region *r);
-/* The highest free range of len bytes that ends at or below `limit` and starts at or above `floor`, not in
- * the guard of a region that grows down; O(log n). 0: none. */
+/* The highest free range of len bytes that ends at or below `limit` and starts at or above `floor`, in no
+ * region's guard; O(log n). 0: none. */
 uaddr_t region_find_gap(
     const struct region_set *s, uint64_t len, uint64_t align, uaddr_t floor, uaddr_t limit);
 /* Check order, disjointness, gaps and augmentation; panics on a violation. */

@@ -306,17 +306,31 @@ err_t space_unmap(struct vm_space *s, uaddr_t addr, uint64_t len)
 struct map_plan {
 	struct vm_space *s;
 	const struct vm_map_args *args;
-	uint64_t len; /* rounded up */
+	uint64_t len; /* of all windows, rounded up */
 	uaddr_t start, end;
 	uint32_t flags; /* enum region_flags */
 	unsigned max_prot;
 	struct region *region; /* fresh; not needed if a neighbour is extended */
+	struct region *again;  /* the second window of VM_MAP_TWICE; NULL: there is none */
 	struct unmap_kit kit;
 };
 
 static bool is_anonymous_private(const struct vm_map_args *a)
 {
 	return !a->object && !(a->flags & VM_MAP_SHARED);
+}
+
+/* What windows may look at this object. */
+static err_t map_check_object(const struct vm_map_args *a)
+{
+	const struct vm_object *o = a->object;
+	if ((a->flags & VM_MAP_TWICE) && (!o || !(a->flags & VM_MAP_SHARED)))
+		return -EINVAL;
+	if (!o || (a->flags & VM_MAP_SHARED))
+		return 0;
+	/* A private window on an anonymous object would be a clone: object_clone says so. Copies of pages
+	 * that are not cached would read them through the cache. */
+	return !object_is_file(o) || (o->flags & VM_WRITE_COMBINING) ? -EINVAL : 0;
 }
 
 static err_t map_check(struct map_plan *p)
@@ -333,12 +347,15 @@ static err_t map_check(struct map_plan *p)
 	p->len = ALIGN_UP(a->len, PAGE_SIZE);
 	if (a->offset > PT_INDEX_MAX || a->offset + (p->len >> PAGE_SHIFT) > PT_INDEX_MAX)
 		return -EOVERFLOW;
-	if (a->object && a->object->kind == VM_ANON && !object_is_file(a->object) &&
-	    !(a->flags & VM_MAP_SHARED))
-		return -EINVAL; /* a private window on an anonymous object would be a clone: object_clone says
-				   so */
-	if (a->object && a->object->kind == VM_PHYS && !(a->flags & VM_MAP_SHARED))
-		return -EINVAL;
+	if (a->flags & VM_MAP_TWICE)
+		p->len *= 2;
+	return p->len > USER_END ? -ENOMEM : map_check_object(a);
+}
+
+/* What the regions will be. */
+static err_t map_choose_flags(struct map_plan *p)
+{
+	const struct vm_map_args *a = p->args;
 	p->max_prot = a->max_prot ? a->max_prot : VM_RWX;
 	if (a->prot & ~p->max_prot)
 		return -EACCES;
@@ -347,7 +364,10 @@ static err_t map_check(struct map_plan *p)
 		   (a->flags & VM_MAP_GROWSDOWN ? REGION_GROWSDOWN : 0) |
 		   (a->flags & VM_MAP_LOCKED ? REGION_LOCKED : 0) |
 		   (a->flags & VM_MAP_DONTDUMP ? REGION_DONTDUMP : 0) |
-		   (a->flags & VM_MAP_NORESERVE ? REGION_NORESERVE : 0);
+		   (a->flags & VM_MAP_NORESERVE ? REGION_NORESERVE : 0) |
+		   (a->flags & VM_MAP_GUARDED ? REGION_GUARDED : 0);
+	if (a->object && (a->object->flags & VM_WRITE_COMBINING))
+		p->flags |= REGION_WRITE_COMBINING;
 	if ((a->prot & VM_WRITE) && !(a->flags & (VM_MAP_SHARED | VM_MAP_NORESERVE)))
 		p->flags |= REGION_ACCOUNT;
 	return guard_new_region(p->s, a, &p->flags, &p->max_prot);
@@ -407,34 +427,57 @@ uaddr_t place_anywhere(const struct vm_space *s, uint64_t len, uaddr_t floor, ua
 	return at ? at : region_find_gap(set, len, PAGE_SIZE, floor, ceiling ? ceiling : set->high);
 }
 
+static bool is_used(const struct region_set *set, uaddr_t start, uaddr_t end)
+{
+	const struct region *r = region_find_from(set, start);
+	return r && r->start < end;
+}
+
+/* Where the caller says. `guard`: bytes on either side that must be free. */
+static err_t place_fixed(struct map_plan *p, uint64_t guard)
+{
+	const struct vm_map_args *a = p->args;
+	const struct region_set *set = &p->s->regions;
+	if (!IS_ALIGNED(a->addr, PAGE_SIZE))
+		return -EINVAL;
+	if (!range_is_valid(p->s, a->addr, p->len))
+		return a->addr < set->low ? -EPERM
+					  : -ENOMEM; /* as Linux: below mmap_min_addr, beyond the end */
+	uaddr_t end = a->addr + p->len;
+	if ((a->flags & VM_MAP_NOREPLACE) && is_used(set, a->addr, end))
+		return -EEXIST;
+	if (guard && (is_used(set, a->addr - guard, a->addr) || is_used(set, end, end + guard)))
+		return -EEXIST;
+	p->start = a->addr;
+	return 0;
+}
+
+/* At the hint, or anywhere. */
+static err_t place_free(struct map_plan *p, uint64_t guard)
+{
+	const struct vm_map_args *a = p->args;
+	uint64_t len = p->len + 2 * guard;
+	uaddr_t hint = ALIGN_DOWN(a->addr, PAGE_SIZE) - guard, at = 0;
+	if (a->addr && range_is_valid(p->s, hint, len))
+		at = region_find_gap(&p->s->regions, len, PAGE_SIZE, hint, hint + len);
+	if (!at)
+		at = place_anywhere(p->s, len, a->floor, a->ceiling);
+	p->start = at + guard;
+	return at ? 0 : -ENOMEM;
+}
+
 /* Decide where. Called with the space locked. */
 static err_t map_place(struct map_plan *p)
 {
 	const struct vm_map_args *a = p->args;
 	struct region_set *set = &p->s->regions;
-	if (a->flags & VM_MAP_FIXED) {
-		if (!IS_ALIGNED(a->addr, PAGE_SIZE))
-			return -EINVAL;
-		if (!range_is_valid(p->s, a->addr, p->len))
-			return a->addr < set->low
-				   ? -EPERM
-				   : -ENOMEM; /* as Linux: below mmap_min_addr, beyond the end */
-		p->start = a->addr;
-		struct region *r = region_find_from(set, p->start);
-		if ((a->flags & VM_MAP_NOREPLACE) && r && r->start < p->start + p->len)
-			return -EEXIST;
-	} else {
-		uaddr_t hint = ALIGN_DOWN(a->addr, PAGE_SIZE);
-		if (hint && range_is_valid(p->s, hint, p->len))
-			p->start = region_find_gap(set, p->len, PAGE_SIZE, hint, hint + p->len);
-		if (!p->start)
-			p->start = place_anywhere(p->s, p->len, a->floor, a->ceiling);
-		if (!p->start)
-			return -ENOMEM;
-	}
+	uint64_t guard = p->flags & REGION_GUARDED ? PAGE_SIZE : 0;
+	err_t err = a->flags & VM_MAP_FIXED ? place_fixed(p, guard) : place_free(p, guard);
+	if (err)
+		return err;
 	p->end = p->start + p->len;
 	p->flags |= a->object && a->object->kind == VM_PHYS ? 0 : p->s->lock_future;
-	if (set->count > REGIONS_MAX)
+	if (set->count + (a->flags & VM_MAP_TWICE ? 1 : 0) > REGIONS_MAX)
 		return -ENOMEM;
 	return check_limits(
 	    p->s, a->limits, a->prot, p->flags, p->len >> PAGE_SHIFT, count_mapped(p->s, p->start, p->end));
@@ -463,37 +506,64 @@ static struct region *map_neighbour(const struct map_plan *p)
 	return can_extend(p, above, p->end) ? above : NULL;
 }
 
-/* Make the region and its object. */
-static err_t map_make_region(struct map_plan *p)
+/* The object that the region of the plan looks at, with a reference, and the index that it begins with. */
+static err_t map_find_object(const struct map_plan *p, struct vm_object **out, pgidx_t *offset)
 {
 	const struct vm_map_args *a = p->args;
-	struct region *r = p->region = region_alloc(p->s);
-	err_t err = 0;
+	if (a->object && (a->flags & VM_MAP_SHARED)) {
+		object_get(a->object);
+		*out = a->object;
+		return 0;
+	}
+	if (a->object)
+		return object_create_anon(VM_PRIVATE, 0, a->object, out);
+	if (a->flags & VM_MAP_SHARED) {
+		*offset = 0;
+		return object_create_anon(
+		    a->flags & VM_MAP_NORESERVE ? VM_NORESERVE : 0, p->len >> PAGE_SHIFT, NULL, out);
+	}
+	*offset = p->start >> PAGE_SHIFT;
+	return object_create_anon(
+	    VM_PRIVATE | (a->flags & VM_MAP_PURGEABLE ? VM_PURGEABLE : 0), 0, NULL, out);
+}
+
+/* Make a region and its object. */
+static err_t map_make_region(const struct map_plan *p, uaddr_t start, uaddr_t end, struct region **out)
+{
+	const struct vm_map_args *a = p->args;
+	struct region *r = *out = region_alloc(p->s);
 	if (!r)
 		return -ENOMEM;
-	r->start = p->start;
-	r->end = p->end;
+	r->start = start;
+	r->end = end;
 	r->prot = (uint8_t)a->prot;
 	r->max_prot = (uint8_t)p->max_prot;
 	r->flags = p->flags;
 	r->offset = a->offset;
 	r->name = a->name;
 	vm_name_map(&r->name);
-	if (a->object && (a->flags & VM_MAP_SHARED)) {
-		object_get(a->object);
-		r->object = a->object;
-	} else if (a->object) {
-		err = object_create_anon(VM_PRIVATE, 0, a->object, &r->object);
-	} else if (a->flags & VM_MAP_SHARED) {
-		r->offset = 0;
-		err = object_create_anon(
-		    a->flags & VM_MAP_NORESERVE ? VM_NORESERVE : 0, p->len >> PAGE_SHIFT, NULL, &r->object);
-	} else {
-		r->offset = p->start >> PAGE_SHIFT;
-		err = object_create_anon(
-		    VM_PRIVATE | (a->flags & VM_MAP_PURGEABLE ? VM_PURGEABLE : 0), 0, NULL, &r->object);
-	}
-	return err;
+	return map_find_object(p, &r->object, &r->offset);
+}
+
+static err_t map_make_regions(struct map_plan *p)
+{
+	if (!(p->args->flags & VM_MAP_TWICE))
+		return map_make_region(p, p->start, p->end, &p->region);
+	uaddr_t middle = p->start + p->len / 2;
+	err_t err = map_make_region(p, p->start, middle, &p->region);
+	return err ? err : map_make_region(p, middle, p->end, &p->again);
+}
+
+/* A region that is ready goes where nothing is. Cannot fail. */
+static void map_enter_region(struct vm_space *s, struct region **r)
+{
+	struct region *fresh = *r;
+	if (!fresh)
+		return;
+	*r = NULL;
+	region_insert(&s->regions, fresh);
+	object_add_viewer(fresh);
+	region_merge(s, fresh);
 }
 
 /* Cannot fail. */
@@ -509,10 +579,8 @@ static void map_commit(struct map_plan *p)
 		region_merge(s, n);
 	} else {
 		ASSERT(p->region);
-		region_insert(&s->regions, p->region);
-		object_add_viewer(p->region);
-		region_merge(s, p->region);
-		p->region = NULL;
+		map_enter_region(s, &p->region);
+		map_enter_region(s, &p->again);
 	}
 	s->npages += p->len >> PAGE_SHIFT;
 }
@@ -521,6 +589,8 @@ err_t space_map(struct vm_space *s, const struct vm_map_args *args, uaddr_t *out
 {
 	struct map_plan p = {.s = s, .args = args};
 	err_t err = map_check(&p);
+	if (!err)
+		err = map_choose_flags(&p);
 	if (err)
 		return err;
 	rwlock_write(&s->lock);
@@ -528,7 +598,7 @@ err_t space_map(struct vm_space *s, const struct vm_map_args *args, uaddr_t *out
 	if (!err)
 		err = unmap_reserve(s, p.start, p.end, &p.kit);
 	if (!err && !map_neighbour(&p))
-		err = map_make_region(&p);
+		err = map_make_regions(&p);
 	if (!err && (p.flags & REGION_ACCOUNT))
 		err = commit_exchange(p.len >> PAGE_SHIFT, count_promised(s, p.start, p.end), s->npages);
 	if (!err)
@@ -536,6 +606,7 @@ err_t space_map(struct vm_space *s, const struct vm_map_args *args, uaddr_t *out
 	space_unlock(s);
 	kit_fini(&p.kit);
 	region_free(p.region);
+	region_free(p.again);
 	if (err)
 		return err;
 	if ((args->flags & VM_MAP_POPULATE) || (p.flags & REGION_LOCK_MASK) == REGION_LOCKED) {

@@ -79,11 +79,13 @@ enum vm_map_flags {
 	VM_MAP_LOCKED = 1 << 7,    /* its pages stay in memory; they are faulted in at once (best effort) */
 	VM_MAP_DONTDUMP = 1 << 8,
 	VM_MAP_NORESERVE = 1 << 9, /* its memory is not promised: it may turn out not to be there */
+	VM_MAP_GUARDED = 1 << 10,  /* nothing is beside it: REGION_GUARDED */
+	VM_MAP_TWICE = 1 << 11,    /* with SHARED: a second window on the same pages behind it */
 };
 
 struct vm_map_args {
 	uaddr_t addr;             /* hint, or the address with VM_MAP_FIXED; page aligned if fixed */
-	uint64_t len;             /* bytes, rounded up to pages; 0: -EINVAL */
+	uint64_t len;             /* bytes of one window, rounded up to pages; 0: -EINVAL */
 	unsigned prot, max_prot;  /* enum vm_prot; max_prot 0 means VM_RWX */
 	unsigned flags;           /* enum vm_map_flags */
 	struct vm_object *object; /* NULL: anonymous memory. The region takes its own reference */
@@ -116,8 +118,9 @@ static inline MUST_CHECK bool space_recall(struct vm_space *s)
 }
 
 /* Map. *out gets the address. -EINVAL (length 0, unaligned, flags that contradict), -ENOMEM (no memory, no
- * room), -EEXIST (NOREPLACE), -EPERM (an immutable region is in the way), -EACCES (prot beyond max_prot),
- * -EOVERFLOW (offset + len), -EAGAIN (limit of locked pages; other limits and that of regions: -ENOMEM).
+ * room), -EEXIST (NOREPLACE; what is beside a GUARDED one that is FIXED), -EPERM (an immutable region is in
+ * the way), -EACCES (prot beyond max_prot), -EOVERFLOW (offset + len), -EAGAIN (limit of locked pages; other
+ * limits and that of regions: -ENOMEM).
  * Anonymous private memory next to a like region extends it. */
 MUST_CHECK err_t space_map(struct vm_space *s, const struct vm_map_args *args, uaddr_t *out);
 /* Unmap [addr, addr + len): holes are fine, as on Linux. -EINVAL (unaligned, 0, out of range), -EPERM,

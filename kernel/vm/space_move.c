@@ -40,6 +40,8 @@ static err_t window_check(const struct remap *m, struct region **out)
 		return -EPERM;
 	if (!a->old_len && region_is_private(r))
 		return -EINVAL;
+	if (r->flags & REGION_GUARDED)
+		return -EINVAL; /* its guards were chosen for where it is */
 	if (m->moved > r->end - a->addr)
 		return -EFAULT;
 	if ((r->object->flags & VM_PURGEABLE) && region_is_private(r) &&
@@ -67,7 +69,8 @@ static bool can_grow_in_place(const struct remap *m, const struct region *r)
 {
 	const struct vm_remap_args *a = m->a;
 	struct region *next = region_next(r);
-	uaddr_t limit = next ? next->start : m->s->regions.high;
+	uaddr_t limit =
+	    next ? next->start - (next->flags & REGION_GUARDED ? PAGE_SIZE : 0) : m->s->regions.high;
 	return a->addr + a->old_len == r->end && a->old_len && a->new_len <= limit - a->addr;
 }
 

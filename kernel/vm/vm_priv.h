@@ -249,5 +249,6 @@ static inline bool range_is_valid(const struct vm_space *s, uaddr_t addr, uint64
 /* MMU flags for a translation of region r; write access is added by who knows that it is due. */
 static inline unsigned region_mmu_flags(const struct region *r)
 {
-	return MMU_USER | MMU_READ | (r->prot & VM_EXEC ? MMU_EXEC : 0);
+	return MMU_USER | MMU_READ | (r->prot & VM_EXEC ? MMU_EXEC : 0) |
+	       (unlikely(r->flags & REGION_WRITE_COMBINING) ? MMU_WC << MMU_CACHE_SHIFT : 0);
 }

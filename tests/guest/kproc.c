@@ -220,6 +220,12 @@ KTEST(proc_spawn_storm)
 static const uint8_t fork_once[] = {
     0xb8, 57, 0, 0, 0, 0x0f, 0x05, 0x31, 0xff, 0xb8, 231, 0, 0, 0, 0x0f, 0x05};
 
+/* process_create(this code, 0); process_start(what came of it, this code, a stack there), which has no such
+ * memory; exit_group(0) */
+static const uint8_t start_once[] = {0xbf, 0, 0, 0x40, 0, 0x31, 0xf6, 0xb8, 0x70, 0x10, 0, 0, 0x0f, 0x05,
+    0x89, 0xc7, 0xbe, 0, 0, 0x40, 0, 0x89, 0xf2, 0xb8, 0x72, 0x10, 0, 0, 0x0f, 0x05, 0x31, 0xff, 0xb8, 231, 0,
+    0, 0, 0x0f, 0x05};
+
 static err_t spawn_file(struct process **out)
 {
 	struct exec_args args;
@@ -230,7 +236,7 @@ static err_t spawn_file(struct process **out)
 	if (!err)
 		err = exec_args_add_arg(&args, "count"); /* with too few arguments: it exits with 1 */
 	if (!err)
-		err = process_spawn(NULL, &args, NULL, NULL, out);
+		err = process_spawn(&args, NULL, NULL, out);
 	exec_args_fini(&args);
 	return err;
 }
@@ -277,12 +283,13 @@ KTEST(proc_injected_failures_of_exec)
 	KT_CHECK(failed > 10);
 }
 
-KTEST(proc_injected_failures_of_fork)
+/* Every allocation of a process that runs this code, which makes another and exits with 0, fails once. */
+static void fail_each(const uint8_t *code, size_t size)
 {
 	bool fired = true;
 	unsigned failed = 0, rounds = 0;
 	for (uint64_t n = 1; fired; n++, rounds++) {
-		struct vm_space *s = make_space(fork_once, sizeof(fork_once));
+		struct vm_space *s = make_space(code, size);
 		KT_REQUIRE(s);
 		inject_arm(n);
 		struct process *p = start(s, 0);
@@ -299,5 +306,15 @@ KTEST(proc_injected_failures_of_fork)
 	}
 	kt_note("%u rounds, %u starts failed", rounds, failed);
 	KT_CHECK(failed > 0 && rounds > failed + 5); /* how many is up to the caches */
+}
+
+KTEST(proc_injected_failures_of_fork)
+{
+	fail_each(fork_once, sizeof(fork_once));
+}
+
+KTEST(proc_injected_failures_of_process_start)
+{
+	fail_each(start_once, sizeof(start_once));
 }
 #endif

@@ -522,6 +522,10 @@ static int an_object(const struct arg *a)
 		return dup(the_system());
 	if (a->a == QUIRE_IRQ)
 		return an_irq();
+	if (a->a == QUIRE_VMO)
+		return (int)quire_vmo_create(QUIRE_VMO_OPEN, 0, 4096);
+	if (a->a == QUIRE_PROCESS)
+		return (int)pidfd_of(getpid());
 	if (a->a != QUIRE_ENDPOINT)
 		return eventfd(0, 0);
 	if (quire_endpoint_create(fds, 0))

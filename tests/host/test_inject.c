@@ -275,6 +275,8 @@ static err_t op_map_shared_over(struct state *t) { return map_any(t, AT_BIG + 1,
 static err_t op_map_file_private(struct state *t) { return map_any(t, AT_ANON + 11, 8, t->file, 0); }
 static err_t op_map_anon_shared(struct state *t) { return map_any(t, AT_FREE, 4, NULL, VM_MAP_SHARED); }
 static err_t op_map_extend(struct state *t) { return map_any(t, AT_ANON + 20, 10, NULL, 0); }
+static err_t op_map_twice(struct state *t) { return map_any(t, AT_BIG + 1, OBJ_PAGES, t->shared, VM_MAP_SHARED | VM_MAP_TWICE); }
+static err_t op_map_guarded(struct state *t) { return map_any(t, AT_FREE, 4, t->shared, VM_MAP_SHARED | VM_MAP_GUARDED); }
 static err_t op_unmap_split(struct state *t) { return space_unmap(t->s, ADDR(AT_ANON + 3), LEN(5)); }
 static err_t op_unmap_many(struct state *t) { return space_unmap(t->s, ADDR(AT_ANON + 3), LEN(800)); }
 static err_t op_unmap_leaf_edge(struct state *t) { return space_unmap(t->s, ADDR(AT_BIG + 1), LEN(600)); }
@@ -384,6 +386,8 @@ static const struct scenario scenarios[] = {
     {"map over three regions of a forked space", setup_forked_apart, op_map_over_three},
     {"map an object over a large region", setup_all, op_map_shared_over},
     {"map an object over a large shared region", setup_forked_apart, op_map_shared_over},
+    {"map an object twice over a large region", setup_all, op_map_twice},
+    {"map an object with guards", setup_all, op_map_guarded},
     {"map a file privately over an edge", setup_forked, op_map_file_private},
     {"map between like regions", setup_all, op_map_extend},
     {"unmap the middle", setup_all, op_unmap_split},

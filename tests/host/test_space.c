@@ -288,6 +288,74 @@ HOST_TEST(twenty_thousand_overlays)
 	done_with(s);
 }
 
+static uaddr_t map_at(struct vm_space *s, uaddr_t hint, uint64_t npages, unsigned flags, struct vm_object *o)
+{
+	struct vm_map_args args = {.addr = hint, .len = LEN(npages), .prot = RW, .flags = flags, .object = o};
+	uaddr_t got;
+
+	MUST(space_map(s, &args, &got));
+	vm_validate(s);
+	return got;
+}
+
+/* Whatever comes and goes around it. */
+HOST_TEST(guards_are_given_to_nobody)
+{
+	struct vm_space *s = new_space();
+	struct vm_object *o;
+	MUST(object_create_anon(0, 8, NULL, &o));
+	enum { GUARDED = VM_MAP_SHARED | VM_MAP_GUARDED };
+	uaddr_t top = map_at(s, 0, 2, GUARDED, o);
+	CHECK_EQ(top + LEN(3), USER_END); /* one free page above it */
+	uaddr_t below = map_at(s, 0, 1, 0, NULL);
+	CHECK_EQ(below + LEN(2), top);
+	uaddr_t next = map_at(s, 0, 1, GUARDED, o); /* guards of its own */
+	CHECK_EQ(next + LEN(2), below);
+	CHECK_EQ(map_at(s, top - LEN(1), 1, 0, NULL), next - LEN(2));
+	CHECK_EQ(try_map(s, below, LEN(1), RW, VM_MAP_FIXED | GUARDED, o), 0);
+	CHECK_EQ(try_map(s, below - LEN(1), LEN(1), RW, VM_MAP_FIXED | GUARDED, o), -EEXIST);
+	CHECK_EQ(
+	    try_map(s, top - LEN(1), LEN(1), RW, VM_MAP_FIXED, NULL), 0); /* by address, as with stacks */
+	vm_validate(s);
+	MUST(space_unmap(s, top - LEN(1), LEN(1)));
+	MUST(space_unmap(s, next, LEN(1)));
+	vm_validate(s);
+	CHECK_EQ(map_at(s, 0, 2, 0, NULL), below - LEN(3)); /* the guard of `below`, and where `next` was */
+	struct vm_space *child = fork_of(s);
+	vm_validate(child);
+	CHECK_EQ(try_map(child, top - LEN(2), LEN(1), RW, VM_MAP_FIXED | GUARDED, o), 0);
+	MUST(space_unmap(s, top, LEN(1))); /* the half that stays has its guard still */
+	vm_validate(s);
+	space_put(child);
+	space_put(s);
+	object_put(o);
+}
+
+HOST_TEST(twice_in_a_row)
+{
+	struct vm_space *s = new_space();
+	struct vm_object *o;
+	uint64_t value;
+	MUST(object_create_anon(0, 3, NULL, &o));
+	CHECK_EQ(try_map(s, 0, LEN(3), RW, VM_MAP_TWICE, NULL), -EINVAL);
+	CHECK_EQ(try_map(s, 0, USER_END, RW, VM_MAP_SHARED | VM_MAP_TWICE, o), -ENOMEM);
+	uaddr_t at = map_at(s, 0, 3, VM_MAP_SHARED | VM_MAP_TWICE, o);
+	CHECK_EQ(s->npages, 6);
+	CHECK_EQ(store(s, at + LEN(1), 7), 0);
+	CHECK_EQ(load(s, at + LEN(4), &value), 0);
+	CHECK_EQ(value, 7);
+	CHECK_EQ(store(s, at + LEN(5), 8), 0);
+	CHECK_EQ(load(s, at + LEN(2), &value), 0);
+	CHECK_EQ(value, 8);
+	vm_validate(s);
+	const struct vm_limits limits = {.all = 11, .data = UINT64_MAX, .locked = UINT64_MAX, .stack = 0};
+	struct vm_map_args more = {
+	    .len = LEN(3), .prot = RW, .flags = VM_MAP_SHARED | VM_MAP_TWICE, .object = o, .limits = &limits};
+	CHECK_EQ(space_map(s, &more, &at), -ENOMEM);
+	space_put(s);
+	object_put(o);
+}
+
 HOST_TEST(like_neighbours_become_one)
 {
 	struct vm_space *s = new_space();

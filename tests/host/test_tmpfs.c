@@ -445,6 +445,42 @@ HOST_TEST(snapshots_and_failed_allocations)
 	fs_env_end();
 }
 
+/* Every allocation of a contiguous object fails once; then its pages are in a row, and go one by one. */
+HOST_TEST(contiguous_and_failed_allocations)
+{
+	struct file *f = NULL;
+	bool fired = true;
+	fs_env_begin();
+	for (unsigned n = 1, failed = 0; fired; n++) {
+		inject_arm(n);
+		err_t err = memfd_create_vmo(VM_CONTIGUOUS, true, 130 * PAGE_SIZE, 0, 0, &f);
+		fired = inject_fired();
+		inject_arm(0);
+		failed += err != 0;
+		CHECK(err == 0 || (fired && err == -ENOMEM));
+		CHECK_EQ(file_count(), err ? 0 : 1);
+		if (fired && !err)
+			file_put(f);
+		CHECK(fired || failed > 4);
+	}
+	struct vm_object *o = f->vnode->pages;
+	paddr_t at = object_contiguous_at(o);
+	for (pgidx_t i = 0; i < 130; i++) {
+		struct vm_pin pin;
+		MUST(object_pin(o, i, true, &pin));
+		CHECK_EQ(page_to_phys(pin.page), at + i * PAGE_SIZE);
+		CHECK_EQ(*(char *)page_to_virt(pin.page), 0);
+		vm_unpin(&pin);
+	}
+	object_validate(o);
+	CHECK_EQ(file_allocate(f, 3, 0, PAGE_SIZE, UINT64_MAX, false), -EPERM);
+	CHECK_EQ(file_truncate(f, 0, UINT64_MAX, false), -EPERM);
+	struct file *copy;
+	CHECK_EQ(memfd_snapshot(f, 0, 0, &copy), -EINVAL);
+	file_put(f);
+	fs_env_end();
+}
+
 HOST_TEST(write_errors_are_told_once)
 {
 	fs_env_begin();

@@ -84,7 +84,8 @@ static struct model_obj *pick_handle(struct vm_model *m)
 	return m->handles[model_pick(m, MODEL_HANDLES)];
 }
 
-/* Bytes that are used up choose 0 for ever: then nothing fails any more, or who tries again would never be done. */
+/* Bytes that are used up choose 0 for ever: then nothing fails any more, or who tries again would never be
+ * done. */
 void model_inject_arm(struct vm_model *m)
 {
 	bool used_up = m->src.bytes && !m->src.left;

@@ -637,6 +637,10 @@ bool mmu_query(struct mmu_context *ctx, vaddr_t va, struct mmu_translation *out)
 	return true;
 }
 
+void mmu_clean_cache(UNUSED const void *at, UNUSED size_t len)
+{
+}
+
 bool mmu_harvest_accessed(struct mmu_context *ctx, vaddr_t va)
 {
 	bool was = false;

@@ -169,6 +169,14 @@ bool mmu_query(struct mmu_context *ctx, vaddr_t va, struct mmu_translation *out)
 	return present;
 }
 
+void mmu_clean_cache(const void *at, size_t len)
+{
+	const char *end = (const char *)at + len;
+	for (const char *line = at; line < end; line += CACHE_LINE)
+		__asm__ volatile("clflush (%0)" ::"r"(line) : "memory");
+	__asm__ volatile("mfence" ::: "memory");
+}
+
 bool mmu_harvest_accessed(struct mmu_context *ctx, vaddr_t va)
 {
 	spin_lock(&ctx->lock);

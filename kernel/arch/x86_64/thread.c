@@ -93,6 +93,12 @@ void user_frame_start(struct trap_frame *f, uaddr_t entry, uaddr_t sp)
 	    .vector = VECTOR_SYSCALL};
 }
 
+void user_frame_set_arguments(struct trap_frame *f, uint64_t first, uint64_t second)
+{
+	f->rdi = first;
+	f->rsi = second;
+}
+
 void user_frame_set_result(struct trap_frame *f, int64_t value)
 {
 	f->rax = (uint64_t)value;
