@@ -336,6 +336,10 @@ static bool test_memory(void)
 		CHECK(mmap(NULL, 2 * PAGE, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED && errno == EINVAL);
 		CHECK(mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0) == MAP_FAILED);
 		CHECK(errno == EACCES && FAILS_WITH(mprotect((void *)at, PAGE, PROT_EXEC), EACCES));
+		const volatile uint32_t *too = (void *)quire_vma_map(-1, fd, NULL, 0, PAGE, QUIRE_MAP_READ);
+		CHECK((long)too != -1 && too[0] == id && munmap((void *)too, PAGE) == 0);
+		CHECK(FAILS_WITH(quire_vma_map(-1, fd, NULL, PAGE, PAGE, QUIRE_MAP_READ), EINVAL));
+		CHECK(FAILS_WITH(quire_vmo_physical(fd), EINVAL)); /* it is no RAM of ours */
 		close(fd);
 		CHECK(at[0] == id); /* the mapping stays */
 		CHECK(munmap((void *)at, PAGE) == 0);

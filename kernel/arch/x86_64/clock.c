@@ -78,9 +78,11 @@ struct pace {
 	int64_t gain; /* 2^-CLOCK_RATE_SHIFT ns in each ns */
 };
 
+enum { UNSTEERED = 0 };
+
 static struct {
 	struct pace pace[2];       /* in turn; the one in use is sequence / 2 % 2 */
-	_Atomic uint32_t sequence; /* odd: the rate is being changed */
+	_Atomic uint32_t sequence; /* odd: the rate is being changed; not UNSTEERED: it was, or TSCs differ */
 	_Atomic uint32_t changer;  /* by this CPU */
 } steering;
 
@@ -375,7 +377,7 @@ static inline const struct pace *pace_of(uint32_t sequence)
 	return &steering.pace[sequence / 2 % 2];
 }
 
-nsec_t clock_now(void)
+static NOINLINE nsec_t steered_now(void)
 {
 	uint32_t sequence;
 	nsec_t now;
@@ -384,6 +386,17 @@ nsec_t clock_now(void)
 		now = time_at(pace_of(sequence), clock_raw_now());
 	} while (pace_changed(sequence));
 	return now;
+}
+
+/* Until the rate is set for the first time, the raw clock is the time; and all TSCs are equal. */
+nsec_t clock_now(void)
+{
+	if (likely(load_acquire(&steering.sequence) == UNSTEERED)) {
+		nsec_t now = scale(cpu_cycles() - clock.tsc_base, clock.ns_per_tick);
+		if (likely(!pace_changed(UNSTEERED)))
+			return now;
+	}
+	return steered_now();
 }
 
 void clock_tell(struct vdso_data *d)
@@ -534,6 +547,7 @@ void clock_sync_target(void)
 	if (size > best_way / 2 + 1) {
 		clock.offset[cpu_id()] = best;
 		clock.skewed = true;
+		store_release(&steering.sequence, UNSTEERED + 2); /* the rate is as it was */
 		log_warn("clock", "cpu %u: TSC is off by %lld ticks", cpu_id(), (long long)best);
 	}
 	store_release(&sync.done, true);

@@ -729,6 +729,11 @@ void tables_unmap(struct page_tables *pt, vaddr_t start, vaddr_t end, struct mmu
 {
 	struct change c = {.pt = pt, .g = g};
 	note_if_others_wait(pt, g, start, end);
+	/* Nothing is ever translated around what users have, so who unmaps all of it unlinks whole tables. */
+	if (start == USER_START)
+		start = 0;
+	if (end == USER_END)
+		end = ALIGN_UP(USER_END, pt_span(PT_LEVELS - 1));
 	if (start < end)
 		unmap_level(&c, pt->root, PT_LEVELS - 1, start, end);
 }

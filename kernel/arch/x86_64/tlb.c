@@ -98,9 +98,9 @@ static ALWAYS_INLINE void load_context(struct tlb_cpu *t, struct mmu_context *ne
 		atomic_fetch_or_explicit(&next->cpus, self, memory_order_seq_cst);
 	store_relaxed(&t->loaded, next);
 	write_cr3(next ? next->root : kernel_mmu.root);
-	ports_switch(next);
 	if (old)
 		fetch_and_acq_rel(&old->cpus, ~self);
+	ports_switch(next);
 }
 
 void mmu_switch(struct mmu_context *ctx)
