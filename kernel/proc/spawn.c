@@ -44,8 +44,8 @@ static void give_image(struct user_thread *ut, const struct fs_context *c, const
 		place_thaw(image->frozen);
 }
 
-/* The first thread of p, complete but for what it runs. descs: it is the child's of the current one, and these
- * are its descriptors; NULL: nobody's child. */
+/* The first thread of p, complete but for what it runs. descs: p is a child of the current process, and
+ * these are its descriptors; NULL: it is nobody's. */
 static err_t make_first_thread(struct process *p, struct desc_table *descs, struct user_thread **out)
 {
 	struct user_thread *ut;

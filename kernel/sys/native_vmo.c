@@ -51,7 +51,7 @@ int64_t sys_vmo_create(uint32_t kind, uint32_t flags, uint64_t size)
 	return err ? err : fd_install(f, true);
 }
 
-/* A memfd has its pages where files have theirs, memory of a device (fs/system.c) belongs to the open file. */
+/* A memfd has its pages where files have theirs; memory of a device (fs/system.c) is the open file's. */
 static struct vm_object *pages_of(const struct file *vmo)
 {
 	return memfd_is(vmo) ? vmo->vnode->pages : vmo->priv;

@@ -21,9 +21,9 @@
  *
  * A stretch is as long as nothing is in its way: it ends with the region and the leaf (one walk of each
  * tree) and before the first page that is there. Addresses that show the page of zeros, as they were read,
- * lose it all at once: break before make. Its frames are allocated in blocks, where large.c wants them, and zeroed with the object
- * unlocked, and only as long as memory is plentiful: what is missing to the high watermark is not taken. Then
- * the fault looks again; the outcomes:
+ * lose it all at once: break before make. Its frames are allocated in blocks, where large.c wants them, and
+ * zeroed with the object unlocked, and only as long as memory is plentiful: what is missing to the high
+ * watermark is not taken. Then the fault looks again; the outcomes:
  *	nothing changed             the stretch is put there
  *	another thread was faster   its page is used; ours that find no place are freed
  *	the pages were purged       the stretch goes into an empty tree
