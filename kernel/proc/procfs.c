@@ -295,8 +295,10 @@ static const struct vnode_ops proc_magic_ops = {.readlink = proc_readlink,
 
 static err_t root_find(UNUSED const struct proc_node *dir, uint64_t number, struct proc_node *child)
 {
-	if (process_find((uint32_t)number, &child->process))
+	if (process_find_by_thread((uint32_t)number, &child->process))
 		return -ENOENT;
+	if (child->process->pid != number)
+		child->tid = (uint32_t)number; /* found, though not listed */
 	child->entry = &proc_process_entry;
 	return 0;
 }

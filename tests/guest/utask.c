@@ -3,6 +3,7 @@
  * Each test is a child that has a second thread, which runs what the first one tells it. Runs as root.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <sched.h>
@@ -247,6 +248,35 @@ static long leader_is_root(void *arg)
 	       status_says("thread-self", "Uid:\t5001\t5001\t5001\t5001\n");
 }
 
+/* Is there a directory of that name in /proc for whoever lists it? */
+static bool is_listed(const char *name)
+{
+	DIR *d = opendir("/proc");
+	const struct dirent *e = NULL;
+	while (d && (e = readdir(d)) && strcmp(e->d_name, name))
+		;
+	if (d)
+		closedir(d);
+	return e;
+}
+
+/* A thread's number finds it in /proc, but only its process is listed. */
+static int by_number(void *arg)
+{
+	struct partner p;
+	char number[16], self_number[16], line[64];
+	(void)arg;
+	UCHECK(partner_start(&p) && by(&p, become, &alice) == 0);
+	snprintf(number, sizeof(number), "%d", p.tid);
+	snprintf(self_number, sizeof(self_number), "%d", getpid());
+	snprintf(line, sizeof(line), "Tgid:\t%d\n", getpid());
+	UCHECK(status_says(number, line) && status_says(number, "Uid:\t5001\t5001\t5001\t5001\n"));
+	UCHECK(status_says(self_number, "Uid:\t0\t0\t0\t0\n"));
+	UCHECK(is_listed(self_number) && !is_listed(number));
+	UCHECK(partner_end(&p));
+	return status_says(number, line) ? 1 : 0;
+}
+
 static int statuses(void *arg)
 {
 	struct partner p;
@@ -267,7 +297,7 @@ static int statuses(void *arg)
 
 static bool proc_files(void)
 {
-	return utest_proc() && child_exits(statuses, NULL, 0);
+	return utest_proc() && child_exits(statuses, NULL, 0) && child_exits(by_number, NULL, 0);
 }
 
 static int first_leaves(void *arg)
