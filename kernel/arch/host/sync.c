@@ -7,6 +7,10 @@
 #include "arch/host/host.h"
 #include "kern/mutex.h"
 
+#ifdef __SANITIZE_THREAD__
+_Atomic uint32_t fence_word; /* lib/atomic.h */
+#endif
+
 static void check_sleep(const char *what, const char *name)
 {
 	if (preempt_count() != 0)
