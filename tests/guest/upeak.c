@@ -272,23 +272,24 @@ static int child_with_child(void *arg)
 {
 	size_t grandchild = *(size_t *)arg;
 	UCHECK(child_exits(child_touches, &grandchild, 0));
-	UCHECK(maxrss(RUSAGE_CHILDREN) >= (long)(grandchild / 1024));
+	UCHECK(maxrss(RUSAGE_CHILDREN) >= (long)(grandchild / 1024) - SLACK);
 	UCHECK(maxrss(RUSAGE_SELF) < (long)(grandchild / 1024));
 	return 0;
 }
 
 static bool children(void)
 {
-	long own = look().rss;
-	CHECK(is_about(time_child(48), own + 48 * KIB_MIB));
+	enum { FIRST = 20, LESS = 4, MOST = 28 }; /* MiB: there are machines of 64 */
+	long own = look().rss, self = maxrss(RUSAGE_SELF);
+	CHECK(is_about(time_child(FIRST), own + FIRST * KIB_MIB));
 	long most = maxrss(RUSAGE_CHILDREN);
-	CHECK(most >= 48 * KIB_MIB);
-	CHECK(is_about(time_child(4), own + 4 * KIB_MIB)); /* each its own */
+	CHECK(is_about(most, own + FIRST * KIB_MIB));
+	CHECK(is_about(time_child(LESS), own + LESS * KIB_MIB)); /* each its own */
 	CHECK(maxrss(RUSAGE_CHILDREN) == most);
-	size_t len = 64 * MIB;
+	size_t len = MOST * MIB;
 	CHECK(child_exits(child_with_child, &len, 0));
-	CHECK(is_about(maxrss(RUSAGE_CHILDREN), own + 64 * KIB_MIB)); /* through both */
-	CHECK(maxrss(RUSAGE_SELF) < 64 * KIB_MIB);
+	CHECK(is_about(maxrss(RUSAGE_CHILDREN), own + MOST * KIB_MIB)); /* through both */
+	CHECK(is_about(maxrss(RUSAGE_SELF), self));
 	return true;
 }
 
@@ -298,7 +299,7 @@ static bool children(void)
 static int after_exec(void)
 {
 	struct memory m = look();
-	UCHECK(m.hwm < 16 * KIB_MIB && maxrss(RUSAGE_SELF) >= 32 * KIB_MIB);
+	UCHECK(m.hwm < 16 * KIB_MIB && maxrss(RUSAGE_SELF) >= 32 * KIB_MIB - SLACK);
 	UCHECK(maxrss(RUSAGE_CHILDREN) == 0);
 	return 0;
 }
