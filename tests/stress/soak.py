@@ -50,7 +50,7 @@ def soak(opts, image, cpus):
     seconds = opts.each * len(classes) if opts.each else int(opts.minutes * 60)
     words = [str(opts.each or 0), str(seconds), str(opts.seed), *classes]
     command = [os.path.join(ROOT, "quire"), "run", "--root", image, "--memory", opts.memory, "--cpus", str(cpus), "--log", log]
-    command += ["--timeout", str(seconds * 3 + 600), "--copy", f"{os.path.join(HERE, 'soak.sh')}:/run/", "--", "bash", "/run/soak.sh", *words]
+    command += ["--timeout", str(seconds * 3 + 1800), "--copy", f"{os.path.join(HERE, 'soak.sh')}:/run/", "--", "bash", "/run/soak.sh", *words]
     env = dict(os.environ, QUIRE_KERNEL=os.path.join(ROOT, "build", "gcc-debug", "quire.elf"))
     out = log.replace(".log", ".out")
     with open(out, "w", encoding="utf-8") as f:

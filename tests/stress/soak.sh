@@ -46,6 +46,7 @@ complaints() { # ENDED_BEFORE
 		if [ "$(ended)" -gt "$1" ]; then sed -E '/bit error|memory check|corrupt|mismatch|not match|incorrect|unexpected/! s/^stress-ng: fail:/some were ended:/'; else cat; fi
 }
 
+# madvise reads smaps for each of its pages: minutes, on the debug kernel under load. The bound is for what never ends.
 run() { # SECONDS CLASS...
 	local options=() length=$1 class before_it
 	before_it=$(ended)
@@ -53,7 +54,7 @@ run() { # SECONDS CLASS...
 	validate &
 	local validator=$!
 	for class; do options+=(--"$class" 2); done
-	timeout -k 5 $((length * 3 + 60)) stress-ng "${options[@]}" --timeout "$length" --vm-bytes 40M --mmap-bytes 40M --shm-bytes 8M --shm-objs 4 --memfd-bytes 16M > out 2>&1
+	timeout -k 5 $((length * 3 + 600)) stress-ng "${options[@]}" --timeout "$length" --vm-bytes 40M --mmap-bytes 40M --shm-bytes 8M --shm-objs 4 --memfd-bytes 16M > out 2>&1
 	local status=$?
 	pkill -KILL stress-ng
 	kill $validator
