@@ -31,7 +31,7 @@ compare() {
 
 # Until killed; no process of its own but itself, so that nothing of it is left when it is.
 validate() {
-	until read -rt 3 <> pause; do echo 1 > /proc/sys/vm/validate; done
+	until read -rt 3 -u 9; do echo 1 > /proc/sys/vm/validate; done
 }
 
 # How many processes were ended because memory was short.
@@ -72,6 +72,7 @@ run() { # SECONDS CLASS...
 
 round=0
 mkfifo pause
+exec 9<> pause # open before memory is short; nobody ever writes
 until=$((SECONDS + seconds))
 if [ "$each" -gt 0 ]; then
 	run 1 vm
