@@ -39,7 +39,7 @@ echo done
 SHARED = r"""
 mkfifo /tmp/f; exec 3<> /tmp/f
 for i in 1 2 3 4; do bash -c 'read line < /tmp/f' & pids="$pids $!"; done
-sleep 2
+for p in $pids; do until read -r _ _ state _ < /proc/$p/stat && [ $state = S ]; do sleep 0.1; done; done
 for p in $pids; do echo "pid $p"; cat /proc/$p/vm; grep -E 'VmRSS|RssFile' /proc/$p/status; ps -o rss= -p $p; done
 kill $pids
 """
@@ -168,7 +168,7 @@ def shells_share_their_text(_):
 @test
 def stacks_have_names(_):
     """A dynamic program that waits in the C library."""
-    status, output, errors = run("--", "bash", "-c", "sleep 1000 & sleep 1; cat /proc/$!/stack; kill $!")
+    status, output, errors = run("--", "bash", "-c", "sleep 1000 & until grep -q nanosleep /proc/$!/stack; do sleep 0.1; done; cat /proc/$!/stack; kill $!")
     holds(status == 0 and re.search(r"^\[<[0-9a-f]+>\] clock_nanosleep\+0x[0-9a-f]+ in /\S+/libc\.so\.6$", output, re.M), (output, errors))
 
 
