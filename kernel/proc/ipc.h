@@ -4,8 +4,7 @@
  * processes find by numbers instead of names. See ipc_ids.c.
  *
  * One spinlock, ipc_lock, guards everything about all of them: each step is short, and none of them is in
- * anybody's fast path. A call begins with ipc_begin, which takes the lock and the caller's credentials, and
- * ends with ipc_end; memory is allocated and user memory touched before and after.
+ * anybody's fast path. Memory is allocated and user memory touched before it is taken and after.
  *
  * Letters: (I) ipc_lock; (A) atomic; (C) constant after creation
  */
@@ -15,8 +14,6 @@
 #include "lib/refcount.h"
 #include "proc/process.h"
 #include "vm/region.h"
-
-struct cred;
 
 enum { IPC_PRIVATE = 0 };
 enum ipc_flags { IPC_CREAT = 01000, IPC_EXCL = 02000, IPC_NOWAIT = 04000, IPC_MODE = 0777 };
@@ -70,12 +67,6 @@ struct ipc_ids {
 };
 extern struct ipc_ids ipc_shms, ipc_sems, ipc_msgs;
 
-struct ipc_call {
-	const struct cred *cred;
-};
-void ipc_begin(struct ipc_call *c);
-void ipc_end(struct ipc_call *c);
-
 /* What shmget, semget and msgget do: the id, or -ENOENT, -EEXIST, -EACCES, -EINVAL, -ENOSPC, -ENOMEM. */
 MUST_CHECK int64_t ipc_get(struct ipc_ids *ids, int32_t key, uint64_t size, uint32_t flags);
 /* The object with this id, or index. -EINVAL. */
@@ -84,11 +75,11 @@ MUST_CHECK err_t ipc_at_locked(struct ipc_ids *ids, int32_t index, struct ipc_ob
 /* The highest index in use; 0 if there is none. */
 unsigned ipc_highest_locked(const struct ipc_ids *ids);
 /* -EACCES: the caller may not; access: enum ipc_access. */
-MUST_CHECK err_t ipc_may_locked(const struct ipc_call *c, const struct ipc_object *o, unsigned access);
+MUST_CHECK err_t ipc_may_locked(const struct ipc_object *o, unsigned access);
 /* Is the caller owner or maker, or has he this capability? */
-bool ipc_owns_locked(const struct ipc_call *c, const struct ipc_object *o, enum capability cap);
+bool ipc_owns_locked(const struct ipc_object *o, enum capability cap);
 /* IPC_SET: owner and permissions. -EPERM, -EINVAL. */
-MUST_CHECK err_t ipc_set_locked(const struct ipc_call *c, struct ipc_object *o, const struct ipc_perm *new);
+MUST_CHECK err_t ipc_set_locked(struct ipc_object *o, const struct ipc_perm *new);
 /* Take it out of its table: the table's reference passes to the caller, who drops it without the lock. */
 void ipc_remove_locked(struct ipc_ids *ids, struct ipc_object *o);
 void ipc_put(struct ipc_ids *ids, struct ipc_object *o);
@@ -101,7 +92,7 @@ extern struct spinlock ipc_lock;
  * do. */
 enum ipc_stat { IPC_STAT_ID, IPC_STAT_INDEX, IPC_STAT_ANY };
 MUST_CHECK err_t ipc_stat_locked(
-    const struct ipc_call *c, struct ipc_ids *ids, int32_t which, enum ipc_stat how, struct ipc_object **out);
+    struct ipc_ids *ids, int32_t which, enum ipc_stat how, struct ipc_object **out);
 
 /* --- ipc_shm.c: shared memory --- */
 

@@ -25,17 +25,6 @@ enum {
 
 struct spinlock ipc_lock = SPINLOCK_INIT("System V objects", RANK_SERVICE);
 
-void ipc_begin(struct ipc_call *c)
-{
-	c->cred = current_cred();
-	spin_lock(&ipc_lock);
-}
-
-void ipc_end(UNUSED struct ipc_call *c)
-{
-	spin_unlock(&ipc_lock);
-}
-
 int64_t ipc_time(void)
 {
 	return (int64_t)(wall_now() / NSEC_PER_SEC);
@@ -167,27 +156,28 @@ static bool in_group(const struct cred *c, uint32_t gid)
 	return in;
 }
 
-err_t ipc_may_locked(const struct ipc_call *c, const struct ipc_object *o, unsigned access)
+err_t ipc_may_locked(const struct ipc_object *o, unsigned access)
 {
+	const struct cred *c = current_cred();
 	const struct ipc_perm *p = &o->perm;
 	uint32_t wanted = access >> 6 | access >> 3 | access, mode = p->mode;
 	ASSERT_HELD(&ipc_lock);
-	if (c->cred->euid == p->cuid || c->cred->euid == p->uid)
+	if (c->euid == p->cuid || c->euid == p->uid)
 		mode >>= 6;
-	else if (in_group(c->cred, p->cgid) || in_group(c->cred, p->gid))
+	else if (in_group(c, p->cgid) || in_group(c, p->gid))
 		mode >>= 3;
-	return wanted & ~mode & 7 && !cap_set_has(c->cred->effective, CAP_IPC_OWNER) ? -EACCES : 0;
+	return wanted & ~mode & 7 && !current_can(CAP_IPC_OWNER) ? -EACCES : 0;
 }
 
-bool ipc_owns_locked(const struct ipc_call *c, const struct ipc_object *o, enum capability cap)
+bool ipc_owns_locked(const struct ipc_object *o, enum capability cap)
 {
-	uint32_t euid = c->cred->euid;
-	return euid == o->perm.cuid || euid == o->perm.uid || cap_set_has(c->cred->effective, cap);
+	uint32_t euid = current_cred()->euid;
+	return euid == o->perm.cuid || euid == o->perm.uid || current_can(cap);
 }
 
-err_t ipc_set_locked(const struct ipc_call *c, struct ipc_object *o, const struct ipc_perm *new)
+err_t ipc_set_locked(struct ipc_object *o, const struct ipc_perm *new)
 {
-	if (!ipc_owns_locked(c, o, CAP_SYS_ADMIN))
+	if (!ipc_owns_locked(o, CAP_SYS_ADMIN))
 		return -EPERM;
 	if (new->uid == UINT32_MAX || new->gid == UINT32_MAX)
 		return -EINVAL;
@@ -197,17 +187,15 @@ err_t ipc_set_locked(const struct ipc_call *c, struct ipc_object *o, const struc
 	return 0;
 }
 
-err_t ipc_stat_locked(
-    const struct ipc_call *c, struct ipc_ids *ids, int32_t which, enum ipc_stat how, struct ipc_object **out)
+err_t ipc_stat_locked(struct ipc_ids *ids, int32_t which, enum ipc_stat how, struct ipc_object **out)
 {
 	err_t err = how == IPC_STAT_ID ? ipc_find_locked(ids, which, out) : ipc_at_locked(ids, which, out);
-	return err || how == IPC_STAT_ANY ? err : ipc_may_locked(c, *out, IPC_READ);
+	return err || how == IPC_STAT_ANY ? err : ipc_may_locked(*out, IPC_READ);
 }
 
 /* --- finding or making one --- */
 
 struct getter {
-	struct ipc_call call;
 	struct ipc_ids *ids;
 	int32_t key;
 	uint64_t size;
@@ -221,14 +209,14 @@ static int64_t use_locked(const struct getter *g, const struct ipc_object *o)
 		return -EEXIST;
 	err_t err = g->ids->kind->check(o, g->size);
 	if (!err)
-		err = ipc_may_locked(&g->call, o, g->flags);
+		err = ipc_may_locked(o, g->flags);
 	return err ? err : (int64_t)o->id;
 }
 
 static int64_t add_locked(struct getter *g)
 {
 	struct ipc_object *o = g->fresh;
-	const struct cred *c = g->call.cred;
+	const struct cred *c = current_cred();
 	err_t err = make_chunk_locked(g->ids);
 	if (err)
 		return err;
@@ -248,14 +236,14 @@ static int64_t add_locked(struct getter *g)
 /* The id, an error, or -EAGAIN: make a new one, and come again. */
 static int64_t get_once(struct getter *g)
 {
-	ipc_begin(&g->call);
+	spin_lock(&ipc_lock);
 	const struct ipc_object *o = find_key_locked(g->ids, g->key);
 	int64_t result = o                                                  ? use_locked(g, o)
 			 : g->key != IPC_PRIVATE && !(g->flags & IPC_CREAT) ? -ENOENT
 									    : -EAGAIN;
 	if (result == -EAGAIN && g->fresh)
 		result = add_locked(g);
-	ipc_end(&g->call);
+	spin_unlock(&ipc_lock);
 	return result;
 }
 

@@ -95,10 +95,10 @@ static bool has_room(const struct msg_queue *q, const struct message *m)
 	return q->bytes + m->size <= q->bytes_max && q->count + 1 <= q->bytes_max;
 }
 
-static err_t send_locked(const struct ipc_call *c, struct msg_queue *q, struct message *m, uint32_t flags)
+static err_t send_locked(struct msg_queue *q, struct message *m, uint32_t flags)
 {
 	for (;;) {
-		err_t err = ipc_may_locked(c, &q->ipc, IPC_WRITE); /* may have changed while we slept */
+		err_t err = ipc_may_locked(&q->ipc, IPC_WRITE); /* may have changed while we slept */
 		if (err)
 			return err;
 		if (has_room(q, m))
@@ -120,16 +120,15 @@ static err_t send_locked(const struct ipc_call *c, struct msg_queue *q, struct m
 
 err_t msg_send(int32_t id, struct message *m, uint32_t flags)
 {
-	struct ipc_call c;
 	struct ipc_object *o;
-	ipc_begin(&c);
+	spin_lock(&ipc_lock);
 	err_t err = ipc_find_locked(&ipc_msgs, id, &o);
 	bool found = !err;
 	if (found) {
 		ref_get(&o->refs);
-		err = send_locked(&c, queue_of(o), m, flags);
+		err = send_locked(queue_of(o), m, flags);
 	}
-	ipc_end(&c);
+	spin_unlock(&ipc_lock);
 	if (found)
 		ipc_put(&ipc_msgs, o);
 	return err;
@@ -196,11 +195,10 @@ static err_t give_locked(
 	return 0;
 }
 
-static err_t receive_locked(
-    const struct ipc_call *c, struct msg_queue *q, const struct receiver *r, struct message **out)
+static err_t receive_locked(struct msg_queue *q, const struct receiver *r, struct message **out)
 {
 	for (;;) {
-		err_t err = ipc_may_locked(c, &q->ipc, IPC_READ);
+		err_t err = ipc_may_locked(&q->ipc, IPC_READ);
 		if (err)
 			return err;
 		struct message *m = find_message_locked(q, r);
@@ -221,16 +219,15 @@ static err_t receive_locked(
 err_t msg_receive(int32_t id, int64_t type, uint64_t size, uint32_t flags, struct message **out)
 {
 	const struct receiver r = {type, size, flags};
-	struct ipc_call c;
 	struct ipc_object *o;
-	ipc_begin(&c);
+	spin_lock(&ipc_lock);
 	err_t err = ipc_find_locked(&ipc_msgs, id, &o);
 	bool found = !err;
 	if (found) {
 		ref_get(&o->refs);
-		err = receive_locked(&c, queue_of(o), &r, out);
+		err = receive_locked(queue_of(o), &r, out);
 	}
-	ipc_end(&c);
+	spin_unlock(&ipc_lock);
 	if (found)
 		ipc_put(&ipc_msgs, o);
 	return err;
@@ -240,34 +237,31 @@ err_t msg_receive(int32_t id, int64_t type, uint64_t size, uint32_t flags, struc
 
 err_t msg_stat(int32_t which, enum ipc_stat how, struct msg_stat *out)
 {
-	struct ipc_call c;
 	struct ipc_object *o;
-	ipc_begin(&c);
-	err_t err = ipc_stat_locked(&c, &ipc_msgs, which, how, &o);
+	spin_lock(&ipc_lock);
+	err_t err = ipc_stat_locked(&ipc_msgs, which, how, &o);
 	if (!err) {
 		const struct msg_queue *q = queue_of(o);
 		*out = (struct msg_stat){o->perm, o->id, q->stime, q->rtime, q->ctime, q->bytes, q->count,
 		    q->bytes_max, q->lspid, q->lrpid};
 	}
-	ipc_end(&c);
+	spin_unlock(&ipc_lock);
 	return err;
 }
 
 /* Who sleeps looks again: with other permissions, or more room. */
 err_t msg_set(int32_t id, const struct ipc_perm *perm, uint64_t bytes_max)
 {
-	struct ipc_call c;
 	struct ipc_object *o;
 	int64_t now = ipc_time();
-	ipc_begin(&c);
+	spin_lock(&ipc_lock);
 	err_t err = ipc_find_locked(&ipc_msgs, id, &o);
-	if (!err && !ipc_owns_locked(&c, o, CAP_SYS_ADMIN))
+	if (!err && !ipc_owns_locked(o, CAP_SYS_ADMIN))
 		err = -EPERM;
-	if (!err && bytes_max > load_relaxed(&ipc_limits.msg_queue) &&
-	    !cap_set_has(c.cred->effective, CAP_SYS_RESOURCE))
+	if (!err && bytes_max > load_relaxed(&ipc_limits.msg_queue) && !current_can(CAP_SYS_RESOURCE))
 		err = -EPERM;
 	if (!err)
-		err = ipc_set_locked(&c, o, perm);
+		err = ipc_set_locked(o, perm);
 	if (!err) {
 		struct msg_queue *q = queue_of(o);
 		q->bytes_max = bytes_max;
@@ -275,17 +269,16 @@ err_t msg_set(int32_t id, const struct ipc_perm *perm, uint64_t bytes_max)
 		waitq_wake_all(&q->senders);
 		waitq_wake_all(&q->receivers);
 	}
-	ipc_end(&c);
+	spin_unlock(&ipc_lock);
 	return err;
 }
 
 err_t msg_remove(int32_t id)
 {
-	struct ipc_call c;
 	struct ipc_object *o;
-	ipc_begin(&c);
+	spin_lock(&ipc_lock);
 	err_t err = ipc_find_locked(&ipc_msgs, id, &o);
-	if (!err && !ipc_owns_locked(&c, o, CAP_SYS_ADMIN))
+	if (!err && !ipc_owns_locked(o, CAP_SYS_ADMIN))
 		err = -EPERM;
 	if (!err) {
 		struct msg_queue *q = queue_of(o);
@@ -295,7 +288,7 @@ err_t msg_remove(int32_t id)
 		waitq_wake_all(&q->senders);
 		waitq_wake_all(&q->receivers);
 	}
-	ipc_end(&c);
+	spin_unlock(&ipc_lock);
 	if (!err)
 		ipc_put(&ipc_msgs, o);
 	return err;

@@ -316,7 +316,6 @@ static err_t operate_locked(struct sem_array *a, struct sem_wait *w, bool undoes
 
 err_t sem_operate(int32_t id, struct sem_op *ops, unsigned n, nsec_t deadline)
 {
-	struct ipc_call c;
 	struct ipc_object *o;
 	struct sem_wait w = {.ops = ops, .n = n, .pid = current_process()->pid};
 	bool undoes = false;
@@ -327,18 +326,18 @@ err_t sem_operate(int32_t id, struct sem_op *ops, unsigned n, nsec_t deadline)
 		highest = MAX(highest, (unsigned)ops[i].number);
 	}
 	list_init(&w.link);
-	ipc_begin(&c);
+	spin_lock(&ipc_lock);
 	err_t err = ipc_find_locked(&ipc_sems, id, &o);
 	if (!err && highest >= array_of(o)->nsems)
 		err = -EFBIG;
 	else if (!err)
-		err = ipc_may_locked(&c, o, w.alters ? IPC_WRITE : IPC_READ);
+		err = ipc_may_locked(o, w.alters ? IPC_WRITE : IPC_READ);
 	bool found = !err;
 	if (found) {
 		ref_get(&o->refs);
 		err = operate_locked(array_of(o), &w, undoes, deadline);
 	}
-	ipc_end(&c);
+	spin_unlock(&ipc_lock);
 	if (found)
 		ipc_put(&ipc_sems, o);
 	return err;
@@ -347,12 +346,12 @@ err_t sem_operate(int32_t id, struct sem_op *ops, unsigned n, nsec_t deadline)
 /* --- asking and setting --- */
 
 /* An array that the caller may access. */
-static err_t find_array_locked(const struct ipc_call *c, int32_t id, unsigned access, struct sem_array **out)
+static err_t find_array_locked(int32_t id, unsigned access, struct sem_array **out)
 {
 	struct ipc_object *o;
 	err_t err = ipc_find_locked(&ipc_sems, id, &o);
 	*out = err ? NULL : array_of(o);
-	return err ? err : ipc_may_locked(c, o, access);
+	return err ? err : ipc_may_locked(o, access);
 }
 
 /* How many operations wait for this semaphore to become 0, or to grow. */
@@ -383,75 +382,70 @@ static int64_t answer_locked(const struct sem_array *a, int32_t number, enum sem
 
 int64_t sem_ask(int32_t id, int32_t number, enum sem_question q)
 {
-	struct ipc_call c;
 	struct sem_array *a;
-	ipc_begin(&c);
-	int64_t result = find_array_locked(&c, id, IPC_READ, &a);
+	spin_lock(&ipc_lock);
+	int64_t result = find_array_locked(id, IPC_READ, &a);
 	if (!result)
 		result = answer_locked(a, number, q);
-	ipc_end(&c);
+	spin_unlock(&ipc_lock);
 	return result;
 }
 
 err_t sem_set_value(int32_t id, int32_t number, int32_t value)
 {
-	struct ipc_call c;
 	struct ipc_object *o;
 	struct sem_array *a = NULL;
 	int64_t now = ipc_time();
 	if (value < 0 || value > SEM_VALUE_MAX)
 		return -ERANGE;
-	ipc_begin(&c);
+	spin_lock(&ipc_lock);
 	err_t err = ipc_find_locked(&ipc_sems, id, &o);
 	if (!err) {
 		a = array_of(o);
-		err = number < 0 || (unsigned)number >= a->nsems ? -EINVAL : ipc_may_locked(&c, o, IPC_WRITE);
+		err = number < 0 || (unsigned)number >= a->nsems ? -EINVAL : ipc_may_locked(o, IPC_WRITE);
 	}
 	if (!err) {
 		clear_undos_locked(a, number);
 		a->sems[number] = (struct sem){(uint16_t)value, current_process()->pid};
 		changed_locked(a, now);
 	}
-	ipc_end(&c);
+	spin_unlock(&ipc_lock);
 	return err;
 }
 
 int64_t sem_count(int32_t id, unsigned access)
 {
-	struct ipc_call c;
 	struct sem_array *a;
-	ipc_begin(&c);
-	int64_t result = find_array_locked(&c, id, access, &a);
+	spin_lock(&ipc_lock);
+	int64_t result = find_array_locked(id, access, &a);
 	if (!result)
 		result = a->nsems;
-	ipc_end(&c);
+	spin_unlock(&ipc_lock);
 	return result;
 }
 
 err_t sem_get_all(int32_t id, uint16_t *values, unsigned n)
 {
-	struct ipc_call c;
 	struct sem_array *a;
-	ipc_begin(&c);
-	err_t err = find_array_locked(&c, id, IPC_READ, &a);
+	spin_lock(&ipc_lock);
+	err_t err = find_array_locked(id, IPC_READ, &a);
 	if (!err && a->nsems != n)
 		err = -EINVAL;
 	for (unsigned i = 0; i < n && !err; i++)
 		values[i] = a->sems[i].value;
-	ipc_end(&c);
+	spin_unlock(&ipc_lock);
 	return err;
 }
 
 err_t sem_set_all(int32_t id, const uint16_t *values, unsigned n)
 {
-	struct ipc_call c;
 	struct sem_array *a;
 	int64_t now = ipc_time();
 	for (unsigned i = 0; i < n; i++)
 		if (values[i] > SEM_VALUE_MAX)
 			return -ERANGE;
-	ipc_begin(&c);
-	err_t err = find_array_locked(&c, id, IPC_WRITE, &a);
+	spin_lock(&ipc_lock);
+	err_t err = find_array_locked(id, IPC_WRITE, &a);
 	if (!err && a->nsems != n)
 		err = -EINVAL;
 	if (!err) {
@@ -460,36 +454,34 @@ err_t sem_set_all(int32_t id, const uint16_t *values, unsigned n)
 		clear_undos_locked(a, -1);
 		changed_locked(a, now);
 	}
-	ipc_end(&c);
+	spin_unlock(&ipc_lock);
 	return err;
 }
 
 err_t sem_stat(int32_t which, enum ipc_stat how, struct sem_stat *out)
 {
-	struct ipc_call c;
 	struct ipc_object *o;
-	ipc_begin(&c);
-	err_t err = ipc_stat_locked(&c, &ipc_sems, which, how, &o);
+	spin_lock(&ipc_lock);
+	err_t err = ipc_stat_locked(&ipc_sems, which, how, &o);
 	if (!err) {
 		const struct sem_array *a = array_of(o);
 		*out = (struct sem_stat){o->perm, o->id, a->nsems, a->otime, a->ctime};
 	}
-	ipc_end(&c);
+	spin_unlock(&ipc_lock);
 	return err;
 }
 
 err_t sem_set(int32_t id, const struct ipc_perm *perm)
 {
-	struct ipc_call c;
 	struct ipc_object *o;
 	int64_t now = ipc_time();
-	ipc_begin(&c);
+	spin_lock(&ipc_lock);
 	err_t err = ipc_find_locked(&ipc_sems, id, &o);
 	if (!err)
-		err = ipc_set_locked(&c, o, perm);
+		err = ipc_set_locked(o, perm);
 	if (!err)
 		array_of(o)->ctime = now;
-	ipc_end(&c);
+	spin_unlock(&ipc_lock);
 	return err;
 }
 
@@ -509,17 +501,16 @@ static void dissolve_locked(struct sem_array *a, struct list *dead)
 err_t sem_remove(int32_t id)
 {
 	struct list dead = LIST_INIT(dead);
-	struct ipc_call c;
 	struct ipc_object *o;
-	ipc_begin(&c);
+	spin_lock(&ipc_lock);
 	err_t err = ipc_find_locked(&ipc_sems, id, &o);
-	if (!err && !ipc_owns_locked(&c, o, CAP_SYS_ADMIN))
+	if (!err && !ipc_owns_locked(o, CAP_SYS_ADMIN))
 		err = -EPERM;
 	if (!err) {
 		ipc_remove_locked(&ipc_sems, o);
 		dissolve_locked(array_of(o), &dead);
 	}
-	ipc_end(&c);
+	spin_unlock(&ipc_lock);
 	free_undos(&dead);
 	if (!err)
 		ipc_put(&ipc_sems, o);

@@ -156,32 +156,30 @@ bool shm_of_vm_name(const struct vm_name *name, int32_t *key, uint32_t *id)
 
 err_t shm_may(int32_t id, unsigned access, uint64_t *out)
 {
-	struct ipc_call c;
 	struct ipc_object *o;
-	ipc_begin(&c);
+	spin_lock(&ipc_lock);
 	err_t err = ipc_find_locked(&ipc_shms, id, &o);
 	if (!err)
-		err = ipc_may_locked(&c, o, access);
+		err = ipc_may_locked(o, access);
 	if (!err)
 		*out = pages_of(shm_of(o)) << PAGE_SHIFT;
-	ipc_end(&c);
+	spin_unlock(&ipc_lock);
 	return err;
 }
 
 /* The segment counts as attached while the window is made: nobody removes it meanwhile. */
 err_t shm_attach(int32_t id, unsigned access, struct vm_map_args *args, uaddr_t *out)
 {
-	struct ipc_call c;
 	struct ipc_object *o;
-	ipc_begin(&c);
+	spin_lock(&ipc_lock);
 	err_t err = ipc_find_locked(&ipc_shms, id, &o);
 	if (!err)
-		err = ipc_may_locked(&c, o, access);
+		err = ipc_may_locked(o, access);
 	if (!err) {
 		ref_get(&o->refs);
 		shm_of(o)->attached++;
 	}
-	ipc_end(&c);
+	spin_unlock(&ipc_lock);
 	if (err)
 		return err;
 	struct shm *s = shm_of(o);
@@ -241,11 +239,10 @@ err_t shm_detach(uaddr_t addr)
 
 err_t shm_stat(int32_t which, enum ipc_stat how, struct shm_stat *out)
 {
-	struct ipc_call c;
 	struct ipc_object *o;
 	struct vm_object *memory = NULL;
-	ipc_begin(&c);
-	err_t err = ipc_stat_locked(&c, &ipc_shms, which, how, &o);
+	spin_lock(&ipc_lock);
+	err_t err = ipc_stat_locked(&ipc_shms, which, how, &o);
 	if (!err) {
 		const struct shm *s = shm_of(o);
 		*out = (struct shm_stat){
@@ -253,7 +250,7 @@ err_t shm_stat(int32_t which, enum ipc_stat how, struct shm_stat *out)
 		memory = s->memory;
 		object_get(memory);
 	}
-	ipc_end(&c);
+	spin_unlock(&ipc_lock);
 	if (memory) {
 		out->resident = object_page_count(memory);
 		object_put(memory);
@@ -263,27 +260,25 @@ err_t shm_stat(int32_t which, enum ipc_stat how, struct shm_stat *out)
 
 err_t shm_set(int32_t id, const struct ipc_perm *perm)
 {
-	struct ipc_call c;
 	struct ipc_object *o;
 	int64_t now = ipc_time();
-	ipc_begin(&c);
+	spin_lock(&ipc_lock);
 	err_t err = ipc_find_locked(&ipc_shms, id, &o);
 	if (!err)
-		err = ipc_set_locked(&c, o, perm);
+		err = ipc_set_locked(o, perm);
 	if (!err)
 		shm_of(o)->ctime = now;
-	ipc_end(&c);
+	spin_unlock(&ipc_lock);
 	return err;
 }
 
 err_t shm_remove(int32_t id)
 {
-	struct ipc_call c;
 	struct ipc_object *o;
 	bool ends = false;
-	ipc_begin(&c);
+	spin_lock(&ipc_lock);
 	err_t err = ipc_find_locked(&ipc_shms, id, &o);
-	if (!err && !ipc_owns_locked(&c, o, CAP_SYS_ADMIN))
+	if (!err && !ipc_owns_locked(o, CAP_SYS_ADMIN))
 		err = -EPERM;
 	if (!err) {
 		ends = shm_of(o)->attached == 0;
@@ -292,7 +287,7 @@ err_t shm_remove(int32_t id)
 		if (ends)
 			ipc_remove_locked(&ipc_shms, o);
 	}
-	ipc_end(&c);
+	spin_unlock(&ipc_lock);
 	if (ends)
 		ipc_put(&ipc_shms, o);
 	return err;
@@ -301,17 +296,16 @@ err_t shm_remove(int32_t id)
 /* Its pages are in memory anyway: that it was asked for is kept and told. */
 err_t shm_lock(int32_t id, bool on)
 {
-	struct ipc_call c;
 	struct ipc_object *o;
 	uint64_t limit = current_limit(RLIMIT_MEMLOCK);
-	ipc_begin(&c);
+	spin_lock(&ipc_lock);
 	err_t err = ipc_find_locked(&ipc_shms, id, &o);
-	bool may_all = cap_set_has(c.cred->effective, CAP_IPC_LOCK);
-	if (!err && !may_all && (!ipc_owns_locked(&c, o, CAP_IPC_LOCK) || (on && !limit)))
+	bool may_all = current_can(CAP_IPC_LOCK);
+	if (!err && !may_all && (!ipc_owns_locked(o, CAP_IPC_LOCK) || (on && !limit)))
 		err = -EPERM;
 	if (!err)
 		o->perm.mode = on ? o->perm.mode | SHM_LOCKED : o->perm.mode & ~(uint32_t)SHM_LOCKED;
-	ipc_end(&c);
+	spin_unlock(&ipc_lock);
 	return err;
 }
 
