@@ -8,14 +8,14 @@ static uint64_t pages_of_limit(uint64_t bytes)
 	return bytes == RLIMIT_INFINITY ? UINT64_MAX : bytes >> PAGE_SHIFT;
 }
 
-void process_vm_limits(struct process *p, struct vm_limits *out)
+void process_vm_limits(struct process *p, const struct cred *cred, struct vm_limits *out)
 {
 	*out = (struct vm_limits){UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
 	spin_lock(&p->lock);
 	out->all = pages_of_limit(p->limits[RLIMIT_AS].soft);
 	out->data = pages_of_limit(p->limits[RLIMIT_DATA].soft);
 	out->stack = pages_of_limit(p->limits[RLIMIT_STACK].soft);
-	if (!current_can(CAP_IPC_LOCK))
+	if (!cap_set_has(cred->effective, CAP_IPC_LOCK))
 		out->locked = pages_of_limit(p->limits[RLIMIT_MEMLOCK].soft);
 	spin_unlock(&p->lock);
 }
@@ -25,7 +25,7 @@ void current_vm_limits(struct vm_limits *out)
 	struct process *p = current_process();
 	*out = (struct vm_limits){UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
 	if (p)
-		process_vm_limits(p, out);
+		process_vm_limits(p, current_cred(), out);
 }
 
 struct vm_space *process_space(struct process *p)

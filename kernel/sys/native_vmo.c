@@ -5,6 +5,7 @@
  * and mmap, ftruncate, read, write, fstat, F_SNAPSHOT are what else is done with them.
  */
 #include "fs/memfd.h"
+#include "proc/cred.h"
 #include "proc/pidfd.h"
 #include "quire/object.h"
 #include "sys/files.h"
@@ -82,10 +83,13 @@ static err_t target_get(struct target *t, const struct file *process)
 		return 0;
 	}
 	struct process *p = pidfd_process(process);
-	if (p)
-		process_vm_limits(p, &t->limits);
-	else
+	if (p) {
+		struct cred *its = task_cred(p, 0);
+		process_vm_limits(p, its, &t->limits);
+		cred_put(its);
+	} else {
 		current_vm_limits(&t->limits); /* what it will have if the caller starts it */
+	}
 	return pidfd_space(process, &t->space);
 }
 

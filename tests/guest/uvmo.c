@@ -480,25 +480,31 @@ static bool checks_arguments(void)
 /* --- other processes --- */
 
 /* A child that does what it is told, one byte at a time: 'w' stores at FIXED_AT, 'r' says what is there, 'p'
- * its Pss in KiB. 'x' executes argument. */
+ * its Pss in KiB; 'l': whatever it will map is locked, of which it may have two pages. */
 struct puppet {
 	pid_t pid;
 	int pidfd, to, from;
 };
+
+static bool puppet_locks(void)
+{
+	struct rlimit two = {2 * PAGE, 2 * PAGE};
+	return !mlockall(MCL_FUTURE) && !setrlimit(RLIMIT_MEMLOCK, &two) && !setresuid(USER, USER, USER);
+}
 
 static int puppet_main(int from, int to)
 {
 	char command;
 	while (read(from, &command, 1) == 1) {
 		char answer = '.';
-		int signal = command == 'p' ? 0 : touch(FIXED_AT, command == 'w');
-		if (signal)
+		int signal = command == 'w' || command == 'r' ? touch(FIXED_AT, command == 'w') : 0;
+		if (signal || (command == 'l' && !puppet_locks()))
 			answer = '!';
 		else if (command == 'w')
 			*FIXED_AT = 'W';
 		else if (command == 'r')
 			answer = *FIXED_AT;
-		else
+		else if (command == 'p')
 			answer = (char)smaps_sum(FIXED_AT, FIXED_AT + 4 * PAGE, "Pss:");
 		if (write(to, &answer, 1) != 1)
 			return 1;
@@ -563,6 +569,21 @@ static bool maps_into_others(void)
 	CHECK(FAILS_WITH(quire_vma_unmap(p.pidfd, FIXED_AT, PAGE), ESRCH));
 	close(p.pidfd);
 	munmap(at, 2 * PAGE);
+	close(fd);
+	return true;
+}
+
+/* What may be locked is what the process may, not what the caller may, who is privileged. */
+static bool obeys_its_limits(void)
+{
+	struct puppet p;
+	int fd = vmo(QUIRE_VMO_OPEN, 3);
+	CHECK(puppet_start(&p) && puppet_does(&p, 'l') == '.');
+	CHECK(refused(p.pidfd, fd, FIXED_AT, 0, 3 * PAGE, RW | EXACTLY) == EAGAIN);
+	CHECK((char *)quire_vma_map(p.pidfd, fd, FIXED_AT, 0, 2 * PAGE, RW | EXACTLY) == FIXED_AT);
+	CHECK(refused(p.pidfd, fd, FIXED_AT + 2 * PAGE, 0, PAGE, RW | EXACTLY) == EAGAIN);
+	CHECK(puppet_ends(&p));
+	close(p.pidfd);
 	close(fd);
 	return true;
 }
@@ -736,6 +757,7 @@ static const struct utest tests[] = {
     {"no more than the descriptor allowed is had later", never_gets_more},
     {"arguments of vma_map and vma_unmap", checks_arguments},
     {"mapping into another process", maps_into_others},
+    {"what it may lock counts, not what the caller may", obeys_its_limits},
     {"what a process shows lives without its maker", outlives_its_maker},
     {"it needs the right to map of the process", needs_the_process_right},
     {"pidfd_open gives that to who may look into it", others_get_no_right},
