@@ -73,6 +73,12 @@ err_t process_inherit(struct process *p, struct process *parent, const struct pr
 	return w->fresh ? 0 : inherit_program(p, parent);
 }
 
+static void share_descs(struct user_thread *ut, struct desc_table *descs)
+{
+	desc_table_get(descs);
+	ut->descs = descs;
+}
+
 err_t user_thread_copy_files(struct user_thread *ut, unsigned share)
 {
 	const struct user_thread *from = current_user_thread();
@@ -87,8 +93,7 @@ err_t user_thread_copy_files(struct user_thread *ut, unsigned share)
 		return err;
 	if (!(share & SHARE_DESCS))
 		return desc_table_clone(from->descs, &ut->descs);
-	desc_table_get(from->descs);
-	ut->descs = from->descs;
+	share_descs(ut, from->descs);
 	return 0;
 }
 
@@ -97,8 +102,7 @@ err_t user_thread_take_files(struct user_thread *ut, struct desc_table *descs)
 	err_t err = place_clone(current_user_thread()->place, &ut->place);
 	if (err)
 		return err;
-	desc_table_get(descs);
-	ut->descs = descs;
+	share_descs(ut, descs);
 	return 0;
 }
 

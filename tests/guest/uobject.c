@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "upass.h"
 #include "utap.h"
 
 static uint64_t in_seconds(unsigned s)
@@ -147,36 +148,6 @@ static bool test_without_duplicate(void)
 	CHECK(FAILS_WITH(open(path, O_RDWR), EACCES)); /* it would have all rights again */
 	close(fd);
 	return true;
-}
-
-static long send_fd(int via, int fd)
-{
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = {
-	    .head = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
-	struct iovec iov = {"x", 1};
-	struct msghdr m = {
-	    .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-	memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
-	return sendmsg(via, &m, 0);
-}
-
-static int receive_fd(int via)
-{
-	int fd = -1;
-	char c;
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = {&c, 1};
-	struct msghdr m = {
-	    .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-	if (recvmsg(via, &m, 0) == 1 && m.msg_controllen)
-		memcpy(&fd, CMSG_DATA(&control.head), sizeof(fd));
-	return fd;
 }
 
 static bool test_transfer(void)

@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
+#include "upass.h"
 #include "utap.h"
 #include "uusage.h"
 
@@ -198,20 +199,6 @@ static bool is_nobody_before(void)
 	CHECK(FAILS_WITH(quire_process_create("x", 1), EINVAL) &&
 	      FAILS_WITH(quire_process_create(BAD, 0), EFAULT));
 	return true;
-}
-
-static long send_fd(int via, int fd)
-{
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = {
-	    .head = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
-	struct iovec iov = {"x", 1};
-	struct msghdr m = {
-	    .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-	memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
-	return sendmsg(via, &m, 0);
 }
 
 /* Or it could hold itself. */
@@ -440,15 +427,21 @@ static int dies_with_one(void *arg)
 	return 0;
 }
 
+static void close_all(void)
+{
+	for (int fd = 3; fd < 64; fd++)
+		close(fd);
+}
+
 static bool leaves_nothing(void)
 {
 	struct usage before;
+	close_all();
 	CHECK(usage_take(&before) || true);
 	for (unsigned i = 0; i < 20; i++) {
 		pid_t pid;
 		CHECK(child_exits(dies_with_one, NULL, 0) && dies_with_one(NULL) == 0);
-		for (int fd = 3; fd < 64; fd++)
-			close(fd);
+		close_all();
 		int process = spawn_self("1", NULL, &pid, NULL);
 		CHECK(process >= 0 && ends_with(pid, 1 << 8));
 		close(process);
