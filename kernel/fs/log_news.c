@@ -47,7 +47,7 @@ static void look_locked(void)
  * afterwards. */
 static void news(void)
 {
-	atomic_thread_fence(memory_order_seq_cst);
+	fence_seq_cst();
 	if (list_is_empty(&waiting))
 		return;
 	uint64_t state = spin_lock_irqsave(&news_lock);
@@ -94,7 +94,7 @@ static bool place_locked(struct log_reader *r)
 {
 	list_remove(&r->link);
 	list_push_back(&waiting, &r->link);
-	atomic_thread_fence(memory_order_seq_cst);
+	fence_seq_cst();
 	if (update_locked(r) || list_is_empty(&r->object->observers))
 		list_remove(&r->link);
 	bool set = !looking && !list_is_empty(&waiting);

@@ -368,7 +368,7 @@ static inline uint32_t pace_begin(void)
 
 static inline bool pace_changed(uint32_t sequence)
 {
-	atomic_thread_fence(memory_order_acquire);
+	fence_acquire();
 	return unlikely(load_relaxed(&steering.sequence) != sequence);
 }
 
@@ -416,7 +416,7 @@ void clock_set_rate(int64_t gain)
 	uint32_t sequence = load_relaxed(&steering.sequence);
 	store_relaxed(&steering.changer, cpu_id());
 	store_relaxed(&steering.sequence, sequence + 1);
-	atomic_thread_fence(memory_order_seq_cst); /* all wait before the point is taken */
+	fence_seq_cst(); /* all wait before the point is taken */
 	nsec_t raw = clock_raw_now();
 	steering.pace[(sequence / 2 + 1) % 2] =
 	    (struct pace){.raw = raw, .now = time_at(pace_of(sequence), raw), .gain = gain};

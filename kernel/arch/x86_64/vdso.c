@@ -26,14 +26,14 @@ struct vdso_data *vdso_change_begin(void)
 	volatile struct vdso_data *d = &vvar.data;
 	ASSERT(!irq_is_enabled() && !(d->sequence & 1));
 	d->sequence = d->sequence + 1;
-	atomic_thread_fence(memory_order_seq_cst);
+	fence_seq_cst();
 	return &vvar.data;
 }
 
 void vdso_change_end(void)
 {
 	volatile struct vdso_data *d = &vvar.data;
-	atomic_thread_fence(memory_order_seq_cst);
+	fence_seq_cst();
 	d->sequence = d->sequence + 1;
 }
 
