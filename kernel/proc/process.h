@@ -289,7 +289,8 @@ extern struct spinlock process_tree_lock; /* (T) */
 
 /* memory.c */
 struct vm_limits;
-/* Limits of p's memory for a thread with these credentials, and for the current one in its own; of locked pages there is none with CAP_IPC_LOCK. */
+/* Limits of p's memory for a thread with these credentials, and for the current one in its own; of locked
+ * pages there is none with CAP_IPC_LOCK. */
 void process_vm_limits(struct process *p, const struct cred *cred, struct vm_limits *out);
 void current_vm_limits(struct vm_limits *out);
 /* p's memory, with a reference; NULL once it is dead. */
