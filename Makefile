@@ -176,10 +176,10 @@ HSAN_plain  := -O2
 HSAN_cov    := -O0 --coverage
 HSAN_fuzz   := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 HCFLAGS := -std=gnu11 $(WARN) -Wno-missing-prototypes -g -D_GNU_SOURCE -DCONFIG_HOST -DCONFIG_INJECT \
-	$(if $(filter plain,$(SAN)),,-DCONFIG_DEBUG) -Ikernel -Ikernel/arch/host/include -Itests/host -Itests/model -Ibuild/gen \
+	$(if $(filter plain,$(SAN)),,-DCONFIG_DEBUG) -Ikernel -Ikernel/arch/host/include -Itests/host -Itests/model -Ibuild/gen -Iabi \
 	-fno-omit-frame-pointer $(HSAN_$(SAN))
 HSRC := $(filter-out kernel/lib/string.c,$(wildcard kernel/lib/*.c kernel/mm/*.c kernel/vm/*.c)) kernel/kern/spinlock.c \
-	$(wildcard kernel/object/*.c $(addprefix kernel/fs/,uio.c anon.c async.c vnode*.c dentry*.c namei*.c inotify.c mount*.c file*.c flock.c xattr*.c pipe*.c unix*.c memfd.c tmpfs*.c devfs*.c tty*.c pty*.c ext2/*.c)) \
+	$(wildcard kernel/object/*.c $(addprefix kernel/fs/,uio.c anon.c async.c vnode*.c dentry*.c namei*.c inotify.c mount*.c file*.c flock.c xattr*.c pipe*.c unix*.c memfd.c endpoint*.c tmpfs*.c devfs*.c tty*.c pty*.c ext2/*.c)) \
 	kernel/fs/bdev.c kernel/fs/block_io.c kernel/dev/block.c \
 	kernel/proc/trace_format.c kernel/proc/trace_names.c kernel/proc/signal_name.c \
 	$(wildcard kernel/arch/host/*.c tests/model/*.c)

@@ -37,6 +37,8 @@ LIMITS = [
     ("write fault on a page that a child shares", None),
     ("fork, exit and wait", None),
     ("fork, exit and wait with 16 MiB resident", None),
+    ("spawn, exit and wait with 1 MiB resident", None),
+    ("spawn, exit and wait with 256 MiB resident", lambda f: f["spawn, exit and wait with 1 MiB resident"] * 110 // 100),
     ("reset to the first program", 30_000_000),
 ]
 # What ubench.c calls it.
@@ -52,6 +54,8 @@ NAMES = {
     "fault_cow_write": "write fault on a page that a child shares",
     "fork_exit_wait_small": "fork, exit and wait",
     "fork_exit_wait_16MiB": "fork, exit and wait with 16 MiB resident",
+    "spawn_exit_wait_1MiB": "spawn, exit and wait with 1 MiB resident",
+    "spawn_exit_wait_256MiB": "spawn, exit and wait with 256 MiB resident",
 }
 
 

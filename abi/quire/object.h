@@ -43,6 +43,10 @@ enum quire_rights {
 #define QUIRE_SIGNAL_DEAD        (1ULL << 15)
 #define QUIRE_SIGNALS_USER       0xffff000000000000ULL
 
+/* The caller itself, or its process, where a call takes that in the place of a descriptor: no descriptor, so
+ * that nobody holds himself. */
+#define QUIRE_SELF (-1)
+
 /* Deadlines are points of CLOCK_MONOTONIC in nanoseconds. */
 #define QUIRE_NOW   0ULL
 #define QUIRE_NEVER UINT64_MAX

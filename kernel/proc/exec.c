@@ -46,6 +46,7 @@ static void commit(struct process *p, const struct fs_context *c, struct exec_im
 	user_state_reset();
 	if (image->frozen)
 		place_thaw(image->frozen);
+	process_end_exec(p, true);
 }
 
 err_t process_exec(struct exec_args *args, const struct fs_context *c, struct trap_frame *frame)
@@ -63,6 +64,8 @@ err_t process_exec(struct exec_args *args, const struct fs_context *c, struct tr
 			err = current_unshare_descs(); /* which close on exec here, and nowhere else */
 		if (err && !alone)
 			process_begin_exit(p, wait_status_killed(SIGNAL_SEGV));
+		if (err)
+			process_end_exec(p, false);
 	}
 	if (err) {
 		exec_image_drop(&image);

@@ -29,7 +29,7 @@ static void use_ids_of_file(struct exec_load *l, struct cred *c)
 	rwlock_read(&v->lock);
 	uint32_t mode = v->mode, uid = v->uid, gid = v->gid;
 	rwlock_read_unlock(&v->lock);
-	if (l->thread->no_new_privs || !mount_gives_rights(l))
+	if (load_relaxed(&l->thread->no_new_privs) || !mount_gives_rights(l))
 		return;
 	bool sets_uid = mode & SET_UID, sets_gid = (mode & SET_GID) && (mode & GROUP_EXECUTES);
 	if (sets_uid)
@@ -48,7 +48,7 @@ err_t exec_choose_cred(struct exec_load *l)
 	const struct cred *old = l->thread->cred;
 	bool own_place = place_freeze(l->thread);
 	l->frozen = own_place ? l->thread->place : NULL;
-	struct cred_exec x = {.shared = !own_place, .no_new_privs = l->thread->no_new_privs};
+	struct cred_exec x = {.shared = !own_place, .no_new_privs = load_relaxed(&l->thread->no_new_privs)};
 	l->personality = load_relaxed(&p->personality);
 	err_t err = cred_copy(old, NULL, 0, &l->cred);
 	if (!err && mount_gives_rights(l))

@@ -19,6 +19,7 @@
 #include "proc/ipc.h"
 #include "proc/pidfd.h"
 #include "proc/proc_priv.h"
+#include "proc/threadfd.h"
 #include "proc/timers.h"
 #include "proc/trace.h"
 #include "vm/fault.h"
@@ -246,6 +247,7 @@ void user_thread_exit(int wait_status)
 	spin_lock(&process_tree_lock);
 	list_remove(&ut->link);
 	list_remove(&ut->tid_link);
+	threadfd_thread_ended_locked(ut, wait_status);
 	struct usage used = thread_usage(&ut->thread);
 	usage_add(&p->usage, &used);
 	signal_thread_gone_locked(ut, &dropped);

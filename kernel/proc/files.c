@@ -106,6 +106,28 @@ err_t user_thread_take_files(struct user_thread *ut, struct desc_table *descs)
 	return 0;
 }
 
+err_t user_thread_share_locked(struct user_thread *ut, struct user_thread *from, struct cred **old)
+{
+	struct process *p = from->thread.process;
+	err_t err = 0;
+	ASSERT_HELD(&process_tree_lock);
+	spin_lock(&p->lock);
+	if (!from->descs || !from->place) {
+		err = -EINTR;
+	} else if (!place_share(from->place)) {
+		err = -EAGAIN;
+	} else {
+		ut->place = from->place;
+		ut->descs = from->descs;
+		desc_table_get(ut->descs);
+		*old = ut->cred;
+		ut->cred = from->cred;
+		cred_get(ut->cred);
+	}
+	spin_unlock(&p->lock);
+	return err;
+}
+
 err_t user_thread_first_files(struct user_thread *ut)
 {
 	err_t err = place_create(&ut->place);

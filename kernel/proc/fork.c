@@ -48,9 +48,9 @@ static void tell_id(const struct clone_request *c, const struct user_thread *ut)
 }
 
 /* Whoever said so (SCHED_RESET_ON_FORK) keeps its rank among the threads to itself. */
-static void inherit_policy(struct user_thread *child, const struct user_thread *self)
+static void inherit_policy(struct user_thread *child, struct user_thread *self)
 {
-	struct thread_policy policy = thread_policy(current_thread());
+	struct thread_policy policy = thread_policy(&self->thread);
 	if (self->policy_resets && policy.rt_priority)
 		policy = (struct thread_policy){.policy = POLICY_OTHER};
 	else if (self->policy_resets && policy.nice < 0)
@@ -59,14 +59,14 @@ static void inherit_policy(struct user_thread *child, const struct user_thread *
 	child->io_priority = self->io_priority;
 }
 
-void user_thread_inherit(struct user_thread *ut)
+void user_thread_inherit(struct user_thread *ut, struct user_thread *from)
 {
-	const struct user_thread *self = current_user_thread();
-	ut->thread.affinity = self->thread.affinity;
-	inherit_policy(ut, self);
-	ut->no_new_privs = self->no_new_privs;
-	ut->too_many = self->too_many;
-	ut->timer_slack = ut->timer_slack_default = self->timer_slack;
+	ut->thread.affinity = from->thread.affinity;
+	inherit_policy(ut, from);
+	store_relaxed(&ut->no_new_privs, load_relaxed(&from->no_new_privs));
+	store_relaxed(&ut->too_many, load_relaxed(&from->too_many));
+	ut->timer_slack_default = load_relaxed(&from->timer_slack);
+	store_relaxed(&ut->timer_slack, ut->timer_slack_default);
 }
 
 static void inherit_signals(struct user_thread *ut, const struct clone_request *c)
@@ -96,7 +96,7 @@ static err_t make_thread(struct process *p, const struct clone_request *c, const
 	if (c->sp)
 		user_frame_set_sp(&ut->start, c->sp);
 	ut->clear_tid = c->clear_tid;
-	user_thread_inherit(ut);
+	user_thread_inherit(ut, current_user_thread());
 	inherit_signals(ut, c);
 	err = user_thread_copy_files(ut, c->share);
 	if (!err)
@@ -119,7 +119,7 @@ static err_t launch(struct user_thread *ut, const struct clone_request *c, uint3
 	if (err)
 		user_thread_free(ut);
 	else
-		current_user_thread()->too_many = false; /* by now its user has not */
+		store_relaxed(&current_user_thread()->too_many, false); /* by now its user has not */
 	return err;
 }
 

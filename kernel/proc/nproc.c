@@ -68,7 +68,7 @@ void nproc_move_locked(struct user_thread *ut, uint32_t uid, uint64_t limit)
 {
 	if (uid == ut->cred->uid)
 		return;
-	ut->too_many = uid != 0 && limit < count_tasks_locked(uid, limit);
+	store_relaxed(&ut->too_many, uid != 0 && limit < count_tasks_locked(uid, limit));
 	nproc_remove_locked(ut->cred->uid);
 	bounds[uid % UID_BUCKETS]++;
 }
@@ -77,10 +77,11 @@ err_t nproc_check_exec(void)
 {
 	struct user_thread *ut = current_user_thread();
 	uint64_t limit = current_limit(RLIMIT_NPROC);
-	if (!ut->too_many)
+	if (!load_relaxed(&ut->too_many))
 		return 0;
 	spin_lock(&process_tree_lock);
-	ut->too_many = limit < count_tasks_locked(ut->cred->uid, limit);
+	bool too_many = limit < count_tasks_locked(ut->cred->uid, limit);
 	spin_unlock(&process_tree_lock);
-	return ut->too_many ? -EAGAIN : 0;
+	store_relaxed(&ut->too_many, too_many);
+	return too_many ? -EAGAIN : 0;
 }

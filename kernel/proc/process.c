@@ -15,6 +15,7 @@
 #include "proc/futex.h"
 #include "proc/proc_priv.h"
 #include "proc/sigio.h"
+#include "proc/threadfd.h"
 #include "proc/timers.h"
 #include "proc/trace.h"
 #include "vm/commit.h"
@@ -333,6 +334,8 @@ static err_t choose_tid(struct process *p, struct user_thread *ut, uint32_t wish
 	spin_lock(&process_tree_lock);
 	if (p->nthreads)
 		err = get_pid_locked(wish, &tid);
+	else if (p->exiting) /* the last one is gone, the number is not its any more, or soon will not be */
+		err = -EINTR;
 	if (!err)
 		set_tid_locked(ut, tid);
 	spin_unlock(&process_tree_lock);
@@ -352,13 +355,19 @@ err_t user_thread_create(struct process *p, const char *name, uint32_t wish, str
 	thread_init(&ut->thread, name, ut->stack, KSTACK_PAGES * PAGE_SIZE, start_user_thread, ut);
 	list_init(&ut->link);
 	list_init(&ut->tid_link);
+	list_init(&ut->threadfds);
 	thread_signals_init(&ut->signals);
 	process_get(p);
 	ut->thread.process = p;
-	ut->cred = p == current_process() ? current_user_thread()->cred : p->cred; /* of a new one */
-	cred_get(ut->cred);
+	if (p == current_process()) {
+		ut->cred = current_user_thread()->cred;
+		cred_get(ut->cred);
+	} else {
+		ut->cred = process_cred(p);
+	}
 	store_relaxed(&ut->thread.system_call, syscall_dispatch);
-	ut->timer_slack = ut->timer_slack_default = TIMER_SLACK;
+	ut->timer_slack_default = TIMER_SLACK;
+	store_relaxed(&ut->timer_slack, TIMER_SLACK);
 	fetch_add_relaxed(&nuser_threads, 1);
 	err_t err = choose_tid(p, ut, wish);
 	if (err)
@@ -383,26 +392,35 @@ void user_thread_free(struct user_thread *ut)
 	fetch_sub_relaxed(&nuser_threads, 1);
 }
 
-err_t user_thread_launch(struct user_thread *ut)
+err_t user_thread_launch_locked(
+    struct user_thread *ut, struct vm_space *space, const struct user_thread *maker)
 {
 	struct process *p = ut->thread.process;
 	uint64_t limit = nproc_limit(p, ut->cred);
-	ut->thread.space = p->space;
-	ut->thread.mmu = &p->space->mmu;
-	spin_lock(&process_tree_lock);
-	err_t err = p->exiting || p->exec_thread ? -EINTR : 0;
+	ASSERT_HELD(&process_tree_lock);
+	err_t err = p->exiting || p->exec_thread || p->space != space ? -EINTR : 0;
 	if (!err && !user_thread_is_first(ut)) /* that one is counted as the process */
 		err = nproc_add_locked(ut->cred->uid, limit);
-	if (!err) {
-		list_push_back(&p->threads, &ut->link);
-		p->nthreads++;
-		trace_inherit_locked(ut);
-		guard_attach(ut);
-		rt_time_inherit_locked(ut);
-		if (p->signals.stop_signal || p->signals.pending.set & ~ut->signals.mask)
-			thread_interrupt(&ut->thread, THREAD_SIGNALLED);
-		thread_start(&ut->thread); /* locked: who ends the threads finds only such as run */
-	}
+	if (err)
+		return err;
+	ut->thread.space = space;
+	ut->thread.mmu = &space->mmu;
+	list_push_back(&p->threads, &ut->link);
+	p->nthreads++;
+	trace_inherit_locked(ut, maker);
+	guard_attach(ut);
+	rt_time_inherit_locked(ut);
+	if (p->signals.stop_signal || p->signals.pending.set & ~ut->signals.mask)
+		thread_interrupt(&ut->thread, THREAD_SIGNALLED);
+	thread_start(&ut->thread); /* locked: who ends the threads finds only such as run */
+	return 0;
+}
+
+err_t user_thread_launch(struct user_thread *ut)
+{
+	spin_lock(&process_tree_lock);
+	err_t err = user_thread_launch_locked(
+	    ut, ut->thread.process->space, current_process() ? current_user_thread() : NULL);
 	spin_unlock(&process_tree_lock);
 	return err;
 }
@@ -425,8 +443,9 @@ err_t process_become_single(struct process *p)
 	}
 	while (p->nthreads > 1 && !err)
 		err = waitq_sleep(&p->exec_wait, &process_tree_lock, NSEC_NEVER, WAIT_KILLABLE);
-	p->exec_thread = NULL;
-	if (!err && !user_thread_is_first(self)) {
+	if (err) {
+		p->exec_thread = NULL;
+	} else if (!user_thread_is_first(self)) {
 		set_tid_locked(self, p->pid);
 		first = cred_lead_locked(p);
 		nproc_remove_locked(first->uid); /* its own count is the process's from here on */
@@ -435,6 +454,15 @@ err_t process_become_single(struct process *p)
 	if (first)
 		cred_put(first);
 	return err;
+}
+
+void process_end_exec(struct process *p, bool done)
+{
+	spin_lock(&process_tree_lock);
+	p->exec_thread = NULL;
+	if (done)
+		threadfd_thread_ended_locked(current_user_thread(), 0);
+	spin_unlock(&process_tree_lock);
 }
 
 void process_replace_space(struct process *p, struct vm_space *space, const char *name)

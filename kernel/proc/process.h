@@ -110,7 +110,8 @@ struct process {
 	struct waitq dead_wait;  /* it died itself; predicate under (T) */
 	struct vm_space *space;  /* (T) to change, (O) to read; counted; NULL once dead */
 	struct user_thread
-	    *exec_thread;       /* (T) it waits in exec until it is the only one; no other may start */
+	    *exec_thread;       /* (T) it is, or waits to be, the only one, to replace the program; no other
+				   may start */
 	struct waitq exec_wait; /* the last but one thread is gone; predicate under (T) */
 	bool
 	    has_memory_of_parent; /* (T) made by vfork: the parent waits until this process runs a program of its own or is dead */
@@ -138,21 +139,23 @@ struct process {
 };
 
 struct user_thread {
-	struct thread thread; /* first */
-	struct list link;     /* (T) in process->threads; then in the reaper's list */
-	vaddr_t stack;        /* (C) kernel stack */
-	struct list tid_link; /* (T) in the table of thread ids, until it exits */
+	struct thread thread;  /* first */
+	struct list link;      /* (T) in process->threads; then in the reaper's list */
+	vaddr_t stack;         /* (C) kernel stack */
+	struct list tid_link;  /* (T) in the table of thread ids, until it exits */
+	struct list threadfds; /* (T) files that stand for it: threadfd.c */
 	struct thread_signals signals;
 	int parent_death_signal; /* (T) sent to its process when the thread that made that ends; 0: none */
 	struct cred *cred;       /* (T,L) to change, its own to read without; counted, never NULL */
 	struct desc_table
 	    *descs;          /* (L) to change, its own to read without; counted; NULL: not yet, no more */
 	struct place *place; /* the same */
-	bool
-	    too_many; /* (O) its user had too many tasks when it became that user's: exec fails as long as that is so */
-	bool no_new_privs;            /* (O) programs that it runs gain no rights; never cleared */
-	uint64_t timer_slack;         /* (O) ns, as prctl tells it: timers are exact */
-	uint64_t timer_slack_default; /* (O) */
+	_Atomic bool
+	    too_many; /* (A) its user had too many tasks when it became that user's: exec fails as long as that is so */
+	_Atomic bool
+	    no_new_privs; /* (A) set by itself: programs that it runs gain no rights; never cleared */
+	_Atomic uint64_t timer_slack; /* (A) ns, as prctl tells it: timers are exact */
+	uint64_t timer_slack_default; /* (C) */
 	bool policy_resets;           /* (T) SCHED_RESET_ON_FORK: its children are ordinary threads */
 	uint16_t io_priority;         /* (T) as ioprio_set tells it; inherited */
 	uaddr_t clear_tid;            /* (O) set_tid_address */
@@ -222,6 +225,10 @@ struct user_thread *user_thread_find_locked(uint32_t tid);
  * process_share) says itself. -ENOMEM; -EAGAIN: the place belongs to one that is about to run a program with
  * rights of its own. */
 MUST_CHECK err_t user_thread_copy_files(struct user_thread *ut, unsigned share);
+/* The table and the place of `from`, shared, and its credentials, as they are at this moment; *old gets what
+ * ut had as such until now. Tree locked. -EINTR: it ends; -EAGAIN as above. */
+MUST_CHECK err_t user_thread_share_locked(
+    struct user_thread *ut, struct user_thread *from, struct cred **old);
 /* ... or none, at the root. -ENOMEM. */
 MUST_CHECK err_t user_thread_first_files(struct user_thread *ut);
 /* The place of the current thread, copied, and these descriptors, of which a reference is taken. -ENOMEM. */
@@ -231,9 +238,16 @@ void user_thread_free(struct user_thread *ut);
 /* Add ut to its process and start it. -EINTR: the process is exiting, -EAGAIN: RLIMIT_NPROC; ut is as it was.
  */
 MUST_CHECK err_t user_thread_launch(struct user_thread *ut);
+/* The same with the tree locked, for who knows what the process's memory is, and the thread (NULL: none) that
+ * is its maker, so that it is traced too. -EINTR as well: the process has other memory by now. */
+MUST_CHECK err_t user_thread_launch_locked(
+    struct user_thread *ut, struct vm_space *space, const struct user_thread *maker);
 /* End all other threads of the current process and wait until they are gone; the current one takes over the
- * id of the process. -EINTR: somebody else ends the process, or replaces its program, at the same time. */
+ * id of the process. It stays alone until process_end_exec: nobody else starts one either. -EINTR: somebody
+ * else ends the process, or replaces its program, at the same time. */
 MUST_CHECK err_t process_become_single(struct process *p);
+/* The program is replaced (done), or could not be. */
+void process_end_exec(struct process *p, bool done);
 /* Make p the current thread's process's memory: the thread runs in `space` from here on, and the old one
  * loses its reference. Only thread of its process. */
 void process_replace_space(struct process *p, struct vm_space *space, const char *name);
@@ -399,9 +413,10 @@ struct clone_request {
  * -ENOMEM, -EAGAIN, -EPERM (tls), -EINTR (the process is exiting), -EEXIST (number), -EMFILE and -EFAULT
  * (pidfd). */
 MUST_CHECK err_t process_clone(const struct clone_request *c, const struct trap_frame *frame, uint32_t *id);
-/* What a child of the current process has of it whatever it runs: of a process, and of its first thread. */
+/* What a child of the current process has of it whatever it runs. */
 void process_inherit_rules(struct process *child);
-void user_thread_inherit(struct user_thread *ut);
+/* What a new thread has of the one that makes it: the current one, or any with the tree locked. */
+void user_thread_inherit(struct user_thread *ut, struct user_thread *from);
 /* p needs its parent's memory no more. */
 void process_leave_parents_memory_locked(struct process *p);
 

@@ -160,7 +160,7 @@ void adjust_show_slack(struct text *t, struct vnode *v)
 	spin_lock(&process_tree_lock);
 	struct user_thread *ut = proc_thread_locked(n);
 	if (ut)
-		slack = *(volatile uint64_t *)&ut->timer_slack;
+		slack = load_relaxed(&ut->timer_slack);
 	spin_unlock(&process_tree_lock);
 	text_printf(t, "%llu\n", (unsigned long long)slack);
 }
@@ -176,7 +176,7 @@ int64_t adjust_store_slack(struct vnode *v, char *s, size_t n)
 	spin_lock(&process_tree_lock);
 	struct user_thread *ut = proc_thread_locked(node);
 	if (ut)
-		*(volatile uint64_t *)&ut->timer_slack = value ? (uint64_t)value : ut->timer_slack_default;
+		store_relaxed(&ut->timer_slack, value ? (uint64_t)value : ut->timer_slack_default);
 	spin_unlock(&process_tree_lock);
 	return ut ? (int64_t)n : -ESRCH;
 }

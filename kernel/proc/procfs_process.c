@@ -104,7 +104,7 @@ static void snapshot_take(struct snapshot *s, const struct proc_node *n)
 	if (ut) {
 		s->policy = thread_policy(&ut->thread);
 		s->affinity = ut->thread.affinity;
-		s->no_new_privs = ut->no_new_privs;
+		s->no_new_privs = load_relaxed(&ut->no_new_privs);
 		s->cpu = load_relaxed(&ut->thread.cpu);
 	}
 	if (p->tty) {

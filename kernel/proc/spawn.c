@@ -53,7 +53,7 @@ static err_t make_first_thread(struct process *p, struct desc_table *descs, stru
 	if (err)
 		return err;
 	if (descs) {
-		user_thread_inherit(ut);
+		user_thread_inherit(ut, current_user_thread());
 		err = user_thread_take_files(ut, descs);
 	} else {
 		err = user_thread_first_files(ut);
@@ -204,7 +204,7 @@ static err_t start_embryo(
 	if (err)
 		user_thread_free(ut);
 	else
-		current_user_thread()->too_many = false; /* by now its user has not */
+		store_relaxed(&current_user_thread()->too_many, false); /* by now its user has not */
 	return err;
 }
 

@@ -56,10 +56,10 @@ err_t trace_set(uint32_t pid, bool on)
 	return 0;
 }
 
-void trace_inherit_locked(struct user_thread *ut)
+void trace_inherit_locked(struct user_thread *ut, const struct user_thread *maker)
 {
 	ASSERT_HELD(&process_tree_lock);
-	if (current_process() && thread_is_traced(current_thread()))
+	if (maker && thread_is_traced(&maker->thread))
 		store_relaxed(&ut->thread.system_call, syscall_dispatch_traced);
 }
 

@@ -17,8 +17,8 @@ void trace_init(void); /* once at boot */
 /* Trace process pid (0: the current one), or no longer. -ESRCH; -EPERM: the current process has not
  * CAP_SYS_ADMIN. */
 MUST_CHECK err_t trace_set(uint32_t pid, bool on);
-/* ut is about to start: it is traced if who starts it is. Process tree locked. */
-void trace_inherit_locked(struct user_thread *ut);
+/* ut is about to start: it is traced if its maker (NULL: the kernel) is. Process tree locked. */
+void trace_inherit_locked(struct user_thread *ut, const struct user_thread *maker);
 /* What the thread enters system calls by if it is not traced. */
 int64_t (*thread_entry(const struct thread *t))(struct trap_frame *f);
 bool thread_is_traced(const struct thread *t);

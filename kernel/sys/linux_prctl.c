@@ -78,7 +78,7 @@ static int64_t set_dumpable(struct process *p, uint64_t value)
 static int64_t set_timer_slack(int64_t ns)
 {
 	struct user_thread *ut = current_user_thread();
-	ut->timer_slack = ns > 0 ? (uint64_t)ns : ut->timer_slack_default;
+	store_relaxed(&ut->timer_slack, ns > 0 ? (uint64_t)ns : ut->timer_slack_default);
 	return 0;
 }
 
@@ -123,7 +123,7 @@ int64_t sys_prctl(int32_t option, uint64_t arg, uint64_t arg3, uint64_t arg4, ui
 	case PR_SET_TIMERSLACK:
 		return set_timer_slack((int64_t)arg);
 	case PR_GET_TIMERSLACK:
-		return (int64_t)ut->timer_slack;
+		return (int64_t)load_relaxed(&ut->timer_slack);
 	case PR_SET_CHILD_SUBREAPER:
 		return set_subreaper(arg);
 	case PR_GET_CHILD_SUBREAPER:
@@ -131,10 +131,10 @@ int64_t sys_prctl(int32_t option, uint64_t arg, uint64_t arg3, uint64_t arg4, ui
 	case PR_SET_NO_NEW_PRIVS:
 		if (arg != 1 || arg3 || arg4 || arg5)
 			return -EINVAL;
-		ut->no_new_privs = true;
+		store_relaxed(&ut->no_new_privs, true);
 		return 0;
 	case PR_GET_NO_NEW_PRIVS:
-		return arg || arg3 || arg4 || arg5 ? -EINVAL : ut->no_new_privs;
+		return arg || arg3 || arg4 || arg5 ? -EINVAL : load_relaxed(&ut->no_new_privs);
 	case PR_SET_THP_DISABLE:
 		if (arg3 || arg4 || arg5)
 			return -EINVAL;

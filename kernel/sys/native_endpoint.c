@@ -3,7 +3,7 @@
 #include "sys/files.h"
 
 /* Read without the tree's lock: a thread that is blocked, or is making a call, starts no others; one that
- * ends meanwhile is missed. */
+ * ends meanwhile, or that another process starts here, is missed. */
 static bool thread_is_alone(const struct thread *t)
 {
 	return __atomic_load_n(&t->process->nthreads, __ATOMIC_RELAXED) == 1;

@@ -5,10 +5,12 @@
  * Prints lines "bench NAME VALUE": ticks for one operation, the loop's own cost taken off; the least of
  * several rounds.
  */
-#include <quire/calls.h>
+#include <fcntl.h>
+#include <quire/spawn.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/syscall.h>
@@ -148,6 +150,31 @@ static int bench_fork(const char *name, unsigned pages)
 	return 0;
 }
 
+/* This program is started in a new process, and ends at once: with this many pages resident in the one that
+ * starts it. */
+static int bench_spawn(const char *name, const char *self, unsigned pages)
+{
+	char *argv[] = {(char *)(uintptr_t)self, (char *)(uintptr_t) "exit", NULL};
+	uint64_t best = UINT64_MAX;
+	int program = open(self, O_RDONLY | O_CLOEXEC), failed = 0;
+	char *p = map(pages);
+	if (program < 0 || !p)
+		return 1;
+	touch(p, pages, 1, 1);
+	for (int round = 0; round < ROUNDS; round++) {
+		int status = -1;
+		pid_t pid;
+		uint64_t start = ticks();
+		int process = quire_spawn("spawned", program, argv, argv + 2, NULL, 0, &pid);
+		failed |= process < 0 || waitpid(pid, &status, 0) != pid || status;
+		best = least(best, ticks() - start);
+		close(process);
+	}
+	close(program);
+	report(name, best, 0, 1);
+	return munmap(p, (size_t)pages * PAGE) | failed;
+}
+
 /* System calls without the library, as compare.c makes them. */
 static inline long call(long nr, long a, long b, long c, long d)
 {
@@ -238,9 +265,11 @@ static bool is_placed(char **argv)
 	return false;
 }
 
-/* With a name: only system calls, under that name. */
+/* With a name: only system calls, under that name; or nothing. */
 int main(int argc, char **argv)
 {
+	if (argc > 1 && !strcmp(argv[1], "exit"))
+		return 0;
 	if (!is_placed(argv))
 		return 1;
 	bench_null(argc > 1 ? argv[1] : "null_syscall");
@@ -257,5 +286,7 @@ int main(int argc, char **argv)
 	failed |= bench_fork("fork_exit_wait_small", 0);
 	failed |= bench_fork("fork_exit_wait_4MiB", 1024);
 	failed |= bench_fork("fork_exit_wait_16MiB", 4096);
+	failed |= bench_spawn("spawn_exit_wait_1MiB", argv[0], 256);
+	failed |= bench_spawn("spawn_exit_wait_256MiB", argv[0], 65536);
 	return failed;
 }

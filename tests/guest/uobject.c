@@ -497,6 +497,8 @@ static int an_object(const struct arg *a)
 		return (int)quire_vmo_create(QUIRE_VMO_OPEN, 0, 4096);
 	if (a->a == QUIRE_PROCESS)
 		return (int)pidfd_of(getpid());
+	if (a->a == QUIRE_THREAD)
+		return (int)quire_thread_open(QUIRE_SELF, getpid());
 	if (a->a != QUIRE_ENDPOINT)
 		return eventfd(0, 0);
 	if (quire_endpoint_create(fds, 0))

@@ -42,6 +42,7 @@ unsigned host_chaos;
 static uint64_t nframes_total;
 static struct thread threads[MAX_CPUS];
 static _Atomic uint64_t online;
+static _Atomic uint64_t last_serial;
 static _Thread_local struct cpu *me;
 static pthread_key_t leave_key;
 static pthread_once_t leave_once = PTHREAD_ONCE_INIT;
@@ -113,6 +114,7 @@ static void cpu_start(uint32_t id)
 	c->id = id;
 	c->current = t;
 	t->cpu = id;
+	t->serial = fetch_add_relaxed(&last_serial, 1) + 1;
 	t->state = THREAD_RUNNING;
 	snprintf(t->name, sizeof(t->name), "cpu%u", id);
 	list_init(&t->wait_link);

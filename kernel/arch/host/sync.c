@@ -324,3 +324,36 @@ bool waitq_is_empty(struct waitq *q)
 	spin_unlock_irqrestore(&q->lock, state);
 	return empty;
 }
+
+/* ---------------------------------------------------------------- without a queue */
+
+/* Sleeping is polling here, so `to` is only woken: its host thread runs anyway. */
+err_t thread_park(struct spinlock *held, nsec_t deadline, unsigned flags, struct thread *to)
+{
+	struct thread *t = current_thread();
+	nsec_t since = 0;
+	err_t err = 0;
+
+	ASSERT(preempt_count() == 1);                              /* `held` and no other */
+	__atomic_store_n(&t->wait_flags, flags, __ATOMIC_RELAXED); /* tests look at it */
+	store_release(&t->state, THREAD_BLOCKED);
+	if (to)
+		thread_unpark(to);
+	spin_unlock_irqrestore(held, 0);
+	while (!err && load_acquire(&t->state) == THREAD_BLOCKED) {
+		if (is_interrupted(t, flags))
+			err = -EINTR;
+		else if (deadline != NSEC_NEVER && clock_now() >= deadline)
+			err = -ETIMEDOUT;
+		else
+			host_wait(&since, "a message");
+	}
+	(void)spin_lock_irqsave(held);
+	store_release(&t->state, THREAD_RUNNING);
+	return err;
+}
+
+void thread_unpark(struct thread *t)
+{
+	store_release(&t->state, THREAD_RUNNING);
+}
