@@ -118,8 +118,7 @@ err_t user_thread_share_locked(struct user_thread *ut, struct user_thread *from,
 		err = -EAGAIN;
 	} else {
 		ut->place = from->place;
-		ut->descs = from->descs;
-		desc_table_get(ut->descs);
+		share_descs(ut, from->descs);
 		*old = ut->cred;
 		ut->cred = from->cred;
 		cred_get(ut->cred);
