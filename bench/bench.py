@@ -37,6 +37,10 @@ LIMITS = [
     ("write fault on a page that a child shares", None),
     ("fork, exit and wait", None),
     ("fork, exit and wait with 16 MiB resident", None),
+    ("smaps, each of 100 windows side by side on a file", None),
+    ("smaps, each of 400 such windows", lambda f: f["smaps, each of 100 windows side by side on a file"] * 105 // 100),
+    ("smaps, each of 100 windows on the same 256 pages", None),
+    ("smaps, each of 400 such windows on the same pages", lambda f: f["smaps, each of 100 windows on the same 256 pages"] * 105 // 100),
     ("reset to the first program", 30_000_000),
 ]
 # What ubench.c calls it.
@@ -52,6 +56,10 @@ NAMES = {
     "fault_cow_write": "write fault on a page that a child shares",
     "fork_exit_wait_small": "fork, exit and wait",
     "fork_exit_wait_16MiB": "fork, exit and wait with 16 MiB resident",
+    "smaps_beside_100": "smaps, each of 100 windows side by side on a file",
+    "smaps_beside_400": "smaps, each of 400 such windows",
+    "smaps_same_100": "smaps, each of 100 windows on the same 256 pages",
+    "smaps_same_400": "smaps, each of 400 such windows on the same pages",
 }
 
 

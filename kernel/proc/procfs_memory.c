@@ -98,6 +98,7 @@ struct memory_walk {
 	struct vm_space *space;
 	char *label;       /* PATH_LEN_MAX bytes */
 	bool may_be_large; /* the region that was added last */
+	struct usage_memory seen;
 	struct region_sum {
 		struct region_usage usage; /* of all regions so far */
 		uint64_t locked;
@@ -124,6 +125,7 @@ static void walk_memory(struct text *t, struct vnode *v,
 	w->space = space_to_read(t, v);
 	if (!w->space)
 		return;
+	usage_memory_init(&w->seen);
 	w->label = kmalloc(PATH_LEN_MAX);
 	if (!w->label)
 		t->err = -ENOMEM;
@@ -132,13 +134,14 @@ static void walk_memory(struct text *t, struct vnode *v,
 		region_view_end(&r);
 	}
 	kfree(w->label);
+	usage_memory_fini(&w->seen);
 	space_put(w->space);
 }
 
 static void add_region(struct memory_walk *w, const struct region_view *r)
 {
 	struct region_usage *sum = &w->sum.usage, u;
-	if (!space_usage(w->space, r->info.start, &u))
+	if (!space_usage(w->space, r->info.start, &w->seen, &u))
 		return;
 	sum->pages += u.pages;
 	sum->private_clean += u.private_clean;

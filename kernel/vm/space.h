@@ -163,6 +163,15 @@ struct region_info {
 bool space_query(struct vm_space *s, uaddr_t addr, struct region_info *out);
 /* The same without counting pages: vol_state and what follows is 0. */
 bool space_look(struct vm_space *s, uaddr_t addr, struct region_info *out);
+/* What somebody remembers who asks for the usage of one region after the other: space_usage.c. His own. */
+struct usage_memory {
+	struct rb_tree groups;
+	struct usage_group *spare;
+	unsigned ngroups;
+};
+void usage_memory_init(struct usage_memory *m);
+/* No lock held. May sleep. */
+void usage_memory_fini(struct usage_memory *m);
 /* Whose are the pages of the region that begins at addr? False: none does. See space_usage.c. */
 enum usage_class { USAGE_ANON, USAGE_FILE, USAGE_SHMEM, USAGE_CLASSES };
 struct region_usage {
@@ -175,7 +184,7 @@ struct region_usage {
 	uint64_t parts[USAGE_CLASSES],
 	    parts_dirty; /* its parts of the resident ones, a page being PT_WHOLE */
 };
-bool space_usage(struct vm_space *s, uaddr_t addr, struct region_usage *out);
+bool space_usage(struct vm_space *s, uaddr_t addr, struct usage_memory *m, struct region_usage *out);
 /* The same without counting, with references; false: nothing is at addr or above. */
 struct region_view {
 	struct region_info info;
