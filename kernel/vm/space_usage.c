@@ -267,6 +267,24 @@ uint64_t region_translated(const struct region *r)
 	return u.shared_clean;
 }
 
+/* Pages that were used by this window since the marks were cleared; reclaim clears those of files, too. With
+ * `clear`: none from now on. */
+static uint64_t region_accessed(const struct region *r, bool clear)
+{
+	if (r->object->kind == VM_PHYS)
+		return 0;
+	return mmu_count_accessed(&r->space->mmu, r->start, r->end, page_to_phys(zero_page), clear);
+}
+
+void space_clear_accessed(struct vm_space *s, bool anonymous, bool of_files)
+{
+	rwlock_read(&s->lock);
+	for (struct region *r = region_find_from(&s->regions, 0); r; r = region_next(r))
+		if (file_of(r) ? of_files : anonymous)
+			(void)region_accessed(r, true);
+	rwlock_read_unlock(&s->lock);
+}
+
 bool space_usage(struct vm_space *s, uaddr_t addr, struct usage_memory *m, struct region_usage *out)
 {
 	*out = (struct region_usage){0};
@@ -284,6 +302,7 @@ bool space_usage(struct vm_space *s, uaddr_t addr, struct usage_memory *m, struc
 		out->large = large_count(r);
 		spin_unlock(&o->lock);
 		out->may_be_large = region_may_be_large(r);
+		out->referenced = region_accessed(r, false);
 	}
 	rwlock_read_unlock(&s->lock);
 	return out->pages > 0;
