@@ -5,22 +5,23 @@
  *
  * QUIRE_SYSTEM names a system object that it reads the log by (rights read and wait), QUIRE_PING, if it is
  * there, the receiving end of an endpoint by which its manager asks whether it is well (read and wait).
- * Records go to descriptor 1 (write, wait and manage, without which it does not learn that this is a terminal), a line each:
+ * Records go to descriptor 1 (write and wait; manage, so that it learns whether this is a terminal), a line
+ * each:
  *
  *	    1.234567 warning vm: what happened
  *
- * in colours, by level, if that is a terminal. Less urgent ones than LEVEL (0-7 or a name) are left out. Where
- * records were overwritten before they could be shown a line says how many.
+ * in colours, by level, if that is a terminal. Less urgent ones than LEVEL (0-7 or a name) are left out.
+ * Where records were overwritten before they could be shown a line says how many.
  *
  * The position in the log is the system object's. Whoever starts it with a fresh object has it begin with the
  * oldest record that there is; whoever starts it with the one that it had before has it go on there, less the
  * one record that it may have been about to show. -n: with what is written from now on.
  *
  * There is one wait, for the manager and for the next thing to do: a record to be read, or room for the rest
- * of a line. So a terminal that is stopped does not keep it from answering; and what it does not read does not
- * keep anybody from writing to the log, who overwrites the oldest.
+ * of a line. So a terminal that is stopped does not keep it from answering; and what it does not read does
+ * not keep anybody from writing to the log, who overwrites the oldest.
  *
- * It ends with 0 if its manager or its reader is gone, else with 1: then it is to be started again.
+ * It ends with 0 if its manager or its reader is gone, with 2 if it was started wrongly, else with 1.
  */
 #define _GNU_SOURCE
 #include <errno.h>

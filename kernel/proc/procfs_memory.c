@@ -341,7 +341,7 @@ void memory_summary_take(struct memory_summary *m, struct process *p)
 	space_put(s);
 }
 
-/* Linux's numbers. Whether a page was written is not told anywhere (pagemap), so there is no mark to clear. */
+/* Linux's numbers. Whether a page was written is told nowhere (pagemap), so there is no mark to clear. */
 enum clear_refs { CLEAR_ALL = 1, CLEAR_ANON, CLEAR_MAPPED, CLEAR_SOFT_DIRTY, CLEAR_PEAK };
 
 int64_t memory_store_clear_refs(struct vnode *v, char *text, size_t n)

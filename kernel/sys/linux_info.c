@@ -135,8 +135,8 @@ static size_t next_line(uint64_t *seq, uint64_t *number, char *line)
 	return MIN((size_t)n, (size_t)SYSLOG_LINE_MAX - 1);
 }
 
-/* Give the records that were not given yet, as many as fit whole; of the first, if not even that fits, a part:
- * the rest is for the next call. Locked. 0: none. */
+/* Give the records that were not given yet, as many as fit whole; of the first, if not even that fits, a
+ * part: the rest is for the next call. Locked. 0: none. */
 static int64_t read_new(uaddr_t to, size_t size)
 {
 	char line[SYSLOG_LINE_MAX];

@@ -232,8 +232,8 @@ static void sum_group(struct look *l, pgidx_t base)
 	l->looks++;
 }
 
-/* Call fn on the groups of the file or of shared memory that the window shows, itself or from behind, and that
- * have pages. */
+/* Call fn on the groups of the file or of shared memory that the window shows, itself or from behind, and
+ * that have pages. */
 static void each_group(struct look *l, void (*fn)(struct look *, pgidx_t base))
 {
 	pgidx_t at = l->r->offset, end = at + region_npages(l->r), idx;
