@@ -16,9 +16,12 @@
  * private page, at a cost of one look for each window and group of 64 pages. Locks are given up in between.
  *
  * Who asks for all windows of a space, one after the other, remembers what he saw of a group (usage_memory),
- * so many windows on one file cost a look for each of their groups, however many show the same pages. What
- * changes meanwhile is seen or not, as everywhere in /proc. Rejected: a count in each page of the windows
- * that translate it, which each fault would pay for.
+ * so many windows on one file cost two looks for each of their groups, however many show the same pages;
+ * besides, for each group the list of windows is walked once, where those elsewhere in the file cost a few
+ * instructions. What changes meanwhile is seen or not, as everywhere in /proc. Rejected: a count in each page
+ * of the windows that translate it, which each fault would pay for; an ordered tree of the windows on a file,
+ * which each mapping would: as many windows as a space may have, side by side, cost less by the walk along
+ * their list than by their lines.
  */
 #include "vm/vm_priv.h"
 
