@@ -217,13 +217,12 @@ static int bench_cow(void)
 }
 
 /* Read smaps once, as long as it takes. 0: it cannot be read. */
-static uint64_t read_smaps(void)
+static uint64_t read_smaps(char *buf, size_t size)
 {
-	static char buf[65536];
 	ssize_t n = -1;
 	uint64_t start = ticks();
 	int fd = open("/proc/self/smaps", O_RDONLY);
-	while (fd >= 0 && (n = read(fd, buf, sizeof(buf))) > 0)
+	while (fd >= 0 && (n = read(fd, buf, size)) > 0)
 		;
 	close(fd);
 	return n ? 0 : ticks() - start;
@@ -233,12 +232,14 @@ static uint64_t read_smaps(void)
  * last comes first, so that no two are joined. */
 static int bench_smaps(const char *name, unsigned n, size_t pages, size_t step)
 {
+	enum { BUFFER = 16 }; /* pages; no static one, which forks would have to copy */
 	size_t len = pages * PAGE;
+	char *buf = map(BUFFER);
 	int fd = memfd_create("windows", MFD_CLOEXEC);
 	char *room = mmap(NULL, n * len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (fd < 0 || room == MAP_FAILED || ftruncate(fd, (off_t)((n - 1) * step * PAGE + len)))
+	if (!buf || fd < 0 || room == MAP_FAILED || ftruncate(fd, (off_t)((n - 1) * step * PAGE + len)))
 		return 1;
-	uint64_t before = read_smaps();
+	uint64_t before = read_smaps(buf, BUFFER * PAGE);
 	for (unsigned i = 0; i < n; i++) {
 		char *p = mmap(room + i * len, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
 		    (off_t)((n - 1 - i) * step * PAGE));
@@ -246,10 +247,10 @@ static int bench_smaps(const char *name, unsigned n, size_t pages, size_t step)
 			return 1;
 		touch(p, (unsigned)pages, 1, 1);
 	}
-	uint64_t all = read_smaps();
+	uint64_t all = read_smaps(buf, BUFFER * PAGE);
 	report(name, all, before, n);
 	close(fd);
-	return munmap(room, n * len) || !before || !all;
+	return munmap(room, n * len) || munmap(buf, BUFFER * PAGE) || !before || !all;
 }
 
 /* The cheapest call, by itself. */
