@@ -109,6 +109,8 @@ compile_commands.json: tools/compdb.py $(B)/flags $(B)/objects
 	$Qpython3 tools/compdb.py '$(CC) $(CFLAGS)' $(filter %.c,$(SRC)) > $@
 
 # User programs and the initrd that carries them ------------------------------------------------------------------------------
+# Programs of user/ that init's configuration starts, kept as /service/NAME.
+SERVICES := logview
 # What needs a machine of its own has a configuration in tests/run instead of a place here.
 UTESTS := $(filter-out %/urun %/ubench %/uconsole %/ucore %/uguarded %/uharden %/uioerr %/uown %/ustress %/upressure,$(UPROGS))
 UFLAGS := -std=gnu11 $(WARN) -O2 -g -static -no-pie -fno-pie -Iabi -Ibuild/gen -DUTESTS='$(UTESTS:build/initrd%="%",)'
@@ -126,24 +128,32 @@ build/initrd/bin/upie: tests/guest/upie.c build/deps/test
 	$Qmusl-gcc -std=gnu11 $(WARN) -O2 -g -fPIE -MMD -MP -MF build/user/upie.d -MT $@ -c -o build/user/upie.o $<
 	$Qld -static -pie --no-dynamic-linker -z text -z relro -z now -o $@ $(MUSL)/rcrt1.o $(MUSL)/crti.o build/user/upie.o \
 		--start-group $(MUSL)/libc.a $$(gcc -print-libgcc-file-name) --end-group $(MUSL)/crtn.o
-build/initrd.cpio: $(UPROGS) build/initrd/bin/harden
+build/initrd.cpio: $(UPROGS) build/initrd/bin/harden $(SERVICES:%=build/initrd/service/%)
 	@mkdir -p build/initrd
 	$Qcd build/initrd && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible > ../initrd.cpio
 
 # The guest's first program, alone in the archive that ./quire boots.
-INIT := $(filter-out user/harden.c,$(wildcard user/*.c))
+INIT := $(filter-out user/harden.c $(SERVICES:%=user/%.c),$(wildcard user/*.c))
 build/run/init: $(INIT) user/init.h abi/quire/guard.h build/gen/quire/calls.h Makefile | build/deps/run
 	@mkdir -p $(@D)
 	@echo "MUSL  $@"
 	$Qmusl-gcc -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Iabi -Ibuild/gen -o $@ $(INIT)
 # Programs that exist nowhere else: init puts them where the guest's programs find them.
-HARDEN := -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Iabi -Ibuild/gen
-build/run/harden build/initrd/bin/harden: user/harden.c abi/quire/guard.h build/gen/quire/calls.h Makefile | build/deps/run
+OURS := -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Iabi -Ibuild/gen
+define own_program
 	@mkdir -p $(@D)
 	@echo "MUSL  $@"
-	$Qmusl-gcc $(HARDEN) -o $@ $<
-build/run.cpio: build/run/init build/run/harden
-	$Qcd build/run && mkdir -p dev newroot && printf '%s\n' dev harden init newroot | cpio --quiet -o -H newc -R 0:0 --reproducible > ../run.cpio
+	$Qmusl-gcc $(OURS) -o $@ $<
+endef
+OURS_NEED := abi/quire/guard.h build/gen/quire/calls.h Makefile | build/deps/run
+build/run/harden build/initrd/bin/harden: user/harden.c $(OURS_NEED)
+	$(own_program)
+build/run/service/%: user/%.c $(OURS_NEED)
+	$(own_program)
+build/initrd/service/%: user/%.c $(OURS_NEED)
+	$(own_program)
+build/run.cpio: build/run/init build/run/harden $(SERVICES:%=build/run/service/%)
+	$Qcd build/run && mkdir -p dev newroot && printf '%s\n' dev harden init newroot service $(SERVICES:%=service/%) | cpio --quiet -o -H newc -R 0:0 --reproducible > ../run.cpio
 
 # Running -------------------------------------------------------------------------------------------------------------------
 .PHONY: run boot machine debug iso

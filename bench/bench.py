@@ -39,6 +39,10 @@ LIMITS = [
     ("fork, exit and wait with 16 MiB resident", None),
     ("spawn, exit and wait with 1 MiB resident", None),
     ("spawn, exit and wait with 256 MiB resident", lambda f: f["spawn, exit and wait with 1 MiB resident"] * 110 // 100),
+    ("smaps, each of 100 windows side by side on a file", None),
+    ("smaps, each of 400 such windows", lambda f: f["smaps, each of 100 windows side by side on a file"] * 105 // 100),
+    ("smaps, each of 100 windows on the same 256 pages", None),
+    ("smaps, each of 400 such windows on the same pages", lambda f: f["smaps, each of 100 windows on the same 256 pages"] * 105 // 100),
     ("reset to the first program", 30_000_000),
 ]
 # What ubench.c calls it.
@@ -56,6 +60,10 @@ NAMES = {
     "fork_exit_wait_16MiB": "fork, exit and wait with 16 MiB resident",
     "spawn_exit_wait_1MiB": "spawn, exit and wait with 1 MiB resident",
     "spawn_exit_wait_256MiB": "spawn, exit and wait with 256 MiB resident",
+    "smaps_beside_100": "smaps, each of 100 windows side by side on a file",
+    "smaps_beside_400": "smaps, each of 400 such windows",
+    "smaps_same_100": "smaps, each of 100 windows on the same 256 pages",
+    "smaps_same_400": "smaps, each of 400 such windows on the same pages",
 }
 
 

@@ -134,6 +134,10 @@ struct mmu_marked {
 struct mmu_marked mmu_marked(const struct mmu_context *ctx);
 /* Which of the n <= 64 pages from va on have a mark? Bit i: va + i * PAGE_SIZE. */
 uint64_t mmu_marked_among(struct mmu_context *ctx, vaddr_t va, unsigned n);
+/* How many pages of [start, end) have the accessed bit set? The pages of a large translation have one
+ * together; those that are frame `but` are passed over. With `clear`: then they have it no more (no flush, as
+ * above). The lock is given up now and then. */
+uint64_t mmu_count_accessed(struct mmu_context *ctx, vaddr_t start, vaddr_t end, paddr_t but, bool clear);
 /* Number of table frames that ctx owns, the root included. */
 uint64_t mmu_table_count(const struct mmu_context *ctx);
 /* Check: counts of entries and of marks, no writable-and-executable kernel mapping, no table owned twice.

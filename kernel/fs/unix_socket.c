@@ -38,6 +38,11 @@ void socket_init(void)
 	ASSERT(socket_cache);
 }
 
+size_t socket_size(void)
+{
+	return sizeof(struct unix_socket);
+}
+
 /* --- signals --- */
 
 bool socket_is_full_locked(const struct unix_socket *s)

@@ -52,6 +52,8 @@ struct socket_view {
 };
 /* All sockets, oldest first: as many as there is room for. Returns how many there are. */
 size_t socket_snapshot(struct socket_view *out, size_t room);
+/* Bytes that the kernel needs for one. */
+size_t socket_size(void);
 
 void socket_init(void);
 /* socket(2), socketpair(2): flags of FILE_NONBLOCK; ids: of the caller. -ENOMEM. */

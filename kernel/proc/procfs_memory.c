@@ -98,6 +98,7 @@ struct memory_walk {
 	struct vm_space *space;
 	char *label;       /* PATH_LEN_MAX bytes */
 	bool may_be_large; /* the region that was added last */
+	struct usage_memory seen;
 	struct region_sum {
 		struct region_usage usage; /* of all regions so far */
 		uint64_t locked;
@@ -124,6 +125,7 @@ static void walk_memory(struct text *t, struct vnode *v,
 	w->space = space_to_read(t, v);
 	if (!w->space)
 		return;
+	usage_memory_init(&w->seen);
 	w->label = kmalloc(PATH_LEN_MAX);
 	if (!w->label)
 		t->err = -ENOMEM;
@@ -132,13 +134,14 @@ static void walk_memory(struct text *t, struct vnode *v,
 		region_view_end(&r);
 	}
 	kfree(w->label);
+	usage_memory_fini(&w->seen);
 	space_put(w->space);
 }
 
 static void add_region(struct memory_walk *w, const struct region_view *r)
 {
 	struct region_usage *sum = &w->sum.usage, u;
-	if (!space_usage(w->space, r->info.start, &u))
+	if (!space_usage(w->space, r->info.start, &w->seen, &u))
 		return;
 	sum->pages += u.pages;
 	sum->private_clean += u.private_clean;
@@ -150,6 +153,7 @@ static void add_region(struct memory_walk *w, const struct region_view *r)
 	sum->parts_dirty += u.parts_dirty;
 	sum->anonymous += u.anonymous;
 	sum->large += u.large;
+	sum->referenced += u.referenced;
 	w->may_be_large = u.may_be_large;
 	w->sum.locked += r->info.flags & REGION_LOCKED ? u.pages : 0;
 }
@@ -196,7 +200,7 @@ static void show_sum(struct text *t, const struct region_sum *s, bool rollup)
 		uint64_t pages;
 	} rows[] = {{"Shared_Clean:", u->shared_clean}, {"Shared_Dirty:", u->shared_dirty},
 	    {"Private_Clean:", u->private_clean}, {"Private_Dirty:", u->private_dirty},
-	    {"Referenced:", resident}, {"Anonymous:", u->anonymous}, {"KSM:", 0}, {"LazyFree:", 0},
+	    {"Referenced:", u->referenced}, {"Anonymous:", u->anonymous}, {"KSM:", 0}, {"LazyFree:", 0},
 	    {"AnonHugePages:", u->large}, {"ShmemPmdMapped:", 0}, {"FilePmdMapped:", 0},
 	    {"Shared_Hugetlb:", 0}, {"Private_Hugetlb:", 0}, {"Swap:", 0}, {"SwapPss:", 0},
 	    {"Locked:", s->locked}};
@@ -337,18 +341,21 @@ void memory_summary_take(struct memory_summary *m, struct process *p)
 	space_put(s);
 }
 
-/* Linux's numbers. The others clear marks that pages were used or written, which no file here tells of. */
-enum { CLEAR_REFS_PEAK = 5 };
+/* Linux's numbers. Whether a page was written is told nowhere (pagemap), so there is no mark to clear. */
+enum clear_refs { CLEAR_ALL = 1, CLEAR_ANON, CLEAR_MAPPED, CLEAR_SOFT_DIRTY, CLEAR_PEAK };
 
 int64_t memory_store_clear_refs(struct vnode *v, char *text, size_t n)
 {
 	int64_t what;
-	if (proc_parse_number(text, &what) || what != CLEAR_REFS_PEAK)
+	if (proc_parse_number(text, &what) || what < CLEAR_ALL || what > CLEAR_PEAK)
 		return -EINVAL;
 	struct vm_space *s = process_space(proc_node_of(v)->process);
 	if (!s)
 		return (int64_t)n;
-	space_reset_resident_peak(s);
+	if (what == CLEAR_PEAK)
+		space_reset_resident_peak(s);
+	else if (what != CLEAR_SOFT_DIRTY)
+		space_clear_accessed(s, what != CLEAR_MAPPED, what != CLEAR_ANON);
 	space_put(s);
 	return (int64_t)n;
 }

@@ -24,7 +24,8 @@ void memory_show_status(struct text *t, struct process *p);
 void memory_show_maps(struct text *t, struct vnode *v);
 void memory_show_smaps(struct text *t, struct vnode *v);
 void memory_show_rollup(struct text *t, struct vnode *v);
-/* clear_refs: 5 makes what is in memory now the most that there was. Others: -EINVAL. */
+/* clear_refs: which pages were used is forgotten, of all windows (1), those of private memory only (2), the
+ * others (3); 4: nothing is; 5: what is in memory now becomes the most that there was. Others: -EINVAL. */
 int64_t memory_store_clear_refs(struct vnode *v, char *text, size_t n);
 void memory_show_statm(struct text *t, struct vnode *v);
 void memory_show_vm(struct text *t, struct vnode *v);

@@ -14,6 +14,7 @@ enum {
 	STATE_CONNECTING = 2,
 	STATE_CONNECTED = 3,
 	STATE_DISCONNECTING = 4,
+	PROTOCOL_COLUMNS = 18, /* of what a protocol can do */
 };
 
 /* All sockets, for the caller to free, and how many. NULL: none, or no memory, which t is told. */
@@ -84,9 +85,34 @@ static void show_sockstat(struct text *t, UNUSED struct vnode *v)
 	text_printf(t, "sockets: used %llu\n", (unsigned long long)used);
 }
 
+/* One of Linux's two protocols for local sockets: of all that the columns ask for they can be closed. */
+static void show_protocol(struct text *t, const char *name, size_t sockets)
+{
+	text_printf(t, "%-9s %4zu %6zu  %6d   %-3s %6u   %-3s  %-10s  y", name, socket_size(), sockets, -1,
+	    "NI", 0, "yes", "kernel");
+	for (unsigned i = 1; i < PROTOCOL_COLUMNS; i++)
+		text_printf(t, "  n");
+	text_printf(t, "\n");
+}
+
+static void show_protocols(struct text *t, UNUSED struct vnode *v)
+{
+	size_t n, streams = 0;
+	struct socket_view *all = take_sockets(t, &n);
+	for (size_t i = 0; i < n; i++)
+		streams += all[i].type == SOCKET_STREAM;
+	kfree(all);
+	text_printf(t,
+	    "protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh ss gs "
+	    "se re bi br ha uh gp em\n");
+	show_protocol(t, "UNIX-STREAM", streams);
+	show_protocol(t, "UNIX", n - streams);
+}
+
 #define FILE_ENTRY(n)                                                                                        \
 	{                                                                                                    \
 		.name = #n, .mode = MODE_REG | 0444, .text = {.show = show_##n }                             \
 	}
-static const struct proc_entry entries[] = {FILE_ENTRY(dev), FILE_ENTRY(sockstat), FILE_ENTRY(unix)};
+static const struct proc_entry entries[] = {
+    FILE_ENTRY(dev), FILE_ENTRY(protocols), FILE_ENTRY(sockstat), FILE_ENTRY(unix)};
 const struct proc_dir proc_net_dir = {.class = CLASS_NET, .entries = entries, .count = ARRAY_SIZE(entries)};

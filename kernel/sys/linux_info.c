@@ -1,5 +1,6 @@
 /* linux_info.c - what the system tells of itself: names, memory, the log. */
 #include "arch/clock.h"
+#include "fs/log_news.h"
 #include "kern/log.h"
 #include "kern/mutex.h"
 #include "kern/uts.h"
@@ -96,17 +97,28 @@ enum syslog_action {
 	SYSLOG_SIZE_UNREAD,
 	SYSLOG_SIZE_BUFFER,
 };
-enum { SYSLOG_LINE_MAX = 320, SYSLOG_POLL_NS = 50000000, CONSOLE_LEVEL_MAX = 8 };
+enum { SYSLOG_LINE_MAX = 320, CONSOLE_LEVEL_MAX = 8 };
 
 static struct mutex syslog_lock;
-static uint64_t syslog_next;     /* syslog_lock: the next record that SYSLOG_READ gives */
-static size_t syslog_offset;     /* syslog_lock: bytes of it that were given already */
-static uint64_t syslog_cleared;  /* syslog_lock: SYSLOG_READ_ALL begins here */
-static unsigned console_was = 0; /* syslog_lock: level before SYSLOG_CONSOLE_OFF; 0: it is on */
+static struct kobject syslog_object;    /* who sleeps in SYSLOG_READ observes it; it has no descriptors */
+static struct log_reader syslog_reader; /* syslog_lock: what SYSLOG_READ gives next, to whoever comes first */
+static size_t syslog_offset;            /* syslog_lock: bytes of that record that were given already */
+static uint64_t syslog_cleared;         /* syslog_lock: SYSLOG_READ_ALL begins here */
+static unsigned console_was = 0;        /* syslog_lock: level before SYSLOG_CONSOLE_OFF; 0: it is on */
+
+/* Nobody puts the reference that the system has. */
+static void syslog_destroy(UNUSED struct kobject *o)
+{
+	ASSERT(false);
+}
+
+static const struct kobject_ops syslog_ops = {.type = KO_SYSTEM, .name = "syslog", .destroy = syslog_destroy};
 
 void syslog_init(void)
 {
 	mutex_init(&syslog_lock, "syslog", RANK_CHANNEL);
+	kobject_init(&syslog_object, &syslog_ops, 0);
+	log_reader_init(&syslog_reader, &syslog_object);
 }
 
 /* The first record at or behind *seq as a line; *seq gets the next one's number. 0: there is none. */
@@ -123,25 +135,31 @@ static size_t next_line(uint64_t *seq, uint64_t *number, char *line)
 	return MIN((size_t)n, (size_t)SYSLOG_LINE_MAX - 1);
 }
 
-/* Give what fits of the records that were not given yet. Locked. 0: none. */
+/* Give the records that were not given yet, as many as fit whole; of the first, if not even that fits, a
+ * part: the rest is for the next call. Locked. 0: none. */
 static int64_t read_new(uaddr_t to, size_t size)
 {
 	char line[SYSLOG_LINE_MAX];
-	uint64_t seq = syslog_next, number;
+	uint64_t next = syslog_reader.next, seq = next, number;
 	size_t done = 0, len;
+	err_t err = 0;
 	while (done < size && (len = next_line(&seq, &number, line))) {
-		size_t from = number == syslog_next ? MIN(syslog_offset, len) : 0;
+		size_t from = number == next ? MIN(syslog_offset, len) : 0;
 		size_t part = MIN(len - from, size - done);
-		if (copy_to_user(to + done, line + from, part))
-			return done ? (int64_t)done : -EFAULT;
+		if (done && from + part < len)
+			break;
+		err = copy_to_user(to + done, line + from, part);
+		if (err)
+			break;
 		done += part;
-		syslog_next = from + part == len ? seq : number;
+		next = from + part == len ? seq : number;
 		syslog_offset = from + part == len ? 0 : from + part;
 	}
-	return (int64_t)done;
+	log_reader_move(&syslog_reader, next);
+	return done ? (int64_t)done : err;
 }
 
-/* Wait for records. The log wakes nobody, as it is written from any context: look again now and then. */
+/* Sleep until there are some. Who finds that another reader was faster sleeps again. */
 static int64_t read_waiting(uaddr_t to, size_t size)
 {
 	for (;;) {
@@ -150,8 +168,9 @@ static int64_t read_waiting(uaddr_t to, size_t size)
 		mutex_unlock(&syslog_lock);
 		if (n)
 			return n;
-		if (thread_sleep_until(clock_now() + SYSLOG_POLL_NS) == -EINTR)
-			return -ERESTARTSYS;
+		err_t err = log_reader_wait(&syslog_reader);
+		if (err)
+			return restartable(err);
 	}
 }
 
@@ -178,10 +197,10 @@ static int64_t read_all(uaddr_t to, size_t size, bool clear)
 static int64_t count_unread(void)
 {
 	char line[SYSLOG_LINE_MAX];
-	uint64_t seq = syslog_next, number;
+	uint64_t seq = syslog_reader.next, number;
 	size_t total = 0, len;
 	while ((len = next_line(&seq, &number, line)))
-		total += len - (number == syslog_next ? MIN(syslog_offset, len) : 0);
+		total += len - (number == syslog_reader.next ? MIN(syslog_offset, len) : 0);
 	return (int64_t)total;
 }
 

@@ -163,19 +163,32 @@ struct region_info {
 bool space_query(struct vm_space *s, uaddr_t addr, struct region_info *out);
 /* The same without counting pages: vol_state and what follows is 0. */
 bool space_look(struct vm_space *s, uaddr_t addr, struct region_info *out);
+/* What somebody remembers who asks for the usage of one region after the other: space_usage.c. His own. */
+struct usage_memory {
+	struct rb_tree groups;
+	struct usage_group *spare;
+	unsigned ngroups;
+};
+void usage_memory_init(struct usage_memory *m);
+/* No lock held. May sleep. */
+void usage_memory_fini(struct usage_memory *m);
 /* Whose are the pages of the region that begins at addr? False: none does. See space_usage.c. */
 enum usage_class { USAGE_ANON, USAGE_FILE, USAGE_SHMEM, USAGE_CLASSES };
 struct region_usage {
 	uint64_t pages; /* of the region */
 	uint64_t private_clean, private_dirty, shared_clean,
-	    shared_dirty;   /* resident ones: nobody else has it */
-	uint64_t anonymous; /* of these, private memory with contents of its own */
-	uint64_t large;     /* of these, spanned by large translations */
-	bool may_be_large;  /* has it room for one, and are they wanted? */
+	    shared_dirty;    /* resident ones: nobody else has it */
+	uint64_t anonymous;  /* of these, private memory with contents of its own */
+	uint64_t large;      /* of these, spanned by large translations */
+	uint64_t referenced; /* used by this window since the marks were cleared */
+	bool may_be_large;   /* has it room for one, and are they wanted? */
 	uint64_t parts[USAGE_CLASSES],
 	    parts_dirty; /* its parts of the resident ones, a page being PT_WHOLE */
 };
-bool space_usage(struct vm_space *s, uaddr_t addr, struct region_usage *out);
+bool space_usage(struct vm_space *s, uaddr_t addr, struct usage_memory *m, struct region_usage *out);
+/* Clear the marks of pages that were used: of windows on nothing but private memory; of all others. What CPUs
+ * have cached is not flushed: a page in use may seem unused for a while. */
+void space_clear_accessed(struct vm_space *s, bool anonymous, bool of_files);
 /* The same without counting, with references; false: nothing is at addr or above. */
 struct region_view {
 	struct region_info info;

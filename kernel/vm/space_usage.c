@@ -14,16 +14,22 @@
  * Nothing of this is counted when pages come and go. Whoever asks looks at the other windows on a file: at
  * the page tables of all spaces that show it, where each translation says by its mark that it is not of a
  * private page, at a cost of one look for each window and group of 64 pages. Locks are given up in between.
+ *
+ * Who asks for all windows of a space, one after the other, remembers what he saw of a group (usage_memory),
+ * so many windows on one file cost two looks for each of their groups, however many show the same pages;
+ * besides, for each group the list of windows is walked once, where those elsewhere in the file cost a few
+ * instructions. What changes meanwhile is seen or not, as everywhere in /proc. Rejected: a count in each page
+ * of the windows that translate it, which each fault would pay for; an ordered tree of the windows on a file,
+ * which each mapping would: as many windows as a space may have, side by side, cost less by the walk along
+ * their list than by their lines.
  */
 #include "vm/vm_priv.h"
 
-enum { LOOKS_MAX = 256 }; /* at groups of pages in windows, with the object locked */
-
-/* Do a and b show some page both? */
-static bool meets(const struct region *a, const struct region *b)
-{
-	return a->offset < b->offset + region_npages(b) && b->offset < a->offset + region_npages(a);
-}
+enum {
+	LOOKS_MAX = 256,   /* at groups of pages in windows, with the object locked */
+	GROUPS_MAX = 4096, /* that are remembered: a gigabyte of what others show as well. More are looked at
+			      each time */
+};
 
 /* Part of n pages: `parts` of PT_WHOLE. */
 static void add(
@@ -83,20 +89,91 @@ static unsigned count_windows(const struct vm_object *file, pgidx_t base, unsign
 	return looks;
 }
 
-/* Does no other window on the locked file meet r? */
-static bool is_alone(const struct region *r, const struct vm_object *file)
+/* Is there just one window on the locked file? */
+static bool has_one_window(const struct vm_object *file)
 {
-	unsigned n = 0;
-	list_for_each (it, &file->viewers)
-		n += meets(list_entry(it, struct region, view_link), r);
-	list_for_each (it, &file->backed)
-		n += meets(list_entry(it, struct region, backing_link), r);
-	return n == 1;
+	const struct list *all = list_is_empty(&file->backed) ? &file->viewers : &file->backed,
+			  *others = all == &file->viewers ? &file->backed : &file->viewers;
+	return list_is_empty(others) && all->next == all->prev;
 }
+
+/* --- what was seen of groups --- */
+
+struct usage_group {
+	struct rb_node node;
+	struct vm_object *file; /* counted, so that no other has its address */
+	pgidx_t base;
+	unsigned windows[PT_SLOTS];
+};
+
+static struct usage_group *from_node(struct rb_node *n)
+{
+	return rb_entry(n, struct usage_group, node);
+}
+
+void usage_memory_init(struct usage_memory *m)
+{
+	*m = (struct usage_memory){0};
+	rb_init(&m->groups, NULL);
+}
+
+void usage_memory_fini(struct usage_memory *m)
+{
+	struct rb_node *n;
+	while ((n = rb_first(&m->groups))) {
+		rb_remove(&m->groups, n);
+		object_put(from_node(n)->file);
+		kfree(from_node(n));
+	}
+	kfree(m->spare);
+}
+
+/* Have room for one group more, if that is possible. No spinlock held. */
+static bool memory_reserve(struct usage_memory *m)
+{
+	if (!m->spare && m->ngroups < GROUPS_MAX)
+		m->spare = kmalloc(sizeof(*m->spare));
+	return m->spare;
+}
+
+/* The group of the locked file, counted now if it was not before. NULL: there is no room to remember it. */
+static struct usage_group *recall(
+    struct usage_memory *m, struct vm_object *file, pgidx_t base, unsigned *looks)
+{
+	struct rb_node **link = &m->groups.root, *parent = NULL;
+	while (*link) {
+		struct usage_group *g = from_node(*link);
+		if (g->file == file && g->base == base)
+			return g;
+		parent = *link;
+		bool before = file != g->file ? file < g->file : base < g->base;
+		link = before ? &parent->left : &parent->right;
+	}
+	struct usage_group *g = m->spare;
+	if (!g)
+		return NULL;
+	*g = (struct usage_group){.file = file, .base = base};
+	object_get(file);
+	*looks += count_windows(file, base, g->windows);
+	rb_insert(&m->groups, &g->node, parent, link);
+	m->spare = NULL;
+	m->ngroups++;
+	return g;
+}
+
+/* --- looking at a window --- */
+
+/* Who looks, at what. */
+struct look {
+	const struct region *r;
+	struct vm_object *file;
+	struct usage_memory *memory;
+	struct region_usage *usage;
+	unsigned looks; /* since the file was locked */
+};
 
 /* Pages of one group of an object. */
 struct group {
-	const struct vm_object *file;
 	pgidx_t base;
 	uint64_t set, dirty; /* those that the window translates; of them, the dirty ones */
 	bool cloned;         /* other trees may have some of them */
@@ -108,63 +185,73 @@ static enum usage_class class_of(const struct vm_object *file)
 }
 
 /* All of them are the window's alone. */
-static void use_alone(const struct group *g, struct region_usage *u)
+static void use_alone(const struct look *l, const struct group *g)
 {
 	unsigned all = bit_count(g->set), dirty = bit_count(g->dirty);
-	add(u, class_of(g->file), dirty, dirty * PT_WHOLE, false, true);
-	add(u, class_of(g->file), all - dirty, (all - dirty) * PT_WHOLE, false, false);
+	add(l->usage, class_of(l->file), dirty, dirty * PT_WHOLE, false, true);
+	add(l->usage, class_of(l->file), all - dirty, (all - dirty) * PT_WHOLE, false, false);
 }
 
-/* Each page has its own sharers. Returns looks. */
-static unsigned use_each(const struct group *g, struct region_usage *u)
+/* Each page has its own sharers. */
+static void use_each(struct look *l, const struct group *g)
 {
-	unsigned windows[PT_SLOTS] = {0}, looks = count_windows(g->file, g->base, windows);
+	unsigned now[PT_SLOTS] = {0};
+	const struct usage_group *seen = recall(l->memory, l->file, g->base, &l->looks);
+	const unsigned *windows = seen ? seen->windows : now;
+	if (!seen)
+		l->looks += count_windows(l->file, g->base, now);
 	for (uint64_t set = g->set; set; set &= set - 1) {
 		unsigned i = bit_lowest(set), n = MAX(windows[i], 1U);
 		struct pt_usage t = {.pages = 1, .parts = PT_WHOLE};
 		if (g->cloned)
-			page_tree_usage(&g->file->tree, g->base + i, g->base + i + 1, &t);
-		add(u, class_of(g->file), 1, t.parts / n, n > 1 || t.shared, g->dirty & BIT(i));
+			page_tree_usage(&l->file->tree, g->base + i, g->base + i + 1, &t);
+		add(l->usage, class_of(l->file), 1, t.parts / n, n > 1 || t.shared, g->dirty & BIT(i));
 	}
-	return looks;
 }
 
-/* The pages of the group from `base` on that r translates. Returns looks. */
-static unsigned use_group(
-    const struct region *r, const struct vm_object *file, pgidx_t base, bool alone, struct region_usage *u)
+/* The pages of the group from `base` on that the window translates. */
+static void use_group(struct look *l, pgidx_t base)
 {
 	bool exclusive;
-	const struct pt_node *leaf = page_tree_leaf(&file->tree, base, &exclusive);
-	struct group g = {.file = file, .base = base, .set = translated_in(r, base)};
+	const struct pt_node *leaf = page_tree_leaf(&l->file->tree, base, &exclusive);
+	struct group g = {.base = base, .set = translated_in(l->r, base)};
 	struct pt_usage t = {0};
+	l->looks++;
 	if (!leaf || !g.set)
-		return 1;
-	g.dirty = file->kind == VM_FILE ? g.set & leaf->marks[PT_DIRTY] : g.set;
-	if (file->kind != VM_FILE)
-		page_tree_usage(&file->tree, base, base + PT_SLOTS, &t);
+		return;
+	g.dirty = l->file->kind == VM_FILE ? g.set & leaf->marks[PT_DIRTY] : g.set;
+	if (l->file->kind != VM_FILE)
+		page_tree_usage(&l->file->tree, base, base + PT_SLOTS, &t);
 	g.cloned = t.shared;
-	if (!alone || g.cloned)
-		return 1 + use_each(&g, u);
-	use_alone(&g, u);
-	return 1;
+	if (has_one_window(l->file) && !g.cloned)
+		use_alone(l, &g);
+	else
+		use_each(l, &g);
 }
 
-/* The pages of the file or of shared memory that r translates, itself or from behind. */
-static void use_file(const struct region *r, struct vm_object *file, struct region_usage *u)
+static void sum_group(struct look *l, pgidx_t base)
 {
-	pgidx_t at = r->offset, end = r->offset + region_npages(r), idx;
+	l->usage->shared_clean += bit_count(translated_in(l->r, base));
+	l->looks++;
+}
+
+/* Call fn on the groups of the file or of shared memory that the window shows, itself or from behind, and
+ * that have pages. */
+static void each_group(struct look *l, void (*fn)(struct look *, pgidx_t base))
+{
+	pgidx_t at = l->r->offset, end = at + region_npages(l->r), idx;
 	while (at < end) {
-		spin_lock(&file->lock);
-		bool alone = is_alone(r, file);
-		for (unsigned looks = 0; at < end && looks < LOOKS_MAX;) {
+		bool had_room = l->memory && memory_reserve(l->memory);
+		spin_lock(&l->file->lock);
+		for (l->looks = 0; at < end && l->looks < LOOKS_MAX && (!had_room || l->memory->spare);) {
 			pgidx_t base = end;
-			if (page_tree_next(&file->tree, at, end, &idx)) {
+			if (page_tree_next(&l->file->tree, at, end, &idx)) {
 				base = idx & ~(pgidx_t)(PT_SLOTS - 1);
-				looks += use_group(r, file, base, alone, u);
+				fn(l, base);
 			}
 			at = base + PT_SLOTS;
 		}
-		spin_unlock(&file->lock);
+		spin_unlock(&l->file->lock);
 	}
 }
 
@@ -177,12 +264,31 @@ static struct vm_object *file_of(const struct region *r)
 uint64_t region_translated(const struct region *r)
 {
 	struct region_usage u = {0};
-	if (file_of(r))
-		use_file(r, file_of(r), &u);
-	return u.private_clean + u.private_dirty + u.shared_clean + u.shared_dirty;
+	struct look l = {.r = r, .file = file_of(r), .usage = &u};
+	if (l.file)
+		each_group(&l, sum_group);
+	return u.shared_clean;
 }
 
-bool space_usage(struct vm_space *s, uaddr_t addr, struct region_usage *out)
+/* Pages that were used by this window since the marks were cleared; reclaim clears those of files, too. With
+ * `clear`: none from now on. */
+static uint64_t region_accessed(const struct region *r, bool clear)
+{
+	if (r->object->kind == VM_PHYS)
+		return 0;
+	return mmu_count_accessed(&r->space->mmu, r->start, r->end, page_to_phys(zero_page), clear);
+}
+
+void space_clear_accessed(struct vm_space *s, bool anonymous, bool of_files)
+{
+	rwlock_read(&s->lock);
+	for (struct region *r = region_find_from(&s->regions, 0); r; r = region_next(r))
+		if (file_of(r) ? of_files : anonymous)
+			(void)region_accessed(r, true);
+	rwlock_read_unlock(&s->lock);
+}
+
+bool space_usage(struct vm_space *s, uaddr_t addr, struct usage_memory *m, struct region_usage *out)
 {
 	*out = (struct region_usage){0};
 	rwlock_read(&s->lock);
@@ -192,12 +298,14 @@ bool space_usage(struct vm_space *s, uaddr_t addr, struct region_usage *out)
 		out->pages = region_npages(r);
 		if (region_is_private(r))
 			use_private(r, out);
-		if (file_of(r))
-			use_file(r, file_of(r), out);
+		struct look l = {.r = r, .file = file_of(r), .memory = m, .usage = out};
+		if (l.file)
+			each_group(&l, use_group);
 		spin_lock(&o->lock);
 		out->large = large_count(r);
 		spin_unlock(&o->lock);
 		out->may_be_large = region_may_be_large(r);
+		out->referenced = region_accessed(r, false);
 	}
 	rwlock_read_unlock(&s->lock);
 	return out->pages > 0;

@@ -98,7 +98,11 @@ KTEST(kmmu_large_no_memory)
 {
 	run_case(11);
 }
-_Static_assert(ARRAY_SIZE(mc_cases) == 12, "a test for each case");
+KTEST(kmmu_count_accessed)
+{
+	run_case(12);
+}
+_Static_assert(ARRAY_SIZE(mc_cases) == 13, "a test for each case");
 
 /* What is written through a translation arrives in its frame; so the tables are the ones in use, not just
  * consistent. */

@@ -287,6 +287,30 @@ static void mc_harvest(struct mc *t)
 	MC_CHECK(mmu_query(&t->ctx, MC_VA, &q) && q.dirty);
 }
 
+/* Accessed pages of n from va on. */
+static uint64_t mc_accessed(struct mc *t, vaddr_t va, unsigned n, unsigned but, bool clear)
+{
+	return mmu_count_accessed(&t->ctx, va, va + n * PAGE_SIZE, mc_pa(t, but), clear);
+}
+
+static void mc_count_accessed(struct mc *t)
+{
+	enum { ABSENT = 9, STRETCH = 4096 };
+	vaddr_t va = MC_VA + MIB(2) - 2 * PAGE_SIZE; /* two pages before the boundary */
+	for (unsigned i = 0; i < 4; i++)
+		MC_CHECK(mmu_enter(&t->ctx, va + i * PAGE_SIZE, mc_pa(t, i), MC_RW) == 0);
+	MC_CHECK(mmu_enter(&t->ctx, va + (STRETCH - 1) * PAGE_SIZE, mc_pa(t, 4), MC_R) == 0);
+	MC_CHECK(mc_accessed(t, va, STRETCH, ABSENT, false) == 0);
+	MC_CHECK(mc_can(&t->ctx, va, MMU_READ) && mc_can(&t->ctx, va + 2 * PAGE_SIZE, MMU_WRITE));
+	MC_CHECK(mc_can(&t->ctx, va + (STRETCH - 1) * PAGE_SIZE, MMU_READ));
+	MC_CHECK(
+	    mc_accessed(t, va, STRETCH, ABSENT, false) == 3 && mc_accessed(t, va, STRETCH, 2, false) == 2);
+	MC_CHECK(mc_accessed(t, va + PAGE_SIZE, STRETCH - 2, ABSENT, false) == 1);
+	MC_CHECK(mc_accessed(t, va, 2, ABSENT, true) == 1 && mc_accessed(t, va, STRETCH, ABSENT, false) == 2);
+	MC_CHECK(
+	    mc_accessed(t, va, STRETCH, ABSENT, true) == 2 && mc_accessed(t, va, STRETCH, ABSENT, true) == 0);
+}
+
 /* Without memory for a table nothing changes. (Only where failures can be injected.) */
 static void mc_no_memory(struct mc *t)
 {
@@ -353,7 +377,10 @@ static void mc_large_in(struct mc *t, struct page *block)
 	MC_CHECK(mc_large_has(t, va, MC_RW));
 	mc_change(t, MC_WRITE_PROTECT, va, va + MMU_LARGE_SIZE, 0);
 	MC_CHECK(mc_large_has(t, va, MC_R) && mc_can(&t->ctx, MC_VA, MMU_WRITE));
+	MC_CHECK(mc_accessed(t, va, MMU_LARGE_PAGES, 0, false) == MMU_LARGE_PAGES);
+	MC_CHECK(mc_accessed(t, last - 2 * PAGE_SIZE, 3, 0, false) == 3);
 	MC_CHECK(mmu_harvest_accessed(&t->ctx, last) && !mmu_harvest_accessed(&t->ctx, va));
+	MC_CHECK(mc_accessed(t, va, MMU_LARGE_PAGES, 0, false) == 0);
 	/* A table in the way. */
 	MC_CHECK(mmu_enter_large(&t->ctx, MC_VA, pa, MC_R) == -EEXIST);
 	mc_change(t, MC_UNMAP, MC_VA, va + MMU_LARGE_SIZE, 0);
@@ -411,4 +438,5 @@ static const struct mc_case {
     {"enter run", mc_run},
     {"large", mc_large},
     {"large, no memory", mc_large_no_memory},
+    {"count accessed", mc_count_accessed},
 };

@@ -5,14 +5,18 @@
  * Prints lines "bench NAME VALUE": ticks for one operation, the loop's own cost taken off; the least of
  * several rounds.
  */
+#define _GNU_SOURCE
 #include <fcntl.h>
+#include <quire/calls.h>
 #include <quire/spawn.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/personality.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -239,6 +243,43 @@ static int bench_cow(void)
 	return munmap(p, (size_t)PAGES * PAGE);
 }
 
+/* Read smaps once, as long as it takes. 0: it cannot be read. */
+static uint64_t read_smaps(char *buf, size_t size)
+{
+	ssize_t n = -1;
+	uint64_t start = ticks();
+	int fd = open("/proc/self/smaps", O_RDONLY);
+	while (fd >= 0 && (n = read(fd, buf, size)) > 0)
+		;
+	close(fd);
+	return n ? 0 : ticks() - start;
+}
+
+/* What a window costs in smaps: one of n on one file, which show `pages` pages each, `step` pages apart. The
+ * last comes first, so that no two are joined. */
+static int bench_smaps(const char *name, unsigned n, size_t pages, size_t step)
+{
+	enum { BUFFER = 16 }; /* pages; no static one, which forks would have to copy */
+	size_t len = pages * PAGE;
+	char *buf = map(BUFFER);
+	int fd = memfd_create("windows", MFD_CLOEXEC);
+	char *room = mmap(NULL, n * len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (!buf || fd < 0 || room == MAP_FAILED || ftruncate(fd, (off_t)((n - 1) * step * PAGE + len)))
+		return 1;
+	uint64_t before = read_smaps(buf, BUFFER * PAGE);
+	for (unsigned i = 0; i < n; i++) {
+		char *p = mmap(room + i * len, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+		    (off_t)((n - 1 - i) * step * PAGE));
+		if (p == MAP_FAILED)
+			return 1;
+		touch(p, (unsigned)pages, 1, 1);
+	}
+	uint64_t all = read_smaps(buf, BUFFER * PAGE);
+	report(name, all, before, n);
+	close(fd);
+	return munmap(room, n * len) || munmap(buf, BUFFER * PAGE) || !before || !all;
+}
+
 /* The cheapest call, by itself. */
 static void bench_null(const char *name)
 {
@@ -288,5 +329,12 @@ int main(int argc, char **argv)
 	failed |= bench_fork("fork_exit_wait_16MiB", 4096);
 	failed |= bench_spawn("spawn_exit_wait_1MiB", argv[0], 256);
 	failed |= bench_spawn("spawn_exit_wait_256MiB", argv[0], 65536);
+	mkdir("/proc", 0555);
+	if (mount("proc", "/proc", "proc", 0, NULL))
+		return 1;
+	failed |= bench_smaps("smaps_beside_100", 100, 1, 1);
+	failed |= bench_smaps("smaps_beside_400", 400, 1, 1);
+	failed |= bench_smaps("smaps_same_100", 100, 256, 0);
+	failed |= bench_smaps("smaps_same_400", 400, 256, 0);
 	return failed;
 }

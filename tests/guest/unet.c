@@ -112,8 +112,35 @@ static bool totals(void)
 	return true;
 }
 
-static const struct utest tests[] = {
-    {"the table", table}, {"streams", streams}, {"other sockets", others}, {"totals", totals}};
+/* Sockets of this protocol; -1: there is no such line. What it can do is as Linux has it. */
+static int sockets_of(const char *protocol)
+{
+	static const char can[] =
+	    " -1   NI       0   yes  kernel      y  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n";
+	char form[32], rest[128];
+	unsigned size;
+	int n;
+	snprintf(form, sizeof(form), "\n%s ", protocol);
+	const char *s = slurp("/proc/net/protocols"), *line = s ? strstr(s, form) : NULL;
+	if (!line || sscanf(line + strlen(form), "%u %d%127[^\n]", &size, &n, rest) != 3 || size == 0)
+		return -1;
+	return strstr(rest, can) ? n : -1;
+}
+
+static bool protocols(void)
+{
+	static const char head[] =
+	    "protocol  size sockets  memory press maxhdr  slab module     cl co di ac ";
+	int p[2], d[2];
+	const char *s = slurp("/proc/net/protocols");
+	CHECK(s && !strncmp(s, head, strlen(head)));
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, p) == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET, 0, d) == 0);
+	CHECK(sockets_of("UNIX-STREAM") >= 2 && sockets_of("UNIX") >= 2);
+	return !close(p[0]) && !close(p[1]) && !close(d[0]) && !close(d[1]);
+}
+
+static const struct utest tests[] = {{"the table", table}, {"streams", streams}, {"other sockets", others},
+    {"totals", totals}, {"protocols", protocols}};
 
 int main(void)
 {

@@ -218,6 +218,39 @@ static bool shared_memory(void)
 	return true;
 }
 
+/* Windows on one file, some on the same pages, some side by side, in several processes: in each every window
+ * has its part of each page. */
+static bool many_windows(void)
+{
+	enum { WINDOWS = 8, SAME = 4, EACH = PAGES / WINDOWS, LEN = EACH * PAGE, PROCESSES = CHILDREN + 1 };
+	struct family f;
+	char *p = map(MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	int fd = memfd_create("windows", MFD_CLOEXEC);
+	CHECK(p != MAP_FAILED && fd >= 0 && ftruncate(fd, WINDOWS * LEN) == 0);
+	for (int i = 0; i < WINDOWS; i++) {
+		off_t at = i < SAME ? 0 : (WINDOWS - i) * LEN; /* no two are joined */
+		CHECK(mmap(p + i * LEN, LEN, RW, MAP_SHARED | MAP_FIXED, fd, at) == p + i * LEN);
+		memset(p + i * LEN, 1, LEN);
+	}
+	CHECK(start(&f, p, 0));
+	for (int i = 0; i < WINDOWS; i++) {
+		long part = LEN / 1024 / (i < SAME ? SAME * PROCESSES : PROCESSES);
+		for (int k = 0; k < PROCESSES; k++) {
+			CHECK(field_of(f.pid[k], p + i * LEN, "Rss:") == LEN / 1024);
+			CHECK(field_of(f.pid[k], p + i * LEN, "Pss:") == part);
+			CHECK(field_of(f.pid[k], p + i * LEN, "Private_Dirty:") == 0);
+		}
+	}
+	end(&f);
+	CHECK(field_of(f.pid[0], p, "Pss:") == LEN / 1024 / SAME);
+	CHECK(field_of(f.pid[0], p + SAME * LEN, "Pss:") == LEN / 1024);
+	munmap(p, (SAME - 1) * LEN); /* who is left has it all */
+	CHECK(field_of(f.pid[0], p + (SAME - 1) * LEN, "Pss:") == LEN / 1024);
+	unmap(p);
+	close(fd);
+	return true;
+}
+
 int main(void)
 {
 	static const struct utest tests[] = {
@@ -227,6 +260,7 @@ int main(void)
 	    {"parts add up whatever was written when", forked_unevenly},
 	    {"pages of files", file},
 	    {"shared memory", shared_memory},
+	    {"many windows on one file", many_windows},
 	};
 	if (access("/proc/self/smaps", F_OK)) {
 		mkdir("/proc", 0755);

@@ -16,8 +16,11 @@ static uint64_t span_at(struct vm_space *s, uaddr_t addr)
 /* Pages of the region at addr that large translations span. */
 static uint64_t large_pages(struct vm_space *s, uaddr_t addr)
 {
+	struct usage_memory m;
 	struct region_usage u;
-	CHECK(space_usage(s, region_at(s, addr).start, &u));
+	usage_memory_init(&m);
+	CHECK(space_usage(s, region_at(s, addr).start, &m, &u));
+	usage_memory_fini(&m);
 	return u.large;
 }
 

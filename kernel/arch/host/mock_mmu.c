@@ -653,6 +653,22 @@ bool mmu_harvest_accessed(struct mmu_context *ctx, vaddr_t va)
 	return was;
 }
 
+uint64_t mmu_count_accessed(struct mmu_context *ctx, vaddr_t start, vaddr_t end, paddr_t but, bool clear)
+{
+	uint64_t n = 0;
+	entry_t *leaf;
+
+	for (vaddr_t va = start; va < end; va += PAGE_SIZE) {
+		spin_lock(&ctx->lock);
+		uint64_t e = mmu_walk(ctx, va, &leaf);
+		n += (e & E_ACCESSED) && (e & E_ADDR) != but;
+		spin_unlock(&ctx->lock);
+	}
+	for (vaddr_t va = start; clear && va < end; va += PAGE_SIZE)
+		mmu_harvest_accessed(ctx, va);
+	return n;
+}
+
 void mmu_large_stats(struct mmu_large_stats *out)
 {
 	uint64_t gone = load_relaxed(&large_gone), made = load_relaxed(&large_made);

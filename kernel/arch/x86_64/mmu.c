@@ -185,6 +185,17 @@ bool mmu_harvest_accessed(struct mmu_context *ctx, vaddr_t va)
 	return accessed;
 }
 
+uint64_t mmu_count_accessed(struct mmu_context *ctx, vaddr_t start, vaddr_t end, paddr_t but, bool clear)
+{
+	uint64_t n = 0;
+	for (vaddr_t va = start; va < end;) {
+		spin_lock(&ctx->lock);
+		n += tables_count_accessed(&ctx->tables, &va, end, but, clear);
+		spin_unlock(&ctx->lock);
+	}
+	return n;
+}
+
 void mmu_large_stats(struct mmu_large_stats *out)
 {
 	tables_large_stats(out);

@@ -866,6 +866,42 @@ bool tables_harvest(struct page_tables *pt, vaddr_t va)
 	return true;
 }
 
+/* Does the leaf say that it was used? With `clear`: not any more. */
+static bool leaf_is_accessed(pte_t *slot, bool clear)
+{
+	if (!(load_relaxed(slot) & PTE_A))
+		return false;
+	if (clear)
+		fetch_and_acq_rel(slot, ~PTE_A);
+	return true;
+}
+
+/* The same for n entries of a page table. */
+static uint64_t count_accessed(pte_t *slot, unsigned n, paddr_t but, bool clear)
+{
+	uint64_t count = 0;
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t e = load_relaxed(&slot[i]);
+		if ((e & PTE_P) && pte_paddr(e, 0) != but)
+			count += leaf_is_accessed(&slot[i], clear);
+	}
+	return count;
+}
+
+uint64_t tables_count_accessed(struct page_tables *pt, vaddr_t *va, vaddr_t end, paddr_t but, bool clear)
+{
+	vaddr_t at = *va;
+	unsigned level;
+	uint64_t path;
+	pte_t *slot = walk(pt, at, 0, &level, &path);
+	uint64_t span = pt_span(MAX(level, 1U));
+	*va = MIN(ALIGN_DOWN(at, span) + span, end);
+	uint64_t n = (*va - at) >> PAGE_SHIFT;
+	if (!level)
+		return count_accessed(slot, (unsigned)n, but, clear);
+	return (load_relaxed(slot) & PTE_P) && leaf_is_accessed(slot, clear) ? n : 0;
+}
+
 /* Which of n entries of a table have a mark? */
 static uint64_t marked_from(const pte_t *slot, unsigned n)
 {

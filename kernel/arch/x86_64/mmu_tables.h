@@ -92,6 +92,9 @@ void tables_write_protect(struct page_tables *pt, vaddr_t start, vaddr_t end, st
 void tables_write_protect_wide(struct page_tables *pt, vaddr_t start, vaddr_t end, struct mmu_gather *g);
 bool tables_query(const struct page_tables *pt, vaddr_t va, struct mmu_translation *out);
 bool tables_harvest(struct page_tables *pt, vaddr_t va);
+/* Of the one page table that has *va (or of a large translation, or of none), from there to `end`: pages with
+ * the accessed bit, but those of frame `but`; with `clear` they lose it. *va goes behind it. */
+uint64_t tables_count_accessed(struct page_tables *pt, vaddr_t *va, vaddr_t end, paddr_t but, bool clear);
 uint64_t tables_marked_among(const struct page_tables *pt, vaddr_t va, unsigned n);
 /* One leaf of the largest size that va, pa and len allow and where no table is in the way; *size gets its
  * bytes. -EEXIST, -ENOMEM. */
