@@ -9,6 +9,11 @@ step() {
 kernel=$(printf '%s\n' "$@" | grep -E '^kernel/.*\.c$' | grep -v '^kernel/arch/host/')
 
 step layout clang-format --dry-run -Werror "$@"
+# The code in the tutorial is laid out like all other.
+tutorial() {
+	tools/tutorial.py docs/driver-tutorial.md build/tutorial && clang-format --dry-run -Werror build/tutorial/*.[ch]
+}
+step tutorial tutorial
 step layers tools/check_layers.py "$@"
 step sizes tools/check_size.py "$@"
 # shellcheck disable=SC2086
