@@ -203,6 +203,7 @@ $(H)/%.o: % $(H)/flags | $(GEN)
 	@mkdir -p $(@D)
 	@echo "HCC   $<"
 	$Q$(HCC) $(HCFLAGS) -MMD -MP -c -o $@ $<
+$(H)/tests/host/test_ring_race.c.o: HCFLAGS += -Iabi
 $(H)/test_%: $(H)/tests/host/test_%.c.o $(HOBJ)
 	$Q$(HCC) $(HCFLAGS) -o $@ $(filter %.o,$^) -lcmocka -lpthread
 $(H)/regress_%: $(H)/tests/regress/%.c.o $(HOBJ)

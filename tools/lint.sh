@@ -27,7 +27,7 @@ pages() {
 	for call in $(sed -n 's/^0x[0-9a-f]* *\([a-z_]*\).*/\1/p' abi/native.tbl); do
 		[ -f "man/quire_$call.2" ] || { echo "man/quire_$call.2 is missing"; return 1; }
 	done
-	! mandoc -Tlint -W warning man/*.2 | grep -v 'mandoc.db'
+	! mandoc -Tlint -W warning man/*.[23] | grep -v 'mandoc.db'
 }
 step man pages
 exit $status
