@@ -233,14 +233,11 @@ static inline int quire_ring_sleep(struct quire_ring *r, uint64_t deadline)
 	return 0;
 }
 
-/* Sleep until this side can have more than `have` bytes, which are fewer than the ring holds. Returns how
- * many, in a row at *at. -1: EPIPE: it never will, as the other side has gone; ETIMEDOUT: not until the
- * deadline; EINTR: a signal was handled; EPROTO: the other side told nonsense, or wakes for nothing; EINVAL:
- * so much does not fit. Errors of endpoint_receive: the other side sends what it should not. */
-static inline ssize_t quire_ring_wait(struct quire_ring *r, size_t have, void **at, uint64_t deadline)
+/* The part of quire_ring_wait that sleeps. */
+static inline ssize_t quire_ring_wait_more(struct quire_ring *r, size_t have, void **at, uint64_t deadline)
 {
 	bool gone = false;
-	ssize_t n = quire_ring_look(r, at);
+	ssize_t n = 0;
 	if (have >= r->size) {
 		errno = EINVAL;
 		return -1;
@@ -259,6 +256,16 @@ static inline ssize_t quire_ring_wait(struct quire_ring *r, size_t have, void **
 	}
 	__atomic_store_n(&r->header->sleeps[r->consumes].value, 0, __ATOMIC_RELAXED);
 	return n;
+}
+
+/* Sleep until this side can have more than `have` bytes, which are fewer than the ring holds. Returns how
+ * many, in a row at *at. -1: EPIPE: it never will, as the other side has gone; ETIMEDOUT: not until the
+ * deadline; EINTR: a signal was handled; EPROTO: the other side told nonsense, or wakes for nothing; EINVAL:
+ * so much does not fit. Errors of endpoint_receive: the other side sends what it should not. */
+static inline ssize_t quire_ring_wait(struct quire_ring *r, size_t have, void **at, uint64_t deadline)
+{
+	ssize_t n = quire_ring_look(r, at);
+	return n < 0 || (size_t)n > have ? n : quire_ring_wait_more(r, have, at, deadline);
 }
 
 /* Copy up to n bytes out of the ring: what is there, and if there is nothing it sleeps. Returns how many; 0:

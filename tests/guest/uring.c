@@ -223,9 +223,9 @@ static int child_is_hasty(void)
 
 static bool test_edges(void)
 {
-	for (unsigned i = 0; i < 10; i++) {
+	for (unsigned i = 0; i < 5; i++) {
 		CHECK(make_ring(PAGE));
-		total = 100 * PAGE;
+		total = 50 * PAGE;
 		pid_t pid = start(child_is_hasty);
 		quire_ring_close(&producer);
 		while (consumer.position < total)
@@ -236,7 +236,7 @@ static bool test_edges(void)
 	return true;
 }
 
-enum { ROUNDS = 5000 };
+enum { ROUNDS = 1000 };
 static struct quire_ring there[2], back[2]; /* producer, consumer */
 
 static bool open_pair(struct quire_ring *pair)
