@@ -120,6 +120,16 @@ build/initrd/bin/%: tests/guest/%.c build/user/flags
 	$Qmusl-gcc $(UFLAGS) -MMD -MP -MF build/user/$*.d -o $@ $<
 build/user/flags: FORCE | build/deps/test
 	$(call keep,$(UFLAGS))
+# The driver of the tutorial, out of its text, and what its test includes.
+TUTORIAL := $(addprefix build/tutorial/,clock.c clock.h start.h)
+$(TUTORIAL) &: docs/driver-tutorial.md tools/tutorial.py
+	$Qtools/tutorial.py $< build/tutorial
+build/initrd/service/clock: $(TUTORIAL) abi/quire/guard.h $(GEN) build/user/flags
+	@mkdir -p $(@D)
+	@echo "MUSL  $@"
+	$Qmusl-gcc $(UFLAGS) -o $@ $<
+build/initrd/bin/udriver: UFLAGS += -Ibuild/tutorial
+build/initrd/bin/udriver: | $(TUTORIAL)
 # musl-gcc -static-pie makes a dynamic program: link by hand.
 MUSL := /usr/lib/x86_64-linux-musl
 build/initrd/bin/upie: tests/guest/upie.c build/deps/test
@@ -128,7 +138,7 @@ build/initrd/bin/upie: tests/guest/upie.c build/deps/test
 	$Qmusl-gcc -std=gnu11 $(WARN) -O2 -g -fPIE -MMD -MP -MF build/user/upie.d -MT $@ -c -o build/user/upie.o $<
 	$Qld -static -pie --no-dynamic-linker -z text -z relro -z now -o $@ $(MUSL)/rcrt1.o $(MUSL)/crti.o build/user/upie.o \
 		--start-group $(MUSL)/libc.a $$(gcc -print-libgcc-file-name) --end-group $(MUSL)/crtn.o
-build/initrd.cpio: $(UPROGS) build/initrd/bin/harden $(SERVICES:%=build/initrd/service/%)
+build/initrd.cpio: $(UPROGS) build/initrd/bin/harden $(SERVICES:%=build/initrd/service/%) build/initrd/service/clock
 	@mkdir -p build/initrd
 	$Qcd build/initrd && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible > ../initrd.cpio
 
@@ -203,6 +213,7 @@ $(H)/%.o: % $(H)/flags | $(GEN)
 	@mkdir -p $(@D)
 	@echo "HCC   $<"
 	$Q$(HCC) $(HCFLAGS) -MMD -MP -c -o $@ $<
+$(H)/tests/host/test_ring_race.c.o: HCFLAGS += -Iabi
 $(H)/test_%: $(H)/tests/host/test_%.c.o $(HOBJ)
 	$Q$(HCC) $(HCFLAGS) -o $@ $(filter %.o,$^) -lcmocka -lpthread
 $(H)/regress_%: $(H)/tests/regress/%.c.o $(HOBJ)

@@ -9,6 +9,11 @@ step() {
 kernel=$(printf '%s\n' "$@" | grep -E '^kernel/.*\.c$' | grep -v '^kernel/arch/host/')
 
 step layout clang-format --dry-run -Werror "$@"
+# The code in the tutorial is laid out like all other.
+tutorial() {
+	tools/tutorial.py docs/driver-tutorial.md build/tutorial && clang-format --dry-run -Werror build/tutorial/*.[ch]
+}
+step tutorial tutorial
 step layers tools/check_layers.py "$@"
 step sizes tools/check_size.py "$@"
 # shellcheck disable=SC2086
@@ -22,7 +27,7 @@ pages() {
 	for call in $(sed -n 's/^0x[0-9a-f]* *\([a-z_]*\).*/\1/p' abi/native.tbl); do
 		[ -f "man/quire_$call.2" ] || { echo "man/quire_$call.2 is missing"; return 1; }
 	done
-	! mandoc -Tlint -W warning man/*.2 | grep -v 'mandoc.db'
+	! mandoc -Tlint -W warning man/*.[23] | grep -v 'mandoc.db'
 }
 step man pages
 exit $status

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <quire/calls.h>
+#include <quire/ring.h>
 #include <quire/spawn.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -223,6 +224,113 @@ static int bench_call(const char *name)
 	return failed;
 }
 
+/* A stream of bytes to a child, which says when it has had them all. */
+enum { STREAM = 4 << 20, PIECE = 4096, ROOM = 64 << 10 };
+struct stream {
+	int bytes[2], had[2]; /* pipes */
+	bool is_ring;
+	struct quire_ring in, out;
+	char piece[PIECE];
+};
+
+static bool stream_open(struct stream *s, bool is_ring)
+{
+	int in[QUIRE_RING_FDS], out[QUIRE_RING_FDS];
+	s->is_ring = is_ring;
+	if (pipe(s->bytes) || pipe(s->had))
+		return false;
+	return !is_ring || (!quire_ring_create(ROOM, in, out) && !quire_ring_open(&s->in, in, false) &&
+			       !quire_ring_open(&s->out, out, true));
+}
+
+static void stream_close(struct stream *s)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		close(s->bytes[i]);
+		close(s->had[i]);
+	}
+	if (s->is_ring) {
+		quire_ring_close(&s->in);
+		quire_ring_close(&s->out);
+	}
+}
+
+/* By pipe a piece is copied twice; in a ring it is made where it lies, and read there. */
+static bool stream_in(struct stream *s)
+{
+	void *at;
+	for (unsigned done = 0; done < STREAM; done += PIECE) {
+		if (!s->is_ring && write(s->bytes[1], s->piece, PIECE) != PIECE)
+			return false;
+		if (s->is_ring && quire_ring_wait(&s->in, PIECE - 1, &at, QUIRE_NEVER) < 0)
+			return false;
+		if (s->is_ring)
+			quire_ring_pass(&s->in, PIECE);
+	}
+	return read(s->had[0], s->piece, 1) == 1;
+}
+
+static bool stream_out(struct stream *s)
+{
+	void *at;
+	for (unsigned done = 0; done < STREAM; done += PIECE) {
+		if (!s->is_ring && read(s->bytes[0], s->piece, PIECE) != PIECE)
+			return false;
+		if (s->is_ring && quire_ring_wait(&s->out, PIECE - 1, &at, QUIRE_NEVER) < 0)
+			return false;
+		if (s->is_ring)
+			quire_ring_pass(&s->out, PIECE);
+	}
+	return write(s->had[1], "", 1) == 1;
+}
+
+/* 64 KiB of it. */
+static int bench_stream(const char *name, bool is_ring)
+{
+	static struct stream s;
+	uint64_t best = UINT64_MAX;
+	bool good = stream_open(&s, is_ring);
+	pid_t pid = good ? fork() : -1;
+	if (pid == 0) {
+		for (int round = 0; round < ROUNDS; round++)
+			good = good && stream_out(&s);
+		_exit(!good);
+	}
+	for (int round = 0; good && round < ROUNDS; round++) {
+		uint64_t start = ticks();
+		good = stream_in(&s);
+		best = least(best, ticks() - start);
+	}
+	report(name, best, 0, STREAM / ROOM);
+	stream_close(&s);
+	return !good || waitpid(pid, NULL, 0) != pid;
+}
+
+/* A piece into a ring and out of it, by one thread, while it is neither empty nor full. */
+static int bench_ring(const char *name)
+{
+	static struct stream s;
+	uint64_t best = UINT64_MAX;
+	void *at;
+	ssize_t sum = 0;
+	if (!stream_open(&s, true))
+		return 1;
+	quire_ring_pass(&s.in, PIECE);
+	for (int round = 0; round < ROUNDS; round++) {
+		uint64_t start = ticks();
+		for (unsigned i = 0; i < CALLS; i++) {
+			sum += quire_ring_wait(&s.in, PIECE - 1, &at, QUIRE_NEVER);
+			quire_ring_pass(&s.in, PIECE);
+			sum += quire_ring_wait(&s.out, PIECE - 1, &at, QUIRE_NEVER);
+			quire_ring_pass(&s.out, PIECE);
+		}
+		best = least(best, ticks() - start);
+	}
+	stream_close(&s);
+	report(name, best, 0, CALLS);
+	return sum != (ssize_t)ROUNDS * CALLS * (ROOM + PIECE);
+}
+
 /* Write faults on memory that a child shares. */
 static int bench_cow(void)
 {
@@ -324,6 +432,9 @@ int main(int argc, char **argv)
 	failed |= bench_touch("touch_zero_read_sequential", 1, 0);
 	failed |= bench_cow();
 	failed |= bench_call("call_and_reply");
+	failed |= bench_stream("stream_pipe", false);
+	failed |= bench_stream("stream_ring", true);
+	failed |= bench_ring("ring_steady");
 	failed |= bench_fork("fork_exit_wait_small", 0);
 	failed |= bench_fork("fork_exit_wait_4MiB", 1024);
 	failed |= bench_fork("fork_exit_wait_16MiB", 4096);

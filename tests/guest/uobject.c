@@ -607,6 +607,36 @@ static bool check_bytes(const struct native_call *c, const long *args, unsigned 
 	return ok;
 }
 
+/* The last descriptor of an object of some type is closed while a thread waits for it, or just before
+ * (EBADF). */
+static bool is_told_of_close(const struct arg *a)
+{
+	pthread_t t;
+	void *result;
+	int fd = an_object(a);
+	waited[1] = eventfd(0, 0);
+	waiter_runs = 0;
+	CHECK(fd >= 0 && !pthread_create(&t, NULL, thread_waits, &fd));
+	while (!waiter_runs)
+		sched_yield();
+	forget(a, fd);
+	CHECK(!pthread_join(t, &result));
+	CHECK((intptr_t)result == ECANCELED * 2 + 1 || (intptr_t)result == EBADF * 2);
+	close(waited[1]);
+	return true;
+}
+
+static bool test_each_type_closed(void)
+{
+	static const struct arg types[] = {{.a = QUIRE_VMO}, {.a = QUIRE_PROCESS}, {.a = QUIRE_EVENT},
+	    {.a = QUIRE_ENDPOINT, .b = QUIRE_RIGHT_READ}, {.a = QUIRE_ENDPOINT, .b = QUIRE_RIGHT_WRITE},
+	    {.a = QUIRE_IRQ}, {.a = QUIRE_SYSTEM}, {.a = QUIRE_REPLY}};
+	for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		for (unsigned n = 0; n < 20; n++)
+			CHECK(is_told_of_close(&types[i]));
+	return true;
+}
+
 /* What the walk cannot know: sizes and counts that a call needs before it looks at addresses. */
 static void set_words(const struct native_call *c, long *args)
 {
@@ -658,6 +688,7 @@ static const struct utest tests[] = {
     {"user signals", test_user_signals},
     {"waiting for any of many", test_any_of},
     {"a descriptor that is waited for is closed", test_closed_while_waiting},
+    {"one of each type is closed", test_each_type_closed},
     {"a signal wakes who waits for it", test_signal_wakes},
     {"the end of a process", test_process_dies},
     {"poll and epoll agree", test_poll_agrees},

@@ -15,13 +15,13 @@ enum {
 	PM_CONTROL_SIZE = 2,
 };
 
-/* Where they are on every PC; the sources of the devices have their names. */
+/* Where they are on every PC; the sources of the devices have their names. The clock at 0x70 is not among
+ * them: it is read before there are programs, and never again. Who has its ports can mask NMIs. */
 static const struct {
 	uint16_t first, count;
 } fixed_ports[] = {
     {0x20, 2},  /* first 8259 */
     {0x40, 4},  /* PIT */
-    {0x70, 2},  /* real-time clock; NMI mask */
     {0xa0, 2},  /* second 8259 */
     {0xf4, 4},  /* isa-debug-exit */
     {0xcf8, 8}, /* PCI configuration, and reset in its midst */
