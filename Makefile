@@ -126,24 +126,31 @@ build/initrd/bin/upie: tests/guest/upie.c build/deps/test
 	$Qmusl-gcc -std=gnu11 $(WARN) -O2 -g -fPIE -MMD -MP -MF build/user/upie.d -MT $@ -c -o build/user/upie.o $<
 	$Qld -static -pie --no-dynamic-linker -z text -z relro -z now -o $@ $(MUSL)/rcrt1.o $(MUSL)/crti.o build/user/upie.o \
 		--start-group $(MUSL)/libc.a $$(gcc -print-libgcc-file-name) --end-group $(MUSL)/crtn.o
-build/initrd.cpio: $(UPROGS) build/initrd/bin/harden
+build/initrd.cpio: $(UPROGS) $(addprefix build/initrd/,sbin/init bin/harden bin/service)
 	@mkdir -p build/initrd
 	$Qcd build/initrd && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible > ../initrd.cpio
 
-# The guest's first program, alone in the archive that ./quire boots.
-INIT := $(filter-out user/harden.c,$(wildcard user/*.c))
-build/run/init: $(INIT) user/init.h abi/quire/guard.h build/gen/quire/calls.h Makefile | build/deps/run
+# The guest's first program, the programs that come with it, and the archive that ./quire boots. Services would lie in service/.
+OWN_FLAGS := -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Iabi -Ibuild/gen
+OWN_HEADERS := $(wildcard user/init/*.h abi/quire/*.h) build/gen/quire/calls.h Makefile
+build/run/init build/initrd/sbin/init: $(wildcard user/init/*.c) $(OWN_HEADERS) | build/deps/run
 	@mkdir -p $(@D)
 	@echo "MUSL  $@"
-	$Qmusl-gcc -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Iabi -Ibuild/gen -o $@ $(INIT)
+	$Qmusl-gcc $(OWN_FLAGS) -o $@ $(filter %.c,$^)
 # Programs that exist nowhere else: init puts them where the guest's programs find them.
-HARDEN := -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Iabi -Ibuild/gen
-build/run/harden build/initrd/bin/harden: user/harden.c abi/quire/guard.h build/gen/quire/calls.h Makefile | build/deps/run
+build/run/harden build/initrd/bin/harden: user/harden.c $(OWN_HEADERS) | build/deps/run
+build/run/bin/service build/initrd/bin/service: user/service.c $(OWN_HEADERS) | build/deps/run
+build/run/harden build/initrd/bin/harden build/run/bin/service build/initrd/bin/service:
 	@mkdir -p $(@D)
 	@echo "MUSL  $@"
-	$Qmusl-gcc $(HARDEN) -o $@ $<
-build/run.cpio: build/run/init build/run/harden
-	$Qcd build/run && mkdir -p dev newroot && printf '%s\n' dev harden init newroot | cpio --quiet -o -H newc -R 0:0 --reproducible > ../run.cpio
+	$Qmusl-gcc $(OWN_FLAGS) -o $@ $<
+build/run/etc/quire.conf: user/init/quire.conf
+	@mkdir -p $(@D)
+	$Qcp $< $@
+RUN_FILES := init harden bin/service etc/quire.conf
+build/run.cpio: $(addprefix build/run/,$(RUN_FILES))
+	$Qcd build/run && mkdir -p dev newroot && printf '%s\n' bin dev etc newroot $(RUN_FILES) | LC_ALL=C sort | \
+		cpio --quiet -o -H newc -R 0:0 --reproducible > ../run.cpio
 
 # Running -------------------------------------------------------------------------------------------------------------------
 .PHONY: run boot machine debug iso
@@ -176,7 +183,7 @@ HSAN_plain  := -O2
 HSAN_cov    := -O0 --coverage
 HSAN_fuzz   := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 HCFLAGS := -std=gnu11 $(WARN) -Wno-missing-prototypes -g -D_GNU_SOURCE -DCONFIG_HOST -DCONFIG_INJECT \
-	$(if $(filter plain,$(SAN)),,-DCONFIG_DEBUG) -Ikernel -Ikernel/arch/host/include -Itests/host -Itests/model -Ibuild/gen \
+	$(if $(filter plain,$(SAN)),,-DCONFIG_DEBUG) -Ikernel -Ikernel/arch/host/include -Itests/host -Itests/model -Ibuild/gen -Iabi \
 	-fno-omit-frame-pointer $(HSAN_$(SAN))
 HSRC := $(filter-out kernel/lib/string.c,$(wildcard kernel/lib/*.c kernel/mm/*.c kernel/vm/*.c)) kernel/kern/spinlock.c \
 	$(wildcard kernel/object/*.c $(addprefix kernel/fs/,uio.c anon.c async.c vnode*.c dentry*.c namei*.c inotify.c mount*.c file*.c flock.c xattr*.c pipe*.c unix*.c memfd.c tmpfs*.c devfs*.c tty*.c pty*.c ext2/*.c)) \
