@@ -130,7 +130,7 @@ build/initrd.cpio: $(UPROGS) $(addprefix build/initrd/,sbin/init bin/harden bin/
 	@mkdir -p build/initrd
 	$Qcd build/initrd && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible > ../initrd.cpio
 
-# The guest's first program, the programs that come with it, and the archive that ./quire boots. Services would lie in service/.
+# The guest's first program, the programs that come with it, and the archive that ./quire boots; services would lie there in service/.
 OWN_FLAGS := -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Iabi -Ibuild/gen
 OWN_HEADERS := $(wildcard user/init/*.h abi/quire/*.h) build/gen/quire/calls.h Makefile
 build/run/init build/initrd/sbin/init: $(wildcard user/init/*.c) $(OWN_HEADERS) | build/deps/run
@@ -149,8 +149,8 @@ build/run/etc/quire.conf: user/init/quire.conf
 	$Qcp $< $@
 RUN_FILES := init harden bin/service etc/quire.conf
 build/run.cpio: $(addprefix build/run/,$(RUN_FILES))
-	$Qcd build/run && mkdir -p dev newroot && printf '%s\n' bin dev etc newroot $(RUN_FILES) | LC_ALL=C sort | \
-		cpio --quiet -o -H newc -R 0:0 --reproducible > ../run.cpio
+	$Qcd build/run && mkdir -p dev newroot && printf '%s\n' dev newroot $(patsubst %/,%,$(filter-out ./,$(dir $(RUN_FILES)))) $(RUN_FILES) | \
+		LC_ALL=C sort -u | cpio --quiet -o -H newc -R 0:0 --reproducible > ../run.cpio
 
 # Running -------------------------------------------------------------------------------------------------------------------
 .PHONY: run boot machine debug iso

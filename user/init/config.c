@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HOUR = 3600 * 1000, PORTS = 65536, PING_LEAST = 10 };
+enum { HOUR = 3600 * 1000, PORTS = 65536, PING_LEAST = 10, TERMINAL = 32 /* characters */ };
 
 struct parser {
 	struct config *c;
@@ -318,7 +318,7 @@ static const char *take_getty(struct parser *p, char **words, unsigned n)
 {
 	struct config *c = p->c;
 	p->word = words[0];
-	if (!*words[0] || *words[0] == '/')
+	if (!*words[0] || *words[0] == '/' || strlen(words[0]) > TERMINAL)
 		return "this is no name of a terminal in /dev";
 	p->word = n > 1 ? words[1] : "";
 	if (n > 1 && *words[1] != '/')

@@ -41,6 +41,15 @@ void control_begin(const char *path)
 		close(fd);
 }
 
+void control_end(void)
+{
+	for (struct client *c = clients; c < clients + CLIENTS; c++)
+		if (c->fd >= 0)
+			close(c->fd);
+	if (listening >= 0)
+		close(listening);
+}
+
 static void answer(struct client *c, bool worked, const char *text)
 {
 	static char message[ANSWER];

@@ -31,7 +31,7 @@ static unsigned count;
 
 static bool open_terminal(const char *name)
 {
-	char path[64];
+	char path[64]; /* names are shorter: config.c */
 	int fd;
 	setsid();
 	snprintf(path, sizeof(path), "/dev/%s", name);

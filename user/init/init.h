@@ -76,3 +76,5 @@ enum { CONTROL_POLLS = 5 };
 void control_begin(const char *path);
 void control_fill(struct pollfd p[CONTROL_POLLS]);
 void control_turn(const struct pollfd p[CONTROL_POLLS]);
+/* Close everything. */
+void control_end(void);

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <quire/calls.h>
 #include <stdio.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,7 +14,7 @@ static void say_to(const char *path, int level, const char *text)
 {
 	char line[300];
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	int n = snprintf(line, sizeof(line), "<%d>%s\n", level, text);
+	int n = snprintf(line, sizeof(line), "<%d>init: %s\n", level, text);
 	if (fd < 0)
 		return;
 	while (write(fd, line, (size_t)n) < 0 && errno == EINTR)
@@ -25,18 +24,18 @@ static void say_to(const char *path, int level, const char *text)
 
 void say(int level, const char *format, ...)
 {
-	char text[256] = "init: ";
+	char text[256];
 	int error = errno;
 	va_list arguments;
 	va_start(arguments, format);
-	vsnprintf(text + strlen(text), sizeof(text) - strlen(text), format, arguments);
+	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
 	if (system_object >= 0 && !quire_system_log_write(system_object, (unsigned)level, text))
 		return;
 	if (getpid() == 1)
 		say_to("/dev/kmsg", level, text);
 	else
-		fprintf(stderr, "%s\n", text);
+		fprintf(stderr, "init: %s\n", text);
 	errno = error;
 }
 

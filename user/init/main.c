@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -151,6 +152,8 @@ static const struct config *set_up(int archive)
 
 static int run_machine(bool must_have_launcher)
 {
+	prctl(PR_SET_CHILD_SUBREAPER,
+	    1); /* the kernel lets orphans go unless somebody wants them: end.c does */
 	int archive = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const struct config *c = set_up(archive);
 	int port = open_port(must_have_launcher);
@@ -170,6 +173,7 @@ static int run_machine(bool must_have_launcher)
 	}
 	while (!end_asked() && (has_launcher || services_live() || gettys_live()) && turn())
 		;
+	control_end();
 	close(port);
 	close(archive);
 	end_machine();

@@ -117,7 +117,7 @@ static void start_now(struct service *s, uint64_t now)
 	if (is_passing(error))
 		start_later(s, now, 0);
 	else
-		give_up(s, "this does not pass");
+		give_up(s, "that would not help");
 }
 
 void service_start(struct service *s)
