@@ -48,9 +48,9 @@ static void test_the_default_is_good(void **state)
 	fclose(f);
 	assert_int_equal(config_parse(&config, text, n, note), 0);
 	assert_string_equal(config.hostname, "quire");
-	assert_int_equal(config.nmounts, 7);
-	assert_string_equal(config.mounts[3].directory, "/dev/pts");
-	assert_string_equal(config.mounts[3].options, "nosuid,noexec,mode=0620,gid=5,ptmxmode=0666");
+	assert_int_equal(config.nmounts, 6);
+	assert_string_equal(config.mounts[2].directory, "/dev/pts");
+	assert_string_equal(config.mounts[2].options, "nosuid,noexec,mode=0620,gid=5,ptmxmode=0666");
 	assert_int_equal(config.ngettys, 1);
 	assert_string_equal(config.gettys[0].terminal, "console");
 	assert_null(config.gettys[0].arguments[0]);

@@ -14,7 +14,6 @@ BOUND = int(os.environ.get("BOUND", "280"))
 TESTS = []
 
 MOUNTS = """
-mount devtmpfs /dev devtmpfs nosuid
 mount proc /proc proc nosuid,nodev,noexec
 mount tmpfs /run tmpfs nosuid,nodev
 mount none "/mnt" tmpfs ro,noatime,size=1m

@@ -142,6 +142,7 @@ static const struct config *set_up(int archive)
 	const struct config *c = find_settings(archive);
 	if (!c)
 		return NULL;
+	mount_at(&dev); /* on the root that there is now; no configuration can do without */
 	for (unsigned i = 0; i < c->nmounts; i++)
 		mount_at(&c->mounts[i]);
 	if (c->hostname && sethostname(c->hostname, strlen(c->hostname)))

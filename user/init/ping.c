@@ -50,7 +50,9 @@ static bool answers(int to, uint32_t ms)
 static void mind(struct pinger *p, int process, int to, unsigned run)
 {
 	while (!ends_within(process, p->period)) {
-		if (answers(to, p->period) || ends_within(process, 0))
+		if (answers(to, p->period))
+			continue;
+		if (ends_within(process, errno == EPIPE ? p->period : 0)) /* it is on its way */
 			continue;
 		p->bad = run;
 		syscall(SYS_pidfd_send_signal, process, SIGKILL, NULL, 0);
