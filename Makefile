@@ -138,32 +138,36 @@ build/initrd/bin/upie: tests/guest/upie.c build/deps/test
 	$Qmusl-gcc -std=gnu11 $(WARN) -O2 -g -fPIE -MMD -MP -MF build/user/upie.d -MT $@ -c -o build/user/upie.o $<
 	$Qld -static -pie --no-dynamic-linker -z text -z relro -z now -o $@ $(MUSL)/rcrt1.o $(MUSL)/crti.o build/user/upie.o \
 		--start-group $(MUSL)/libc.a $$(gcc -print-libgcc-file-name) --end-group $(MUSL)/crtn.o
-build/initrd.cpio: $(UPROGS) build/initrd/bin/harden $(SERVICES:%=build/initrd/service/%) build/initrd/service/clock
+build/initrd.cpio: $(UPROGS) $(addprefix build/initrd/,sbin/init bin/harden bin/service service/clock $(SERVICES:%=service/%))
 	@mkdir -p build/initrd
 	$Qcd build/initrd && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible > ../initrd.cpio
 
-# The guest's first program, alone in the archive that ./quire boots.
-INIT := $(filter-out user/harden.c $(SERVICES:%=user/%.c),$(wildcard user/*.c))
-build/run/init: $(INIT) user/init.h abi/quire/guard.h build/gen/quire/calls.h Makefile | build/deps/run
-	@mkdir -p $(@D)
-	@echo "MUSL  $@"
-	$Qmusl-gcc -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Iabi -Ibuild/gen -o $@ $(INIT)
-# Programs that exist nowhere else: init puts them where the guest's programs find them.
-OURS := -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Iabi -Ibuild/gen
+# The guest's first program, the programs that come with it, and the archive that ./quire boots.
+OWN_FLAGS := -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Iabi -Ibuild/gen
+OWN_HEADERS := $(wildcard user/init/*.h abi/quire/*.h) build/gen/quire/calls.h Makefile
 define own_program
 	@mkdir -p $(@D)
 	@echo "MUSL  $@"
-	$Qmusl-gcc $(OURS) -o $@ $<
+	$Qmusl-gcc $(OWN_FLAGS) -o $@ $(filter %.c,$^)
 endef
-OURS_NEED := abi/quire/guard.h build/gen/quire/calls.h Makefile | build/deps/run
-build/run/harden build/initrd/bin/harden: user/harden.c $(OURS_NEED)
+build/run/init build/initrd/sbin/init: $(wildcard user/init/*.c) $(OWN_HEADERS) | build/deps/run
 	$(own_program)
-build/run/service/%: user/%.c $(OURS_NEED)
+# Programs that exist nowhere else: init puts them where the guest's programs find them.
+build/run/harden build/initrd/bin/harden: user/harden.c $(OWN_HEADERS) | build/deps/run
 	$(own_program)
-build/initrd/service/%: user/%.c $(OURS_NEED)
+build/run/bin/service build/initrd/bin/service: user/service.c $(OWN_HEADERS) | build/deps/run
 	$(own_program)
-build/run.cpio: build/run/init build/run/harden $(SERVICES:%=build/run/service/%)
-	$Qcd build/run && mkdir -p dev newroot && printf '%s\n' dev harden init newroot service $(SERVICES:%=service/%) | cpio --quiet -o -H newc -R 0:0 --reproducible > ../run.cpio
+build/run/service/%: user/%.c $(OWN_HEADERS) | build/deps/run
+	$(own_program)
+build/initrd/service/%: user/%.c $(OWN_HEADERS) | build/deps/run
+	$(own_program)
+build/run/etc/quire.conf: user/init/quire.conf
+	@mkdir -p $(@D)
+	$Qcp $< $@
+RUN_FILES := init harden bin/service etc/quire.conf $(SERVICES:%=service/%)
+build/run.cpio: $(addprefix build/run/,$(RUN_FILES))
+	$Qcd build/run && mkdir -p dev newroot && printf '%s\n' dev newroot $(patsubst %/,%,$(filter-out ./,$(dir $(RUN_FILES)))) $(RUN_FILES) | \
+		LC_ALL=C sort -u | cpio --quiet -o -H newc -R 0:0 --reproducible > ../run.cpio
 
 # Running -------------------------------------------------------------------------------------------------------------------
 .PHONY: run boot machine debug iso

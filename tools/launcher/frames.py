@@ -1,4 +1,4 @@
-"""frames.py - the launcher's half of the protocol that user/init.h describes."""
+"""frames.py - the launcher's half of the protocol that user/init/launcher.h describes."""
 import os
 import stat
 import struct

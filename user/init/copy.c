@@ -1,5 +1,5 @@
 /* copy.c - files that the launcher brings along. */
-#include "init.h"
+#include "launcher.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

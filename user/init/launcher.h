@@ -1,6 +1,6 @@
 #pragma once
 /*
- * init.h - the guest's first program, and the protocol by which it serves the launcher on the host.
+ * launcher.h - the launcher on the host, and the protocol by which init serves it.
  *
  * The two talk over the virtio-serial port named "quire.run", a stream of bytes in both directions. What is
  * said is cut into frames:
@@ -19,6 +19,7 @@
  * listening, and a reader that does not read holds up its own stream only. CLOSED says that there is no
  * reader any more. A command with a terminal has just streams 0 and 1, both its terminal.
  */
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -89,8 +90,8 @@ struct job {
 int job_start(struct job *j, const struct request *r, const char **why);
 void job_resize(struct job *j, uint16_t rows, uint16_t columns);
 void job_signal(struct job *j, int number, bool group);
-/* Take in the children that have ended, orphans included. */
-void job_reap(struct job *j);
+/* The child has ended; false: it is another one. */
+bool job_reaped(struct job *j, pid_t pid, int status);
 
 /* copy.c - files from the host. Each answers NULL or what went wrong. */
 const char *copy_to(const char *path, const char *name);
@@ -100,6 +101,15 @@ const char *copy_data(const void *data, size_t n);
 const char *copy_end(void);
 const char *copy_link(const char *path, const char *target);
 
-/* serve.c - the conversation. Returns when the command has ended and all was said, or the launcher is gone.
- * SIGCHLD is blocked and has a handler. */
-void serve(int port);
+/* serve.c - the conversation, of which there is one. */
+
+enum { SERVE_POLLS = 4 };
+
+/* Say HELLO; the port stays the caller's. */
+void serve_begin(int port);
+/* What to wait for. */
+void serve_fill(struct pollfd p[SERVE_POLLS]);
+/* Go on after a wait. False: the command has ended and all was said, or the launcher is gone. */
+bool serve_turn(const struct pollfd p[SERVE_POLLS]);
+/* The child has ended; false: it is not the command. */
+bool serve_reaped(pid_t pid, int status);

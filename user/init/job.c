@@ -1,6 +1,6 @@
 /* job.c - the command: its process, its pipes or its terminal. */
 #define _GNU_SOURCE
-#include "init.h"
+#include "launcher.h"
 #include <quire/calls.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -212,14 +212,12 @@ void job_signal(struct job *j, int number, bool group)
 		kill(group ? -j->pid : j->pid, number);
 }
 
-void job_reap(struct job *j)
+bool job_reaped(struct job *j, pid_t pid, int status)
 {
-	int status;
-	pid_t pid;
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (pid == j->pid) {
-			j->pid = 0;
-			j->exited = true;
-			j->status = status;
-		}
+	if (!j->pid || pid != j->pid)
+		return false;
+	j->pid = 0;
+	j->exited = true;
+	j->status = status;
+	return true;
 }

@@ -1,15 +1,16 @@
 /*
- * serve.c - the guest's side of the conversation with the launcher: see init.h.
+ * serve.c - the guest's side of the conversation with the launcher: see launcher.h.
  *
- * One loop over poll(2). Input streams are buffered up to WINDOW, which is all that the launcher may send
- * ahead; output is read from the command only while there is credit, and written to the port at once, which
- * the launcher always drains. So a full buffer anywhere just stops the stream that it belongs to.
+ * A part of main.c's loop over poll(2). Input streams are buffered up to WINDOW, which is all that the
+ * launcher may send ahead; output is read from the command only while there is credit, and written to the
+ * port at once, which the launcher always drains. So a full buffer anywhere just stops the stream that it
+ * belongs to.
  *
  * When the command has ended, what it left in its pipes is still told, as far as credit and the pipes'
  * contents go; processes that it left behind do not keep the machine.
  */
 #define _GNU_SOURCE
-#include "init.h"
+#include "launcher.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -20,7 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CHUNK = 32 << 10, PORT = 3, NPOLL = 4, MAX_STRINGS = 1 << 20, PROTOCOL_ERROR = 125 };
+enum { CHUNK = 32 << 10, PORT = 3, MAX_STRINGS = 1 << 20, PROTOCOL_ERROR = 125 };
 
 struct output {
 	size_t credit; /* bytes that may be sent */
@@ -40,6 +41,8 @@ struct server {
 	uint8_t frame[FRAME_HEADER + FRAME_MAX];
 	size_t nframe; /* bytes of it that are there */
 };
+
+static struct server server;
 
 /* --- sending --- */
 
@@ -342,24 +345,6 @@ static void listen_to_port(struct server *s)
 
 /* --- the loop --- */
 
-/* What to wait for. poll tells POLLERR and POLLHUP of descriptors that are asked for nothing. */
-static void fill_poll(const struct server *s, struct pollfd p[NPOLL])
-{
-	p[PORT] = (struct pollfd){.fd = s->port, .events = POLLIN};
-	for (int i = 0; i < 3; i++)
-		p[i] = (struct pollfd){.fd = s->started ? s->job.fd[i] : -1};
-	if (s->nin)
-		p[0].events = POLLOUT;
-	else if (s->job.terminal)
-		p[0].fd = -1; /* its state shows at the other descriptor */
-	for (int i = 1; i < 3; i++) {
-		if (s->output[i].credit)
-			p[i].events = POLLIN;
-		else
-			p[i].fd = -1;
-	}
-}
-
 /* The command has ended. Tell what is still in its pipes; a reader on the host that does not read is waited
  * for. */
 static bool is_done(struct server *s)
@@ -377,7 +362,7 @@ static bool is_done(struct server *s)
 	return true;
 }
 
-static void turn(struct server *s, const struct pollfd p[NPOLL])
+static void turn(struct server *s, const struct pollfd p[SERVE_POLLS])
 {
 	if (p[PORT].revents)
 		listen_to_port(s);
@@ -391,25 +376,45 @@ static void turn(struct server *s, const struct pollfd p[NPOLL])
 			drain(s, i);
 }
 
-void serve(int port)
+void serve_begin(int port)
 {
-	static struct server s;
-	sigset_t none;
-	sigemptyset(&none);
-	s = (struct server){.port = port, .job.fd = {-1, -1, -1}, .input = malloc(WINDOW)};
+	struct server *s = &server;
+	*s = (struct server){.port = port, .job.fd = {-1, -1, -1}, .input = malloc(WINDOW)};
 	fcntl(port, F_SETFL, fcntl(port, F_GETFL) | O_NONBLOCK);
-	if (!s.input)
-		refuse(&s, PROTOCOL_ERROR, "not enough memory");
+	if (!s->input)
+		refuse(s, PROTOCOL_ERROR, "not enough memory");
 	else
-		send_number(&s, FRAME_HELLO, 0, PROTOCOL_VERSION);
-	while (!s.over) {
-		struct pollfd p[NPOLL];
-		fill_poll(&s, p);
-		int n = ppoll(p, NPOLL, NULL, &none);
-		job_reap(&s.job);
-		if (n > 0)
-			turn(&s, p);
-		if (is_done(&s))
-			break;
+		send_number(s, FRAME_HELLO, 0, PROTOCOL_VERSION);
+}
+
+/* poll tells POLLERR and POLLHUP of descriptors that are asked for nothing. */
+void serve_fill(struct pollfd p[SERVE_POLLS])
+{
+	const struct server *s = &server;
+	p[PORT] = (struct pollfd){.fd = s->port, .events = POLLIN};
+	for (int i = 0; i < 3; i++)
+		p[i] = (struct pollfd){.fd = s->started ? s->job.fd[i] : -1};
+	if (s->nin)
+		p[0].events = POLLOUT;
+	else if (s->job.terminal)
+		p[0].fd = -1; /* its state shows at the other descriptor */
+	for (int i = 1; i < 3; i++) {
+		if (s->output[i].credit)
+			p[i].events = POLLIN;
+		else
+			p[i].fd = -1;
 	}
+}
+
+bool serve_turn(const struct pollfd p[SERVE_POLLS])
+{
+	struct server *s = &server;
+	if (!s->over)
+		turn(s, p);
+	return !s->over && !is_done(s);
+}
+
+bool serve_reaped(pid_t pid, int status)
+{
+	return job_reaped(&server.job, pid, status);
 }
