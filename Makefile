@@ -110,7 +110,7 @@ compile_commands.json: tools/compdb.py $(B)/flags $(B)/objects
 
 # User programs and the initrd that carries them ------------------------------------------------------------------------------
 # What needs a machine of its own has a configuration in tests/run instead of a place here.
-UTESTS := $(filter-out %/urun %/ubench %/uconsole %/ucore %/uguarded %/uharden %/uioerr %/uown %/ustress %/upressure,$(UPROGS))
+UTESTS := $(filter-out %/urun %/ubench %/uconsole %/ucore %/uguarded %/uharden %/uioerr %/uline %/uown %/ustress %/upressure,$(UPROGS))
 UFLAGS := -std=gnu11 $(WARN) -O2 -g -static -no-pie -fno-pie -Iabi -Ibuild/gen -DUTESTS='$(UTESTS:build/initrd%="%",)'
 build/initrd/bin/%: tests/guest/%.c build/user/flags
 	@mkdir -p $(@D) build/user
@@ -126,12 +126,14 @@ build/initrd/bin/upie: tests/guest/upie.c build/deps/test
 	$Qmusl-gcc -std=gnu11 $(WARN) -O2 -g -fPIE -MMD -MP -MF build/user/upie.d -MT $@ -c -o build/user/upie.o $<
 	$Qld -static -pie --no-dynamic-linker -z text -z relro -z now -o $@ $(MUSL)/rcrt1.o $(MUSL)/crti.o build/user/upie.o \
 		--start-group $(MUSL)/libc.a $$(gcc -print-libgcc-file-name) --end-group $(MUSL)/crtn.o
-build/initrd.cpio: $(UPROGS) build/initrd/bin/harden
+build/initrd.cpio: $(UPROGS) build/initrd/bin/harden $(SERVICES:%=build/initrd/service/%)
 	@mkdir -p build/initrd
 	$Qcd build/initrd && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible > ../initrd.cpio
 
 # The guest's first program, alone in the archive that ./quire boots.
-INIT := $(filter-out user/harden.c,$(wildcard user/*.c))
+# Programs of user/ that init starts as services; they lie in its archive, and in that of the tests.
+SERVICES := serial
+INIT := $(filter-out user/harden.c $(SERVICES:%=user/%.c),$(wildcard user/*.c))
 build/run/init: $(INIT) user/init.h abi/quire/guard.h build/gen/quire/calls.h Makefile | build/deps/run
 	@mkdir -p $(@D)
 	@echo "MUSL  $@"
@@ -142,8 +144,15 @@ build/run/harden build/initrd/bin/harden: user/harden.c abi/quire/guard.h build/
 	@mkdir -p $(@D)
 	@echo "MUSL  $@"
 	$Qmusl-gcc $(HARDEN) -o $@ $<
-build/run.cpio: build/run/init build/run/harden
-	$Qcd build/run && mkdir -p dev newroot && printf '%s\n' dev harden init newroot | cpio --quiet -o -H newc -R 0:0 --reproducible > ../run.cpio
+build/initrd/service/%: user/%.c abi/quire/guard.h build/gen/quire/calls.h Makefile | build/deps/run
+	@mkdir -p $(@D)
+	@echo "MUSL  $@"
+	$Qmusl-gcc $(HARDEN) -o $@ $<
+build/run/service/%: build/initrd/service/%
+	@mkdir -p $(@D)
+	$Qcp $< $@
+build/run.cpio: build/run/init build/run/harden $(SERVICES:%=build/run/service/%)
+	$Qcd build/run && mkdir -p dev newroot && printf '%s\n' dev harden init newroot service $(SERVICES:%=service/%) | cpio --quiet -o -H newc -R 0:0 --reproducible > ../run.cpio
 
 # Running -------------------------------------------------------------------------------------------------------------------
 .PHONY: run boot machine debug iso
@@ -176,7 +185,7 @@ HSAN_plain  := -O2
 HSAN_cov    := -O0 --coverage
 HSAN_fuzz   := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 HCFLAGS := -std=gnu11 $(WARN) -Wno-missing-prototypes -g -D_GNU_SOURCE -DCONFIG_HOST -DCONFIG_INJECT \
-	$(if $(filter plain,$(SAN)),,-DCONFIG_DEBUG) -Ikernel -Ikernel/arch/host/include -Itests/host -Itests/model -Ibuild/gen \
+	$(if $(filter plain,$(SAN)),,-DCONFIG_DEBUG) -Ikernel -Ikernel/arch/host/include -Itests/host -Itests/model -Ibuild/gen -Iabi \
 	-fno-omit-frame-pointer $(HSAN_$(SAN))
 HSRC := $(filter-out kernel/lib/string.c,$(wildcard kernel/lib/*.c kernel/mm/*.c kernel/vm/*.c)) kernel/kern/spinlock.c \
 	$(wildcard kernel/object/*.c $(addprefix kernel/fs/,uio.c anon.c async.c vnode*.c dentry*.c namei*.c inotify.c mount*.c file*.c flock.c xattr*.c pipe*.c unix*.c memfd.c tmpfs*.c devfs*.c tty*.c pty*.c ext2/*.c)) \
