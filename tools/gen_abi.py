@@ -26,7 +26,7 @@ TYPES = {
     "wait": "int32_t", "sigset": "uaddr_t", "timespec": "uaddr_t", "outint": "uaddr_t", "outints": "uaddr_t", "exit": "int32_t",
 }
 RESULTS = ("hex", "octal")
-OBJECTS = ("any", "file", "channel", "vmo", "process", "thread", "endpoint", "irq", "system", "event", "reply")
+OBJECTS = ("any", "file", "channel", "vmo", "process", "thread", "endpoint", "irq", "system", "event", "reply", "ttyport")
 RIGHTS = ("read", "write", "exec", "map", "wait", "signal", "duplicate", "transfer", "inspect", "manage")
 
 
@@ -173,7 +173,7 @@ def c_param(a):
 
 def stubs(tables):
     print("#pragma once\n/*\n * calls.h - Quire's own system calls, made by tools/gen_abi.py of abi/native.tbl. Each returns -1 and sets errno if it fails;")
-    print(" * man/ has a page for each.\n */\n#include <quire/object.h>\n#include <quire/system.h>\n#include <stdint.h>\n#include <unistd.h>\n")
+    print(" * man/ has a page for each.\n */\n#include <quire/object.h>\n#include <quire/system.h>\n#include <quire/ttyport.h>\n#include <stdint.h>\n#include <unistd.h>\n")
     for c in offered(tables["native"]):
         print(f"#define SYS_quire_{c.name} {c.nr:#x}")
     for c in offered(tables["native"]):

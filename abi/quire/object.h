@@ -16,6 +16,7 @@ enum quire_object_type {
 	QUIRE_SYSTEM,
 	QUIRE_EVENT,
 	QUIRE_REPLY,
+	QUIRE_TTYPORT,
 	QUIRE_ANY, /* of the table of calls: an object of any type */
 };
 

@@ -160,9 +160,17 @@ static void note_flow(struct ldisc *ld)
 		tty_note_packet_locked(t, TTY_PACKET_START, TTY_PACKET_STOP);
 }
 
+void tty_send_now_locked(struct tty *t, uint8_t c)
+{
+	if (t->driver->send_now)
+		t->driver->send_now(t, c);
+	else if (t->driver->room(t))
+		t->driver->write(t, &c, 1);
+}
+
 static void send_now(struct ldisc *ld, uint8_t c)
 {
-	pass_output(ld, &c, 1);
+	tty_send_now_locked(tty_of(ld), c);
 }
 
 static const struct ldisc_ops pausing_ops = {
@@ -274,18 +282,42 @@ size_t tty_feed_locked(struct tty *t, const uint8_t *bytes, size_t n)
 	return n;
 }
 
+bool tty_feed_fault_locked(struct tty *t, enum ldisc_fault fault, uint8_t byte)
+{
+	if (t->fault_head - t->fault_tail == TTY_FAULTS)
+		return false;
+	t->faults[t->fault_head++ % TTY_FAULTS] = (struct tty_fault){t->wire_head, fault, byte};
+	return true;
+}
+
+/* Good bytes up to the next fault. */
+static size_t good_bytes(const struct tty *t)
+{
+	bool has_fault = t->fault_head != t->fault_tail;
+	return (has_fault ? t->faults[t->fault_tail % TTY_FAULTS].at : t->wire_head) - t->wire_tail;
+}
+
+/* Is a fault next, and was it taken? */
+static bool pump_fault(struct tty *t)
+{
+	if (t->fault_head == t->fault_tail || good_bytes(t) || !ldisc_receive_room(&t->ldisc))
+		return false;
+	const struct tty_fault *f = &t->faults[t->fault_tail++ % TTY_FAULTS];
+	ldisc_receive_fault(&t->ldisc, f->fault, f->byte);
+	return true;
+}
+
 /* Move what the line discipline takes; true: something moved. */
 static bool pump(struct tty *t)
 {
-	bool moved = false;
-	while (t->wire_head != t->wire_tail) {
+	bool moved = false, more = true;
+	while (more) {
 		size_t at = t->wire_tail % TTY_WIRE_SIZE;
-		size_t n = MIN(t->wire_head - t->wire_tail, TTY_WIRE_SIZE - at);
-		size_t took = ldisc_receive(&t->ldisc, t->wire + at, n);
+		size_t n = MIN(good_bytes(t), TTY_WIRE_SIZE - at);
+		size_t took = n ? ldisc_receive(&t->ldisc, t->wire + at, n) : 0;
 		t->wire_tail += took;
-		moved |= took > 0;
-		if (took < n)
-			break;
+		more = took == n && (pump_fault(t) || n);
+		moved |= took || more;
 	}
 	if (moved) {
 		t->input_news = true;
@@ -351,6 +383,7 @@ void tty_settle_locked(struct tty *t)
 void tty_flush_input_locked(struct tty *t)
 {
 	t->wire_tail = t->wire_head;
+	t->fault_tail = t->fault_head;
 	ldisc_flush_input(&t->ldisc);
 	ldisc_unthrottle(&t->ldisc);
 	if (t->link)
@@ -594,6 +627,11 @@ static int64_t tty_write(struct file *f, struct uio *u, UNUSED uint64_t *pos)
 	return total ? (int64_t)total : err;
 }
 
+err_t tty_drain(struct file *f, struct tty *t)
+{
+	return t->driver->drain ? t->driver->drain(f, t) : 0;
+}
+
 /* --- hanging up --- */
 
 void tty_hang_up_locked(struct tty *t, bool ends)
@@ -606,6 +644,8 @@ void tty_hang_up_locked(struct tty *t, bool ends)
 	tty_flush_input_locked(t);
 	if (t->driver->is_pty)
 		ldisc_set_termios(&t->ldisc, &t->driver->termios);
+	if (t->driver->hung_up)
+		t->driver->hung_up(t);
 	t->input_news = t->room_news = true;
 	tty_settle_locked(t);
 }

@@ -14,6 +14,7 @@
 
 enum {
 	TTY_WIRE_SIZE = 8192, /* bytes on their way to a line discipline that is full */
+	TTY_FAULTS = 16,      /* bad ones among them */
 	TTY_MAJOR_SERIAL = 4, /* ttyS0 is minor 64 */
 	TTY_MAJOR_AUX = 5,    /* tty 0, console 1, ptmx 2 */
 	TTY_MAJOR_PTS = 136,
@@ -57,6 +58,16 @@ struct tty_driver {
 	void (*discard)(struct tty *t);
 	/* What was written gathers in the driver: pass it on. NULL: it does not. */
 	void (*flush)(struct tty *t);
+	/* One character past everything that waits (flow control). NULL: as write, if there is room. */
+	void (*send_now)(struct tty *t, uint8_t c);
+	/* Output that has not been sent yet, bytes. NULL: there never is any. */
+	size_t (*queued)(const struct tty *t);
+	/* Sleep until all output has left; no lock held. -EINTR; -EIO: f was hung up. NULL: it has. */
+	err_t (*drain)(struct file *f, struct tty *t);
+	/* Begin or end a break. NULL: there is no such thing on this line. */
+	void (*set_break)(struct tty *t, bool on);
+	/* All files were hung up: who waits in the driver is to look. NULL: nobody does. */
+	void (*hung_up)(struct tty *t);
 	/* Requests of the driver's own, no lock held. -ENOTTY: not known. NULL: none. */
 	int64_t (*ioctl)(struct file *f, struct tty *t, uint32_t request, uint64_t arg);
 	/* It asks its sender to pause (IXOFF). */
@@ -67,6 +78,13 @@ struct tty_line {
 	struct refcount refs;
 	struct mutex lock; /* RANK_CHANNEL */
 	void (*destroy)(struct tty_line *line);
+};
+
+/* A bad byte, or a break, among the good ones of the wire. */
+struct tty_fault {
+	size_t at; /* counter of the wire: behind so many good ones */
+	enum ldisc_fault fault;
+	uint8_t byte;
 };
 
 struct tty_size { /* the ABI's struct winsize */
@@ -82,6 +100,8 @@ struct tty {
 	struct tty_termios locked;       /* (L) bits that nobody may change (TIOCSLCKTRMIOS) */
 	uint8_t wire[TTY_WIRE_SIZE];     /* (L) bytes that the line discipline could not take yet */
 	size_t wire_head, wire_tail;     /* (L) free-running */
+	struct tty_fault faults[TTY_FAULTS];
+	unsigned fault_head, fault_tail; /* (L) free-running; the ring is (L) as well */
 	struct tty_size size;            /* (L) */
 	struct list files;               /* (L) struct tty_file */
 	unsigned nfiles;                 /* (L) */
@@ -152,6 +172,12 @@ struct tty_file *tty_file_of(const struct file *f);
  * held; tty_settle is due. */
 size_t tty_feed_locked(struct tty *t, const uint8_t *bytes, size_t n);
 size_t tty_wire_room(const struct tty *t);
+/* The same for what is no good byte. False: too many wait, it is lost. */
+bool tty_feed_fault_locked(struct tty *t, enum ldisc_fault fault, uint8_t byte);
+/* Send one character past everything that waits. */
+void tty_send_now_locked(struct tty *t, uint8_t c);
+/* Sleep until all output of t has left; f: the caller's file. No lock held. -EINTR, -EIO. */
+MUST_CHECK err_t tty_drain(struct file *f, struct tty *t);
 /* Let everything move that can, and tell the files of t's line how things are. Due after every change. */
 void tty_settle_locked(struct tty *t);
 /* Note something for the master of a slave in packet mode. */
@@ -168,7 +194,7 @@ MUST_CHECK err_t tty_init_devices(void);
 int64_t tty_ioctl(struct file *f, uint32_t request, uint64_t arg);
 /* --- tty_termios.c --- */
 /* TCGETS and its relatives, on a slave where the file is on its master. -ENOTTY: none of them. */
-int64_t tty_termios_ioctl(struct tty *real, uint32_t request, uint64_t arg);
+int64_t tty_termios_ioctl(struct file *f, struct tty *real, uint32_t request, uint64_t arg);
 
 /* --- pty.c --- */
 /* /dev/ptmx and the file system "devpts". Once at boot, after devfs_init. */

@@ -5,6 +5,7 @@
  * On a master, what describes the terminal (size, settings, groups) is about its slave; what describes the
  * file's own side (flushing, counting, TIOCSTI) is about the master.
  */
+#include "arch/clock.h"
 #include "arch/usercopy.h"
 #include "fs/devfs.h"
 #include "fs/tty.h"
@@ -39,6 +40,7 @@ enum tty_request {
 
 enum { FLUSH_IN, FLUSH_OUT, FLUSH_BOTH };        /* TCFLSH */
 enum { STOP_OUT, START_OUT, STOP_IN, START_IN }; /* TCXONC */
+enum { MSEC = 1000000, BREAK_USUAL = 250 * MSEC };
 
 static int64_t put_int(uint64_t arg, int32_t value)
 {
@@ -92,8 +94,8 @@ static int64_t flush(struct tty *t, uint64_t what)
 static void send_char(struct tty *t, enum tty_char which)
 {
 	uint8_t c = t->ldisc.termios.cc[which];
-	if (c && t->driver->room(t))
-		t->driver->write(t, &c, 1);
+	if (c)
+		tty_send_now_locked(t, c);
 }
 
 static int64_t flow(struct tty *t, uint64_t what)
@@ -136,12 +138,64 @@ static int64_t type_byte(struct tty *t, uint64_t arg)
 	return 0;
 }
 
+static int64_t count_output(struct tty *t, uint64_t arg)
+{
+	mutex_lock(&t->line->lock);
+	size_t n = t->driver->queued ? t->driver->queued(t) : 0;
+	mutex_unlock(&t->line->lock);
+	return put_int(arg, (int32_t)n);
+}
+
 static int64_t count_input(struct tty *t, uint64_t arg)
 {
 	mutex_lock(&t->line->lock);
 	size_t n = ldisc_count(&t->ldisc);
 	mutex_unlock(&t->line->lock);
 	return put_int(arg, (int32_t)n);
+}
+
+/* What changes the line waits until everything was sent as it is. */
+static err_t begin_change(struct file *f, struct tty *t)
+{
+	err_t err = tty_proc->check(t, TTY_SIGNAL_TTOU);
+	return err ? err : tty_drain(f, t);
+}
+
+static int64_t set_break(struct tty *t, bool on)
+{
+	if (!t->driver->set_break)
+		return 0;
+	mutex_lock(&t->line->lock);
+	t->driver->set_break(t, on);
+	tty_settle_locked(t);
+	mutex_unlock(&t->line->lock);
+	return 0;
+}
+
+static int64_t end_break(struct tty *t)
+{
+	err_t err = tty_proc->check(t, TTY_SIGNAL_TTOU);
+	return err ? err : set_break(t, false);
+}
+
+static int64_t begin_break(struct file *f, struct tty *t)
+{
+	err_t err = begin_change(f, t);
+	return err ? err : set_break(t, true);
+}
+
+/* A break of so many tenths of a second; 0: of a quarter. */
+static int64_t send_break(struct file *f, struct tty *t, uint64_t tenths)
+{
+	nsec_t length = tenths ? tenths * 100 * MSEC : BREAK_USUAL;
+	uint64_t seen;
+	err_t err = begin_change(f, t);
+	if (err || !t->driver->set_break)
+		return err;
+	(void)set_break(t, true);
+	err = kobject_wait(&f->object, 0, clock_now() + length, WAIT_INTERRUPTIBLE, &seen);
+	(void)set_break(t, false);
+	return err == -ETIMEDOUT ? 0 : err;
 }
 
 static int64_t exclude(struct tty *t, bool exclusive)
@@ -153,10 +207,10 @@ static int64_t exclude(struct tty *t, bool exclusive)
 }
 
 /* There is one line discipline. */
-static int64_t set_discipline(struct tty *t, uint64_t arg)
+static int64_t set_discipline(struct file *f, struct tty *t, uint64_t arg)
 {
 	int32_t number;
-	err_t err = tty_proc->check(t, TTY_SIGNAL_TTOU);
+	err_t err = begin_change(f, t);
 	if (!err)
 		err = copy_from_user(&number, arg, sizeof(number));
 	if (err)
@@ -215,7 +269,7 @@ static int64_t job_request(struct file *f, struct tty *t, struct tty *real, uint
 /* --- all together --- */
 
 /* -ENOTTY: not one of these. */
-static int64_t common_request(struct tty *t, struct tty *real, uint32_t request, uint64_t arg)
+static int64_t common_request(struct file *f, struct tty *t, struct tty *real, uint32_t request, uint64_t arg)
 {
 	switch (request) {
 	case TIOCSTI:
@@ -234,27 +288,30 @@ static int64_t common_request(struct tty *t, struct tty *real, uint32_t request,
 	case TIOCGETD:
 		return put_int(arg, 0);
 	case TIOCSETD:
-		return set_discipline(t, arg);
+		return set_discipline(f, t, arg);
 	case TIOCVHANGUP:
 		return hang_up(t);
 	case TIOCGDEV:
 		return put_int(arg, (int32_t)real->rdev);
-	case TCSBRK:
+	case TCSBRK: /* not 0: only the wait */
+		return arg ? begin_change(f, t) : send_break(f, t, 0);
 	case TCSBRKP:
-	case TIOCSBRK: /* no driver can send a break: as on a line that has none */
-		return tty_proc->check(t, TTY_SIGNAL_TTOU);
+		return send_break(f, t, arg);
+	case TIOCSBRK:
+		return begin_break(f, t);
 	case TIOCCBRK:
-		return tty_proc->check(t, TTY_SIGNAL_TTOU);
+		return end_break(t);
 	default:
 		return -ENOTTY;
 	}
 }
 
-static int64_t discipline_request(struct tty *t, struct tty *real, uint32_t request, uint64_t arg)
+static int64_t discipline_request(
+    struct file *f, struct tty *t, struct tty *real, uint32_t request, uint64_t arg)
 {
 	switch (request) {
 	case TIOCOUTQ:
-		return put_int(arg, 0); /* what a line was given is gone */
+		return count_output(t, arg);
 	case TIOCINQ:
 		return count_input(t, arg);
 	case TCFLSH:
@@ -262,7 +319,7 @@ static int64_t discipline_request(struct tty *t, struct tty *real, uint32_t requ
 	case TCXONC:
 		return flow(t, arg);
 	default:
-		return tty_termios_ioctl(real, request, arg);
+		return tty_termios_ioctl(f, real, request, arg);
 	}
 }
 
@@ -275,12 +332,12 @@ int64_t tty_ioctl(struct file *f, uint32_t request, uint64_t arg)
 	mutex_unlock(&t->line->lock);
 	if (hung_up)
 		return request == TIOCSPGRP ? -ENOTTY : -EIO;
-	int64_t result = common_request(t, real, request, arg);
+	int64_t result = common_request(f, t, real, request, arg);
 	if (result == -ENOTTY)
 		result = job_request(f, t, real, request, arg);
 	if (result == -ENOTTY && t->driver->ioctl)
 		result = t->driver->ioctl(f, t, request, arg);
 	if (result == -ENOTTY)
-		result = discipline_request(t, real, request, arg);
+		result = discipline_request(f, t, real, request, arg);
 	return result;
 }

@@ -131,8 +131,11 @@ static void change_locked(struct tty *t, struct tty_termios *new)
 	tty_settle_locked(t);
 }
 
-/* Output is never under way here: a line takes all it is given at once. */
-static int64_t set_settings(struct tty *t, enum shape shape, bool flush, uint64_t arg)
+/* When settings change: at once; when all output has been sent; and then input is dropped as well. Each shape
+ * has three requests for it, in this order. */
+enum moment { NOW, DRAINED, FLUSHED };
+
+static int64_t set_settings(struct file *f, struct tty *t, enum shape shape, enum moment when, uint64_t arg)
 {
 	struct tty_termios new;
 	err_t err = tty_proc->check(t, TTY_SIGNAL_TTOU);
@@ -143,8 +146,12 @@ static int64_t set_settings(struct tty *t, enum shape shape, bool flush, uint64_
 	if (err)
 		return err;
 	settle_speeds(&new);
+	if (when != NOW)
+		err = tty_drain(f, t);
+	if (err)
+		return err;
 	mutex_lock(&t->line->lock);
-	if (flush)
+	if (when == FLUSHED)
 		tty_flush_input_locked(t);
 	change_locked(t, &new);
 	mutex_unlock(&t->line->lock);
@@ -198,7 +205,7 @@ static int64_t carrier_request(struct tty *t, bool set, uint64_t arg)
 	return 0;
 }
 
-int64_t tty_termios_ioctl(struct tty *real, uint32_t request, uint64_t arg)
+int64_t tty_termios_ioctl(struct file *f, struct tty *real, uint32_t request, uint64_t arg)
 {
 	switch (request) {
 	case TCGETS:
@@ -210,15 +217,15 @@ int64_t tty_termios_ioctl(struct tty *real, uint32_t request, uint64_t arg)
 	case TCSETS:
 	case TCSETSW:
 	case TCSETSF:
-		return set_settings(real, SHAPE_TERMIOS, request == TCSETSF, arg);
+		return set_settings(f, real, SHAPE_TERMIOS, (enum moment)(request - TCSETS), arg);
 	case TCSETS2:
 	case TCSETSW2:
 	case TCSETSF2:
-		return set_settings(real, SHAPE_TERMIOS2, request == TCSETSF2, arg);
+		return set_settings(f, real, SHAPE_TERMIOS2, (enum moment)(request - TCSETS2), arg);
 	case TCSETA:
 	case TCSETAW:
 	case TCSETAF:
-		return set_settings(real, SHAPE_TERMIO, request == TCSETAF, arg);
+		return set_settings(f, real, SHAPE_TERMIO, (enum moment)(request - TCSETA), arg);
 	case TIOCGLCKTRMIOS:
 	case TIOCSLCKTRMIOS:
 		return lock_request(real, request == TIOCSLCKTRMIOS, arg);

@@ -30,6 +30,7 @@ enum kobject_type {
 	KO_SYSTEM,
 	KO_EVENT,
 	KO_REPLY,
+	KO_TTYPORT,
 	KO_TYPES
 };
 

@@ -493,6 +493,8 @@ static int an_object(const struct arg *a)
 		return dup(the_system());
 	if (a->a == QUIRE_IRQ)
 		return an_irq();
+	if (a->a == QUIRE_TTYPORT)
+		return (int)quire_ttyport_create(the_system(), QUIRE_TTYPORT_LAST);
 	if (a->a == QUIRE_VMO)
 		return (int)quire_vmo_create(QUIRE_VMO_OPEN, 0, 4096);
 	if (a->a == QUIRE_PROCESS)
