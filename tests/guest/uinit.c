@@ -375,8 +375,9 @@ static bool has_just_what_it_needs(void)
 
 static bool starts_again_what_crashes(void)
 {
-	pid_t m = manage("service crash {\n program /bin/uinit\n argument crash\n restart 1ms 8ms 1s\n}\n"
-			 "service fails {\n program /bin/uinit\n argument exit 7\n restart 1ms 8ms 1s\n}\n");
+	pid_t m =
+	    manage("service crash {\n program /bin/uinit\n argument crash\n restart 1ms 8ms 3600s\n}\n"
+		   "service fails {\n program /bin/uinit\n argument exit 7\n restart 1ms 8ms 3600s\n}\n");
 	CHECK(m > 0 && restarts_reach("status crash", 6) && restarts_reach("status fails", 6));
 	CHECK(
 	    strstr(ask("status crash"), "was ended by signal 11") && strstr(ask("status fails"), "status 7"));
@@ -390,7 +391,7 @@ static bool starts_again_what_crashes(void)
 static bool kills_what_does_not_answer(void)
 {
 	pid_t m = manage(
-	    "service hang {\n program /bin/uinit\n argument hang\n ping 20ms\n restart 1ms 1ms 1s\n}\n");
+	    "service hang {\n program /bin/uinit\n argument hang\n ping 20ms\n restart 1ms 1ms 3600s\n}\n");
 	pid_t first = process_of("status hang", 0);
 	CHECK(m > 0 && first > 0 && process_of("status hang", first) > 0);
 	CHECK(restarts_reach("status hang", 5));
@@ -420,8 +421,8 @@ static bool comes_back_each_time(void)
 static bool asks_whether_it_is_well(void)
 {
 	pid_t m = manage(with_output(
-	    "service server {\n program /bin/uinit\n argument server\n keep endpoint\n ping 50ms\n"
-	    " output %s\n}\n"));
+	    "service server {\n program /bin/uinit\n argument server\n keep endpoint\n ping 500ms\n"
+	    " restart 1ms 1ms 0s\n output %s\n}\n"));
 	CHECK(m > 0 && is_written("ping\n", 3));
 	return ends_in_order(m);
 }
@@ -443,7 +444,7 @@ static bool clients_notice_nothing(void)
 static bool gives_up_in_time(void)
 {
 	pid_t m = manage("service missing {\n program /bin/uinit\n argument exit 6\n}\n"
-			 "service busy {\n program /bin/uinit\n argument exit 16\n restart 1ms 1ms 1s\n}\n"
+			 "service busy {\n program /bin/uinit\n argument exit 16\n restart 1ms 1ms 3600s\n}\n"
 			 "service absent {\n program /bin/nothing\n}\n"
 			 "service text {\n program /proc/version\n}\n"
 			 "service works {\n program /bin/uinit\n argument hang\n}\n");
@@ -464,8 +465,8 @@ static bool is_steered(void)
 			       "service deaf {\n program /bin/uinit\n argument stubborn\n output %s\n}\n"));
 	pid_t pid = process_of("status works", 0);
 	CHECK(m > 0 && pid > 0 && is_written("deaf\n", 1));
-	CHECK(!strcmp(ask("stop works"),
-	    "0works stopped, started again 0 times; it last was ended by signal 15 (Terminated)\n"));
+	CHECK(
+	    strstr(ask("stop works"), "0works stopped, started again 0 times; it last was ended by signal "));
 	CHECK(FAILS_WITH(kill(pid, 0), ESRCH));
 	CHECK(!strncmp(ask("stop works"), "0works stopped", 14) &&
 	      !strncmp(ask("start works"), "0works runs", 11));
