@@ -131,8 +131,8 @@ build/initrd.cpio: $(UPROGS) build/initrd/bin/harden
 	$Qcd build/initrd && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible > ../initrd.cpio
 
 # The guest's first program, alone in the archive that ./quire boots.
-INIT := $(filter-out user/harden.c,$(wildcard user/*.c))
-build/run/init: $(INIT) user/init.h abi/quire/guard.h build/gen/quire/calls.h Makefile | build/deps/run
+INIT := $(filter-out user/harden.c,$(wildcard user/*.c)) user/fbcon/place.c
+build/run/init: $(INIT) user/init.h user/fbcon/place.h abi/quire/guard.h build/gen/quire/calls.h Makefile | build/deps/run
 	@mkdir -p $(@D)
 	@echo "MUSL  $@"
 	$Qmusl-gcc -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Iabi -Ibuild/gen -o $@ $(INIT)
@@ -145,13 +145,36 @@ build/run/harden build/initrd/bin/harden: user/harden.c abi/quire/guard.h build/
 build/run.cpio: build/run/init build/run/harden
 	$Qcd build/run && mkdir -p dev newroot && printf '%s\n' dev harden init newroot | cpio --quiet -o -H newc -R 0:0 --reproducible > ../run.cpio
 
+# The console on a framebuffer: a service in an archive of its own, with the first program. libtsm is Debian's static library, with its
+# header alone out of the host's; the font is Debian's as well.
+FBCON := $(wildcard user/fbcon/*.c)
+FBCON_FLAGS := -std=gnu11 $(WARN) -O2 -s -static -no-pie -fno-pie -Iabi -Ibuild/gen -Ibuild/fbcon -DFONT_FILE='"build/fbcon/font.bin"'
+build/fbcon/font.bin: tools/mkfont.py build/deps/console
+	@mkdir -p $(@D)
+	@echo "FONT  $@"
+	$Qpython3 $< /usr/share/unifont/unifont.hex $@
+build/fbcon/libtsm.h: build/deps/console
+	@mkdir -p $(@D)
+	$Qcp /usr/include/libtsm.h $@
+build/display/service/fbcon: $(FBCON) $(wildcard user/fbcon/*.h) build/fbcon/font.bin build/fbcon/libtsm.h abi/quire/guard.h build/gen/quire/calls.h Makefile | build/deps/run
+	@mkdir -p $(@D)
+	@echo "MUSL  $@"
+	$Qmusl-gcc $(FBCON_FLAGS) -o $@ $(FBCON) /usr/lib/x86_64-linux-gnu/libtsm.a
+build/display.cpio: build/run/init build/run/harden build/display/service/fbcon
+	$Qcd build/display && mkdir -p dev newroot && cp ../run/init ../run/harden . && printf '%s\n' dev harden init newroot service service/fbcon | \
+		cpio --quiet -o -H newc -R 0:0 --reproducible > ../display.cpio
+
 # Running -------------------------------------------------------------------------------------------------------------------
 .PHONY: run boot machine debug iso
 ARGS ?= init=/bin/ubench
 QEMU_ARGS := $(if $(MACHINE),--machine $(MACHINE)) $(if $(CPUS),--cpus $(CPUS)) $(if $(MEM),--mem $(MEM)) $(if $(ARGS),--append '$(ARGS)')
 machine: build/quire.elf build/run.cpio build/deps/run
-run: machine build/deps/image
-	$Q./quire shell $(if $(CPUS),--cpus $(CPUS)) $(if $(MEM),--memory $(MEM))
+# DISPLAY=1 asks for a window; where it is to be is what DISPLAY was for make itself.
+ifeq ($(origin DISPLAY),command line)
+WINDOW := $(filter-out 0,$(DISPLAY))
+endif
+run: machine build/deps/image $(if $(WINDOW),build/display.cpio build/deps/display)
+	$Q$(if $(WINDOW),DISPLAY="$$(tr '\0' '\n' < /proc/$$PPID/environ | sed -n 's/^DISPLAY=//p')") ./quire shell $(if $(WINDOW),--display) $(if $(CPUS),--cpus $(CPUS)) $(if $(MEM),--memory $(MEM))
 boot: $(B)/quire.elf build/initrd.cpio build/deps/run
 	$Qpython3 tools/qemu.py run --kernel $< --initrd build/initrd.cpio $(QEMU_ARGS)
 .PHONY: image image-full
@@ -221,7 +244,7 @@ coverage: build/deps/coverage
 SECONDS ?= 600
 MINUTES ?= 15
 SPAWNS  ?= 10000
-test: build/deps/test build/deps/lint build/deps/image build/initrd.cpio build/run.cpio
+test: build/deps/test build/deps/lint build/deps/image build/initrd.cpio build/run.cpio build/display.cpio
 	$Qtools/mkroot.py base > build/root.path || echo "make: no root image, so the tests that need one are skipped" >&2
 	$Qfor v in release test debug kasan ubsan; do $(MAKE) CC=gcc VARIANT=$$v kernel || exit; done
 	$Q$(MAKE) CC=clang VARIANT=release kernel && $(MAKE) CC=clang VARIANT=debug kernel
@@ -268,7 +291,7 @@ lint: build/deps/lint
 	$Qtools/lint.sh $(OWN)
 
 # Housekeeping -----------------------------------------------------------------------------------------------------------------
-DEPS := build clang run image gdb test lint coverage
+DEPS := build clang run console display image gdb test lint coverage
 .PHONY: docs deps clean help FORCE
 build/deps/%: tools/deps.sh
 	@mkdir -p $(@D)
@@ -281,6 +304,7 @@ help:
 
 #: make            the kernel, build/quire.elf            CC=gcc|clang VARIANT=release|test|debug|kasan|ubsan V=1
 #: make run        a shell in a small machine, on this terminal: installs and makes what is missing   CPUS=n MEM=size
+#:   DISPLAY=1     the same, and a window with the console on a framebuffer: docs/console.md
 #: make machine    what ./quire needs: the kernel and the first program
 #: make image      the base root file system, of Debian's packages;  make image-full: with every program that the tests run
 #: make boot       the kernel with the archive of tests, log on this terminal   MACHINE=q35|microvm CPUS=n MEM=size ARGS='key=value ...'

@@ -267,8 +267,10 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	umask(022);
+	int display = display_find();
 	mount_all();
 	sethostname("quire", 5);
+	display_start(display);
 	bool has_launcher = argc > 1 && !strcmp(argv[1], "--port");
 	int port = open_port(has_launcher);
 	if (port >= 0) {

@@ -103,3 +103,8 @@ const char *copy_link(const char *path, const char *target);
 /* serve.c - the conversation. Returns when the command has ended and all was said, or the launcher is gone.
  * SIGCHLD is blocked and has a handler. */
 void serve(int port);
+
+/* display.c - the console on a screen. The program, which is found before the disk is the root (-1: it did
+ * not come along); then, once /sys is mounted, starting it, which closes that. */
+int display_find(void);
+void display_start(int program);
