@@ -53,34 +53,30 @@ class Screen:
         if magic != b"P6" or depth != b"255":
             raise ValueError(f"{path} is no picture")
         self.width, self.height = (int(n) for n in size.split())
-        self.font, self.pixels = font, pixels
-        self.lines = [self.read_line(y) for y in range(self.height // HEIGHT)]
-
-    def picture(self, x, y, cells):
-        """The pixels of so many cells, each a colour."""
-        n = cells * WIDTH * 3
-        for row in range(y * HEIGHT, (y + 1) * HEIGHT):
-            at = (row * self.width + x * WIDTH) * 3
-            yield self.pixels[at : at + n]
-
-    def read_cell(self, x, y, cells=1):
-        """The cell there; its char is None if it shows nothing of the font."""
-        rows = list(self.picture(x, y, cells))
-        return read_picture(self.font, tuple(rows), cells)
-
-    def read_line(self, y):
-        columns, line, x = self.width // WIDTH, [], 0
-        while x < columns:
-            cell = self.read_cell(x, y)
-            if x + 1 < columns and (cell.char is None or self.read_cell(x + 1, y).char is None):
-                wide = self.read_cell(x, y, 2)
-                cell = wide if wide.char is not None else cell
-            line.append(cell)
-            x += 2 if cell.wide else 1
-        return line
+        strip = self.width * HEIGHT * 3
+        self.lines = [read_line(font, pixels[y * strip : (y + 1) * strip], self.width) for y in range(self.height // HEIGHT)]
 
     def text(self):
         return ["".join(cell.char or "\ufffd" for cell in line).rstrip() for line in self.lines]
+
+
+@functools.lru_cache(maxsize=1000)
+def read_line(font, strip, width):
+    """The cells of a strip as high as a character; most strips of a screen are as they were the last time."""
+    rows = [strip[at : at + width * 3] for at in range(0, len(strip), width * 3)]
+    columns, line, x = width // WIDTH, [], 0
+
+    def read(x, cells):
+        return read_picture(font, tuple(row[x * WIDTH * 3 : (x + cells) * WIDTH * 3] for row in rows), cells)
+
+    while x < columns:
+        cell = read(x, 1)
+        if x + 1 < columns and (cell.char is None or read(x + 1, 1).char is None):
+            wide = read(x, 2)
+            cell = wide if wide.char is not None else cell
+        line.append(cell)
+        x += 2 if cell.wide else 1
+    return line
 
 
 @functools.lru_cache(maxsize=100000)

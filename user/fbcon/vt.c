@@ -20,7 +20,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-enum { SCROLLBACK = 2000, READ_AT_ONCE = 16384, RETRY_MS = 1000 };
+enum { SCROLLBACK = 1000, READ_AT_ONCE = 16384, RETRY_MS = 1000 };
 
 /* --- input of the shell --- */
 
@@ -50,7 +50,8 @@ static void send_typed(struct vt *vt)
 
 bool vt_create(struct vt *vt, unsigned columns, unsigned rows)
 {
-	*vt = (struct vt){.master = -1, .shell_fd = -1, .columns = columns, .rows = rows, .dirty = true};
+	*vt = (struct vt){
+	    .master = -1, .slave = -1, .shell_fd = -1, .columns = columns, .rows = rows, .dirty = true};
 	if (tsm_screen_new(&vt->screen, NULL, NULL) || tsm_screen_resize(vt->screen, columns, rows))
 		return false;
 	tsm_screen_set_max_sb(vt->screen, SCROLLBACK);
@@ -85,25 +86,18 @@ void vt_key(struct vt *vt, const struct key *key)
 /* --- the shell --- */
 
 /* In the child. */
-static void run_shell(const char *terminal)
+static void run_shell(int terminal)
 {
 	static const char *const shells[] = {"/bin/bash", "/bin/sh", "/bin/busybox"};
-	sigset_t none;
-	sigemptyset(&none);
-	for (int n = 1; n < NSIG; n++)
-		signal(n, SIG_DFL);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	setsid();
-	int fd = open(terminal, O_RDWR);
-	if (fd < 0 || ioctl(fd, TIOCSCTTY, 0))
-		_exit(126);
-	for (int i = 0; i < 3; i++)
-		dup2(fd, i);
-	if (fd > 2)
-		close(fd);
 	static char *const variables[] = {"TERM=xterm-256color", "HOME=/root", "USER=root", "LOGNAME=root",
 	    "SHELL=/bin/bash", "LANG=C.UTF-8",
 	    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+	setsid();
+	if (ioctl(terminal, TIOCSCTTY, 0))
+		_exit(126);
+	for (int i = 0; i < 3; i++)
+		if (dup2(terminal, i) < 0)
+			_exit(126);
 	if (chdir("/root") && chdir("/"))
 		_exit(126);
 	for (size_t i = 0; i < sizeof(shells) / sizeof(shells[0]); i++)
@@ -111,27 +105,31 @@ static void run_shell(const char *terminal)
 	_exit(127);
 }
 
-static bool open_terminal(struct vt *vt, char *name, size_t size)
+static bool open_terminal(struct vt *vt)
 {
 	int n, unlocked = 0;
+	char name[32];
 	struct termios t;
 	struct winsize window = {.ws_row = (unsigned short)vt->rows, .ws_col = (unsigned short)vt->columns};
 	vt->master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
-	if (vt->master < 0)
+	if (vt->master < 0 || ioctl(vt->master, TIOCSPTLCK, &unlocked) || ioctl(vt->master, TIOCGPTN, &n) ||
+	    ioctl(vt->master, TIOCSWINSZ, &window))
 		return false;
-	if (ioctl(vt->master, TIOCSPTLCK, &unlocked) || ioctl(vt->master, TIOCGPTN, &n) ||
-	    ioctl(vt->master, TIOCSWINSZ, &window) || tcgetattr(vt->master, &t))
+	snprintf(name, sizeof(name), "/dev/pts/%d", n);
+	vt->slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (vt->slave < 0 || tcgetattr(vt->slave, &t))
 		return false;
 	t.c_iflag |= IUTF8;
-	snprintf(name, size, "/dev/pts/%d", n);
-	return !tcsetattr(vt->master, TCSANOW, &t);
+	return !tcsetattr(vt->slave, TCSANOW, &t);
 }
 
 static void close_terminal(struct vt *vt)
 {
+	if (vt->slave >= 0)
+		close(vt->slave);
 	if (vt->master >= 0)
 		close(vt->master);
-	vt->master = -1;
+	vt->slave = vt->master = -1;
 	vt->ntyped = 0;
 }
 
@@ -143,12 +141,11 @@ static void say(struct vt *vt, const char *text)
 
 static bool start_shell(struct vt *vt)
 {
-	char name[32];
-	if (!open_terminal(vt, name, sizeof(name)))
+	if (!open_terminal(vt))
 		return false;
 	vt->shell = fork();
 	if (vt->shell == 0)
-		run_shell(name);
+		run_shell(vt->slave);
 	if (vt->shell < 0)
 		return false;
 	vt->shell_fd = (int)syscall(SYS_pidfd_open, vt->shell, 0);

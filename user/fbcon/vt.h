@@ -13,6 +13,7 @@ struct vt {
 	struct tsm_vte *vte;
 	unsigned columns, rows;
 	int master; /* -1: no shell is wanted, or none could be made */
+	int slave;  /* kept open, so that the master is not hung up while the shell has closed it */
 	pid_t shell;
 	int shell_fd;     /* readable when the shell has ended; -1: there is none */
 	uint64_t started; /* when, in ms of CLOCK_MONOTONIC */
