@@ -143,14 +143,14 @@ build/initrd.cpio: $(UPROGS) $(addprefix build/initrd/,sbin/init bin/harden bin/
 	$Qcd build/initrd && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible > ../initrd.cpio
 
 # The guest's first program, the programs that come with it, and the archive that ./quire boots.
-OWN_FLAGS := -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Iabi -Ibuild/gen
-OWN_HEADERS := $(wildcard user/init/*.h abi/quire/*.h) build/gen/quire/calls.h Makefile
+OWN_FLAGS := -std=gnu11 $(WARN) -Os -s -static -no-pie -fno-pie -Iabi -Ibuild/gen -Iuser
+OWN_HEADERS := $(wildcard user/init/*.h user/fbcon/place.h abi/quire/*.h) build/gen/quire/calls.h Makefile
 define own_program
 	@mkdir -p $(@D)
 	@echo "MUSL  $@"
 	$Qmusl-gcc $(OWN_FLAGS) -o $@ $(filter %.c,$^)
 endef
-build/run/init build/initrd/sbin/init: $(wildcard user/init/*.c) $(OWN_HEADERS) | build/deps/run
+build/run/init build/initrd/sbin/init: $(wildcard user/init/*.c) user/fbcon/place.c $(OWN_HEADERS) | build/deps/run
 	$(own_program)
 # Programs that exist nowhere else: init puts them where the guest's programs find them.
 build/run/harden build/initrd/bin/harden: user/harden.c $(OWN_HEADERS) | build/deps/run
@@ -165,17 +165,45 @@ build/run/etc/quire.conf: user/init/quire.conf
 	@mkdir -p $(@D)
 	$Qcp $< $@
 RUN_FILES := init harden bin/service etc/quire.conf $(SERVICES:%=service/%)
+# $(call archive,FOLDER,FILES): these files of the folder, and what they are in, as an archive for the guest.
+archive = (cd $1 && mkdir -p dev newroot && printf '%s\n' dev newroot $(patsubst %/,%,$(filter-out ./,$(dir $2))) $2 | \
+	LC_ALL=C sort -u | cpio --quiet -o -H newc -R 0:0 --reproducible)
 build/run.cpio: $(addprefix build/run/,$(RUN_FILES))
-	$Qcd build/run && mkdir -p dev newroot && printf '%s\n' dev newroot $(patsubst %/,%,$(filter-out ./,$(dir $(RUN_FILES)))) $(RUN_FILES) | \
-		LC_ALL=C sort -u | cpio --quiet -o -H newc -R 0:0 --reproducible > ../run.cpio
+	$Q$(call archive,build/run,$(RUN_FILES)) > $@
+
+# The console on a framebuffer: a service in an archive of its own, with the first program. libtsm is Debian's static library, with its
+# header alone out of the host's; the font is Debian's as well.
+FBCON := $(wildcard user/fbcon/*.c)
+FBCON_FLAGS := -std=gnu11 $(WARN) -O2 -s -static -no-pie -fno-pie -Iabi -Ibuild/gen -Ibuild/fbcon -DFONT_FILE='"build/fbcon/font.bin"'
+build/fbcon/font.bin: tools/mkfont.py build/deps/console
+	@mkdir -p $(@D)
+	@echo "FONT  $@"
+	$Qpython3 $< /usr/share/unifont/unifont.hex $@
+build/fbcon/libtsm.h: build/deps/console
+	@mkdir -p $(@D)
+	$Qcp /usr/include/libtsm.h $@
+build/display/service/fbcon: $(FBCON) $(wildcard user/fbcon/*.h) build/fbcon/font.bin build/fbcon/libtsm.h abi/quire/guard.h build/gen/quire/calls.h Makefile | build/deps/run
+	@mkdir -p $(@D)
+	@echo "MUSL  $@"
+	$Qmusl-gcc $(FBCON_FLAGS) -o $@ $(FBCON) /usr/lib/x86_64-linux-gnu/libtsm.a
+build/display/etc/quire.conf: user/init/quire.conf user/fbcon/quire.conf
+	@mkdir -p $(@D)
+	$Qcat $^ > $@
+build/display.cpio: $(addprefix build/run/,$(RUN_FILES)) build/display/service/fbcon build/display/etc/quire.conf
+	$Q$(foreach f,$(filter-out etc/quire.conf,$(RUN_FILES)),mkdir -p build/display/$(dir $f) && cp build/run/$f build/display/$f &&) \
+		$(call archive,build/display,$(RUN_FILES) service/fbcon) > build/display.cpio
 
 # Running -------------------------------------------------------------------------------------------------------------------
 .PHONY: run boot machine debug iso
 ARGS ?= init=/bin/ubench
 QEMU_ARGS := $(if $(MACHINE),--machine $(MACHINE)) $(if $(CPUS),--cpus $(CPUS)) $(if $(MEM),--mem $(MEM)) $(if $(ARGS),--append '$(ARGS)')
 machine: build/quire.elf build/run.cpio build/deps/run
-run: machine build/deps/image
-	$Q./quire shell $(if $(CPUS),--cpus $(CPUS)) $(if $(MEM),--memory $(MEM))
+# DISPLAY=1 asks for a window; where it is to be is what DISPLAY was for make itself.
+ifeq ($(origin DISPLAY),command line)
+WINDOW := $(filter-out 0,$(DISPLAY))
+endif
+run: machine build/deps/image $(if $(WINDOW),build/display.cpio build/deps/display)
+	$Q$(if $(WINDOW),DISPLAY="$$(tr '\0' '\n' < /proc/$$PPID/environ | sed -n 's/^DISPLAY=//p')") ./quire shell $(if $(WINDOW),--display) $(if $(CPUS),--cpus $(CPUS)) $(if $(MEM),--memory $(MEM))
 boot: $(B)/quire.elf build/initrd.cpio build/deps/run
 	$Qpython3 tools/qemu.py run --kernel $< --initrd build/initrd.cpio $(QEMU_ARGS)
 .PHONY: image image-full
@@ -246,7 +274,7 @@ coverage: build/deps/coverage
 SECONDS ?= 600
 MINUTES ?= 15
 SPAWNS  ?= 10000
-test: build/deps/test build/deps/lint build/deps/image build/initrd.cpio build/run.cpio
+test: build/deps/test build/deps/lint build/deps/image build/initrd.cpio build/run.cpio build/display.cpio
 	$Qtools/mkroot.py base > build/root.path || echo "make: no root image, so the tests that need one are skipped" >&2
 	$Qfor v in release test debug kasan ubsan; do $(MAKE) CC=gcc VARIANT=$$v kernel || exit; done
 	$Q$(MAKE) CC=clang VARIANT=release kernel && $(MAKE) CC=clang VARIANT=debug kernel
@@ -293,7 +321,7 @@ lint: build/deps/lint
 	$Qtools/lint.sh $(OWN)
 
 # Housekeeping -----------------------------------------------------------------------------------------------------------------
-DEPS := build clang run image gdb test lint coverage
+DEPS := build clang run console display image gdb test lint coverage
 .PHONY: docs deps clean help FORCE
 build/deps/%: tools/deps.sh
 	@mkdir -p $(@D)
@@ -306,6 +334,7 @@ help:
 
 #: make            the kernel, build/quire.elf            CC=gcc|clang VARIANT=release|test|debug|kasan|ubsan V=1
 #: make run        a shell in a small machine, on this terminal: installs and makes what is missing   CPUS=n MEM=size
+#:   DISPLAY=1     the same, and a window with the console on a framebuffer: docs/console.md
 #: make machine    what ./quire needs: the kernel and the first program
 #: make image      the base root file system, of Debian's packages;  make image-full: with every program that the tests run
 #: make boot       the kernel with the archive of tests, log on this terminal   MACHINE=q35|microvm CPUS=n MEM=size ARGS='key=value ...'

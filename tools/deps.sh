@@ -8,6 +8,8 @@ case $1 in
 build) need="gcc binutils make python3" ;;
 clang) need="clang lld binutils make python3" ;;
 run) need="gcc binutils make python3 qemu-system-x86 musl-tools cpio" ;;
+console) need="gcc musl-tools cpio python3 libtsm-dev unifont" ;;
+display) need="qemu-system-gui" ;;
 image) need="mmdebstrap e2fsprogs python3 debian-archive-keyring$fakeroot" ;;
 gdb) need="qemu-system-x86 python3 gdb" ;;
 test) need="gcc clang libclang-rt-dev lld perl e2fsprogs mmdebstrap libcmocka-dev musl-tools cpio qemu-system-x86 ovmf grub-common grub-pc-bin

@@ -106,13 +106,15 @@ static void put(const struct driver *d, enum uart_register r, unsigned value)
 	__asm__ volatile("outb %b0, %w1" : : "a"(value), "Nd"(d->base + r));
 }
 
-/* Say why in the log, and leave: the manager starts another one. */
+/* Say why in the log, and leave: the manager starts another one, unless the status tells him that there is no
+ * use in that. */
 static _Noreturn void give_up(const struct driver *d, const char *why)
 {
 	char text[128];
-	snprintf(text, sizeof(text), "serial port at %#x: %s: %s", d->base, why, strerror(errno));
+	int error = errno;
+	snprintf(text, sizeof(text), "serial port at %#x: %s: %s", d->base, why, strerror(error));
 	quire_diag(text);
-	exit(1);
+	exit(error == EBUSY || error == ENXIO ? error : 1);
 }
 
 /* --- the device --- */
@@ -411,13 +413,11 @@ static int given(const char *name)
 /* The device is silent before the line is taken, and speaks when there is somebody to hear it. */
 static void begin(struct driver *d, int system)
 {
-	char text[80];
 	if (quire_system_ports(system, d->base, NPORTS))
 		give_up(d, "no ports");
 	if (!is_there(d)) {
-		snprintf(text, sizeof(text), "there is no serial port at %#x", d->base);
-		quire_diag(text);
-		exit(0);
+		errno = ENXIO;
+		give_up(d, "there is none");
 	}
 	put(d, LCR, get(d, LCR) & ~(unsigned)LCR_DLAB);
 	put(d, IER, 0);

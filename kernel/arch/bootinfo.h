@@ -29,6 +29,7 @@ struct boot_framebuffer {
 	paddr_t base;                  /* 0: there is none */
 	uint32_t width, height, pitch; /* pixels, pixels, bytes */
 	uint32_t bpp;
+	uint8_t red, green, blue; /* the lowest bit of each; of bpp 24 and 32 they are 8 bits wide */
 };
 
 enum {

@@ -57,14 +57,28 @@ struct pci_msi {
 	uint32_t data;
 };
 
+/* A function that was there at boot, and how large its ranges are: finding out stops it for a moment, so
+ * nobody does that once it is driven. */
+struct pci_known {
+	struct pci_device device;
+	struct pci_bar bars[6]; /* len 0: there is none; what `base` is now, only the register tells */
+};
+
 /* Find the configuration space. Once, when device maps can be made. Nothing there is not an error. */
 void pci_init(void);
+/* Look who is there. Once, after pci_init, before the first driver. */
+void pci_known_init(void);
 /* Read or write `size` (1, 2, 4) naturally aligned bytes of configuration space. All ones where there is
  * nothing. From any context. */
 uint32_t pci_read(struct pci_address at, unsigned reg, unsigned size);
 void pci_write(struct pci_address at, unsigned reg, unsigned size, uint32_t v);
 /* Call fn for each function, bridges and what is behind them included, until it returns false. */
 void pci_for_each(bool (*fn)(const struct pci_device *d, void *arg), void *arg);
+/* The index-th function (from 0) of those that were there at boot, bridges before what is behind them; NULL:
+ * there are no more. */
+const struct pci_known *pci_known_at(unsigned index);
+/* Where base address register i of it leads now; 0: nowhere. */
+paddr_t pci_known_base(const struct pci_known *k, unsigned i);
 /* The index-th function (from 0) with this vendor and product. */
 bool pci_find(uint16_t vendor, uint16_t product, unsigned index, struct pci_device *out);
 /* Offset of the index-th capability with this number; 0: there is none. */

@@ -183,7 +183,7 @@ static void main_thread_fn(UNUSED void *arg)
 	syslog_init(); /* what has been read of the log: nobody reads yet */
 	root_init();   /* the first file systems: programs come from there */
 	procfs_init();
-	sysfs_init(); /* after the disks */
+	sysfs_init(); /* after the disks and PCI */
 	bool has_init = cmdline_get("init", path, sizeof(path));
 	if (ktest_run && cmdline_get("test", pattern, sizeof(pattern))) {
 		clean = ktest_run(pattern) == 0;
@@ -218,6 +218,7 @@ void kernel_main(void)
 	vm_init();             /* caches of tree nodes, objects, regions: slabs are there */
 	arch_devices_init();   /* interrupt controllers, clock: device maps are there */
 	pci_init();            /* before the first driver */
+	pci_known_init();      /* the same */
 	timer_init_cpu();      /* timers: the scheduler's slices are one */
 	sched_init_cpu(&idle_threads[0]);
 	start_thread(&main_thread, "main", main_thread_fn);

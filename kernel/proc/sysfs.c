@@ -6,6 +6,7 @@
  *	devices/system/node/node0   all memory is one node
  *	devices/virtioN/block/vdX   disks; block/vdX, class/block/vdX and dev/block/MAJOR:MINOR lead there
  *	devices/virtual/tty/NAME    terminals; class/tty/NAME and dev/char/MAJOR:MINOR lead there
+ *	devices/pciDDDD:BB          what is on PCI, and what the firmware drew on: sysfs_pci.c
  *
  * Which files there are is settled at boot, as CPUs and disks do not come and go.
  */
@@ -327,12 +328,13 @@ void sysfs_init(void)
 	top = text_tree_root();
 	(void)text_tree_path(top, "fs/cgroup"); /* where distributions mount things */
 	(void)text_tree_path(top, "kernel/debug");
-	(void)text_tree_path(top, "firmware");
 	(void)text_tree_path(top, "module");
 	add_nodes();
 	add_cpus();
 	add_memory_settings();
 	add_disks();
 	add_terminals();
+	sysfs_add_pci(top);
+	sysfs_add_framebuffer(top);
 	fs_register(&sysfs_ops);
 }

@@ -8,8 +8,10 @@
 #include <quire/spawn.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <sys/io.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <termios.h>
 #include <time.h>
 
 #include "utap.h"
@@ -417,6 +419,51 @@ static bool comes_back_each_time(void)
 	return ends_in_order(m);
 }
 
+static const char com2_conf[] =
+    "service com2 {\n program /service/serial\n irq 3\n ports 0x2f8 8\n keep tty 1\n"
+    " ping 50s\n restart 1ms 1ms 0s\n}\n";
+
+static bool has_com2(void)
+{
+	enum { SCRATCH = COM2 + 7, ANYTHING = 0x5a };
+	if (quire_system_ports(root, COM2, COM_SIZE))
+		return false;
+	outb(ANYTHING, SCRATCH);
+	return inb(SCRATCH) == ANYTHING;
+}
+
+/* What is written while there is no driver waits for the next one. */
+static bool drains(int tty)
+{
+	struct termios t;
+	CHECK(write(tty, "to nobody\n", 10) == 10 && tcdrain(tty) == 0);
+	return tcgetattr(tty, &t) == 0 && cfgetospeed(&t) == B19200;
+}
+
+/* The terminal is the manager's: who has it open does not notice that drivers are killed. */
+static bool keeps_a_terminal(void)
+{
+	if (!has_com2())
+		return true;
+	pid_t m = manage(com2_conf), pid = 0;
+	CHECK(m > 0 && strstr(ask("status com2"), "com2"));
+	int tty = open("/dev/ttyS1", O_RDWR | O_NOCTTY);
+	struct termios t;
+	CHECK(tty >= 0 && tcgetattr(tty, &t) == 0);
+	cfsetspeed(&t, B19200);
+	CHECK(tcsetattr(tty, TCSANOW, &t) == 0);
+	for (int i = 0; i < KILLS; i++) {
+		pid = process_of("status com2", pid);
+		CHECK(pid > 0 && drains(tty) && kill(pid, SIGKILL) == 0);
+	}
+	CHECK(ends_in_order(m));
+	struct pollfd p = {.fd = tty};
+	CHECK(poll(&p, 1, BOUND * 1000) == 1 && (p.revents & POLLHUP) && write(tty, "x", 1) < 0 &&
+	      errno == EIO);
+	close(tty);
+	return access("/dev/ttyS1", F_OK) != 0;
+}
+
 /* An empty answer is enough, and it is asked again and again. */
 static bool asks_whether_it_is_well(void)
 {
@@ -555,6 +602,7 @@ static const struct utest tests[] = {
     {"what crashes is started again, ever later", starts_again_what_crashes},
     {"what does not answer is killed", kills_what_does_not_answer},
     {"what is killed is back each time", comes_back_each_time},
+    {"who has a terminal does not notice that its driver was killed", keeps_a_terminal},
     {"services are asked whether they are well", asks_whether_it_is_well},
     {"what is kept hides from clients that a service was killed", clients_notice_nothing},
     {"what cannot work is left alone", gives_up_in_time},

@@ -224,12 +224,81 @@ static bool memory(void)
 	return false;
 }
 
+/* --- PCI --- */
+
+static unsigned long pci_number(const char *device, const char *file)
+{
+	char path[PATH_MAX];
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", device, file);
+	return slurp(path) ? strtoul(text, NULL, 16) : 0;
+}
+
+/* Ranges have whole sizes, are where a multiple of them is, and say of what kind they are. */
+static bool pci_ranges(const char *device)
+{
+	char path[PATH_MAX];
+	unsigned long long first, last, flags;
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource", device);
+	char *line = slurp(path);
+	int lines = 0;
+	for (; line && *line; line = strchr(line, '\n') + 1, lines++) {
+		CHECK(sscanf(line, "0x%16llx 0x%16llx 0x%16llx\n", &first, &last, &flags) == 3);
+		CHECK(strchr(line, '\n') == line + 3 * 18 + 2);
+		if (!flags || lines >= 6)
+			continue;
+		unsigned long long size = last - first + 1;
+		CHECK(last > first && !(size & (size - 1)) && !(first & (size - 1)));
+		CHECK(!(flags & 0x100) != !(flags & 0x200)); /* ports or memory */
+	}
+	CHECK(lines >= 7);
+	return true;
+}
+
+static bool pci_device(const char *device)
+{
+	char path[PATH_MAX];
+	unsigned char config[256];
+	unsigned long vendor = pci_number(device, "vendor"), product = pci_number(device, "device");
+	CHECK(vendor && vendor < 0xffff && product <= 0xffff && pci_number(device, "class") <= 0xffffff);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", device);
+	int fd = open(path, O_RDONLY);
+	CHECK(fd >= 0 && pread(fd, config, sizeof(config), 0) >= 64);
+	CHECK(close(fd) == 0);
+	CHECK((config[0] | config[1] << 8) == (int)vendor && (config[2] | config[3] << 8) == (int)product);
+	unsigned long class = pci_number(device, "class");
+	CHECK(config[11] == class >> 16 && config[10] == (class >> 8 & 255) && config[9] == (class & 255));
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/uevent", device);
+	CHECK(slurp(path) && strstr(text, "PCI_SLOT_NAME=") && strstr(text, device));
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/modalias", device);
+	char alias[64];
+	snprintf(alias, sizeof(alias), "pci:v%08lXd%08lXsv", vendor, product);
+	CHECK(slurp(path) && !strncmp(text, alias, strlen(alias)));
+	return pci_ranges(device);
+}
+
+/* Machines without PCI have no such directory. */
+static bool pci(void)
+{
+	DIR *d = opendir("/sys/bus/pci/devices");
+	struct dirent *e;
+	bool all_good = true;
+	while (d && (e = readdir(d)))
+		if (e->d_name[0] != '.' && !pci_device(e->d_name)) {
+			printf("# %s\n", e->d_name);
+			all_good = false;
+		}
+	if (d)
+		closedir(d);
+	return all_good;
+}
+
 static const struct utest tests[] = {
     {"cpus", cpus},
     {"disks", disks},
     {"the_tree", the_tree},
     {"adjustments", adjustments},
     {"memory", memory},
+    {"pci", pci},
 };
 
 int main(void)

@@ -89,6 +89,15 @@ static void test_bytes(void **state)
 	assert_string_equal(first, "1: there is a byte 0: ");
 }
 
+static void test_what_is_found_later(void **state)
+{
+	(void)state;
+	accepts("service x {\n memory screen\n keep tty 31\n}\nservice y {\n}\n");
+	const struct service_config *x = &config.services[0], *y = &config.services[1];
+	assert_true(x->screen && !x->scope.memory.count && x->keep == KEEP_TTY && x->tty == 31);
+	assert_true(!y->screen && y->keep == KEEP_NOTHING);
+}
+
 static void test_a_service(void **state)
 {
 	(void)state;
@@ -168,12 +177,19 @@ static void test_what_is_wrong(void **state)
 	    {"service x {\nirq 3 0\n}", 2, "no such range: 0"},
 	    {"service x {\nports 0xfff8 9\n}", 2, "no such range"},
 	    {"service x {\nports 65536\n}", 2, "no such range"},
-	    {"service x {\nmemory 0xfed00000\n}", 2, "too few words"},
+	    {"service x {\nmemory 0xfed00000\n}", 2, "or is the screen's: 0xfed00000"},
+	    {"service x {\nmemory\n}", 2, "too few words"},
 	    {"service x {\nmemory 0xfffffffffffffff0 0x20\n}", 2, "no such range"},
 	    {"service x {\nlog\n}", 2, "too few words"},
 	    {"service x {\nlog read erase\n}", 2, "for read and write: erase"},
 	    {"service x {\npower off\n}", 2, "too many words"},
-	    {"service x {\nkeep calm\n}", 2, "cannot be kept: calm"},
+	    {"service x {\nkeep calm\n}", 2, "can be kept, or a tty with its number: calm"},
+	    {"service x {\nkeep endpoint 1\n}", 2, "can be kept, or a tty with its number: endpoint"},
+	    {"service x {\nkeep tty\n}", 2, "no such tty: tty"},
+	    {"service x {\nkeep tty 0\n}", 2, "no such tty: 0"},
+	    {"service x {\nkeep tty 32\n}", 2, "no such tty: 32"},
+	    {"service x {\nkeep tty 1x\n}", 2, "no such tty: 1x"},
+	    {"service x {\nkeep tty 1\n}\nservice y {\nconnect x\n}", 4, "keeps an endpoint: x"},
 	    {"service x {\nconnect y\n}", 1, "keeps an endpoint: y"},
 	    {"service x {\nconnect y\n}\nservice y {\n}", 1, "keeps an endpoint: y"},
 	    {"service x {\nping 2\n}", 2, "this is no time, such as 100ms or 2s, of an hour at most: 2"},
@@ -254,6 +270,7 @@ int main(void)
 	    cmocka_unit_test(test_words),
 	    cmocka_unit_test(test_bytes),
 	    cmocka_unit_test(test_a_service),
+	    cmocka_unit_test(test_what_is_found_later),
 	    cmocka_unit_test(test_what_is_wrong),
 	    cmocka_unit_test(test_all_errors_are_told),
 	    cmocka_unit_test(test_limits),

@@ -2,7 +2,7 @@
 """fake_qemu.py - takes QEMU's place in tests of the launcher: the first program serves the launcher's port here on the host.
 
 What to do besides comes by FAKE_QEMU: "silent" never speaks, "panic" ends as a kernel that panics does, "panic-later" after the
-request has come, "refuse" as a QEMU that does not like its arguments. FAKE_QEMU_ARGS names a file that gets the arguments.
+request has come, "no window" has no display, "refuse" as a QEMU that does not like its arguments. FAKE_QEMU_ARGS names a file that gets the arguments.
 """
 import os
 import re
@@ -16,6 +16,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 def main():
     arguments = " ".join(sys.argv[1:])
     how = os.environ.get("FAKE_QEMU", "")
+    if arguments == "-display help":
+        print("Available display backend types:\nnone" + ("" if how == "no window" else "\nsdl\ngtk"))
+        return 0
     if "FAKE_QEMU_ARGS" in os.environ:
         with open(os.environ["FAKE_QEMU_ARGS"], "w", encoding="utf-8") as f:
             f.write(arguments)

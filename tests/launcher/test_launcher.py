@@ -102,7 +102,7 @@ def one_line(errors, *words):
 @host_test
 def help_is_complete():
     result = subprocess.run([QUIRE, "--help"], capture_output=True, text=True, check=True)
-    for word in "--cpus --memory --root --package --copy --persist --timeout --log --trace 124 125 126 127 figlet TMPDIR".split():
+    for word in "--cpus --memory --root --package --copy --persist --timeout --log --trace --display 124 125 126 127 figlet TMPDIR".split():
         holds(word in result.stdout, f"help tells of {word}")
     equal(subprocess.run([QUIRE, "run", "--help"], capture_output=True, text=True, check=True).stdout, result.stdout)
     holds(max(map(len, result.stdout.split("\n"))) <= 150, "lines are short")
@@ -160,6 +160,21 @@ def emulator_is_started_as_asked():
     with open(arguments, encoding="utf-8") as f:
         text = f.read()
     holds("snapshot" not in text and "virtio-blk-pci" in text, text)
+
+
+@host_test
+def display_is_a_window_where_there_can_be_one():
+    arguments = os.path.join(scratch, "arguments")
+    there = {"DISPLAY": ":77", "FAKE_QEMU_ARGS": arguments}
+    equal(run("--display", "--", "true", env=there)[0], 0)
+    with open(arguments, encoding="utf-8") as f:
+        text = f.read()
+    for part in ("-display gtk", "-device VGA", "-M q35", "virtio-blk-pci"):
+        holds(part in text, f"{part} in {text}")
+    for env, tells in (({"DISPLAY": "", "WAYLAND_DISPLAY": ""}, "neither DISPLAY"), ({**there, "FAKE_QEMU": "no window"}, "qemu-system-gui")):
+        status, _, errors = run("--display", "--", "true", env=env)
+        equal(status, 125)
+        one_line(errors, "--display", tells)
 
 
 @host_test

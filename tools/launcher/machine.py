@@ -42,16 +42,33 @@ def escape(path):
     return path.replace(",", ",,")
 
 
+def archive_for(opts):
+    """The initial archive that brings what was asked for."""
+    return "build/display.cpio" if opts.display else "build/run.cpio"
+
+
+def window_kind(emulator):
+    """How this QEMU shows a window here."""
+    if not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
+        raise Failure("--display: there is nowhere to show a window: neither DISPLAY nor WAYLAND_DISPLAY is set")
+    kinds = subprocess.run([emulator, "-display", "help"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stdout.split()
+    for kind in ("gtk", "sdl"):
+        if kind in kinds:
+            return kind
+    raise Failure("--display: this QEMU shows no windows: install the package qemu-system-gui")
+
+
 class Machine:
     """A running QEMU. `port` is our end of the guest's port."""
 
     def __init__(self, opts, image):
         self.opts = opts
         self.kernel = self.find("QUIRE_KERNEL", "build/quire.elf")
-        self.initrd = self.find("QUIRE_INITRD", "build/run.cpio")
+        self.initrd = self.find("QUIRE_INITRD", archive_for(opts))
         self.emulator = shutil.which(os.environ.get("QUIRE_QEMU", "qemu-system-x86_64"))
         if not self.emulator:
             raise Failure("QEMU is missing: install the package qemu-system-x86")
+        self.window = window_kind(self.emulator) if opts.display else "none"
         self.image = image
         self.keep_log = opts.log is not None
         self.log = self.open_log()
@@ -80,9 +97,9 @@ class Machine:
         return path
 
     def command_line(self, port):
-        machine = os.environ.get("QUIRE_MACHINE", "microvm")
+        machine = os.environ.get("QUIRE_MACHINE", "q35" if self.opts.display else "microvm")
         bus = "device" if machine == "microvm" else "pci"
-        args = [self.emulator, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+        args = [self.emulator, "-nodefaults", "-no-user-config", "-display", self.window, "-no-reboot"]
         if machine == "microvm":
             args += ["-M", "microvm", "-global", "virtio-mmio.force-legacy=false"]
         else:
@@ -92,6 +109,8 @@ class Machine:
         args += ["-kernel", self.kernel, "-initrd", self.initrd, "-append", self.kernel_words()]
         args += ["-chardev", f"file,id=log,path={escape(self.log)}", "-serial", "chardev:log"]
         args += ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
+        if self.opts.display:
+            args += ["-device", "VGA"]
         if self.image:
             args += ["-drive", self.drive(), "-device", f"virtio-blk-{bus},drive=root"]
         args += ["-chardev", f"socket,id=run,fd={port},server=off"]

@@ -39,6 +39,8 @@ OPTIONS
     --persist
         Keep changes to files: in the image that --root names, or else in build/root/persistent.img, which begins as a
         copy of the root file system that would be used without.
+    --display
+        Show the console on a framebuffer in a window: four terminals with login shells, Alt-F1 to Alt-F4. The machine is a PC with PCI.
     --timeout S
         End the machine, and with it COMMAND, after S seconds; may have a fraction. Counted from the start of the machine.
     --log FILE
@@ -60,8 +62,10 @@ EXIT STATUS
 ENVIRONMENT
     TERM, COLORTERM
         Passed on to COMMAND where it has a terminal.
+    DISPLAY, WAYLAND_DISPLAY
+        Where the window of --display is to be.
     QUIRE_KERNEL, QUIRE_INITRD
-        The kernel and the initial archive to boot, instead of build/quire.elf and build/run.cpio.
+        The kernel and the initial archive to boot, instead of build/quire.elf and build/run.cpio (build/display.cpio with --display).
     QUIRE_QEMU
         The emulator, instead of qemu-system-x86_64.
     QUIRE_MACHINE
@@ -103,7 +107,7 @@ class Options:
         self.cpus, self.memory, self.timeout = 1, 512 << 20, None
         self.root, self.log = None, None
         self.packages, self.copies, self.command = [], [], []
-        self.persist = self.trace = False
+        self.persist = self.trace = self.display = False
 
 
 def parse_size(text):
@@ -149,7 +153,7 @@ VALUES = {
     "--timeout": ("timeout", parse_seconds, False),
     "--log": ("log", parse_text, False),
 }
-FLAGS = {"--persist": "persist", "--trace": "trace"}
+FLAGS = {"--persist": "persist", "--trace": "trace", "--display": "display"}
 
 
 def parse_run(words):

@@ -3,6 +3,7 @@
  * are pointers to these. An error does not end the reading, so that all are told at once.
  */
 #include "config.h"
+#include <quire/ttyport.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -202,6 +203,11 @@ static const char *take_ports(struct parser *p, char **words, unsigned n)
 
 static const char *take_memory(struct parser *p, char **words, unsigned n)
 {
+	p->word = words[0];
+	if (n == 1) {
+		p->service->screen = !strcmp(words[0], "screen");
+		return p->service->screen ? NULL : "memory has a start and a length, or is the screen's";
+	}
 	return read_range(p, words, n, UINT64_MAX - 1, &p->service->scope.memory);
 }
 
@@ -227,13 +233,23 @@ static const char *take_power(struct parser *p, char **words, unsigned n)
 	return NULL;
 }
 
-/* Another kind of what outlives a service has its word here, and is made in keep_make(). */
 static const char *take_keep(struct parser *p, char **words, unsigned n)
 {
-	(void)n;
+	bool is_tty = !strcmp(words[0], "tty");
+	char *rest;
+	uint64_t number;
 	p->word = words[0];
-	p->service->keep = KEEP_ENDPOINT;
-	return strcmp(words[0], "endpoint") ? "this cannot be kept" : NULL;
+	p->service->keep = is_tty ? KEEP_TTY : KEEP_ENDPOINT;
+	if (!is_tty)
+		return strcmp(words[0], "endpoint") || n > 1
+			   ? "an endpoint can be kept, or a tty with its number"
+			   : NULL;
+	p->word = words[n - 1];
+	if (n < 2 || !read_number(words[1], QUIRE_TTYPORT_LAST, &number, &rest) || *rest ||
+	    number < QUIRE_TTYPORT_FIRST)
+		return "there is no such tty";
+	p->service->tty = (unsigned)number;
+	return NULL;
 }
 
 static const char *take_connect(struct parser *p, char **words, unsigned n)
@@ -278,10 +294,10 @@ static const struct directive of_service[] = {
     {"output", 1, 1, take_output},
     {"irq", 1, 2, take_irq},
     {"ports", 1, 2, take_ports},
-    {"memory", 2, 2, take_memory},
+    {"memory", 1, 2, take_memory},
     {"log", 1, 2, take_log},
     {"power", 0, 0, take_power},
-    {"keep", 1, 1, take_keep},
+    {"keep", 1, 2, take_keep},
     {"connect", 1, 1, take_connect},
     {"ping", 1, 1, take_ping},
     {"restart", 3, 3, take_restart},

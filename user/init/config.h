@@ -34,7 +34,7 @@ struct restart_rule {
 	uint32_t first, most, well;
 };
 
-enum keep { KEEP_NOTHING, KEEP_ENDPOINT };
+enum keep { KEEP_NOTHING, KEEP_ENDPOINT, KEEP_TTY };
 
 struct service_config {
 	char *name, *program;
@@ -42,7 +42,9 @@ struct service_config {
 	char *input, *output;
 	struct quire_scope scope;
 	bool log_read, log_write, power;
+	bool screen; /* its memory is where the screen is, which is found when it is started */
 	enum keep keep;
+	unsigned tty;                      /* KEEP_TTY: the number of the terminal */
 	char *connect;                     /* the service whose kept endpoint it may send to; NULL: none */
 	const struct service_config *peer; /* that one */
 	uint32_t ping;                     /* milliseconds; 0: it is not asked */

@@ -3,6 +3,7 @@
  * for, each told by a variable, and nothing else: the process is no copy of this one.
  */
 #define _GNU_SOURCE
+#include "fbcon/place.h"
 #include "init.h"
 #include "service.h"
 #include <errno.h>
@@ -15,12 +16,13 @@
 
 enum {
 	STANDARD = 3,
-	GIFTS = 7,     /* the standard ones, QUIRE_SYSTEM, _PING, _KEEP, _CONNECT */
-	VARIABLE = 24, /* characters: QUIRE_CONNECT=6 */
+	GIFTS = 8,     /* the standard ones, QUIRE_SYSTEM, _REGISTERS, _PING, _KEEP, _CONNECT */
+	VARIABLE = 24, /* characters: QUIRE_REGISTERS=4 */
 	/* A file that init has opened for it. */
 	FILE_RIGHTS = QUIRE_RIGHTS_ALL & ~QUIRE_RIGHT_EXEC,
 	RECEIVES = QUIRE_RIGHT_READ | QUIRE_RIGHT_WAIT | QUIRE_RIGHT_INSPECT,
 	SENDS = QUIRE_RIGHT_WRITE | QUIRE_RIGHT_WAIT | QUIRE_RIGHT_INSPECT,
+	DRIVES = RECEIVES | SENDS | QUIRE_RIGHT_MANAGE, /* the device's side of a terminal */
 };
 
 /* What a process is about to be given. */
@@ -61,23 +63,42 @@ static bool give_standard(struct parcel *p, const struct service_config *c)
 	return true;
 }
 
+static bool give_scope(struct parcel *p, const char *name, const struct quire_scope *scope, unsigned rights)
+{
+	int fd = (int)quire_system_carve(system_object, scope);
+	if (fd < 0)
+		return false;
+	give_named(p, name, fd, rights | QUIRE_RIGHT_INSPECT, true);
+	return true;
+}
+
+/* Its memory is the screen's, and the display's registers are another object, since a scope has one range. */
+static bool find_screen(struct quire_scope *scope, struct quire_scope *registers)
+{
+	struct screen_place place;
+	errno = ENODEV;
+	if (!screen_place(&place))
+		return false;
+	scope->memory = (struct quire_range){place.memory, place.len};
+	registers->memory = (struct quire_range){place.registers, place.registers_len};
+	return true;
+}
+
 /* A system object for its devices, with what rights they take. */
 static bool give_system(struct parcel *p, const struct service_config *c)
 {
+	struct quire_scope scope = c->scope, registers = {{0, 0}, {0, 0}, {0, 0}};
 	unsigned rights = 0;
-	if (c->scope.irqs.count || c->scope.ports.count || c->scope.memory.count)
+	if (c->screen && !find_screen(&scope, &registers))
+		return false;
+	if (scope.irqs.count || scope.ports.count || scope.memory.count)
 		rights |= QUIRE_RIGHT_MAP;
 	if (c->log_read)
 		rights |= QUIRE_RIGHT_READ | QUIRE_RIGHT_WAIT;
 	rights |= c->log_write ? QUIRE_RIGHT_WRITE : 0;
 	rights |= c->power ? QUIRE_RIGHT_MANAGE : 0;
-	if (!rights)
-		return true;
-	int fd = (int)quire_system_carve(system_object, &c->scope);
-	if (fd < 0)
-		return false;
-	give_named(p, "SYSTEM", fd, rights | QUIRE_RIGHT_INSPECT, true);
-	return true;
+	return (!rights || give_scope(p, "SYSTEM", &scope, rights)) &&
+	       (!registers.memory.count || give_scope(p, "REGISTERS", &registers, QUIRE_RIGHT_MAP));
 }
 
 /* *to: our end. */
@@ -96,14 +117,18 @@ static bool give_ping(struct parcel *p, const struct service_config *c, int *to)
 bool keep_make(struct service *s)
 {
 	s->kept[0] = s->kept[1] = -1;
-	return s->config->keep != KEEP_ENDPOINT || !quire_endpoint_create(s->kept, 0);
+	if (s->config->keep == KEEP_ENDPOINT)
+		return !quire_endpoint_create(s->kept, 0);
+	if (s->config->keep == KEEP_TTY)
+		s->kept[0] = (int)quire_ttyport_create(system_object, s->config->tty);
+	return s->config->keep != KEEP_TTY || s->kept[0] >= 0;
 }
 
 static void give_kept(struct parcel *p, const struct service_config *c, const struct service *s)
 {
 	const struct service *peer = c->connect ? service_find(c->connect) : NULL;
-	if (c->keep == KEEP_ENDPOINT)
-		give_named(p, "KEEP", s->kept[0], RECEIVES, false);
+	if (c->keep != KEEP_NOTHING)
+		give_named(p, "KEEP", s->kept[0], c->keep == KEEP_TTY ? DRIVES : RECEIVES, false);
 	if (peer)
 		give_named(p, "CONNECT", peer->kept[1], SENDS, false);
 }

@@ -47,6 +47,9 @@ struct mb2_framebuffer {
 	uint32_t pitch, width, height;
 	uint8_t bpp, type;
 	uint16_t reserved;
+	struct {
+		uint8_t position, size; /* bits */
+	} red, green, blue;
 };
 
 static void tag_module(const struct mb2_tag *t)
@@ -74,12 +77,19 @@ static void tag_framebuffer(const struct mb2_tag *t)
 {
 	const struct mb2_framebuffer *f = (const struct mb2_framebuffer *)t;
 
-	if (t->size < sizeof(*f) || f->type != FRAMEBUFFER_RGB || f->bpp == 0 || f->bpp > 32)
+	if (t->size < offsetof(struct mb2_framebuffer, blue) + sizeof(f->blue) ||
+	    f->type != FRAMEBUFFER_RGB || f->bpp == 0 || f->bpp > 32)
 		return;
 	if (!f->base || !f->width || !f->height || (uint64_t)f->pitch * 8 < (uint64_t)f->width * f->bpp)
 		return;
-	bootinfo.framebuffer = (struct boot_framebuffer){
-	    .base = f->base, .width = f->width, .height = f->height, .pitch = f->pitch, .bpp = f->bpp};
+	bootinfo.framebuffer = (struct boot_framebuffer){.base = f->base,
+	    .width = f->width,
+	    .height = f->height,
+	    .pitch = f->pitch,
+	    .bpp = f->bpp,
+	    .red = f->red.position,
+	    .green = f->green.position,
+	    .blue = f->blue.position};
 }
 
 /* GRUB copies the RSDP itself into the tag. A new one (with the XSDT) wins over an old one. */
