@@ -139,10 +139,10 @@ static const struct config *set_up(int archive)
 	umask(022);
 	mount_at(&dev);
 	change_root();
+	mount_at(&dev); /* on the root that there is now; no configuration can do without */
 	const struct config *c = find_settings(archive);
 	if (!c)
 		return NULL;
-	mount_at(&dev); /* on the root that there is now; no configuration can do without */
 	for (unsigned i = 0; i < c->nmounts; i++)
 		mount_at(&c->mounts[i]);
 	if (c->hostname && sethostname(c->hostname, strlen(c->hostname)))
@@ -153,9 +153,9 @@ static const struct config *set_up(int archive)
 
 static int run_machine(bool must_have_launcher)
 {
-	prctl(PR_SET_CHILD_SUBREAPER,
-	    1); /* the kernel lets orphans go unless somebody wants them: end.c does */
 	int archive = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* The kernel lets orphans go unless somebody wants them: end.c does. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	const struct config *c = set_up(archive);
 	int port = open_port(must_have_launcher);
 	has_launcher = port >= 0;
