@@ -446,7 +446,7 @@ static bool keeps_a_terminal(void)
 	if (!has_com2())
 		return true;
 	pid_t m = manage(com2_conf), pid = 0;
-	CHECK(m > 0 && strstr(ask("status com2"), "com2"));
+	CHECK(m > 0 && comes_to("status com2", "com2"));
 	int tty = open("/dev/ttyS1", O_RDWR | O_NOCTTY);
 	struct termios t;
 	CHECK(tty >= 0 && tcgetattr(tty, &t) == 0);
