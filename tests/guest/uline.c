@@ -314,8 +314,8 @@ static bool test_loop(void)
 	return true;
 }
 
-/* A hundred drivers are killed while lines go both ways. Programs see no error, what comes stays in order, and
- * a kill costs no more than what the driver had in its hands.
+/* A hundred drivers are killed while lines go both ways. Programs see no error, what comes stays in order,
+ * and a kill costs no more than what the driver had in its hands.
  */
 static bool test_kills(void)
 {

@@ -484,6 +484,14 @@ static int an_irq(void)
 	return (int)fd;
 }
 
+static int a_ttyport(void)
+{
+	long fd = -1;
+	for (unsigned number = QUIRE_TTYPORT_LAST; number >= QUIRE_TTYPORT_FIRST && fd < 0; number--)
+		fd = quire_ttyport_create(the_system(), number);
+	return (int)fd;
+}
+
 static int an_object(const struct arg *a)
 {
 	int fds[2];
@@ -494,7 +502,7 @@ static int an_object(const struct arg *a)
 	if (a->a == QUIRE_IRQ)
 		return an_irq();
 	if (a->a == QUIRE_TTYPORT)
-		return (int)quire_ttyport_create(the_system(), QUIRE_TTYPORT_LAST);
+		return a_ttyport();
 	if (a->a == QUIRE_VMO)
 		return (int)quire_vmo_create(QUIRE_VMO_OPEN, 0, 4096);
 	if (a->a == QUIRE_PROCESS)
