@@ -21,8 +21,9 @@ enum {
 	STATUS_B_24_HOURS = 2,
 	STATUS_B_BINARY = 4,
 	HOUR_PM = 0x80,
-	TRIES = 10000,
-	CENTURY = 2000, /* the register for it is at no fixed place */
+	NOTHING = 0xff,        /* where there is no device */
+	PATIENCE = 1000000000, /* ns */
+	CENTURY = 2000,        /* the register for it is at no fixed place */
 };
 struct rtc_time {
 	uint8_t second, minute, hour, day, month, year;
@@ -40,12 +41,17 @@ static struct rtc_time read_fields(void)
 	    read_register(8), read_register(9)};
 }
 
-/* Two readings that agree, outside an update. False: the clock never settles, or there is none. */
+/* Two readings that agree, outside an update, which takes 2 ms, and an emulator that others keep waiting longer.
+ * False: the clock never settles, or there is none. */
 static bool read_settled(struct rtc_time *out)
 {
 	struct rtc_time last = {.month = 0xff}, now;
-	for (unsigned i = 0; i < TRIES; i++) {
-		if (read_register(REG_STATUS_A) & STATUS_A_UPDATING)
+	nsec_t end = clock_now() + PATIENCE;
+	do {
+		uint8_t status = read_register(REG_STATUS_A);
+		if (status == NOTHING)
+			return false;
+		if (status & STATUS_A_UPDATING)
 			continue;
 		now = read_fields();
 		if (!memcmp(&now, &last, sizeof(now))) {
@@ -53,7 +59,7 @@ static bool read_settled(struct rtc_time *out)
 			return true;
 		}
 		last = now;
-	}
+	} while (clock_now() < end);
 	return false;
 }
 
