@@ -287,12 +287,12 @@ def scrolled_back(m):
 
 @test
 def it_sleeps_when_nothing_happens(m):
-    """Asking costs some turns of its own; a console that draws for ever has sixty a second."""
+    """A console that draws for ever has sixty turns a second."""
     m.run("s=/proc/$(pgrep fbcon)/status; echo $s", r"/proc/\d+/status")
     m.run("g() { grep ^vol $s; }; (g; sleep 4; g) > x; echo ok", "ok")
     found = m.run("cut -f 2 x | paste -s -d -", r"(\d+)-(\d+)")
     first, last = (int(n) for n in found.groups())
-    holds(0 < last - first < 120, f"{last - first} switches in 4 seconds")
+    holds(last - first < 120, f"{last - first} switches in 4 seconds")
 
 
 @test
@@ -320,7 +320,7 @@ def everything_is_given_back(m, restarts=1):
     with open(m.log, encoding="utf-8", errors="replace") as f:
         log = f.read()
     holds(status == CLEAN and "every reference is accounted for" in log, f"{status}: {log[-1500:]}")
-    holds(log.count("fbcon has ended") == restarts, log[-1500:])
+    holds(len(re.findall(r"service fbcon\[\d+\] .*: start", log)) == restarts, log[-1500:])
 
 
 # The same on other screens ------------------------------------------------------------------------------------------------
