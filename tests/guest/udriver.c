@@ -10,12 +10,12 @@
 #include <quire/calls.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/auxv.h>
 #include <sys/io.h>
 #include <sys/mman.h>
 #include <time.h>
 
 #include "uirq.h"
+#include "uroot.h"
 #include "utap.h"
 #include "uusage.h"
 
@@ -486,8 +486,7 @@ static bool begin(void)
 
 int main(void)
 {
-	const char *given = getenv("QUIRE_SYSTEM");
-	root = given ? atoi(given) : (int)getauxval(QUIRE_AT_SYSTEM);
+	root = system_given();
 	if (root <= 0) {
 		printf("1..0 # SKIP nobody gave us the system object\n");
 		return 0;

@@ -14,6 +14,7 @@
 #include <termios.h>
 #include <time.h>
 
+#include "uroot.h"
 #include "utap.h"
 
 enum { COM2 = 0x2f8, COM2_LINE = 3, COM_SIZE = 8, BOUND = 60, KILLS = 100, TAG_PING = 1 };
@@ -616,9 +617,7 @@ int main(int argc, char **argv)
 {
 	if (argc > 1)
 		return service(argc, argv);
-	root = number("QUIRE_SYSTEM");
-	if (root < 0)
-		root = 3; /* we are the first program */
+	root = system_given();
 	reader = (int)quire_system_carve(root, &(struct quire_scope){.irqs = {0, 0}});
 	if (!utest_proc() || reader < 0)
 		return 1;

@@ -6,11 +6,11 @@
 #include <quire/spawn.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <time.h>
 
+#include "uroot.h"
 #include "utap.h"
 
 enum { SYSLOG_READ = 2, SYSLOG_SIZE_UNREAD = 9, LINE = 512, SYS_SYSLOG = SYS_syslog, PATIENCE = 10 };
@@ -545,8 +545,7 @@ static const struct utest tests[] = {
 
 int main(void)
 {
-	const char *given = getenv("QUIRE_SYSTEM");
-	root = given ? atoi(given) : (int)getauxval(QUIRE_AT_SYSTEM);
+	root = system_given();
 	if (root <= 0) {
 		printf("1..0 # SKIP nobody gave us the system object\n");
 		return 0;

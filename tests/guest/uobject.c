@@ -9,7 +9,6 @@
 #include <quire/calls.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -19,6 +18,7 @@
 #include <time.h>
 
 #include "upass.h"
+#include "uroot.h"
 #include "utap.h"
 
 static uint64_t in_seconds(unsigned s)
@@ -468,19 +468,12 @@ static void forget_reply(int fd)
 	close(a->ends[1]);
 }
 
-/* The first program has it in its auxiliary vector; urun gives it on to us. */
-static int the_system(void)
-{
-	const char *given = getenv("QUIRE_SYSTEM");
-	return given ? atoi(given) : (int)getauxval(QUIRE_AT_SYSTEM);
-}
-
 /* The highest lines are those that nobody has. */
 static int an_irq(void)
 {
 	long fd = -1;
 	for (int line = 23; line >= 0 && fd < 0; line--)
-		fd = quire_system_irq(the_system(), (unsigned)line, 0);
+		fd = quire_system_irq(system_given(), (unsigned)line, 0);
 	return (int)fd;
 }
 
@@ -488,7 +481,7 @@ static int a_ttyport(void)
 {
 	long fd = -1;
 	for (unsigned number = QUIRE_TTYPORT_LAST; number >= QUIRE_TTYPORT_FIRST && fd < 0; number--)
-		fd = quire_ttyport_create(the_system(), number);
+		fd = quire_ttyport_create(system_given(), number);
 	return (int)fd;
 }
 
@@ -498,7 +491,7 @@ static int an_object(const struct arg *a)
 	if (a->a == QUIRE_REPLY)
 		return a_reply();
 	if (a->a == QUIRE_SYSTEM)
-		return dup(the_system());
+		return dup(system_given());
 	if (a->a == QUIRE_IRQ)
 		return an_irq();
 	if (a->a == QUIRE_TTYPORT)

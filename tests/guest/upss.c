@@ -5,31 +5,12 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 
+#include "usmaps.h"
 #include "utap.h"
 
 enum { PAGE = 4096, PAGES = 64, KIB = PAGES * 4, CHILDREN = 3, WRITTEN = 16 };
 
 #define RW (PROT_READ | PROT_WRITE)
-
-/* A line of the region that begins at p in smaps of a process, in KiB; -1: there is none. */
-static long field_of(pid_t pid, const void *p, const char *name)
-{
-	char path[32], line[512];
-	bool here = false;
-	long value = -1;
-	snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
-	FILE *f = fopen(path, "r");
-	while (f && value < 0 && fgets(line, sizeof(line), f)) {
-		unsigned long start, end;
-		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
-			here = start == (unsigned long)p;
-		else if (here && !strncmp(line, name, strlen(name)))
-			value = strtol(line + strlen(name), NULL, 10);
-	}
-	if (f)
-		fclose(f);
-	return value;
-}
 
 /* A region of its own: nothing that it could be merged with is beside it. */
 static char *map(int flags, int fd)
@@ -98,7 +79,7 @@ static long sum_of(const struct family *f, const void *p, const char *name)
 {
 	long sum = 0;
 	for (int i = 0; i <= CHILDREN; i++)
-		sum += field_of(f->pid[i], p, name);
+		sum += smaps_field(f->pid[i], p, name);
 	return sum;
 }
 
@@ -117,9 +98,9 @@ static bool alone(void)
 	CHECK(p != MAP_FAILED);
 	memset(p, 1, KIB / 2 * 1024);
 	pid_t me = getpid();
-	CHECK(field_of(me, p, "Rss:") == KIB / 2 && field_of(me, p, "Pss:") == KIB / 2);
-	CHECK(field_of(me, p, "Private_Dirty:") == KIB / 2 && field_of(me, p, "Shared_Dirty:") == 0);
-	CHECK(field_of(me, p, "Pss_Dirty:") == KIB / 2 && field_of(me, p, "Anonymous:") == KIB / 2);
+	CHECK(smaps_field(me, p, "Rss:") == KIB / 2 && smaps_field(me, p, "Pss:") == KIB / 2);
+	CHECK(smaps_field(me, p, "Private_Dirty:") == KIB / 2 && smaps_field(me, p, "Shared_Dirty:") == 0);
+	CHECK(smaps_field(me, p, "Pss_Dirty:") == KIB / 2 && smaps_field(me, p, "Anonymous:") == KIB / 2);
 	unmap(p);
 	return true;
 }
@@ -132,13 +113,13 @@ static bool forked(void)
 	memset(p, 1, PAGES * PAGE);
 	CHECK(start(&f, p, 0));
 	for (int i = 0; i <= CHILDREN; i++) {
-		CHECK(field_of(f.pid[i], p, "Rss:") == KIB);
-		CHECK(field_of(f.pid[i], p, "Pss:") == KIB / (CHILDREN + 1));
-		CHECK(field_of(f.pid[i], p, "Shared_Dirty:") == KIB);
-		CHECK(field_of(f.pid[i], p, "Private_Dirty:") == 0);
+		CHECK(smaps_field(f.pid[i], p, "Rss:") == KIB);
+		CHECK(smaps_field(f.pid[i], p, "Pss:") == KIB / (CHILDREN + 1));
+		CHECK(smaps_field(f.pid[i], p, "Shared_Dirty:") == KIB);
+		CHECK(smaps_field(f.pid[i], p, "Private_Dirty:") == 0);
 	}
 	end(&f);
-	CHECK(field_of(f.pid[0], p, "Pss:") == KIB && field_of(f.pid[0], p, "Private_Dirty:") == KIB);
+	CHECK(smaps_field(f.pid[0], p, "Pss:") == KIB && smaps_field(f.pid[0], p, "Private_Dirty:") == KIB);
 	unmap(p);
 	return true;
 }
@@ -151,8 +132,9 @@ static bool forked_and_written(void)
 	memset(p, 1, PAGES * PAGE);
 	CHECK(start(&f, p, WRITTEN));
 	for (int i = 1; i <= CHILDREN; i++)
-		CHECK(field_of(f.pid[i], p, "Private_Dirty:") == WRITTEN * 4);
-	CHECK(field_of(f.pid[0], p, "Private_Dirty:") == WRITTEN * 4); /* it alone has what they have not */
+		CHECK(smaps_field(f.pid[i], p, "Private_Dirty:") == WRITTEN * 4);
+	CHECK(
+	    smaps_field(f.pid[0], p, "Private_Dirty:") == WRITTEN * 4); /* it alone has what they have not */
 	CHECK(adds_up(&f, p, KIB + CHILDREN * WRITTEN * 4));
 	end(&f);
 	unmap(p);
@@ -173,7 +155,7 @@ static bool forked_unevenly(void)
 		p[(PAGES - i) * PAGE] = 3;
 	}
 	CHECK(adds_up(&f, p, KIB + CHILDREN * 4));
-	CHECK(field_of(f.pid[0], p, "Private_Dirty:") == 4); /* what it wrote last */
+	CHECK(smaps_field(f.pid[0], p, "Private_Dirty:") == 4); /* what it wrote last */
 	end(&f);
 	unmap(p);
 	return true;
@@ -190,12 +172,13 @@ static bool file(void)
 	char *p = map(MAP_PRIVATE, fd);
 	CHECK(p != MAP_FAILED);
 	CHECK(start(&f, p, WRITTEN));
-	CHECK(field_of(f.pid[1], p, "Private_Dirty:") == WRITTEN * 4);
-	CHECK(field_of(f.pid[1], p, "Anonymous:") == WRITTEN * 4 && field_of(f.pid[1], p, "Rss:") == KIB);
+	CHECK(smaps_field(f.pid[1], p, "Private_Dirty:") == WRITTEN * 4);
+	CHECK(
+	    smaps_field(f.pid[1], p, "Anonymous:") == WRITTEN * 4 && smaps_field(f.pid[1], p, "Rss:") == KIB);
 	CHECK(adds_up(&f, p, KIB + CHILDREN * WRITTEN * 4));
 	end(&f);
-	CHECK(field_of(f.pid[0], p, "Pss:") == KIB && field_of(f.pid[0], p, "Anonymous:") == 0);
-	CHECK(field_of(f.pid[0], p, "Private_Clean:") + field_of(f.pid[0], p, "Private_Dirty:") == KIB);
+	CHECK(smaps_field(f.pid[0], p, "Pss:") == KIB && smaps_field(f.pid[0], p, "Anonymous:") == 0);
+	CHECK(smaps_field(f.pid[0], p, "Private_Clean:") + smaps_field(f.pid[0], p, "Private_Dirty:") == KIB);
 	unmap(p);
 	close(fd);
 	return true;
@@ -209,11 +192,11 @@ static bool shared_memory(void)
 	memset(p, 1, PAGES * PAGE);
 	CHECK(start(&f, p, WRITTEN));
 	for (int i = 0; i <= CHILDREN; i++)
-		CHECK(field_of(f.pid[i], p, "Pss:") == KIB / (CHILDREN + 1) &&
-		      field_of(f.pid[i], p, "Anonymous:") == 0);
+		CHECK(smaps_field(f.pid[i], p, "Pss:") == KIB / (CHILDREN + 1) &&
+		      smaps_field(f.pid[i], p, "Anonymous:") == 0);
 	CHECK(sum_of(&f, p, "Shared_Clean:") + sum_of(&f, p, "Shared_Dirty:") == KIB * (CHILDREN + 1));
 	end(&f);
-	CHECK(field_of(f.pid[0], p, "Pss:") == KIB);
+	CHECK(smaps_field(f.pid[0], p, "Pss:") == KIB);
 	unmap(p);
 	return true;
 }
@@ -236,16 +219,16 @@ static bool many_windows(void)
 	for (int i = 0; i < WINDOWS; i++) {
 		long part = LEN / 1024 / (i < SAME ? SAME * PROCESSES : PROCESSES);
 		for (int k = 0; k < PROCESSES; k++) {
-			CHECK(field_of(f.pid[k], p + i * LEN, "Rss:") == LEN / 1024);
-			CHECK(field_of(f.pid[k], p + i * LEN, "Pss:") == part);
-			CHECK(field_of(f.pid[k], p + i * LEN, "Private_Dirty:") == 0);
+			CHECK(smaps_field(f.pid[k], p + i * LEN, "Rss:") == LEN / 1024);
+			CHECK(smaps_field(f.pid[k], p + i * LEN, "Pss:") == part);
+			CHECK(smaps_field(f.pid[k], p + i * LEN, "Private_Dirty:") == 0);
 		}
 	}
 	end(&f);
-	CHECK(field_of(f.pid[0], p, "Pss:") == LEN / 1024 / SAME);
-	CHECK(field_of(f.pid[0], p + SAME * LEN, "Pss:") == LEN / 1024);
+	CHECK(smaps_field(f.pid[0], p, "Pss:") == LEN / 1024 / SAME);
+	CHECK(smaps_field(f.pid[0], p + SAME * LEN, "Pss:") == LEN / 1024);
 	munmap(p, (SAME - 1) * LEN); /* who is left has it all */
-	CHECK(field_of(f.pid[0], p + (SAME - 1) * LEN, "Pss:") == LEN / 1024);
+	CHECK(smaps_field(f.pid[0], p + (SAME - 1) * LEN, "Pss:") == LEN / 1024);
 	unmap(p);
 	close(fd);
 	return true;

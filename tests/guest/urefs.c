@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "usmaps.h"
 #include "utap.h"
 
 enum { PAGE = 4096, PAGES = 64, LEN = PAGES * PAGE, KIB = LEN / 1024 };
@@ -18,28 +19,9 @@ enum { CLEAR_ALL = 1, CLEAR_ANON, CLEAR_MAPPED, CLEAR_SOFT_DIRTY, CLEAR_PEAK };
 enum { ANON, PRIVATE_FILE, SHARED_FILE, SHARED_ANON, WINDOWS };
 static char *window[WINDOWS];
 
-/* A line of the window that begins at p, in KiB; -1: there is none. */
-static long field_of(const char *p, const char *name)
-{
-	char line[512];
-	bool here = false;
-	long value = -1;
-	FILE *f = fopen("/proc/self/smaps", "r");
-	while (f && value < 0 && fgets(line, sizeof(line), f)) {
-		unsigned long start, end;
-		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
-			here = start == (unsigned long)p;
-		else if (here && !strncmp(line, name, strlen(name)))
-			value = strtol(line + strlen(name), NULL, 10);
-	}
-	if (f)
-		fclose(f);
-	return value;
-}
-
 static long referenced(int w)
 {
-	return field_of(window[w], "Referenced:");
+	return smaps_field(getpid(), window[w], "Referenced:");
 }
 
 /* -1, or bytes taken. */
@@ -109,10 +91,11 @@ static bool all(void)
 {
 	CHECK(map_windows());
 	for (int w = 0; w < WINDOWS; w++)
-		CHECK(COMES(use(w, PAGES), referenced(w) == KIB) && field_of(window[w], "Rss:") == KIB);
+		CHECK(COMES(use(w, PAGES), referenced(w) == KIB) &&
+		      smaps_field(getpid(), window[w], "Rss:") == KIB);
 	CHECK(forget(CLEAR_ALL));
 	for (int w = 0; w < WINDOWS; w++)
-		CHECK(referenced(w) == 0 && field_of(window[w], "Rss:") == KIB);
+		CHECK(referenced(w) == 0 && smaps_field(getpid(), window[w], "Rss:") == KIB);
 	for (int w = 0; w < WINDOWS; w++)
 		CHECK(COMES((forget(CLEAR_ALL), use(w, PAGES / 4)), referenced(w) == KIB / 4));
 	return true;
@@ -148,7 +131,7 @@ static bool others(void)
 static int in_child(void *arg)
 {
 	(void)arg;
-	UCHECK(referenced(ANON) == 0 && field_of(window[ANON], "Rss:") == KIB);
+	UCHECK(referenced(ANON) == 0 && smaps_field(getpid(), window[ANON], "Rss:") == KIB);
 	UCHECK(COMES(use(ANON, 3), referenced(ANON) == 12));
 	return 0;
 }
@@ -165,7 +148,7 @@ static bool zeros(void)
 	CHECK(p != MAP_FAILED && madvise(p, LEN, MADV_NOHUGEPAGE) == 0);
 	for (int i = 0; i < PAGES; i++)
 		CHECK(*(volatile char *)(p + i * PAGE) == 0);
-	CHECK(field_of(p, "Rss:") == 0 && field_of(p, "Referenced:") == 0);
+	CHECK(smaps_field(getpid(), p, "Rss:") == 0 && smaps_field(getpid(), p, "Referenced:") == 0);
 	return munmap(p, LEN) == 0;
 }
 

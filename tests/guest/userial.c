@@ -8,11 +8,11 @@
 #include <quire/calls.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 #include <termios.h>
 
+#include "uroot.h"
 #include "utap.h"
 
 enum { OUT_SIZE = 4096, BASE = 115200 };
@@ -487,8 +487,7 @@ static const struct utest tests[] = {
 
 int main(void)
 {
-	const char *given = getenv("QUIRE_SYSTEM");
-	root = given ? atoi(given) : (int)getauxval(QUIRE_AT_SYSTEM);
+	root = system_given();
 	if (root <= 0) {
 		printf("1..0 # SKIP nobody gave us the system object\n");
 		return 0;

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "uirq.h"
+#include "uroot.h"
 #include "utap.h"
 
 enum { PAGE = 4096, COM2 = 0x2f8, COM2_LINE = 3, COM_SIZE = 8, PORTS = 65536 };
@@ -852,13 +853,6 @@ static int as_child(const char *what)
 	return fcntl(atoi(what), F_GETFD) >= 0;
 }
 
-/* The first program has it in its auxiliary vector; urun gives it on to us. */
-static int find_root(void)
-{
-	const char *given = getenv("QUIRE_SYSTEM");
-	return given ? atoi(given) : (int)getauxval(QUIRE_AT_SYSTEM);
-}
-
 static bool find_uart(void)
 {
 	if (quire_system_ports(root, COM2, COM_SIZE))
@@ -874,7 +868,7 @@ int main(int argc, char **argv)
 	bool mounted = access("/proc/self", F_OK) != 0;
 	if (mounted && ((mkdir("/proc", 0555) && errno != EEXIST) || mount("proc", "/proc", "proc", 0, NULL)))
 		return 1;
-	root = find_root();
+	root = system_given();
 	int failed = 0;
 	if (root <= 0) {
 		printf("1..0 # SKIP nobody gave us the system object\n");

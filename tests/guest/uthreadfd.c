@@ -17,6 +17,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "ucopy.h"
 #include "utap.h"
 #include "uusage.h"
 
@@ -508,21 +509,6 @@ static bool is_for_who_may_look(void)
 }
 
 /* --- programs --- */
-
-static bool copy_self(const char *path, mode_t mode)
-{
-	char buffer[4096];
-	ssize_t n;
-	int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	int to = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
-	bool ok = from >= 0 && to >= 0;
-	while (ok && (n = read(from, buffer, sizeof(buffer))) > 0)
-		ok = write(to, buffer, (size_t)n) == n;
-	ok = ok && !fchmod(to, mode);
-	close(from);
-	close(to);
-	return ok;
-}
 
 static int runs_program(const char *path)
 {

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 
 #include "quire.h"
+#include "ucopy.h"
 #include "utap.h"
 #include "uusage.h"
 
@@ -653,20 +654,6 @@ static int wait_as_program(void)
 	return write(TO_PARENT, &c, 1) != 1 || read(FROM_PARENT, &c, 1) != 0;
 }
 
-static bool copy_program(const char *path, mode_t mode)
-{
-	char buffer[4096];
-	ssize_t n;
-	int from = open("/proc/self/exe", O_RDONLY), to = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0755);
-	bool ok = from >= 0 && to >= 0;
-	while (ok && (n = read(from, buffer, sizeof(buffer))) > 0)
-		ok = write(to, buffer, (size_t)n) == n;
-	ok = ok && !fchmod(to, mode);
-	close(from);
-	close(to);
-	return ok;
-}
-
 /* May a user still map into his child when that runs the program at `path`? 0 or the errno. */
 static int map_into_program(const char *path)
 {
@@ -707,8 +694,8 @@ static int user_with_programs(void *arg)
 static bool ends_at_other_rights(void)
 {
 	char path[64];
-	CHECK(copy_program(utest_file(path, "plain"), 0755));
-	CHECK(copy_program(utest_file(path, "setuid"), 04755));
+	CHECK(copy_self(utest_file(path, "plain"), 0755));
+	CHECK(copy_self(utest_file(path, "setuid"), 04755));
 	CHECK(child_exits(user_with_programs, NULL, 0));
 	return true;
 }

@@ -14,8 +14,8 @@ import tempfile
 import time
 
 from screen_reader import Font, Screen
+from tap import ROOT, Wrong, holds, named, point, test
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 KERNEL, ARCHIVE = os.path.join(ROOT, "build/gcc-debug/quire.elf"), os.path.join(ROOT, "build/display.cpio")
 FONT = "/usr/share/unifont/unifont.hex"
 CLEAN = 33  # QEMU's exit status when the guest has ended cleanly
@@ -25,21 +25,6 @@ KEY_BYTES = 12  # that are sent before they are seen to arrive: the emulated key
 QCODES = {" ": "spc", "\n": "ret", "-": "minus", "=": "equal", "[": "bracket_left", "]": "bracket_right", ";": "semicolon",
           "'": "apostrophe", "`": "grave_accent", "\\": "backslash", ",": "comma", ".": "dot", "/": "slash"}  # fmt: skip
 SHIFTED = dict(zip('!@#$%^&*()_+{}|:"~<>?', "1234567890-=[]\\;'`,./"))
-TESTS = []
-
-
-def test(fn):
-    TESTS.append(fn)
-    return fn
-
-
-class Wrong(Exception):
-    pass
-
-
-def holds(condition, what):
-    if not condition:
-        raise Wrong(str(what))
 
 
 class Machine:
@@ -350,17 +335,6 @@ def display_without_vga(scratch):
 SCREENS = (screen_of_the_boot_loader, display_without_vga)
 
 
-def point(number, fn, argument):
-    """Try one test and tell how it went."""
-    try:
-        fn(argument)
-        print(f"ok {number} - {fn.__name__}", flush=True)
-    except (Wrong, OSError, ValueError, subprocess.SubprocessError) as wrong:
-        print(f"not ok {number} - {fn.__name__}\n# " + str(wrong).replace("\n", "\n# "), flush=True)
-        return False
-    return True
-
-
 def session(tests, scratch):
     """One machine for all of these, each of which stands on those before; whether all went well."""
     machine = Machine(scratch, "-kernel", KERNEL, "-initrd", ARCHIVE, "-device", "VGA,xres=640,yres=480")
@@ -376,8 +350,7 @@ def session(tests, scratch):
 
 
 def main(only):
-    tests = [fn for fn in TESTS if only in fn.__name__]
-    screens = [fn for fn in SCREENS if only in fn.__name__]
+    tests, screens = named(only), named(only, SCREENS)
     print(f"1..{len(tests) + len(screens)}", flush=True)
     with tempfile.TemporaryDirectory(prefix="quire-display-") as scratch:
         good = not tests or session(tests, scratch)

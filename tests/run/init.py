@@ -5,13 +5,12 @@ import re
 import select
 import subprocess
 import sys
-import tempfile
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from tap import ROOT, Wrong, copy_of_base, holds, named, run_each, test, tool
+
 QUIRE = os.path.join(ROOT, "quire")
 BOUND = int(os.environ.get("BOUND", "280"))
-TESTS = []
 
 MOUNTS = """
 mount proc /proc proc nosuid,nodev,noexec
@@ -77,37 +76,16 @@ over
 """
 
 
-def test(fn):
-    TESTS.append(fn)
-    return fn
-
-
-class Wrong(Exception):
-    pass
-
-
-def holds(condition, what):
-    if not condition:
-        raise Wrong(str(what)[-3000:])
-
-
-def tool(*words):
-    env = {**os.environ, "PATH": os.environ["PATH"] + ":/sbin:/usr/sbin"}
-    return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, text=True, errors="replace", check=False)
-
-
 def image_with(scratch, text=None):
     """A root image of our own, with a configuration."""
-    made = subprocess.run([os.path.join(ROOT, "tools", "mkroot.py"), "base"], capture_output=True, text=True, check=True).stdout
-    image = os.path.join(scratch, "root.img")
-    subprocess.run(["cp", "--sparse=always", made.strip().splitlines()[-1], image], check=True)
+    image = copy_of_base(scratch)
     if text is not None:
         conf = os.path.join(scratch, "quire.conf")
         with open(conf, "w", encoding="utf-8") as f:
             f.write(text)
         for source, target in ((conf, "/etc/quire.conf"), (os.path.join(ROOT, "build/initrd/bin/uinit"), "/root/uinit")):
             done = tool("debugfs", "-w", "-R", f"write {source} {target}", image)
-            holds(done.returncode == 0 and "Allocated inode" in done.stdout, done.stdout)
+            holds(done.returncode == 0 and b"Allocated inode" in done.stdout, done.stdout + done.stderr)
     return image
 
 
@@ -117,7 +95,7 @@ def contents(image, path):
 
 def check_volume(image):
     done = tool("e2fsck", "-fn", image)
-    holds(done.returncode == 0, done.stdout)
+    holds(done.returncode == 0, done.stdout.decode(errors="replace"))
 
 
 def run(scratch, image, script):
@@ -200,20 +178,5 @@ def console_has_shells_until_the_machine_is_turned_off(scratch):
     holds(contents(image, "/root/said") == "said-42\n", "/root/said holds something else")
 
 
-def main():
-    tests = [fn for fn in TESTS if len(sys.argv) < 2 or sys.argv[1] in fn.__name__]
-    print(f"1..{len(tests)}", flush=True)
-    failed = 0
-    for i, fn in enumerate(tests, 1):
-        with tempfile.TemporaryDirectory(prefix="quire-init-") as scratch:
-            try:
-                fn(scratch)
-                print(f"ok {i} - {fn.__name__}", flush=True)
-            except (Wrong, OSError, subprocess.SubprocessError) as wrong:
-                failed += 1
-                print(f"not ok {i} - {fn.__name__}\n# " + str(wrong).replace("\n", "\n# "), flush=True)
-    return failed != 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_each(named(sys.argv[1] if len(sys.argv) > 1 else "")))

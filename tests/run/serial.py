@@ -12,7 +12,8 @@ import threading
 import time
 from hashlib import md5
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from tap import ROOT, Wrong, holds
+
 BOUND = int(os.environ.get("SERIAL_BOUND", "500"))  # seconds
 WAIT = 120  # seconds for an answer of the shell
 LINES, KILLS, HANDS, TESTS = 30000, 100, 16, 8  # as in tests/guest/uline.c
@@ -27,15 +28,6 @@ DIALOGUE = (  # what is typed to the shell, the line that must come, and what is
     ("seq 1 3000 | md5sum\n", f"^{md5(NUMBERS).hexdigest()}  -\r$", ""),
     ("exit 5\n", "", ""),
 )
-
-
-class Wrong(Exception):
-    pass
-
-
-def holds(condition, what):
-    if not condition:
-        raise Wrong(str(what)[-1500:])
 
 
 class Line:

@@ -4,17 +4,15 @@ sync, and shells that share their text."""
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from tap import ROOT, Wrong, copy_of_base, holds, named, run_each, test, tool
+
 QUIRE = os.path.join(ROOT, "quire")
 PROGRAMS = [os.path.join(ROOT, "build", "initrd", "bin", name) for name in ("ufd", "upoll", "usocket", "utty", "ummap")]
 BOUND = 280
-TESTS = []
 
 # Files, names and mounts of every kind, in use when the machine is told to end.
 BUSY = r"""
@@ -45,26 +43,6 @@ kill $pids
 """
 
 
-def test(fn):
-    TESTS.append(fn)
-    return fn
-
-
-class Wrong(Exception):
-    pass
-
-
-def holds(condition, what):
-    if not condition:
-        raise Wrong(str(what)[-1500:])
-
-
-def tool(*words):
-    env = {**os.environ, "PATH": os.environ["PATH"] + ":/sbin:/usr/sbin"}
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, check=False)
-    return done.returncode, done.stdout
-
-
 def start(*words):
     return subprocess.Popen([QUIRE, "run", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
@@ -79,22 +57,15 @@ def run(*words):
     return child.returncode, output.decode(errors="replace"), errors.decode(errors="replace")
 
 
-def fresh_image(scratch):
-    made = subprocess.run([os.path.join(ROOT, "tools", "mkroot.py"), "base"], capture_output=True, text=True, check=True).stdout
-    image = os.path.join(scratch, "root.img")
-    subprocess.run(["cp", "--sparse=always", made.strip().splitlines()[-1], image], check=True)
-    return image
-
-
 def check_volume(image, clean):
-    status, text = tool("e2fsck", "-fn", image)
-    holds(status == 0, text.decode(errors="replace"))
-    state = next(line for line in tool("dumpe2fs", "-h", image)[1].decode().splitlines() if line.startswith("Filesystem state"))
+    done = tool("e2fsck", "-fn", image)
+    holds(done.returncode == 0, done.stdout.decode(errors="replace"))
+    state = next(line for line in tool("dumpe2fs", "-h", image).stdout.decode().splitlines() if line.startswith("Filesystem state"))
     holds(("not clean" not in state) == clean, state)
 
 
 def contents(image, path):
-    return tool("debugfs", "-R", f"cat {path}", image)[1]
+    return tool("debugfs", "-R", f"cat {path}", image).stdout
 
 
 NUMBERS = "".join(f"{i}\n" for i in range(1, 200001)).encode()
@@ -102,7 +73,7 @@ NUMBERS = "".join(f"{i}\n" for i in range(1, 200001)).encode()
 
 @test
 def busy_session_ends_in_order(scratch):
-    image, log = fresh_image(scratch), os.path.join(scratch, "log")
+    image, log = copy_of_base(scratch), os.path.join(scratch, "log")
     copies = [word for path in PROGRAMS for word in ("--copy", f"{path}:/root/")]
     result = run("--root", image, "--persist", "--log", log, *copies, "--", "bash", "-c", BUSY)
     with open(log, encoding="utf-8", errors="replace") as f:
@@ -113,10 +84,10 @@ def busy_session_ends_in_order(scratch):
     holds(contents(image, "/root/numbers") == NUMBERS, "/root/numbers holds something else")
     holds(contents(image, "/root/second") == NUMBERS, "/root/second holds something else")
     holds(contents(image, "/root/yes") == (b"y\n" * 6173)[:12345], "/root/yes holds something else")
-    names = tool("debugfs", "-R", "ls -p /root/tree", image)[1].decode()
+    names = tool("debugfs", "-R", "ls -p /root/tree", image).stdout.decode()
     holds(names.count("/file-") == 200 - 20 - 1 and "/renamed/" in names, names)
-    holds(b"Size: 104857601\n" in tool("debugfs", "-R", "stat /root/sparse", image)[1], "/root/sparse has another size")
-    holds(b"File not found" not in tool("debugfs", "-R", "stat /root/third", image)[1], "/root/third is not there")
+    holds(b"Size: 104857601\n" in tool("debugfs", "-R", "stat /root/sparse", image).stdout, "/root/sparse has another size")
+    holds(b"File not found" not in tool("debugfs", "-R", "stat /root/third", image).stdout, "/root/third is not there")
 
 
 def emulator_of(child):
@@ -127,7 +98,7 @@ def emulator_of(child):
 
 @test
 def what_was_synced_survives_a_kill(scratch):
-    image = fresh_image(scratch)
+    image = copy_of_base(scratch)
     script = "cd /root; seq 1 200000 > numbers; mkdir -p a/b/c; mv numbers a/b/c; rm -f .profile; sync; echo synced; sleep 1000"
     child = start("--root", image, "--persist", "--timeout", str(BOUND), "--", "sh", "-c", script)
     holds(child.stdout.readline() == b"synced\n", "nothing was synced")
@@ -140,7 +111,7 @@ def what_was_synced_survives_a_kill(scratch):
     again = run("--root", image, "--persist", "--", "sh", "-c", "tail -n 1 /root/a/b/c/numbers; echo more > /root/more")
     holds(again == (0, "200000\n", ""), again)
     holds(contents(image, "/root/more") == b"more\n", "/root/more holds something else")
-    holds(tool("e2fsck", "-fn", image)[0] == 0, "e2fsck after the second session")
+    holds(tool("e2fsck", "-fn", image).returncode == 0, "e2fsck after the second session")
 
 
 def text_region(shell):
@@ -180,23 +151,5 @@ def hardened_programs_work(_):
     holds(status == 0 and re.match(r"var\n3\n\d\d", output), (status, output, errors))
 
 
-def main():
-    print(f"1..{len(TESTS)}", flush=True)
-    failed = 0
-    for i, fn in enumerate(TESTS, 1):
-        scratch = tempfile.mkdtemp(prefix="quire-session-")
-        try:
-            fn(scratch)
-            print(f"ok {i} - {fn.__name__}", flush=True)
-        except Wrong as wrong:
-            failed += 1
-            print(f"not ok {i} - {fn.__name__}\n# " + str(wrong).replace("\n", "\n# "), flush=True)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    return failed != 0
-
-
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        TESTS = [fn for fn in TESTS if sys.argv[1] in fn.__name__]
-    sys.exit(main())
+    sys.exit(run_each(named(sys.argv[1] if len(sys.argv) > 1 else "")))
