@@ -21,6 +21,7 @@ FONT = "/usr/share/unifont/unifont.hex"
 CLEAN = 33  # QEMU's exit status when the guest has ended cleanly
 BOUND = 180  # seconds for any one thing to appear
 PROMPT = "root@quire:~#"
+KILLS = int(os.environ.get("DISPLAY_KILLS", "10"))
 KEY_BYTES = 12  # that are sent before they are seen to arrive: the emulated keyboard keeps 16, and loses what comes then
 QCODES = {" ": "spc", "\n": "ret", "-": "minus", "=": "equal", "[": "bracket_left", "]": "bracket_right", ";": "semicolon",
           "'": "apostrophe", "`": "grave_accent", "\\": "backslash", ",": "comma", ".": "dot", "/": "slash"}  # fmt: skip
@@ -128,6 +129,15 @@ class Machine:
     def enter(self, text):
         self.type(text)
         self.keys("ret")
+
+    def until_logged(self, text):
+        end = time.monotonic() + BOUND
+        while True:
+            with open(self.log, encoding="utf-8", errors="replace") as f:
+                if text in f.read():
+                    return
+            holds(time.monotonic() < end, f"{text!r} does not come to be logged")
+            time.sleep(0.1)
 
     def prompt(self):
         """Wait for a prompt with nothing behind it."""
@@ -299,7 +309,18 @@ def killed_it_comes_again(m):
 
 
 @test
-def everything_is_given_back(m, restarts=1):
+def killed_at_any_moment(m):
+    """While it starts, draws the first prompt, or has just done so."""
+    m.run("date +%s%N; echo ok", "ok")  # what the shell needs is in memory
+    kill = "p=$(pgrep -x fbcon); kill -9 $p; until q=$(pgrep -x fbcon) && [ $q != $p ]; do sleep .0$((i%7)); done"
+    m.enter(f"setsid sh -c 'for i in $(seq {KILLS}); do {kill}; done; echo all killed >/dev/kmsg' &")
+    m.until_logged("all killed")
+    m.until_line(re.escape(PROMPT))
+    m.run("echo again", "again")
+
+
+@test
+def everything_is_given_back(m, restarts=1 + KILLS):
     m.enter("kill -USR2 1")
     status = m.process.wait(BOUND)
     with open(m.log, encoding="utf-8", errors="replace") as f:
