@@ -309,7 +309,11 @@ static void make_multiboot2(struct blob *b)
 		uint32_t start, end;
 		char name[8];
 	} module = {0x600000, 0x600800, "initrd"};
-	uint32_t framebuffer[6] = {0xfd000000, 0, 4096, 1024, 768, 32 | FRAMEBUFFER_RGB << 8};
+	const struct {
+		uint32_t place[6];
+		uint8_t red[2], green[2], blue[2];
+	} framebuffer = {
+	    {0xfd000000, 0, 4096, 1024, 768, 32 | FRAMEBUFFER_RGB << 8}, {16, 8}, {8, 8}, {0, 8}};
 	uint8_t rsdp[36] = "RSD PTR ";
 
 	*b = (struct blob){.n = 8};
@@ -317,7 +321,7 @@ static void make_multiboot2(struct blob *b)
 	blob_tag(b, TAG_MODULE, &module, sizeof(module));
 	blob_tag(b, 4, "basic mm", 8);
 	blob_tag(b, TAG_MEMMAP, &map, sizeof(map));
-	blob_tag(b, TAG_FRAMEBUFFER, framebuffer, sizeof(framebuffer));
+	blob_tag(b, TAG_FRAMEBUFFER, &framebuffer, sizeof(framebuffer));
 	blob_tag(b, TAG_ACPI_NEW, rsdp, sizeof(rsdp));
 	blob_tag(b, TAG_ACPI_OLD, "RSD PTR old, to be ignored", 20);
 	blob_tag(b, TAG_END, "", 0);
@@ -347,6 +351,9 @@ static void test_multiboot2(void **state)
 	assert_int_equal(bootinfo.framebuffer.base, 0xfd000000);
 	assert_int_equal(bootinfo.framebuffer.width, 1024);
 	assert_int_equal(bootinfo.framebuffer.bpp, 32);
+	assert_int_equal(bootinfo.framebuffer.red, 16);
+	assert_int_equal(bootinfo.framebuffer.green, 8);
+	assert_int_equal(bootinfo.framebuffer.blue, 0);
 	assert_true(bootinfo.has_rsdp_copy);
 	assert_memory_equal(bootinfo.rsdp_copy, "RSD PTR \0", 9);
 	assert_int_equal(type_at(0x300000), BOOT_MEM_RESERVED);
