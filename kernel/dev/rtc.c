@@ -41,7 +41,7 @@ static struct rtc_time read_fields(void)
 	    read_register(8), read_register(9)};
 }
 
-/* Two readings that agree, outside an update, which takes 2 ms, and an emulator that others keep waiting longer.
+/* Two readings that agree, outside an update, which takes 2 ms, and longer if an emulator is kept waiting.
  * False: the clock never settles, or there is none. */
 static bool read_settled(struct rtc_time *out)
 {
