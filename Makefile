@@ -112,7 +112,7 @@ compile_commands.json: tools/compdb.py $(B)/flags $(B)/objects
 # Programs of user/ that init's configuration starts, kept as /service/NAME.
 SERVICES := logview serial
 # What needs a machine of its own has a configuration in tests/run instead of a place here.
-UTESTS := $(filter-out %/urun %/ubench %/uconsole %/ucore %/uguarded %/uharden %/uioerr %/uline %/uown %/ustress %/upressure,$(UPROGS))
+UTESTS := $(filter-out %/urun %/ubench %/uconsole %/ucore %/udriver %/uguarded %/uharden %/uioerr %/uline %/uown %/ustress %/upressure,$(UPROGS))
 UFLAGS := -std=gnu11 $(WARN) -O2 -g -static -no-pie -fno-pie -Iabi -Ibuild/gen -DUTESTS='$(UTESTS:build/initrd%="%",)'
 build/initrd/bin/%: tests/guest/%.c build/user/flags
 	@mkdir -p $(@D) build/user

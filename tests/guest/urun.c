@@ -18,7 +18,7 @@ static const char *const all[] = {UTESTS NULL};
 
 /* These get what we were given, the system object, and are told by a variable where it is. */
 static const char *const trusted[] = {
-    "/bin/udriver", "/bin/uinit", "/bin/ulog", "/bin/uobject", "/bin/userial", "/bin/usystem"};
+    "/bin/uinit", "/bin/ulog", "/bin/uobject", "/bin/userial", "/bin/usystem"};
 
 static void give_system(const char *path)
 {
