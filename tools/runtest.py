@@ -22,21 +22,22 @@ def case_arguments(path):
 
 
 def run_program(path):
-    """Run a program with a bound; its TAP passes through. Returns its exit status."""
+    """Run a program with a bound and pass on its TAP; of one that fails, its last lines go to standard error as well. Its exit status."""
     env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP")
     name = os.path.basename(path)
-    child = subprocess.Popen([os.path.abspath(path)], env=env, start_new_session=True)
+    child = subprocess.Popen([os.path.abspath(path)], env=env, stdout=subprocess.PIPE, text=True, errors="replace", start_new_session=True)
     try:
-        status = child.wait(timeout=BOUND)
+        output, _ = child.communicate(timeout=BOUND)
     except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        print(f"\nnot ok - {name} did not end within {BOUND} s", flush=True)
-        return 1
-    if status < 0:
-        print(f"\nnot ok - {name} was ended by {signal.Signals(-status).name}", flush=True)
-        return 1
-    return status
+        output, _ = child.communicate()
+        output += f"\nnot ok - {name} did not end within {BOUND} s\n"
+    if child.returncode < 0 and "did not end" not in output:
+        output += f"\nnot ok - {name} was ended by {signal.Signals(-child.returncode).name}\n"
+    sys.stdout.write(output)
+    if child.returncode:
+        print("\n".join(f"# {name}: {line}" for line in output.splitlines()[-40:]), file=sys.stderr)
+    return child.returncode and 1
 
 
 def run_fuzzer(path):
