@@ -312,8 +312,17 @@ def killed_it_comes_again(m):
 def killed_at_any_moment(m):
     """While it starts, draws the first prompt, or has just done so."""
     m.run("date +%s%N; echo ok", "ok")  # what the shell needs is in memory
-    kill = "p=$(pgrep -x fbcon); kill -9 $p; until q=$(pgrep -x fbcon) && [ $q != $p ]; do sleep .0$((i%7)); done"
-    m.enter(f"setsid sh -c 'for i in $(seq {KILLS}); do {kill}; done; echo all killed >/dev/kmsg' &")
+    for line in (
+        f"for i in $(seq {KILLS}); do",
+        "p=$(pgrep -x fbcon); kill -9 $p",
+        "until q=$(pgrep -x fbcon) && [ $q != $p ]",
+        "do sleep .0$((i%7)); done; done",
+        "echo all killed >/dev/kmsg",
+    ):
+        m.enter(f"echo '{line}' >>k")
+        m.prompt()
+        m.keys("ctrl", "l")
+    m.enter("setsid sh k &")
     m.until_logged("all killed")
     m.until_line(re.escape(PROMPT))
     m.run("echo again", "again")
