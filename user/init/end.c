@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 enum {
-	ASK_MS = 2000,  /* between SIGTERM and SIGKILL */
-	KILL_MS = 1000, /* that a killed process may take */
+	ASK_MS = 5000,  /* between SIGTERM and SIGKILL */
+	KILL_MS = 5000, /* that a killed process may take */
 };
 
 static volatile sig_atomic_t asked;
