@@ -13,7 +13,7 @@ from .options import Failure
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CLEAN, FAILED, PANIC = 33, 35, 95  # QEMU's exit status when the kernel ends it
-END_SECONDS = 10  # the guest may take so long to write everything back and turn itself off
+END_SECONDS = 30  # the guest may take so long to write everything back and turn itself off
 PR_SET_PDEATHSIG = 1
 
 
