@@ -274,7 +274,7 @@ coverage: build/deps/coverage
 SECONDS ?= 600
 MINUTES ?= 15
 SPAWNS  ?= 10000
-test: build/deps/test build/deps/lint build/deps/image build/initrd.cpio build/run.cpio build/display.cpio
+test: build/deps/test build/deps/lint build/deps/image build/initrd.cpio machine build/display.cpio
 	$Qtools/mkroot.py base > build/root.path || echo "make: no root image, so the tests that need one are skipped" >&2
 	$Qfor v in release test debug kasan ubsan; do $(MAKE) CC=gcc VARIANT=$$v kernel || exit; done
 	$Q$(MAKE) CC=clang VARIANT=release kernel && $(MAKE) CC=clang VARIANT=debug kernel
