@@ -17,7 +17,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "ucopy.h"
+#include "uself.h"
 #include "utap.h"
 #include "uusage.h"
 

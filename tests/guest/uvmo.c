@@ -13,7 +13,7 @@
 #include <sys/resource.h>
 
 #include "quire.h"
-#include "ucopy.h"
+#include "uself.h"
 #include "utap.h"
 #include "uusage.h"
 

@@ -1,5 +1,5 @@
 #pragma once
-/* ucopy.h - a copy of the program that runs, to be given other rights. */
+/* uself.h - a copy of the program that runs, to be given other rights. */
 #include <fcntl.h>
 #include <stdbool.h>
 #include <sys/stat.h>
